@@ -1,0 +1,70 @@
+"""What data is made of: batches, conditions, objectives, and data sets with random access."""
+
+from abc import ABC, abstractmethod
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+
+class Condition(NamedTuple):
+    """What generation is conditioned on; every field is optional. Names of labels and actions are kept in config.json."""
+
+    label: Int[Tensor, " batch"] | None = None
+    """Class or speaker."""
+    actions: Int[Tensor, "batch time"] | None = None
+    codes: tuple[Int[Tensor, "batch codebooks *space"], ...] = ()
+    """Past frames or upper levels."""
+
+
+class Batch(NamedTuple):
+    """A batch of examples: data (batch, channels, *space), raw as it was read; for priors codes (batch, codebooks, *space)."""
+
+    x: Tensor
+    condition: Condition = Condition()
+    mask: Bool[Tensor, "batch *space"] | None = None
+    """True where there is data; None where all of it is."""
+
+    def to(self, device: torch.device | str) -> "Batch":
+        """The batch on another device."""
+
+        def move(tensor: Tensor) -> Tensor:
+            return tensor.to(device, non_blocking=True)
+
+        label, actions, codes = self.condition
+        condition = Condition(
+            label if label is None else move(label), actions if actions is None else move(actions), tuple(map(move, codes))
+        )
+        return Batch(move(self.x), condition, self.mask if self.mask is None else move(self.mask))
+
+
+class Objective(NamedTuple):
+    """What every trainable thing returns: a scalar to minimise, and detached scalars to show."""
+
+    loss: Float[Tensor, ""]
+    metrics: dict[str, Tensor]
+
+
+class Dataset(ABC):
+    """Examples with random access. ``batch`` is a pure function of the indices: nothing is drawn inside."""
+
+    name: str
+    label_names: tuple[str, ...] = ()
+    action_names: tuple[str, ...] = ()
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """How many examples there are."""
+
+    @abstractmethod
+    def batch(self, indices: np.ndarray) -> Batch:
+        """The examples at ``indices`` (int64, within range, in any order, repeats allowed) as one batch on the CPU."""
+
+
+class Splits(NamedTuple):
+    """The two parts of a data set: what is trained on, and what every reported number is measured on."""
+
+    train: Dataset
+    held_out: Dataset

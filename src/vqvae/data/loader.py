@@ -1,0 +1,126 @@
+"""Batches in an order that is a function of the seed, prepared ahead of whoever trains on them."""
+
+import contextlib
+import functools
+import os
+import time
+from collections import deque
+from collections.abc import Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+from jaxtyping import Int
+
+from vqvae.data.base import Batch, Dataset
+from vqvae.errors import ConfigError, DataError
+from vqvae.seeding import mix
+
+
+def global_indices(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, " batch_size"]:
+    """The examples of the batch of ``step``, over all processes: a pure function of the arguments.
+
+    Every epoch is a permutation of all ``size`` examples. Batches straddle epochs, so none is short and none is dropped; a
+    batch may be larger than the data set.
+    """
+    positions = np.arange(step * batch_size, (step + 1) * batch_size)
+    epochs, places = positions // size, positions % size
+    indices = np.empty(batch_size, np.int64)
+    for epoch in np.unique(epochs):
+        here = epochs == epoch
+        indices[here] = _permutation(seed, int(epoch), size)[places[here]]
+    return indices
+
+
+class Loader:
+    """Iterate over ``(step, batch)`` for the steps from ``first_step`` to before ``steps``.
+
+    Batches are prepared by threads, up to ``prefetch`` ahead, and come in order. Threads serve data in memory and files alike:
+    numpy's ``take`` and Pillow's decoders release the interpreter's lock. An error while a batch is prepared is raised where that
+    batch is asked for. A consumer may stop at any time: the threads end with the iteration.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        *,
+        batch_size: int,
+        seed: int,
+        steps: int,
+        first_step: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+        workers: int | None = None,
+        prefetch: int = 4,
+    ) -> None:
+        """Check the sizes; nothing is read before the iteration.
+
+        Args:
+            dataset: what to read from.
+            batch_size: examples of a step over all processes; each process gets a contiguous ``batch_size / world_size`` of them.
+            seed: what the order depends on.
+            steps: the step to end before, not a number of steps.
+            first_step: where to begin; a resumed run gives the step that comes next.
+            rank: this process.
+            world_size: how many processes there are.
+            workers: threads; one for each core, up to four, where it is left out.
+            prefetch: how many batches are prepared ahead.
+
+        Raises:
+            ConfigError: the batch cannot be shared out evenly, or a number is not positive.
+            DataError: the data set is empty.
+        """
+        if batch_size < 1 or batch_size % world_size:
+            raise ConfigError(f"batch_size is {batch_size}; it must be a positive multiple of the number of processes, {world_size}.")
+        if prefetch < 1 or (workers is not None and workers < 1):
+            raise ConfigError(f"workers is {workers} and prefetch is {prefetch}; both must be at least 1.")
+        if not len(dataset):
+            raise DataError(f"The data set {dataset.name} is empty.")
+        self.waited_seconds = 0.0
+        """How long the consumer has waited for batches so far: the time that the model was idle."""
+        self._dataset, self._batch_size, self._seed = dataset, batch_size, seed
+        self._steps = range(first_step, steps)
+        self._share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
+        self._workers, self._prefetch = workers, prefetch
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+    def __iter__(self) -> Iterator[tuple[int, Batch]]:
+        indices = (global_indices(self._seed, step, self._batch_size, len(self._dataset))[self._share] for step in self._steps)
+        with contextlib.closing(_ahead(self._dataset, indices, self._workers, self._prefetch)) as batches:
+            for step in self._steps:
+                start = time.perf_counter()
+                batch = next(batches)
+                self.waited_seconds += time.perf_counter() - start
+                yield step, batch
+
+
+def in_order(dataset: Dataset, batch_size: int, *, start: int = 0, stop: int | None = None, workers: int | None = None) -> Iterator[Batch]:
+    """Every example from ``start`` to before ``stop`` once, in order, for scores and tokenization; the last batch may be short."""
+    stop = len(dataset) if stop is None else stop
+    return _ahead(dataset, (np.arange(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)), workers, 4)
+
+
+def _ahead(dataset: Dataset, plan: Iterable[np.ndarray], workers: int | None, prefetch: int) -> Generator[Batch]:
+    waiting: deque[Future[Batch]] = deque()
+    plan = iter(plan)
+    pool = ThreadPoolExecutor(workers or min(4, os.cpu_count() or 1), thread_name_prefix="vqvae-loader")
+    try:
+        while True:
+            while len(waiting) < prefetch and (indices := next(plan, None)) is not None:
+                waiting.append(pool.submit(dataset.batch, indices))
+            if not waiting:
+                return
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+@functools.lru_cache(maxsize=4)
+def _permutation(seed: int, epoch: int, size: int) -> np.ndarray:
+    # Sorted raw words of a bit generator, not Generator.permutation: numpy promises the same words in every release, but not the
+    # same permutation, and a run may be resumed after an update.
+    words = np.random.PCG64(mix(seed, "epoch", epoch)).random_raw(size)
+    order = np.argsort(words, kind="stable")
+    order.flags.writeable = False
+    return order

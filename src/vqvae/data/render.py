@@ -1,0 +1,162 @@
+"""Render episodes of a ViZDoom scenario (Kempka et al. 2016, https://arxiv.org/abs/1605.02097) into a .npy file; the only importer of vizdoom.
+
+``worlds.py`` runs this file as a program of its own, in an empty folder: the engine leaves files where it runs, and a scenario
+that crashes it must not take the user's process along. So nothing here imports from the package.
+"""
+
+import json
+import os
+import random
+import sys
+import threading
+from typing import NamedTuple
+
+import numpy as np
+import vizdoom
+from PIL import Image
+
+# Larger than what is kept: the engine picks single texels, so distant walls flicker unless several of its pixels make one of ours.
+_WIDTH, _HEIGHT = 320, 240
+_LEFT_EDGE, _RIGHT_EDGE = (_WIDTH - _HEIGHT) // 2, (_WIDTH + _HEIGHT) // 2
+_FORWARD, _LEFT, _RIGHT, _FORWARD_LEFT, _FORWARD_RIGHT = range(5)
+_DEGREES_PER_TIC = 4.0
+# Move forward or not, and the sign of the turn, for each action.
+_BUTTONS = {_FORWARD: (1, 0), _LEFT: (0, -1), _RIGHT: (0, 1), _FORWARD_LEFT: (1, -1), _FORWARD_RIGHT: (1, 1)}
+_ATTEMPTS = 50
+
+
+class _View(NamedTuple):
+    """What the explorer knows: how far it is to what it sees (engine units, about 7 map units each), and where it stands."""
+
+    left: float
+    ahead: float
+    right: float
+    position: tuple[float, float]
+
+
+class _Explorer:
+    """Walk where there is room: veer away from what comes near, turn on the spot before a wall until the view is open.
+
+    A walk in a straight line until it is blocked, with random turns, would spend most of its frames with the nose on a wall.
+    """
+
+    NEAR, VEER, OPEN = 5, 12, 15
+    WANDER = 0.08
+    """How often, in the open, it begins a random turn while it walks."""
+    FULL_TURN = 26
+    STUCK = 4.0
+    """Map units; a walk that gets it less far is blocked, by a sill perhaps, whatever the depth says."""
+
+    def __init__(self, seed: str) -> None:
+        self._random = random.Random(seed)
+        self._action, self._left, self._turned = _FORWARD, 0, 0
+        self._walked_from: tuple[float, float] | None = None
+
+    def act(self, view: _View) -> int:
+        blocked = self._walked_from is not None and np.hypot(*np.subtract(view.position, self._walked_from)) < self.STUCK
+        close = blocked or view.ahead < self.NEAR
+        on_the_spot = self._action in (_LEFT, _RIGHT)
+        self._left = max(0, self._left - 1)
+        if on_the_spot:
+            self._turned += 1
+            if self._left == 0 and view.ahead < self.OPEN and self._turned < self.FULL_TURN:
+                self._left = 1
+        elif close:
+            self._left = 0
+        if self._left == 0:
+            self._choose(view, close)
+        self._walked_from = None if self._action in (_LEFT, _RIGHT) else view.position
+        return self._action
+
+    def _choose(self, view: _View, close: bool) -> None:
+        to_the_left = view.left > view.right
+        if close:
+            if self._random.random() < 0.2:  # Now and then the other way, or it would circle in a corner for ever.
+                to_the_left = not to_the_left
+            self._action, self._left, self._turned = (_LEFT if to_the_left else _RIGHT), self._between(2, 4), 0
+        elif view.ahead < self.VEER:
+            self._action, self._left = (_FORWARD_LEFT if to_the_left else _FORWARD_RIGHT), 1
+        elif self._random.random() < self.WANDER:
+            self._action, self._left = (_FORWARD_LEFT if self._random.random() < 0.5 else _FORWARD_RIGHT), self._between(2, 6)
+        else:
+            self._action = _FORWARD
+
+    def _between(self, first: int, last: int) -> int:
+        # random() gives the same numbers in every release of Python; randint does not promise to.
+        return first + int(self._random.random() * (last - first + 1))
+
+
+def _game(scenario: str) -> vizdoom.DoomGame:
+    """The engine without window, sound, monsters, weapon or status bar: nothing but the world."""
+    game = vizdoom.DoomGame()
+    # The free game data of the package itself, even where the user has others.
+    game.set_doom_game_path(os.path.join(os.path.dirname(vizdoom.__file__), "freedoom2.wad"))
+    game.set_doom_scenario_path(os.path.join(vizdoom.scenarios_path, f"{scenario}.wad"))
+    game.set_screen_resolution(vizdoom.ScreenResolution.RES_320X240)
+    game.set_screen_format(vizdoom.ScreenFormat.RGB24)
+    game.set_depth_buffer_enabled(True)
+    for extra in ("hud", "weapon", "crosshair", "decals", "particles", "messages", "effects_sprites", "screen_flashes"):
+        getattr(game, f"set_render_{extra}")(False)
+    game.set_window_visible(False)
+    game.set_sound_enabled(False)
+    game.set_mode(vizdoom.Mode.PLAYER)
+    # A turn by an angle, not by a button: the button's turn speeds up while it is held, so one action would not mean one thing.
+    game.set_available_buttons([vizdoom.Button.MOVE_FORWARD, vizdoom.Button.TURN_LEFT_RIGHT_DELTA])
+    game.set_available_game_variables([vizdoom.GameVariable.POSITION_X, vizdoom.GameVariable.POSITION_Y])
+    game.set_doom_skill(1)
+    game.set_episode_start_time(10)
+    game.set_episode_timeout(0)
+    game.add_game_args("-nomonsters +sv_cheats 1")
+    game.init()
+    return game
+
+
+def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, frame_skip: int) -> bool:
+    """Fill ``frames`` (time, 3, size, size) and ``actions`` (time,); False where the game ended too early."""
+    game.set_seed(int.from_bytes(random.Random(seed).randbytes(4), "little"))
+    game.new_episode()
+    game.send_game_command("god")
+    explorer = _Explorer(seed)
+    size = frames.shape[-1]
+    for time in range(len(frames)):
+        if game.is_episode_finished():
+            return False
+        state = game.get_state()
+        picture = Image.fromarray(state.screen_buffer).resize(
+            (size, size), Image.Resampling.LANCZOS, box=(_LEFT_EDGE, 0, _RIGHT_EDGE, _HEIGHT), reducing_gap=1.0
+        )
+        frames[time] = np.asarray(picture).transpose(2, 0, 1)
+        assert state.depth_buffer is not None and state.game_variables is not None  # Both are switched on in _game.
+        # The nearest thing in a band at eye level, in the columns that the picture shows.
+        depth = state.depth_buffer[_HEIGHT // 2 - 12 : _HEIGHT // 2 + 4, _LEFT_EDGE:_RIGHT_EDGE].min(0).astype(float)
+        view = _View(depth[:96].mean(), float(np.sort(depth[80:160])[16]), depth[144:].mean(), tuple(state.game_variables))
+        actions[time] = explorer.act(view)
+        forward, turn = _BUTTONS[int(actions[time])]
+        game.make_action([forward, turn * _DEGREES_PER_TIC], frame_skip)
+    return True
+
+
+def _render(scenario: str, seeds: dict[str, str], frame_skip: int, frames_path: str, actions_path: str) -> None:
+    frames, actions = (np.load(path, mmap_mode="r+") for path in (frames_path, actions_path))
+    game = _game(scenario)
+    for episode, seed in seeds.items():
+        for attempt in range(_ATTEMPTS):
+            if _episode(game, f"{seed}/{attempt}", frames[int(episode)], actions[int(episode)], frame_skip):
+                break
+        else:
+            sys.exit(f"the game ended before {frames.shape[1]} frames in each of {_ATTEMPTS} attempts; use fewer frames_per_episode")
+    game.close()
+    frames.flush()
+    actions.flush()
+
+
+def _end_with_parent() -> None:
+    # Standard input is a pipe from the process that started this one: it ends when that one does, even by SIGKILL.
+    # os.read takes no lock that would stand in the way of a normal exit.
+    os.read(0, 1)
+    os._exit(1)
+
+
+if __name__ == "__main__":
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    _render(**json.loads(sys.argv[1]))

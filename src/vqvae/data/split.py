@@ -1,0 +1,37 @@
+"""What is held out: a twentieth, chosen by a fixed hash of each example's key.
+
+The choice depends on nothing but the key (a file's relative path, a row's number): it is the same on every machine and in
+every run, and an example never changes sides when others are added.
+"""
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import Int
+
+from vqvae.errors import DataError
+
+HELD_OUT_SHARE = 0.05
+
+
+def is_held_out(key: str) -> bool:
+    """Whether the example with this key belongs to the held-out 5 %."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") < HELD_OUT_SHARE * 2**64
+
+
+def split_by_hash(keys: Iterable[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
+    """The positions of the keys to train on and of those to hold out, both in ascending order.
+
+    Raises:
+        DataError: one side is empty, which a small data set can bring about; ``where`` names it.
+    """
+    held_out = np.array([is_held_out(key) for key in keys], dtype=bool)
+    if held_out.all() or not held_out.any():
+        side = "trained on" if held_out.all() else "held out"
+        raise DataError(
+            f"{where} has {held_out.size} examples, and the hash that holds out 5 % of them leaves none to be {side}. "
+            "Add examples, or split them yourself: folders train/ and val/, or arrays x_train and x_val in one .npz."
+        )
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)

@@ -1,0 +1,1 @@
+"""Building blocks with no opinion about the model."""

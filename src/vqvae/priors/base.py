@@ -1,0 +1,47 @@
+"""The interface of p(codes)."""
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from vqvae.data.base import Batch, Condition, Objective
+
+
+class Prior(nn.Module, ABC):
+    """A distribution over codes; it never sees a model, only codes."""
+
+    num_codebooks: int
+    codebook_size: int
+
+    @abstractmethod
+    def forward(self, batch: Batch) -> Objective:
+        """The training objective of a batch whose ``x`` holds codes (batch, codebooks, *space): nats a code."""
+
+
+class AutoregressivePrior(Prior):
+    """A prior in raster order, the codebooks of a position one after the other (codebook fastest)."""
+
+    @abstractmethod
+    def log_prob(
+        self,
+        codes: Int[Tensor, "batch codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes | condition), in nats an example.
+
+        Raises:
+            DataError: codes of the wrong shape or range, or a condition that the prior was not trained with.
+        """
+
+    @abstractmethod
+    def start(
+        self, batch_size: int, space: tuple[int, ...], condition: Condition = Condition(), prefix: Int[Tensor, "batch codebooks *space"] | None = None
+    ) -> Any:
+        """The decoding state before the first code. Where ``prefix`` is not -1 it holds known codes, which the sampling loop keeps."""
+
+    @abstractmethod
+    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
+        """Feed the code before (None at the first) and get the logits of the next one, in float32."""

@@ -1,0 +1,23 @@
+"""Latents to codes and back."""
+
+from vqvae.quantizers.base import Quantized, Quantizer
+from vqvae.quantizers.ema import EMAQuantizer, EMAQuantizerConfig
+from vqvae.quantizers.identity import IdentityQuantizer, IdentityQuantizerConfig
+from vqvae.quantizers.product import ProductQuantizer, ProductQuantizerConfig
+from vqvae.quantizers.vector import VectorQuantizer, VectorQuantizerConfig
+
+QuantizerConfig = VectorQuantizerConfig | EMAQuantizerConfig | ProductQuantizerConfig | IdentityQuantizerConfig
+
+__all__ = [
+    "EMAQuantizer",
+    "EMAQuantizerConfig",
+    "IdentityQuantizer",
+    "IdentityQuantizerConfig",
+    "ProductQuantizer",
+    "ProductQuantizerConfig",
+    "Quantized",
+    "Quantizer",
+    "QuantizerConfig",
+    "VectorQuantizer",
+    "VectorQuantizerConfig",
+]

@@ -1,0 +1,257 @@
+"""What every learned codebook shares: flattening, masks, start from data, usage, revival, accumulation.
+
+    latents (batch, dim, *space) ─ rows ─ nearest ─ codes ─ vectors
+                                            │
+                       statistics, summed over ranks ─ learn ─ revive
+"""
+
+from abc import abstractmethod
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from vqvae import distributed
+from vqvae.errors import ConfigError, DataError
+from vqvae.quantizers.base import Quantized, Quantizer
+from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
+from vqvae.quantizers.nearest import nearest
+
+START_ROWS_PER_CODE = 32
+START_ITERATIONS = 10
+
+
+class Statistics(NamedTuple):
+    """What one training step says about each code, over all ranks."""
+
+    counts: Float[Tensor, " codes"]
+    """n_i: how many rows chose the code."""
+    sums: Float[Tensor, "codes dim"]
+    """Their sum."""
+
+
+class CodebookQuantizer(Quantizer):
+    """One learned codebook. A subclass says where the codebook lives (``codebook``, ``_write``) and how it learns (``_learn``)."""
+
+    num_codebooks = 1
+
+    def __init__(
+        self, *, dim: int, codebook_size: int, commitment_cost: float, revive_after: int, gradient: Gradient, start_from_data: bool
+    ) -> None:
+        super().__init__()
+        check_sizes(dim=dim, codebook_size=codebook_size)
+        if revive_after < 0 or commitment_cost < 0:
+            raise ConfigError(
+                f"commitment_cost is {commitment_cost} and revive_after is {revive_after}; neither may be negative (revive_after 0 is off)."
+            )
+        self.dim, self.codebook_size = dim, codebook_size
+        self.commitment_cost, self.gradient, self.revive_after = commitment_cost, gradient, revive_after
+        self.register_buffer("started", torch.tensor(not start_from_data))
+        self.register_buffer("idle", torch.zeros(codebook_size, dtype=torch.int64))
+        self._pending: list[Statistics] | None = None
+        self._candidates: list[Tensor] = []
+        self._before: Tensor | None = None
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch dim *space"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+    ) -> Quantized:
+        """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
+        update follows after."""
+        check_channels(latents, self.dim)
+        with torch.autocast(latents.device.type, enabled=False):
+            rows = latents.movedim(1, -1).reshape(-1, self.dim).float()
+            if mask is not None:
+                rows = rows[mask.reshape(-1)]
+            recomputing = torch._C._current_graph_task_id() != -1
+            learning = self.training and torch.is_grad_enabled() and not recomputing
+            if learning and not self.started:
+                check_finite(rows, "latents")
+                self.start(rows)
+            # An update since the forward pass must not change what its recomputation chooses.
+            codebook = self._before if recomputing and self._before is not None else self.codebook[0]
+            codes, scores = nearest(rows, codebook, None if rate is None else rate[0])
+            if not torch.isfinite(scores).all():
+                check_finite(rows, "latents")
+            count = self._count(rows, mask)
+            chosen, codebook_loss = self._look_up(codebook, codes, rows, count)
+            loss = codebook_loss + self.commitment_cost * commitment(rows, chosen, count)
+            vectors = pass_gradient(rows, chosen.detach(), self.gradient)
+            if learning:
+                self._before = codebook.detach().clone()
+                self._observe(rows.detach(), codes)
+            return self._unflatten(latents, mask, codes, vectors, loss)
+
+    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """The vectors of given codes; see ``Quantizer.decode``."""
+        check_codes(codes, 1, self.codebook_size)
+        return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)
+
+    @contextmanager
+    def accumulate(self) -> Iterator[None]:
+        """Gather statistics inside and learn from them once at the end; after an exception they are dropped."""
+        self._pending = []
+        try:
+            yield
+            pending = self._pending
+            self._pending = None
+            if pending:
+                self._learn_from(Statistics(sum(s.counts for s in pending), sum(s.sums for s in pending)))
+        finally:
+            self._pending, self._candidates = None, []
+
+    @torch.no_grad()
+    def start(self, latents: Float[Tensor, "rows dim"]) -> None:
+        """Start by k-means over at most 32 rows a code, drawn from all ranks; rank 0's result is everybody's."""
+        share = -(-START_ROWS_PER_CODE * self.codebook_size // distributed.world_size())
+        pool = distributed.gather_rows(_draw(latents.float(), share))
+        if len(pool) == 0:
+            return
+        self._write(torch.arange(self.codebook_size, device=pool.device), distributed.broadcast(_kmeans(pool, self.codebook_size)))
+        self.started.fill_(True)
+
+    @abstractmethod
+    def _look_up(
+        self, codebook: Tensor, codes: Tensor, rows: Tensor, count: Tensor | float
+    ) -> tuple[Float[Tensor, "rows dim"], Tensor | float]:
+        """The vectors of the codes, and the codebook's own loss."""
+
+    @abstractmethod
+    def _learn(self, statistics: Statistics) -> None:
+        """Move the codebook by one step's statistics."""
+
+    @abstractmethod
+    def _write(self, codes: Int[Tensor, " some"], vectors: Float[Tensor, "some dim"]) -> None:
+        """Set codes to vectors, together with everything that is remembered of them."""
+
+    def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
+        """Move, but never cast: codebook and statistics stay float32 under ``.half()`` and ``.bfloat16()``, where a running
+        mean with a decay of 0.99 would stand still."""
+
+        def move(tensor: Tensor) -> Tensor:
+            moved = fn(tensor)
+            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+        return super()._apply(move, recurse)
+
+    def _count(self, rows: Tensor, mask: Tensor | None) -> Tensor | float:
+        """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all valid entries."""
+        if mask is None or not distributed.is_active():
+            return float(max(rows.numel(), 1))
+        total = distributed.sum_(torch.tensor(float(rows.numel()), device=rows.device))
+        return total.clamp(min=1) / distributed.world_size()
+
+    def _unflatten(self, latents: Tensor, mask: Tensor | None, codes: Tensor, vectors: Tensor, loss: Tensor) -> Quantized:
+        batch, _, *space = latents.shape
+        if mask is not None:
+            valid = mask.reshape(-1)
+            every = vectors.new_zeros(len(valid), self.dim)
+            every[valid] = vectors
+            vectors, codes = every, codes.new_zeros(len(valid)).masked_scatter(valid, codes)
+        shaped = vectors.view(batch, *space, self.dim).movedim(-1, 1).to(latents.dtype)
+        return Quantized(shaped, codes.view(batch, 1, *space), loss)
+
+    @torch.no_grad()
+    def _observe(self, rows: Tensor, codes: Tensor) -> None:
+        counts = torch.bincount(codes, minlength=self.codebook_size).float()
+        # Scattering with an expanded index is faster than index_add_ and far faster than a one-hot product.
+        sums = torch.zeros(self.codebook_size, self.dim, device=rows.device).scatter_add_(0, codes[:, None].expand_as(rows), rows)
+        if self.revive_after:
+            self._candidates.append(_draw(rows, self.codebook_size))
+        if self._pending is None:
+            self._learn_from(Statistics(counts, sums))
+            self._candidates = []
+        else:
+            self._pending.append(Statistics(counts, sums))
+
+    @torch.no_grad()
+    def _learn_from(self, local: Statistics) -> None:
+        both = distributed.sum_(torch.cat([local.counts[:, None], local.sums], dim=1))
+        statistics = Statistics(both[:, 0], both[:, 1:])
+        self._learn(statistics)
+        self.idle.add_(1).masked_fill_(statistics.counts > 0, 0)
+        if self.revive_after:
+            self._revive()
+
+    def _revive(self) -> None:
+        """Set every code that was idle for ``revive_after`` steps to a row of this step, drawn from the union of all ranks."""
+        dead = torch.nonzero(self.idle >= self.revive_after)[:, 0]
+        if len(dead) == 0:  # The same on all ranks: idle follows from summed counts.
+            return
+        pool = distributed.gather_rows(torch.cat(self._candidates))
+        some = min(len(dead), len(pool))
+        drawn = distributed.broadcast(torch.randperm(len(pool), device=pool.device)[:some])
+        self._write(dead[:some], pool[drawn])
+        self.idle[dead[:some]] = 0
+
+
+def check_sizes(**sizes: int) -> None:
+    """Raise ConfigError unless every size is at least 1."""
+    for name, value in sizes.items():
+        if value < 1:
+            raise ConfigError(f"{name} is {value}; it must be at least 1.")
+
+
+def check_channels(latents: Tensor, dim: int) -> None:
+    """Raise DataError unless latents are (batch, dim, *space)."""
+    if latents.ndim < 2 or latents.shape[1] != dim:
+        raise DataError(f"Latents have the shape {tuple(latents.shape)}; this quantizer takes (batch, {dim}, *space), channels second.")
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Raise DataError where values are NaN or infinite."""
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise DataError(
+            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
+            "Lower the learning rate, clip gradients, or check the data."
+        )
+
+
+def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
+    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
+    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
+        raise DataError(
+            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; expected integers of the shape (batch, {num_codebooks}, *space)."
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this codebook has 0 to {codebook_size - 1}.")
+
+
+def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:
+    """exp H of the distribution that counts describe: the number of codes that would serve as well if used evenly."""
+    share = counts.double() / counts.sum(-1, keepdim=True).clamp(min=1)
+    return torch.special.entr(share).sum(-1).exp().float()
+
+
+def _draw(rows: Tensor, count: int) -> Tensor:
+    """At most ``count`` rows, without repeats, with torch's own generator (the trainer seeds it from seed, step and rank)."""
+    if len(rows) <= count:
+        return rows
+    return rows[torch.randperm(len(rows), device=rows.device)[:count]]
+
+
+def _kmeans(rows: Float[Tensor, "rows dim"], size: int) -> Float[Tensor, "size dim"]:
+    """Lloyd's iterations from random rows; a centre that loses all its rows starts again from a random one.
+
+    With fewer rows than centres, rows are repeated with a little noise, so that every code can win a row later.
+    """
+    pick = torch.randperm(len(rows), device=rows.device)
+    centres = rows[pick[torch.arange(size, device=rows.device) % len(rows)]].clone()
+    if len(rows) < size:
+        spread = rows.std(0, correction=0).clamp(min=1e-4)
+        centres[len(rows) :] += 0.1 * spread * torch.randn_like(centres[len(rows) :])
+        return centres
+    for _ in range(START_ITERATIONS):
+        codes = nearest(rows, centres).codes
+        counts = torch.bincount(codes, minlength=size)
+        sums = torch.zeros_like(centres).scatter_add_(0, codes[:, None].expand_as(rows), rows)
+        empty = counts == 0
+        centres = torch.where(empty[:, None], centres, sums / counts.clamp(min=1)[:, None])
+        centres[empty] = rows[torch.randint(len(rows), (int(empty.sum()),), device=rows.device)]
+    return centres

@@ -1,0 +1,77 @@
+"""A codebook of running means: [VQVAE Appendix A.1]."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vqvae.errors import ConfigError
+from vqvae.quantizers.codebook import CodebookQuantizer, Statistics
+from vqvae.quantizers.gradient import Gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class EMAQuantizerConfig:
+    """A codebook that follows the latents by exponential moving averages."""
+
+    dim: int
+    """D, channels of the latents."""
+    codebook_size: int
+    """K, how many codes there are."""
+    commitment_cost: float = 0.25
+    """β, the weight of the commitment term."""
+    decay: float = 0.99
+    """γ, how much of the running statistics a training step keeps."""
+    revive_after: int = 0
+    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    gradient: Gradient = "straight_through"
+    """How the decoder's gradient reaches the encoder."""
+    start_from_data: bool = True
+    """Start the codebook by k-means over the first training latents; otherwise it starts random."""
+
+    def build(self) -> "EMAQuantizer":
+        return EMAQuantizer(self)
+
+
+class EMAQuantizer(CodebookQuantizer):
+    """Vector quantizer with N_i ← γN_i + (1−γ)n_i, m_i ← γm_i + (1−γ)Σz, e_i = m_i/N_i [VQVAE Appendix A.1].
+
+    Differs from the paper's text: only codes that were hit are written. The running sums of an idle code decay with its
+    count, so their ratio would stay the same on paper, but in float32 it drifts and ends as 0/0; and the Laplace smoothing
+    of common implementations pulls idle codes to the origin.
+    """
+
+    codebook: Tensor
+    counts: Tensor
+    sums: Tensor
+
+    def __init__(self, config: EMAQuantizerConfig) -> None:
+        super().__init__(
+            dim=config.dim,
+            codebook_size=config.codebook_size,
+            commitment_cost=config.commitment_cost,
+            revive_after=config.revive_after,
+            gradient=config.gradient,
+            start_from_data=config.start_from_data,
+        )
+        if not 0 <= config.decay < 1:
+            raise ConfigError(f"decay is {config.decay}; it must lie in [0, 1).")
+        self.config = config
+        codebook = torch.randn(1, config.codebook_size, config.dim) / config.dim**0.5
+        self.register_buffer("codebook", codebook)
+        self.register_buffer("counts", torch.ones(1, config.codebook_size))
+        self.register_buffer("sums", codebook.clone())
+
+    def _look_up(self, codebook: Tensor, codes: Tensor, rows: Tensor, count: Tensor | float) -> tuple[Tensor, float]:
+        return codebook.index_select(0, codes), 0.0
+
+    def _learn(self, statistics: Statistics) -> None:
+        decay = self.config.decay
+        self.counts[0].mul_(decay).add_(statistics.counts, alpha=1 - decay)
+        self.sums[0].mul_(decay).add_(statistics.sums, alpha=1 - decay)
+        hit = (statistics.counts > 0)[:, None]
+        self.codebook[0].copy_(torch.where(hit, self.sums[0] / self.counts[0][:, None], self.codebook[0]))
+
+    def _write(self, codes: Tensor, vectors: Tensor) -> None:
+        self.codebook[0, codes], self.sums[0, codes] = vectors, vectors
+        self.counts[0, codes] = 1.0

@@ -1,0 +1,77 @@
+"""Gradients through the choice of a code: what the decoder's gradient becomes at the encoder's output."""
+
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Gradient = Literal["straight_through", "rotation"]
+
+
+def pass_gradient(
+    latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], gradient: Gradient
+) -> Float[Tensor, "rows dim"]:
+    """The vectors themselves, bit for bit, whose gradient goes on to the latents.
+
+    ``straight_through`` copies it unchanged [VQVAE §3.2]. ``rotation`` turns and scales it as the latent would have to be
+    turned and scaled to become its vector [Fifty et al. 2024, arXiv 2410.06424].
+    """
+    return _StraightThrough.apply(latents, vectors) if gradient == "straight_through" else _Rotation.apply(latents, vectors)
+
+
+def commitment(
+    latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], count: Shaped[Tensor, ""] | float
+) -> Float[Tensor, ""]:
+    """Σ‖latent − sg[vector]‖² / count: the third term of [VQVAE eq. 3] without its β; its gradient reaches the latents only."""
+    return _Commitment.apply(latents, vectors.detach(), count)
+
+
+class _StraightThrough(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        return grad, None
+
+
+class _Rotation(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
+        ctx.save_for_backward(latents, vectors)
+        return vectors.view_as(vectors)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
+        latents, vectors = ctx.saved_tensors
+        length = latents.norm(dim=1, keepdim=True)
+        scale = vectors.norm(dim=1, keepdim=True) / length
+        source = latents / length
+        target = torch.nn.functional.normalize(vectors, dim=1)
+        # Antipodal pairs have no bisector; a zero one leaves the reflection that maps source to target.
+        bisector = torch.nn.functional.normalize(source + target, dim=1)
+        turned = grad - 2 * bisector * (bisector * grad).sum(1, keepdim=True) + 2 * source * (target * grad).sum(1, keepdim=True)
+        # A latent at the origin has no direction and an unbounded scale: there the gradient goes straight through.
+        defined = (length > torch.finfo(latents.dtype).eps) & scale.isfinite()
+        return torch.where(defined, scale * turned, grad), None
+
+
+class _Commitment(torch.autograd.Function):
+    """As (latents - vectors).square().sum() / count, with no temporary kept for the backward pass."""
+
+    @staticmethod
+    def forward(ctx: Any, latents: Tensor, vectors: Tensor, count: Tensor | float) -> Tensor:
+        ctx.save_for_backward(latents, vectors)
+        ctx.count = count
+        return torch.nn.functional.mse_loss(latents, vectors, reduction="sum") / count
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        latents, vectors = ctx.saved_tensors
+        return torch.sub(latents, vectors).mul_(2 * grad / ctx.count), None, None

@@ -1,0 +1,126 @@
+"""Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from vqvae.errors import ConfigError
+from vqvae.quantizers.base import Quantized, Quantizer
+from vqvae.quantizers.codebook import check_channels, check_codes, check_finite, check_sizes
+from vqvae.quantizers.ema import EMAQuantizerConfig
+from vqvae.quantizers.gradient import Gradient
+from vqvae.quantizers.vector import VectorQuantizerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProductQuantizerConfig:
+    """``num_codebooks`` independent codebooks, each on its own ``dim / num_codebooks`` channels."""
+
+    dim: int
+    """Channels of the latents, over all codebooks."""
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int
+    """How many codebooks, and so codes a position."""
+    commitment_cost: float = 0.25
+    """β, the weight of the commitment term."""
+    decay: float = 0.99
+    """γ of the running statistics (only where ``learning`` is 'ema')."""
+    revive_after: int = 0
+    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    gradient: Gradient = "straight_through"
+    """How the decoder's gradient reaches the encoder."""
+    start_from_data: bool = True
+    """Start the codebooks by k-means over the first training latents; otherwise they start random."""
+    learning: Literal["ema", "gradient"] = "ema"
+    """Whether the codebooks follow running means or gradients."""
+
+    def part(self) -> EMAQuantizerConfig | VectorQuantizerConfig:
+        """The configuration of one of the codebooks."""
+        shared = {
+            "dim": self.dim // self.num_codebooks,
+            "codebook_size": self.codebook_size,
+            "commitment_cost": self.commitment_cost,
+            "revive_after": self.revive_after,
+            "gradient": self.gradient,
+            "start_from_data": self.start_from_data,
+        }
+        return EMAQuantizerConfig(**shared, decay=self.decay) if self.learning == "ema" else VectorQuantizerConfig(**shared)
+
+    def build(self) -> "ProductQuantizer":
+        return ProductQuantizer(self)
+
+
+class ProductQuantizer(Quantizer):
+    """Product quantizer: channels are cut into groups, and each group has a codebook and a code of its own."""
+
+    def __init__(self, config: ProductQuantizerConfig) -> None:
+        super().__init__()
+        check_sizes(dim=config.dim, num_codebooks=config.num_codebooks)
+        if config.dim % config.num_codebooks:
+            raise ConfigError(f"dim is {config.dim}; it must be a multiple of num_codebooks ({config.num_codebooks}).")
+        self.config = config
+        self.dim, self.num_codebooks, self.codebook_size = config.dim, config.num_codebooks, config.codebook_size
+        self.parts = nn.ModuleList(config.part().build() for _ in range(config.num_codebooks))
+
+    @property
+    def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
+        """e, of all codebooks."""
+        return torch.cat([part.codebook for part in self.parts])
+
+    @property
+    def counts(self) -> Float[Tensor, "codebooks codebook_size"]:
+        """N of all codebooks (only where they learn by running means)."""
+        return torch.cat([part.counts for part in self.parts])
+
+    @property
+    def sums(self) -> Float[Tensor, "codebooks codebook_size part"]:
+        """m of all codebooks (only where they learn by running means)."""
+        return torch.cat([part.sums for part in self.parts])
+
+    def forward(
+        self,
+        latents: Float[Tensor, "batch dim *space"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+    ) -> Quantized:
+        """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
+        check_channels(latents, self.dim)
+        # Checked here for all groups: a part that raises would leave the parts before it changed.
+        check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
+        rates = [None] * self.num_codebooks if rate is None else rate.split(1)
+        groups = latents.chunk(self.num_codebooks, dim=1)
+        found = [part(group, mask, rate_) for part, group, rate_ in zip(self.parts, groups, rates, strict=True)]
+        return Quantized(
+            torch.cat([q.vectors for q in found], dim=1),
+            torch.cat([q.codes for q in found], dim=1),
+            torch.stack([q.loss for q in found]).mean(),
+        )
+
+    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """The vectors of given codes; see ``Quantizer.decode``."""
+        check_codes(codes, self.num_codebooks, self.codebook_size)
+        return torch.cat([part.decode(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
+
+    def start(self, latents: Float[Tensor, "rows dim"]) -> None:
+        """Start every codebook from its own group of channels."""
+        for part, group in zip(self.parts, latents.chunk(self.num_codebooks, dim=1), strict=True):
+            part.start(group)
+
+    @property
+    def started(self) -> Bool[Tensor, ""]:
+        """Whether all codebooks have started."""
+        return torch.stack([part.started for part in self.parts]).all()
+
+    @contextmanager
+    def accumulate(self) -> Iterator[None]:
+        """Accumulate in every codebook."""
+        with ExitStack() as stack:
+            for part in self.parts:
+                stack.enter_context(part.accumulate())
+            yield

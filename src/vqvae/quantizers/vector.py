@@ -1,0 +1,57 @@
+"""A codebook that learns by gradient: [VQVAE §3.2]."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vqvae.quantizers.codebook import CodebookQuantizer, Statistics
+from vqvae.quantizers.gradient import Gradient
+
+
+@dataclass(frozen=True, kw_only=True)
+class VectorQuantizerConfig:
+    """A codebook that the optimizer moves."""
+
+    dim: int
+    """D, channels of the latents."""
+    codebook_size: int
+    """K, how many codes there are."""
+    commitment_cost: float = 0.25
+    """β, the weight of the commitment term (the codebook term has weight 1)."""
+    revive_after: int = 0
+    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    gradient: Gradient = "straight_through"
+    """How the decoder's gradient reaches the encoder."""
+    start_from_data: bool = True
+    """Start the codebook by k-means over the first training latents; otherwise it starts random."""
+
+    def build(self) -> "VectorQuantizer":
+        return VectorQuantizer(self)
+
+
+class VectorQuantizer(CodebookQuantizer):
+    """Vector quantizer with the second term of [VQVAE eq. 3], ‖sg[z_e] − e‖², averaged over positions and channels."""
+
+    def __init__(self, config: VectorQuantizerConfig) -> None:
+        super().__init__(
+            dim=config.dim,
+            codebook_size=config.codebook_size,
+            commitment_cost=config.commitment_cost,
+            revive_after=config.revive_after,
+            gradient=config.gradient,
+            start_from_data=config.start_from_data,
+        )
+        self.config = config
+        self.codebook = nn.Parameter(torch.randn(1, config.codebook_size, config.dim) / config.dim**0.5)
+
+    def _look_up(self, codebook: Tensor, codes: Tensor, rows: Tensor, count: Tensor | float) -> tuple[Tensor, Tensor]:
+        chosen = self.codebook[0].index_select(0, codes)
+        return chosen, nn.functional.mse_loss(chosen, rows.detach(), reduction="sum") / count
+
+    def _learn(self, statistics: Statistics) -> None:
+        """Nothing: the optimizer moves the codebook."""
+
+    def _write(self, codes: Tensor, vectors: Tensor) -> None:
+        # In place, so that the optimizer keeps holding the same parameter.
+        self.codebook.data[0, codes] = vectors

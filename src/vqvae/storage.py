@@ -1,0 +1,218 @@
+"""A trained part as a folder: ``config.json`` beside ``weights.safetensors``. Nothing is ever unpickled.
+
+A folder is filled under a hidden name beside its place and then takes that place, whole or not at all.
+"""
+
+import ctypes
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from vqvae import config as configuration
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.models import ModelConfig
+from vqvae.priors import PriorConfig
+
+FORMAT_VERSION = 1
+CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+
+
+class Stored(NamedTuple):
+    """What ``config.json`` says."""
+
+    config: Any
+    """The part's configuration, ready to ``build()``."""
+    extra: dict[str, Any]
+    """What was saved with it: label names, the data's name, the recipe, ..."""
+
+
+def save(part: nn.Module, folder: Path | str, extra: Mapping[str, Any] | None = None) -> None:
+    """Save a part (a module with a ``config``) as a folder. An older part there is replaced in one stroke.
+
+    Raises:
+        CheckpointError: the folder cannot be written, or holds files that are no part of a stored part.
+    """
+    with replacing(Path(folder)) as temporary:
+        write(part, temporary, extra)
+
+
+def load(folder: Path | str) -> nn.Module:
+    """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators.
+
+    Raises:
+        CheckpointError: files that are missing, damaged, of a newer format, or do not fit each other.
+    """
+    folder = Path(folder)
+    config = read(folder).config
+    with torch.random.fork_rng(devices=[]):
+        try:
+            part = config.build()
+        except ConfigError as error:
+            raise CheckpointError(f"{folder / CONFIG} describes a part that cannot be built: {error}") from error
+    restore(part, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    return part.eval()
+
+
+def read(folder: Path | str) -> Stored:
+    """Read only the configuration of a stored part.
+
+    Raises:
+        CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
+    """
+    path = Path(folder) / CONFIG
+    data = read_json(path)
+    if not isinstance(data.get("config"), dict) or not isinstance(data.get("extra"), dict):
+        raise CheckpointError(f"{path} lacks 'config' or 'extra'; it is damaged or was not written by vqvae.")
+    try:
+        return Stored(configuration.from_json(ModelConfig | PriorConfig, data["config"]), data["extra"])
+    except ConfigError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+
+
+def write(part: nn.Module, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+    """Write the two files of a part into an existing folder, such as the one that ``replacing`` gives."""
+    write_json({"config": configuration.to_json(part.config), "extra": dict(extra or {})}, folder / CONFIG)
+    write_tensors(part.state_dict(), folder / WEIGHTS)
+
+
+def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Copy tensors into a module of exactly these names, shapes and types.
+
+    Raises:
+        CheckpointError: they are not, with the first few differences; the module is unchanged then.
+    """
+    wanted = module.state_dict()
+    problems = [f"{name} is missing" for name in wanted if name not in tensors]
+    problems += [f"{name} is unknown" for name in tensors if name not in wanted]
+    problems += [
+        f"{name} is {_describe(tensors[name])}, expected {_describe(value)}"
+        for name, value in wanted.items()
+        if name in tensors and _describe(tensors[name]) != _describe(value)
+    ]
+    if problems:
+        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
+        raise CheckpointError(f"{where} does not fit the configuration: {'; '.join(problems[:4])}{more}.")
+    module.load_state_dict(tensors)
+
+
+def write_tensors(tensors: Mapping[str, Tensor], path: Path) -> None:
+    """Write named tensors as safetensors."""
+    # Cloned, because safetensors takes neither shared nor permuted memory (tied weights, channels_last).
+    save_file({name: torch.clone(value.detach().cpu(), memory_format=torch.contiguous_format) for name, value in tensors.items()}, path)
+
+
+def read_tensors(path: Path) -> dict[str, Tensor]:
+    """Read named tensors.
+
+    Raises:
+        CheckpointError: the file is missing or damaged.
+    """
+    try:
+        return load_file(path)
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing.") from error
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or cannot be read ({error}). Copy it again, or remove its folder.") from error
+
+
+def write_json(data: Mapping[str, Any], path: Path) -> None:
+    """Write an object together with the format version."""
+    path.write_text(json.dumps({"format_version": FORMAT_VERSION, **data}, indent=2) + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read an object that ``write_json`` wrote.
+
+    Raises:
+        CheckpointError: the file is missing, damaged, or of a newer format.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing.") from error
+    except (ValueError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged or cannot be read ({error}). Copy it again, or remove its folder.") from error
+    version = data.get("format_version") if isinstance(data, dict) else None
+    if type(version) is not int or version < 1:
+        raise CheckpointError(f"{path} has no format_version; it is damaged or was not written by vqvae.")
+    if version > FORMAT_VERSION:
+        raise CheckpointError(f"{path} has format_version {version}; this release reads up to {FORMAT_VERSION}. Install a newer vqvae.")
+    return data
+
+
+@contextmanager
+def replacing(folder: Path) -> Iterator[Path]:
+    """Give a hidden folder to fill; at the end it is on the disk and takes the place of ``folder``, or nothing has changed.
+
+    Raises:
+        CheckpointError: the disk is full, writing is not allowed, or ``folder`` holds files that would be lost.
+    """
+    temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir(parents=True)
+        yield temporary
+        foreign = {path.name for path in folder.iterdir()} - {path.name for path in temporary.iterdir()} if folder.exists() else set()
+        if foreign:
+            raise CheckpointError(f"{folder} holds {sorted(foreign)[:4]}, which would be lost. Choose another folder.")
+        for path in temporary.iterdir():
+            _sync(path)
+        _sync(temporary)
+        _take_place(temporary, folder)
+        _sync(folder.parent)
+    except (OSError, SafetensorError) as error:
+        raise CheckpointError(f"{folder} could not be written ({error}). What was there before is unchanged.") from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove the hidden files and folders that killed processes left in ``folder``; only for its single writer."""
+    for path in folder.glob(".*.tmp"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _take_place(new: Path, old: Path) -> None:
+    """Rename ``new`` to ``old``. Whatever was there is under the name ``new`` afterwards."""
+    if not old.exists():
+        new.rename(old)
+    elif not _exchange(new, old):
+        # This file system cannot exchange: for a moment the old folder is only there under its hidden name.
+        aside = new.with_suffix(".old")
+        old.rename(aside)
+        new.rename(old)
+        aside.rename(new)
+
+
+def _exchange(a: Path, b: Path) -> bool:
+    """Swap two names atomically, where the system (Linux) and the file system can."""
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    at_working_directory, exchange = -100, 2
+    if renameat2 is None:
+        return False
+    return renameat2(at_working_directory, os.fsencode(a), at_working_directory, os.fsencode(b), exchange) == 0
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's contents, or a folder's entries, are on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _describe(tensor: Tensor) -> str:
+    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

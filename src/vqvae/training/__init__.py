@@ -1,0 +1,21 @@
+"""One trainer for tokenizers and priors."""
+
+from vqvae.training.averaging import Average
+from vqvae.training.callbacks import Callback, ReconstructionGrid
+from vqvae.training.checkpoint import Checkpoints
+from vqvae.training.interruption import Interrupted
+from vqvae.training.optimizers import AdamConfig
+from vqvae.training.trainer import RunOptions, TrainConfig, Trainer, build
+
+__all__ = [
+    "AdamConfig",
+    "Average",
+    "Callback",
+    "Checkpoints",
+    "Interrupted",
+    "ReconstructionGrid",
+    "RunOptions",
+    "TrainConfig",
+    "Trainer",
+    "build",
+]

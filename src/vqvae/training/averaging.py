@@ -1,0 +1,33 @@
+"""Exponential moving average of weights [Polyak & Juditsky 1992], used for evaluation and for what is finally saved."""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+
+class Average:
+    """A copy of a module that follows it: parameters and floating-point buffers as running means, other buffers as they are."""
+
+    def __init__(self, module: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.module = copy.deepcopy(module).eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def update(self, module: nn.Module, step: int) -> None:
+        """Follow ``module`` after step ``step`` (from 0).
+
+        The decay begins at 1/10 and rises as (1 + step) / (10 + step) to its final value, so that the start is forgotten soon.
+        """
+        share = 1 - min(self.decay, (1 + step) / (10 + step))
+        followers, leaders = _tensors(self.module), _tensors(module)
+        floats = [i for i, tensor in enumerate(leaders) if tensor.is_floating_point()]
+        torch._foreach_lerp_([followers[i] for i in floats], [leaders[i] for i in floats], share)
+        for follower, leader in zip(followers, leaders, strict=True):
+            if not leader.is_floating_point():
+                follower.copy_(leader)
+
+
+def _tensors(module: nn.Module) -> list[Tensor]:
+    # Looked up in every step: a module may put a new tensor in the place of a buffer.
+    return [*module.parameters(), *module.buffers()]

@@ -1,0 +1,172 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped, as safetensors and JSON.
+
+checkpoints/step-000100/
+  config.json, weights.safetensors   the part as it is evaluated (the average where there is one): ``storage.load`` reads it
+  unaveraged.safetensors             the weights that are trained, where that is another set
+  optimizer.safetensors              the optimizer's running means
+  state.json                         step, seconds, the best evaluation so far, the configuration
+"""
+
+import fcntl
+import os
+import re
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from vqvae import storage
+from vqvae.errors import CheckpointError
+from vqvae.training.averaging import Average
+
+UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
+NAME = re.compile(r"step-(\d{6,})")
+
+
+class Best(NamedTuple):
+    """The best evaluation so far."""
+
+    step: int
+    held_out_loss: float
+
+
+class State(NamedTuple):
+    """What a run knows besides its tensors."""
+
+    step: int
+    """Steps that are done."""
+    seconds: float
+    """Time that they took, over all processes that worked on the run one after the other."""
+    best: Best | None
+    training: dict[str, Any]
+    """The whole TrainConfig, as JSON."""
+
+
+class Learner(NamedTuple):
+    """The tensors of a run."""
+
+    module: nn.Module
+    optimizer: torch.optim.Optimizer
+    average: Average | None
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """The module that is evaluated and finally saved."""
+        return self.module if self.average is None else self.average.module
+
+
+class Checkpoints:
+    """The checkpoints of one stage of a run."""
+
+    def __init__(self, folder: Path, keep_last: int) -> None:
+        self.folder, self.keep_last = folder, keep_last
+
+    def path(self, step: int) -> Path:
+        """Where the checkpoint after ``step`` steps lies."""
+        return self.folder / f"step-{step:06d}"
+
+    def steps(self) -> list[int]:
+        """The steps that there are checkpoints of, in order. What a killed process left half-written is not among them."""
+        names = [NAME.fullmatch(path.name) for path in self.folder.glob("step-*")]
+        return sorted(int(match[1]) for match in names if match)
+
+    def latest(self) -> State | None:
+        """The state of the last checkpoint, or None where there is none.
+
+        Raises:
+            CheckpointError: its ``state.json`` is missing or damaged.
+        """
+        steps = self.steps()
+        return self._state(steps[-1]) if steps else None
+
+    def save(self, learner: Learner, state: State, extra: Mapping[str, Any]) -> None:
+        """Save a checkpoint, then remove those that are neither the best nor among the last ``keep_last``.
+
+        Raises:
+            CheckpointError: the disk is full or cannot be written; the checkpoints before are unchanged.
+        """
+        with storage.replacing(self.path(state.step)) as temporary:
+            storage.write(learner.evaluated, temporary, extra)
+            if learner.average is not None:
+                storage.write_tensors(learner.module.state_dict(), temporary / UNAVERAGED)
+            storage.write_tensors(_flatten(learner), temporary / OPTIMIZER)
+            best = None if state.best is None else state.best._asdict()
+            storage.write_json({**state._asdict(), "best": best}, temporary / STATE)
+        kept = {*self.steps()[-self.keep_last :], *([state.best.step] if state.best else [])}
+        for step in self.steps():
+            if step not in kept:
+                self._remove(step)
+
+    def restore(self, learner: Learner, step: int) -> None:
+        """Copy a checkpoint's tensors into a learner.
+
+        Raises:
+            CheckpointError: files that are missing, damaged or do not fit, by name.
+        """
+        folder = self.path(step)
+        weights = folder / storage.WEIGHTS
+        storage.restore(learner.evaluated, storage.read_tensors(weights), weights)
+        if learner.average is not None:
+            storage.restore(learner.module, storage.read_tensors(folder / UNAVERAGED), folder / UNAVERAGED)
+        tensors = storage.read_tensors(folder / OPTIMIZER)
+        parameters = dict(learner.module.named_parameters())
+        for key, stored in tensors.items():
+            name, _, entry = key.rpartition("/")
+            parameter = parameters.get(name)
+            if parameter is None or stored.shape not in ((), parameter.shape):
+                raise CheckpointError(f"{folder / OPTIMIZER} does not fit the model: {key} has the shape {list(stored.shape)}.")
+            # The fused kernel walks through memory: its running means must lie in it as the parameter does.
+            like = torch.empty_like(parameter, dtype=stored.dtype) if stored.shape == parameter.shape else stored.to(parameter.device)
+            learner.optimizer.state[parameter][entry] = like.copy_(stored)
+
+    def remove_temporaries(self) -> None:
+        """Remove what a killed process left half-written or half-removed."""
+        storage.remove_temporaries(self.folder)
+
+    def _state(self, step: int) -> State:
+        path = self.path(step) / STATE
+        data = storage.read_json(path)
+        try:
+            best = None if data["best"] is None else Best(int(data["best"]["step"]), float(data["best"]["held_out_loss"]))
+            return State(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise CheckpointError(f"{path} is damaged ({error!r}). Remove its folder to go on from the checkpoint before.") from error
+
+    def _remove(self, step: int) -> None:
+        # Renamed first: a process killed in the middle must not leave half a checkpoint under a good name.
+        hidden = self.folder / f".step-{step:06d}-old.tmp"
+        self.path(step).rename(hidden)
+        shutil.rmtree(hidden, ignore_errors=True)
+
+
+@contextmanager
+def only_writer(run: Path) -> Iterator[None]:
+    """Hold the lock of a run folder; the system lets go of it when the process ends, however it ends.
+
+    Raises:
+        CheckpointError: another process trains in this folder, or it cannot be written.
+    """
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(run / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
+    except OSError as error:
+        raise CheckpointError(f"{run} cannot be written ({error}). Choose another folder.") from error
+    try:
+        try:
+            # A POSIX lock: unlike flock, it is not inherited by worker processes, which may outlive a killed parent.
+            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _flatten(learner: Learner) -> dict[str, torch.Tensor]:
+    """The optimizer's tensors as ``parameter/entry``."""
+    state = learner.optimizer.state
+    return {f"{name}/{entry}": value for name, p in learner.module.named_parameters() for entry, value in state.get(p, {}).items()}

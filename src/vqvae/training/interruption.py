@@ -1,0 +1,47 @@
+"""Ctrl-C and SIGTERM: finish the step, save, leave."""
+
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from vqvae.errors import VqvaeError
+
+
+class Interrupted(VqvaeError):
+    """Training was asked to stop; it has saved a checkpoint. ``exit_code`` is 130 after Ctrl-C and 143 after SIGTERM."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+class Interruption:
+    """The first signal that came, if any."""
+
+    def __init__(self) -> None:
+        self.signal: signal.Signals | None = None
+
+    def handle(self, number: int, frame: FrameType | None) -> None:
+        """Remember a signal. Ctrl-C after another signal raises KeyboardInterrupt at once."""
+        if self.signal is not None and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.signal = self.signal or signal.Signals(number)
+        # Not print: a handler may run inside another write to the same stream.
+        os.write(2, f"\n{self.signal.name}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
+
+
+@contextmanager
+def remembered_signals() -> Iterator[Interruption]:
+    """Remember SIGINT and SIGTERM, instead of ending, while the context is open."""
+    interruption = Interruption()
+    # Python delivers signals to the main thread only, and lets no other thread set handlers.
+    numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
+    before = {number: signal.signal(number, interruption.handle) for number in numbers}
+    try:
+        yield interruption
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,169 @@
+"""What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
+
+import json
+import os
+import sys
+from collections import defaultdict
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vqvae import distributed
+from vqvae.errors import CheckpointError
+
+METRICS = "metrics.jsonl"
+
+
+class Meter:
+    """Means of scalars over an interval of steps, kept on the device until they are asked for."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, float] = defaultdict(float)
+
+    def add(self, values: Mapping[str, Float[Tensor, ""]], weight: float = 1.0) -> None:
+        """Add the scalars of a batch."""
+        for name, value in values.items():
+            # Not times 0: the mean of an empty batch is NaN, and weighs nothing.
+            weighted = value.detach().float() * weight if weight else torch.zeros((), device=value.device)
+            self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
+            self._weights[name] += weight
+
+    def take(self) -> dict[str, float]:
+        """The means over all processes, in the order in which the names came; then start anew. All processes must call it."""
+        if not self._sums:
+            return {}
+        names = list(self._sums)
+        sums = torch.stack([self._sums[name] for name in names])
+        weights = torch.tensor([self._weights[name] for name in names], device=sums.device)
+        distributed.sum_(sums), distributed.sum_(weights)
+        self._sums, self._weights = {}, defaultdict(float)
+        return dict(zip(names, (sums / weights).tolist(), strict=True))
+
+
+class Log:
+    """The record of one stage of a run. TensorBoard is written to ``RUN/tensorboard/STAGE`` where the package is installed.
+
+    Rows of this stage after ``step``, which a killed process left and the resumed one will write again, are dropped. With
+    ``quiet`` (every process but the first) nothing is written or said.
+    """
+
+    def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool) -> None:
+        self.stage, self.steps, self.quiet = stage, steps, quiet
+        self._path = run / METRICS
+        self._board: Any = None
+        self._progress: Any = None
+        if quiet:
+            return
+        drop_rows(self._path, stage, step)
+        self._board = _tensorboard(run / "tensorboard" / stage, step)
+        if sys.stderr.isatty():
+            self._progress = _bar()
+            self._task = self._progress.add_task(stage, total=steps, completed=step, words="")
+            self._progress.start()
+
+    def close(self) -> None:
+        """Stop the bar and write out what TensorBoard still holds."""
+        if self._progress is not None:
+            self._progress.stop()
+        if self._board is not None:
+            self._board.close()
+
+    def advance(self, step: int) -> None:
+        """Move the bar to ``step`` steps."""
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step)
+
+    def row(self, step: int, values: Mapping[str, float]) -> None:
+        """Write one row.
+
+        Raises:
+            CheckpointError: the disk is full or cannot be written.
+        """
+        if self.quiet:
+            return
+        line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            raise CheckpointError(f"{self._path} could not be written ({error}). The last checkpoint is unchanged.") from error
+        if self._board is not None:
+            for name, value in values.items():
+                self._board.add_scalar(name, value, step)
+        words = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "seconds")
+        if self._progress is not None:
+            self._progress.update(self._task, completed=step, words=words.split("  ")[0])
+        else:
+            self.say(f"step {step}/{self.steps}  {words}")
+
+    def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
+        """Show a picture in TensorBoard."""
+        if self._board is not None:
+            self._board.add_image(name, pixels, step, dataformats="HWC")
+
+    def say(self, words: str) -> None:
+        """Say something to the user, above the bar."""
+        if self._progress is not None:
+            self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
+        elif not self.quiet:
+            print(f"{self.stage}  {words}", file=sys.stderr, flush=True)
+
+
+def drop_rows(path: Path, stage: str, step: int) -> None:
+    """Drop the rows of a stage that come after ``step``, and half a row at the end, atomically.
+
+    Raises:
+        CheckpointError: the file cannot be read or written.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
+        kept = [line for line in lines if _is_kept(line, stage, step)]
+        if kept != lines:
+            temporary = path.with_name(f".{path.name}.tmp")
+            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
+            os.replace(temporary, path)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read or written ({error}).") from error
+
+
+def _is_kept(line: str, stage: str, step: int) -> bool:
+    try:
+        row = json.loads(line)
+        return row["stage"] != stage or row["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _tensorboard(folder: Path, step: int) -> Any:
+    """A writer that hides what an earlier process wrote after ``step``; None where TensorBoard is not installed."""
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        return None
+    return SummaryWriter(str(folder), purge_step=step + 1)
+
+
+def _bar() -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = [
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[words]}"),
+    ]
+    return Progress(*columns, console=Console(stderr=True))

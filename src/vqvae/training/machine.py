@@ -1,0 +1,51 @@
+"""What the machine offers: device, number format and memory layout."""
+
+import os
+from typing import Literal
+
+import torch
+from torch import nn
+
+from vqvae.errors import ConfigError
+
+Precision = Literal["auto", "float32", "bfloat16"]
+
+
+def pick_device(name: str) -> torch.device:
+    """The device called ``name``; "auto" is CUDA where there is one, else the CPU. Under torchrun each process gets its own GPU.
+
+    Raises:
+        ConfigError: there is no such device here.
+    """
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        device = torch.device(name)
+        if device.type == "cuda" and device.index is None:
+            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device is {name!r}, which cannot be used here ({reason}). Take 'cpu', or 'auto' for the best.") from error
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    return device
+
+
+def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
+    """The type that matrix products and convolutions run in: bfloat16 where "auto" finds hardware for it, else float32.
+
+    On a CPU this asks for AMX or AVX512-BF16. Weights, optimizer, codebooks, losses and likelihoods are float32 in any case.
+    """
+    if precision != "auto":
+        return torch.bfloat16 if precision == "bfloat16" else torch.float32
+    if device.type == "cuda":
+        gains = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        gains = device.type == "cpu" and (torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported())
+    return torch.bfloat16 if gains else torch.float32
+
+
+def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
+    """Move a module's image filters to channels_last where it runs in bfloat16: there convolutions gain from it."""
+    return module.to(memory_format=torch.channels_last) if dtype == torch.bfloat16 else module

@@ -1,0 +1,384 @@
+"""One loop for everything that is trained: a module that turns a batch into an objective."""
+
+import math
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing, nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqvae import config as configuration
+from vqvae import distributed, seeding, storage
+from vqvae.data import DataConfig
+from vqvae.data.base import Batch, Condition, Objective, Splits
+from vqvae.data.loader import Loader, global_indices
+from vqvae.errors import ConfigError, VqvaeError
+from vqvae.models import ModelConfig
+from vqvae.models.base import Tokenizer
+from vqvae.priors import PriorConfig
+from vqvae.quantizers.base import Quantizer
+from vqvae.training.averaging import Average
+from vqvae.training.callbacks import Callback
+from vqvae.training.checkpoint import Best, Checkpoints, Learner, State, only_writer
+from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
+from vqvae.training.logging import Log, Meter
+from vqvae.training.machine import Precision, lay_out, pick_device, pick_dtype
+from vqvae.training.optimizers import AdamConfig, learning_rate
+
+START_BATCHES = 4
+EVALUATED = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """Everything that decides what is learned. A run folder belongs to one of these."""
+
+    model: ModelConfig | PriorConfig
+    """What is trained."""
+    data: DataConfig | None = None
+    """What it is trained on; None for priors, which are trained on the codes of their run."""
+    steps: int
+    """Training steps."""
+    batch_size: int
+    """Examples a step, over all processes."""
+    seed: int = 0
+    """Seed of the first weights, the order of the data and all noise."""
+    accumulate: int = 1
+    """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
+    optimizer: AdamConfig = field(default_factory=AdamConfig)
+    """The optimizer."""
+    average_decay: float = 0.0
+    """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
+    precision: Precision = "auto"
+    """Type of matrix products and convolutions; "auto" is bfloat16 where the hardware gains from it."""
+    compile: bool = False
+    """Whether torch.compile makes kernels of the model; needs a C++ compiler and a minute at the start."""
+    evaluate_every: int = 1000
+    """Steps between evaluations on held-out data; there is always one at the end. 0: only that one."""
+    start_from: str | None = None
+    """A run folder whose weights training begins with (fine-tuning)."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "batch_size", "accumulate"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        if self.evaluate_every < 0:
+            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay is {self.average_decay}; it must lie in [0, 1).")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """How a run is carried out; nothing here changes what is learned."""
+
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; there is always one at the end, at an interruption and at the best evaluation. 0: only those."""
+    keep_last: int = 2
+    """Checkpoints that are kept, besides the best."""
+    log_every: int = 50
+    """Steps between rows of metrics."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", ..."""
+    threads: int | None = None
+    """CPU threads; None leaves it to torch."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+
+
+def build(config: TrainConfig) -> nn.Module:
+    """Build what a configuration trains, with first weights drawn from its seed."""
+    seeding.seed_everything(config.seed, "weights")
+    return config.model.build()
+
+
+class Trainer:
+    """Train a module whose ``forward(batch)`` is an Objective, and keep everything about it in a run folder.
+
+    A run that was killed and is started again ends with the same weights, bit for bit, as one that was not (on one kind of CPU,
+    with as many threads): batches and noise are functions of the seed and the step, and checkpoints hold all the rest.
+    Several processes (torchrun) cut every batch among them and learn what one process would learn, up to rounding.
+    Where examples are masked, each process and each part of an accumulated batch counts alike, however many positions it has.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        splits: Splits,
+        config: TrainConfig,
+        options: RunOptions,
+        folder: Path,
+        stage: str = "tokenizer",
+        callbacks: Sequence[Callback] = (),
+        extra: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
+        self.callbacks = callbacks
+        self.training = configuration.to_json(config)
+        data = {"data": splits.train.name, "label_names": list(splits.train.label_names), "action_names": list(splits.train.action_names)}
+        self.extra = {**data, **(extra or {}), "training": self.training}
+        if options.threads is not None:
+            torch.set_num_threads(options.threads)
+        self.device = pick_device(options.device)
+        self.dtype = pick_dtype(config.precision, self.device)
+        self.module = lay_out(module.to(self.device), self.dtype)
+        checkpoints = self.folder / "checkpoints"
+        self.checkpoints = Checkpoints(checkpoints if stage == "tokenizer" else checkpoints / stage, options.keep_last)
+
+    def run(self) -> nn.Module:
+        """Train to the end and save ``RUN/STAGE``; give what was saved, in evaluation mode. A finished run is only loaded.
+
+        Raises:
+            ConfigError: the run folder belongs to another configuration.
+            CheckpointError: a checkpoint that is damaged or cannot be written.
+            Interrupted: Ctrl-C or SIGTERM came; the last step is saved.
+            VqvaeError: the loss or the gradient is not finite.
+        """
+        with ExitStack() as stack:
+            stack.enter_context(distributed.group(self.device))
+            if distributed.is_main():
+                stack.enter_context(only_writer(self.folder))
+                storage.remove_temporaries(self.folder)
+                self.checkpoints.remove_temporaries()
+            distributed.barrier()
+            self._check_batch_size()
+            state = self._begin()
+            if state is not None:
+                quiet = not distributed.is_main()
+                log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, steps=self.config.steps, quiet=quiet)))
+                with remembered_signals() as interruption:
+                    self._train(state, log, interruption)
+                if distributed.is_main():
+                    storage.save(self.learner.evaluated, self.folder / self.stage, self.extra)
+            distributed.barrier()
+            return storage.load(self.folder / self.stage).to(self.device)
+
+    def _begin(self) -> State | None:
+        """Find the state to begin with; None where the run is finished."""
+        config = self.config
+        # Decide how to begin. The order is important.
+        # 1. A finished part: nothing is left to do.
+        # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
+        # 3. The weights of another run (fine-tuning): step 0 and a fresh optimizer.
+        # 4. The module as it was built, its codebooks started from the first batches.
+        finished, last = self.folder / self.stage, self.checkpoints.latest()
+        if finished.exists():
+            self._check_same(storage.read(finished).extra.get("training"), finished)
+            if distributed.is_main():
+                print(f"{finished} is finished; nothing is left to train.", file=sys.stderr)
+            return None
+        if last is not None:
+            self._check_same(last.training, self.checkpoints.path(last.step))
+            self.learner = self._learner()
+            self.checkpoints.restore(self.learner, last.step)
+            if distributed.is_main():
+                print(f"{self.stage}  goes on from {self.checkpoints.path(last.step)}", file=sys.stderr)
+            return last
+        if config.start_from is not None:
+            source = Path(config.start_from) / self.stage
+            storage.restore(self.module, storage.load(source).state_dict(), source / storage.WEIGHTS)
+        elif isinstance(self.module, Tokenizer):
+            self._start_codebooks(self.module)
+        distributed.broadcast_module(self.module)
+        self.learner = self._learner()
+        return State(0, 0.0, None, self.training)
+
+    def _train(self, state: State, log: Log, interruption: Interruption) -> None:
+        config, options = self.config, self.options
+        if config.compile:
+            self.module.compile()
+        parallel = distributed.data_parallel(self.module)
+        rank, world_size = distributed.rank(), distributed.world_size()
+        loader = Loader(
+            self.splits.train,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            first_step=state.step,
+            steps=config.steps,
+            rank=rank,
+            world_size=world_size,
+        )
+        best = state.best
+        began = time.perf_counter() - state.seconds
+        meter, pace = Meter(), Pace(config.batch_size, state.step)
+        for step, batch in loader:
+            number = self._learn(step, batch, parallel, meter, interruption)
+            done, last = step + 1, step + 1 == config.steps
+            pace.stop()
+            log.advance(done)
+            if done % options.log_every == 0 or last:
+                rate = learning_rate(config.optimizer, step, config.steps)
+                seconds = time.perf_counter() - began
+                log.row(done, {**meter.take(), "seconds": seconds, "learning_rate": rate, **pace.take(done, loader.waited_seconds)})
+            improved = False
+            if last or (config.evaluate_every and done % config.evaluate_every == 0):
+                scores = self._evaluate()
+                if scores:
+                    log.row(done, {**scores, "seconds": time.perf_counter() - began})
+                    improved = best is None or scores["held_out_loss"] < best.held_out_loss
+                    best = Best(done, scores["held_out_loss"]) if improved else best
+            if distributed.is_main():
+                self._call_back(done, last, log)
+                due = options.checkpoint_every and done % options.checkpoint_every == 0
+                if due or improved or last or number:
+                    self.checkpoints.save(self.learner, State(done, time.perf_counter() - began, best, self.training), self.extra)
+            if number and not last:
+                where = self.checkpoints.path(done)
+                name = signal.Signals(number).name
+                raise Interrupted(f"Stopped by {name} after step {done}; saved {where}. Run the same command to go on.", 128 + number)
+            pace.start()
+
+    def _learn(self, step: int, batch: Batch, parallel: nn.Module, meter: Meter, interruption: Interruption) -> int:
+        """Take one step. Gives the number of the signal that any process got, or 0."""
+        config, (module, optimizer, average) = self.config, self.learner
+        seeding.seed_everything(config.seed, "noise", step, distributed.rank())
+        module.train()
+        parts = _cut(batch.to(self.device), config.accumulate)
+        loss = torch.zeros((), device=self.device)
+        with ExitStack() as stack:
+            for quantizer in _quantizers(module):
+                stack.enter_context(quantizer.accumulate())
+            for i, part in enumerate(parts):
+                with nullcontext() if i == len(parts) - 1 else distributed.no_sync(parallel):
+                    objective = self._objective(parallel, part)
+                    (objective.loss / len(parts)).backward()
+                loss += objective.loss.detach() / len(parts)
+                meter.add({"loss": objective.loss, **objective.metrics})
+            gradients = [p.grad for p in module.parameters() if p.grad is not None]
+            norm = torch.nn.utils.get_total_norm(gradients).to(self.device)
+            meter.add({"gradient_norm": norm})
+            own = interruption.signal or 0
+            # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
+            report = distributed.mean_(torch.stack([loss, norm.float(), torch.tensor(float(own), device=self.device)])).tolist()
+            self._check_finite(step, report[0], report[1])
+        if config.optimizer.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(module.parameters(), config.optimizer.clip_norm, norm)
+        for group in optimizer.param_groups:
+            group["lr"] = learning_rate(config.optimizer, step, config.steps)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        if average is not None:
+            average.update(module, step)
+        return own or (signal.SIGTERM if report[2] else 0)
+
+    def _objective(self, module: nn.Module, batch: Batch) -> Objective:
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
+            return module(batch)
+
+    @torch.no_grad()
+    def _evaluate(self) -> dict[str, float]:
+        """The metrics of up to 1024 held-out examples, spread over the set; the same ones, with the same noise, each time.
+        Nothing where nothing is held out."""
+        held_out, module = self.splits.held_out, self.learner.evaluated.eval()
+        count = min(EVALUATED, len(held_out))
+        indices = np.arange(count, dtype=np.int64) * len(held_out) // max(count, 1)
+        seeding.seed_everything(self.config.seed, "evaluation", distributed.rank())
+        meter = Meter()
+        for first in range(0, count, self.config.batch_size):
+            mine = indices[first : first + self.config.batch_size][distributed.rank() :: distributed.world_size()]
+            # A process for which no example is left evaluates one that does not count: modules sum over processes, too.
+            objective = self._objective(module, held_out.batch(mine if len(mine) else indices[:1]).to(self.device))
+            meter.add({"loss": objective.loss, **objective.metrics}, weight=len(mine))
+        return {f"held_out_{name}": value for name, value in meter.take().items()}
+
+    def _call_back(self, done: int, last: bool, log: Log) -> None:
+        for callback in self.callbacks:
+            if last or (callback.every and done % callback.every == 0):
+                with distributed.alone(), torch.no_grad():
+                    pictures = callback(done, self.learner.evaluated.eval(), self.folder)
+                for name, pixels in pictures.items():
+                    log.picture(done, name, pixels)
+
+    def _learner(self) -> Learner:
+        average = Average(self.module, self.config.average_decay) if self.config.average_decay else None
+        return Learner(self.module, self.config.optimizer.build(self.module), average)
+
+    @torch.no_grad()
+    def _start_codebooks(self, module: Tokenizer) -> None:
+        """Start codebooks from the first batches. One process does it for all, so that it does not matter how many there are."""
+        config, train = self.config, self.splits.train
+        if distributed.is_main():
+            seeding.seed_everything(config.seed, "start")
+            steps = range(min(START_BATCHES, config.steps))
+            with distributed.alone():
+                module.train().start(
+                    train.batch(global_indices(config.seed, step, config.batch_size, len(train))).to(self.device) for step in steps
+                )
+
+    def _check_batch_size(self) -> None:
+        config, world_size = self.config, distributed.world_size()
+        if config.batch_size % (config.accumulate * world_size):
+            raise ConfigError(
+                f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {world_size})."
+            )
+
+    def _check_same(self, trained: Any, where: Path) -> None:
+        if not isinstance(trained, dict):
+            raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
+        lines = configuration.differences(trained, self.training)
+        if lines:
+            listed = "\n  ".join(lines)
+            raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
+
+    def _check_finite(self, step: int, loss: float, norm: float) -> None:
+        if not (math.isfinite(loss) and math.isfinite(norm)):
+            steps = self.checkpoints.steps()
+            kept = f"The last checkpoint is {self.checkpoints.path(steps[-1])}." if steps else "There is no checkpoint yet."
+            raise VqvaeError(
+                f"At step {step} the loss is {loss} and the norm of its gradient {norm}; the step was not taken. {kept} "
+                "Lower optimizer.learning_rate, set optimizer.clip_norm, or train with precision float32."
+            )
+
+
+class Pace:
+    """How fast steps are, without the time of evaluations, pictures and checkpoints."""
+
+    def __init__(self, batch_size: int, step: int) -> None:
+        self.batch_size = batch_size
+        self._step, self._busy, self._waited = step, 0.0, 0.0
+        self.start()
+
+    def start(self) -> None:
+        """A step begins, with the wait for its batch."""
+        self._mark = time.perf_counter()
+
+    def stop(self) -> None:
+        """A step ends."""
+        self._busy += time.perf_counter() - self._mark
+
+    def take(self, step: int, waited_seconds: float) -> dict[str, float]:
+        """Examples a second, and the share of the time that was spent waiting for data, since the last call."""
+        busy = max(self._busy, 1e-9)
+        speed, share = (step - self._step) * self.batch_size / busy, (waited_seconds - self._waited) / busy
+        self._step, self._busy, self._waited = step, 0.0, waited_seconds
+        return {"examples_per_second": speed, "waited_share": share}
+
+
+def _quantizers(module: nn.Module) -> list[Quantizer]:
+    """The outermost quantizers: one that is made of others speaks for them."""
+    if isinstance(module, Quantizer):
+        return [module]
+    return [quantizer for child in module.children() for quantizer in _quantizers(child)]
+
+
+def _cut(batch: Batch, count: int) -> list[Batch]:
+    """Cut a batch into parts of equal size."""
+
+    def cut(tensor: Tensor | None) -> Sequence[Tensor | None]:
+        return [None] * count if tensor is None else tensor.chunk(count)
+
+    label, actions, codes = batch.condition
+    codes_cut = zip(*map(cut, codes), strict=True) if codes else [()] * count
+    conditions = [Condition(*fields) for fields in zip(cut(label), cut(actions), codes_cut, strict=True)]
+    return [Batch(*fields) for fields in zip(cut(batch.x), conditions, cut(batch.mask), strict=True)]

@@ -1,0 +1,161 @@
+"""What every data set keeps to, run over every configuration of ``DataConfig``."""
+
+import dataclasses
+import json
+import typing
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqvae import config as configuration
+from vqvae.data import (
+    ArrayConfig,
+    Cifar10Config,
+    DataConfig,
+    Dataset,
+    ImageFolderConfig,
+    Splits,
+    SyntheticImagesConfig,
+    WorldsConfig,
+    cifar10,
+    in_order,
+)
+
+_KINDS = typing.get_args(DataConfig)
+
+
+def _image_folder(folder, random):
+    for side, count in (("train", 12), ("val", 5)):
+        for kind in ("a", "b"):
+            (folder / side / kind).mkdir(parents=True)
+            for number in range(count):
+                Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=np.uint8)).save(folder / side / kind / f"{number}.png")
+    return ImageFolderConfig(path=str(folder), size=8, classes=True, mirror=True)
+
+
+def _array(folder, random):
+    np.save(folder / "a.npy", random.integers(0, 256, (100, 8, 8, 3), dtype=np.uint8))
+    return ArrayConfig(path=str(folder / "a.npy"))
+
+
+def _cifar10(folder, random):
+    for name in [f"data_batch_{number}" for number in range(1, 6)] + ["test_batch"]:
+        records = random.integers(0, 256, (4, 3073), dtype=np.uint8)
+        records[:, 0] %= 10
+        records.tofile(folder / f"{name}.bin")
+    return Cifar10Config(path=str(folder))
+
+
+def _worlds(folder, random):
+    pytest.importorskip("vizdoom")
+    return WorldsConfig(path=str(folder), episodes=2, frames_per_episode=6, size=16)
+
+
+def _synthetic(folder, random):
+    return SyntheticImagesConfig(count=24)
+
+
+_SAMPLES = {
+    ImageFolderConfig: _image_folder,
+    ArrayConfig: _array,
+    Cifar10Config: _cifar10,
+    WorldsConfig: _worlds,
+    SyntheticImagesConfig: _synthetic,
+}
+
+
+@pytest.fixture(scope="module", params=_KINDS, ids=lambda kind: kind.__name__)
+def config(request, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(cifar10, "_IMAGES_PER_FILE", 4)
+        yield _SAMPLES[request.param](tmp_path_factory.mktemp("data"), np.random.default_rng(0))
+
+
+@pytest.fixture(scope="module")
+def splits(config):
+    return config.build()
+
+
+@pytest.fixture(params=Splits._fields)
+def dataset(request, splits) -> Dataset:
+    return getattr(splits, request.param)
+
+
+def _equal(one, other):
+    flat = [(batch.x, batch.condition.label, batch.condition.actions) for batch in (one, other)]
+    return all(a is b is None or (a.dtype == b.dtype and torch.equal(a, b)) for a, b in zip(*flat, strict=True))
+
+
+def test_a_batch_is_bytes_with_channels_first(dataset):
+    batch = dataset.batch(np.arange(len(dataset)))
+    assert batch.x.dtype == torch.uint8 and batch.x.ndim == 4 and batch.x.shape[:2] in ((len(dataset), 3), (len(dataset), 1))
+    assert batch.x.is_contiguous() and batch.x.to(torch.float32).std() > 0
+    assert batch.mask is None and batch.condition.codes == ()
+
+
+def test_conditions_are_in_range_of_their_names(dataset):
+    _, condition, _ = dataset.batch(np.arange(len(dataset)))
+    assert (condition.label is None) == (not dataset.label_names)
+    assert (condition.actions is None) == (not dataset.action_names)
+    if condition.label is not None:
+        assert condition.label.dtype == torch.int64 and condition.label.shape == (len(dataset),)
+        assert 0 <= condition.label.min() and condition.label.max() < len(dataset.label_names)
+    if condition.actions is not None:
+        assert condition.actions.dtype == torch.int64 and condition.actions.shape == (len(dataset), 1)
+        assert 0 <= condition.actions.min() and condition.actions.max() < len(dataset.action_names)
+
+
+def test_any_order_and_repeats_give_the_same_examples(dataset):
+    whole = dataset.batch(np.arange(len(dataset)))
+    indices = np.random.default_rng(0).integers(0, len(dataset), 2 * len(dataset))
+    picked = dataset.batch(indices)
+    assert torch.equal(picked.x, whole.x[indices])
+    for name in ("label", "actions"):
+        if getattr(whole.condition, name) is not None:
+            assert torch.equal(getattr(picked.condition, name), getattr(whole.condition, name)[indices])
+
+
+def test_no_indices_give_an_empty_batch(dataset):
+    assert dataset.batch(np.arange(0)).x.shape == (0, *dataset.batch(np.arange(1)).x.shape[1:])
+
+
+def test_a_batch_is_a_pure_function_that_threads_may_share(dataset):
+    indices = np.arange(min(4, len(dataset)))
+    expected = dataset.batch(indices)
+    with ThreadPoolExecutor(4) as pool:
+        batches = list(pool.map(dataset.batch, [indices] * 16))
+    assert all(_equal(batch, expected) for batch in batches)
+    batches[0].x.zero_()
+    assert _equal(dataset.batch(indices), expected)
+
+
+def test_batches_join_to_the_whole(dataset):
+    whole = dataset.batch(np.arange(len(dataset)))
+    assert torch.equal(torch.cat([batch.x for batch in in_order(dataset, 3)]), whole.x)
+
+
+def test_the_sides_share_no_example_and_have_their_own_names(splits):
+    sides = [{x.numpy().tobytes() for x in side.batch(np.arange(len(side))).x} for side in splits]
+    assert all(sides) and not sides[0] & sides[1]
+    assert splits.train.name != splits.held_out.name
+    assert splits.train.label_names == splits.held_out.label_names
+    assert splits.train.action_names == splits.held_out.action_names
+
+
+def test_the_same_configuration_builds_the_same_data(config, splits):
+    for one, other in zip(splits, config.build(), strict=True):
+        assert one.name == other.name and len(one) == len(other)
+        assert _equal(one.batch(np.arange(len(one))), other.batch(np.arange(len(other))))
+
+
+def test_the_configuration_goes_through_json(config):
+    assert configuration.from_json(DataConfig, json.loads(configuration.dumps(config))) == config
+
+
+@pytest.mark.parametrize("kind", _KINDS, ids=lambda kind: kind.__name__)
+def test_every_kind_is_frozen_keyword_only_and_small(kind):
+    assert kind.__dataclass_params__.frozen and all(field.kw_only for field in dataclasses.fields(kind))
+    assert len(dataclasses.fields(kind)) <= 8

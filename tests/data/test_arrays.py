@@ -1,0 +1,131 @@
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from vqvae.data import ArrayConfig, ArrayDataset
+from vqvae.data.split import is_held_out
+from vqvae.errors import DataError
+
+
+def _pixels(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def _rows(side, count=200):
+    return [row for row in range(count) if is_held_out(str(row)) is (side == "held out")]
+
+
+@pytest.mark.parametrize(
+    ("shape", "to_channels_first"),
+    [
+        ((200, 6, 5), lambda x: x[:, None]),
+        ((200, 6, 5, 3), lambda x: x.transpose(0, 3, 1, 2)),
+        ((200, 6, 5, 1), lambda x: x.transpose(0, 3, 1, 2)),
+        ((200, 3, 6, 5), lambda x: x),
+    ],
+)
+def test_npy_of_every_layout_is_split_by_row(tmp_path, shape, to_channels_first):
+    pixels = _pixels(*shape)
+    np.save(tmp_path / "a.npy", pixels)
+    train, held_out = ArrayConfig(path=str(tmp_path / "a.npy")).build()
+    for dataset, side in ((train, "train"), (held_out, "held out")):
+        expected = to_channels_first(pixels)[_rows(side)]
+        np.testing.assert_array_equal(dataset.batch(np.arange(len(dataset))).x.numpy(), expected)
+
+
+def test_npz_with_both_sides_and_labels(tmp_path):
+    arrays = {"x_train": _pixels(20, 8, 8, 3), "y_train": np.arange(20) % 7, "x_val": _pixels(4, 8, 8, 3), "y_val": np.arange(4)}
+    np.savez(tmp_path / "a.npz", **arrays)
+    train, held_out = ArrayConfig(path=str(tmp_path / "a.npz")).build()
+    assert (len(train), len(held_out)) == (20, 4)
+    assert train.batch(np.array([8, 3])).condition.label.tolist() == [1, 3]
+    assert train.label_names == held_out.label_names == tuple("0123456")
+
+
+def test_npz_with_x_and_y_is_split_by_row(tmp_path):
+    np.savez(tmp_path / "a.npz", x=_pixels(200, 8, 8), y=np.arange(200))
+    train, held_out = ArrayConfig(path=str(tmp_path / "a.npz")).build()
+    assert held_out.batch(np.arange(len(held_out))).condition.label.tolist() == _rows("held out")
+    assert train.batch(np.array([0])).condition.label.tolist() == _rows("train")[:1]
+
+
+def test_npz_with_one_array_of_any_name(tmp_path):
+    np.savez(tmp_path / "a.npz", _pixels(200, 8, 8))
+    assert len(ArrayConfig(path=str(tmp_path / "a.npz")).build().train) == len(_rows("train"))
+
+
+def test_mirror_doubles_the_training_side_only(tmp_path):
+    np.save(tmp_path / "a.npy", _pixels(200, 6, 5))
+    plain, mirrored = (ArrayConfig(path=str(tmp_path / "a.npy"), mirror=mirror).build() for mirror in (False, True))
+    count = len(plain.train)
+    assert len(mirrored.train) == 2 * count and len(mirrored.held_out) == len(plain.held_out)
+    both = mirrored.train.batch(np.array([3, count + 3])).x
+    assert torch.equal(both[0], plain.train.batch(np.array([3])).x[0])
+    assert torch.equal(both[1], both[0].flip(-1)) and not torch.equal(both[0], both[1])
+    assert plain.train.name != mirrored.train.name
+
+
+def test_the_name_follows_the_content(tmp_path):
+    pixels = _pixels(200, 6, 5)
+    names = []
+    for value in (0, 1, 0):
+        pixels[0, 0, 0] = value
+        np.save(tmp_path / "a.npy", pixels)
+        names.append(ArrayConfig(path=str(tmp_path / "a.npy")).build().train.name)
+    assert names[0] == names[2] != names[1]
+
+
+def test_a_channel_axis_that_cannot_be_told_is_asked_for(tmp_path):
+    np.save(tmp_path / "a.npy", _pixels(200, 3, 5, 3))
+    with pytest.raises(DataError, match="set layout"):
+        ArrayConfig(path=str(tmp_path / "a.npy")).build()
+    train = ArrayConfig(path=str(tmp_path / "a.npy"), layout="channels_last").build().train
+    assert train.batch(np.array([0])).x.shape == (1, 3, 3, 5)
+
+
+@pytest.mark.parametrize(
+    ("name", "arrays", "message"),
+    [
+        ("a.npy", np.zeros((9, 4, 4), np.float32), "is float32 with shape"),
+        ("a.npy", np.zeros((9, 4), np.uint8), r"it must be uint8 \(n, h, w\)"),
+        ("a.npy", np.zeros((0, 4, 4), np.uint8), "there is nothing in it"),
+        ("a.npy", np.array([{}], dtype=object), "cannot be read"),
+        ("a.npz", {"a": np.zeros(1), "b": np.zeros(1)}, "name them x_train and x_val"),
+        ("a.npz", {"x_train": np.zeros((9, 4, 4), np.uint8)}, "neither x_val nor x_test"),
+        ("a.npz", {"x": np.zeros((9, 4, 4), np.uint8), "y": np.zeros(8, np.int64)}, r"integers from 0 with shape \(9,\)"),
+        ("a.npz", {"x": np.zeros((9, 4, 4), np.uint8), "y": np.zeros(9)}, "'y', is float64"),
+        ("a.npz", {"x_train": np.zeros((9, 4, 4), np.uint8), "x_val": np.zeros((9, 5, 4), np.uint8)}, "unequal shape"),
+    ],
+)
+def test_wrong_files_are_explained(tmp_path, name, arrays, message):
+    path = tmp_path / name
+    np.savez(path, **arrays) if isinstance(arrays, dict) else np.save(path, arrays, allow_pickle=True)
+    with pytest.raises(DataError, match=message):
+        ArrayConfig(path=str(path)).build()
+
+
+def test_files_that_are_missing_or_no_arrays_are_named(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"PK nothing")
+    (tmp_path / "a.txt").touch()
+    for name, message in (("none.npy", "There is no file"), ("a.npz", "cannot be read"), ("a.txt", "neither .npy nor .npz")):
+        with pytest.raises(DataError, match=message):
+            ArrayConfig(path=str(tmp_path / name)).build()
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.lists(st.integers(0, 15), max_size=20), st.booleans())
+def test_any_indices_give_those_examples(indices, channels_last):
+    pixels = _pixels(16, 4, 5, 3) if channels_last else _pixels(16, 3, 4, 5)
+    dataset = ArrayDataset(pixels, name="x", channels_last=channels_last)
+    expected = pixels[np.array(indices, np.int64)]
+    expected = expected.transpose(0, 3, 1, 2) if channels_last else expected
+    np.testing.assert_array_equal(dataset.batch(np.array(indices, np.int64)).x.numpy(), expected)
+
+
+def test_a_batch_is_a_copy():
+    pixels = _pixels(4, 3, 4, 4)
+    before = pixels.copy()
+    ArrayDataset(pixels, name="x").batch(np.arange(4)).x.zero_()
+    np.testing.assert_array_equal(pixels, before)

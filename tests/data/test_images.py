@@ -1,0 +1,183 @@
+import logging
+import shutil
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from vqvae.data import ArrayDataset, FileDataset, ImageFolderConfig
+from vqvae.data.split import is_held_out
+from vqvae.data.transforms import read_image
+from vqvae.errors import ConfigError, DataError
+
+
+def _fill(folder, count, start=0, suffix="png"):
+    """Write images whose every pixel tells their number."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(start, start + count):
+        Image.new("RGB", (9, 8), (number % 256, number // 256, 7)).save(folder / f"{number:03d}.{suffix}")
+
+
+def _numbers(dataset):
+    x = dataset.batch(np.arange(len(dataset))).x
+    return (x[:, 0, 0, 0].int() + 256 * x[:, 1, 0, 0].int()).tolist()
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """120 images in a flat folder."""
+    _fill(tmp_path / "images", 120)
+    return tmp_path / "images"
+
+
+@pytest.fixture(autouse=True)
+def cache(monkeypatch, tmp_path):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.mark.parametrize("memory_gib", [2.0, 0.0])
+def test_a_flat_folder_is_split_by_the_hash_of_the_path(folder, memory_gib):
+    train, held_out = ImageFolderConfig(path=str(folder), size=8, memory_gib=memory_gib).build()
+    expected = [number for number in range(120) if is_held_out(f"{number:03d}.png")]
+    assert _numbers(held_out) == expected
+    assert _numbers(train) == [number for number in range(120) if number not in expected]
+    assert isinstance(train, FileDataset if memory_gib == 0 else ArrayDataset)
+
+
+def test_files_and_memory_give_the_same_batches(tmp_path):
+    random = np.random.default_rng(0)
+    for kind in ("a", "b"):
+        (tmp_path / "images" / kind).mkdir(parents=True)
+        for number in range(60):
+            pixels = random.integers(0, 256, (20, 30, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "images" / kind / f"{number}.jpg")
+    memory, files = (
+        ImageFolderConfig(path=str(tmp_path / "images"), size=8, classes=True, mirror=True, memory_gib=gib).build() for gib in (2.0, 0.0)
+    )
+    for one, other in zip(memory, files, strict=True):
+        assert (len(one), one.name, one.label_names) == (len(other), other.name, other.label_names)
+        indices = np.array([len(one) - 1, 0, 2, 2, len(one) // 2])
+        assert torch.equal(one.batch(indices).x, other.batch(indices).x)
+        assert torch.equal(one.batch(indices).condition.label, other.batch(indices).condition.label)
+
+
+def test_train_and_val_folders_are_the_split(tmp_path):
+    _fill(tmp_path / "train" / "deep", 6)
+    _fill(tmp_path / "val", 2, start=100)
+    _fill(tmp_path / "test", 2, start=200)
+    train, held_out = ImageFolderConfig(path=str(tmp_path), size=8).build()
+    assert (_numbers(train), _numbers(held_out)) == (list(range(6)), [100, 101])
+
+
+def test_val_without_train_is_an_error(tmp_path):
+    _fill(tmp_path / "val", 2)
+    with pytest.raises(DataError, match="no train/ beside it"):
+        ImageFolderConfig(path=str(tmp_path), size=8).build()
+
+
+def test_sub_folders_are_classes_where_asked(tmp_path):
+    for side, kinds in (("train", ("cat", "dog", "emu")), ("val", ("dog", "emu"))):
+        for kind in kinds:
+            _fill(tmp_path / side / kind, 2)
+    train, held_out = ImageFolderConfig(path=str(tmp_path), size=8, classes=True).build()
+    assert train.label_names == held_out.label_names == ("cat", "dog", "emu")
+    assert train.batch(np.arange(6)).condition.label.tolist() == [0, 0, 1, 1, 2, 2]
+    assert held_out.batch(np.arange(4)).condition.label.tolist() == [1, 1, 2, 2]
+    assert ImageFolderConfig(path=str(tmp_path), size=8).build().train.batch(np.arange(1)).condition.label is None
+    _fill(tmp_path / "val" / "fox", 1)
+    with pytest.raises(DataError, match=r"\['fox'\] have held-out images but none to train on"):
+        ImageFolderConfig(path=str(tmp_path), size=8, classes=True).build()
+
+
+def test_an_image_without_a_class_is_named(folder):
+    with pytest.raises(DataError, match=r"000\.png lies in no sub-folder"):
+        ImageFolderConfig(path=str(folder), size=8, classes=True).build()
+
+
+def test_mirror_adds_a_copy_of_the_training_side(tmp_path):
+    for side in ("train", "val"):
+        (tmp_path / side).mkdir()
+        Image.fromarray(np.arange(64, dtype=np.uint8).reshape(8, 8)).save(tmp_path / side / "a.png")
+    train, held_out = ImageFolderConfig(path=str(tmp_path), size=8, mirror=True).build()
+    assert (len(train), len(held_out)) == (2, 1)
+    x = train.batch(np.array([1, 0])).x
+    assert torch.equal(x[0], x[1].flip(-1)) and not torch.equal(x[0], x[1])
+
+
+def test_what_is_not_an_image_is_ignored(folder):
+    (folder / "notes.txt").write_text("text")
+    (folder / ".hidden.png").write_text("not an image")
+    (folder / ".trash").mkdir()
+    (folder / ".trash" / "a.png").write_text("not an image")
+    (folder / "empty.png.d").mkdir()
+    Image.new("RGB", (8, 8)).save(folder / "999.JPeG")
+    (folder / "loop").symlink_to(folder)
+    assert sum(map(len, ImageFolderConfig(path=str(folder), size=8).build())) == 121
+
+
+@pytest.mark.parametrize("memory_gib", [2.0, 0.0])
+def test_bad_files_stop_the_build_and_are_named(folder, memory_gib):
+    whole = (folder / "000.png").read_bytes()
+    for number in range(10, 17):
+        (folder / f"{number:03d}.png").write_bytes(whole[:-30])
+    (folder / "010.png").write_text("not an image")
+    with pytest.raises(
+        DataError, match=r"7 of 120 image files cannot be decoded:(?s:.)*010\.png(?s:.)*not a PNG(?s:.)*and 2 more(?s:.)*--skip-bad"
+    ):
+        ImageFolderConfig(path=str(folder), size=8, memory_gib=memory_gib).build()
+
+
+@pytest.mark.parametrize("memory_gib", [2.0, 0.0])
+def test_bad_files_are_listed_and_skipped_where_asked(folder, memory_gib, caplog, tmp_path):
+    bad = [number for number in range(120) if not is_held_out(f"{number:03d}.png")][:2]
+    names = {}
+    for number in bad:
+        names[number] = ImageFolderConfig(path=str(folder), size=8, skip_bad=True, memory_gib=memory_gib).build().train.name
+        path = folder / f"{number:03d}.png"
+        # Of the same length, so that only the decoder can tell; and not the remembered result of an earlier check.
+        path.write_bytes(b"?" * path.stat().st_size)
+        shutil.rmtree(tmp_path / "cache", ignore_errors=True)
+    with caplog.at_level(logging.WARNING):
+        train, _ = ImageFolderConfig(path=str(folder), size=8, skip_bad=True, memory_gib=memory_gib).build()
+    assert all(f"{number:03d}.png cannot be decoded" in caplog.text for number in bad)
+    assert not set(bad) & set(_numbers(train))
+    assert len({*names.values(), train.name}) == 3
+
+
+def test_a_check_is_remembered_only_while_the_files_are_the_same(folder, monkeypatch):
+    read = []
+    monkeypatch.setattr("vqvae.data.images.read_image", lambda path, size=None: (read.append(path), read_image(path, size))[1])
+    config = ImageFolderConfig(path=str(folder), size=8, memory_gib=0.0)
+    for expected in (120, 0):
+        read.clear()
+        config.build()
+        assert len(read) == expected
+    train_file = next(folder / f"{number:03d}.png" for number in range(120) if not is_held_out(f"{number:03d}.png"))
+    good = train_file.read_bytes()
+    train_file.write_bytes(b"?" * (len(good) + 1))
+    with pytest.raises(DataError, match=train_file.name):
+        config.build()
+    # A file that is bad is looked at again every time: it may be mended without a change of its length.
+    train_file.write_bytes(good + b" ")
+    config.build()
+
+
+def test_no_folder_and_no_images_are_explained(tmp_path):
+    with pytest.raises(DataError, match="There is no folder"):
+        ImageFolderConfig(path=str(tmp_path / "none"), size=8).build()
+    with pytest.raises(DataError, match="holds no image files"):
+        ImageFolderConfig(path=str(tmp_path), size=8).build()
+    (tmp_path / "val").mkdir()
+    _fill(tmp_path / "train", 2)
+    with pytest.raises(DataError, match="val holds no image files"):
+        ImageFolderConfig(path=str(tmp_path), size=8).build()
+    with pytest.raises(ConfigError, match="size is 0"):
+        ImageFolderConfig(path=str(tmp_path), size=0).build()
+
+
+def test_the_name_follows_files_and_settings(folder):
+    names = [ImageFolderConfig(path=str(folder), size=size).build().train.name for size in (8, 8, 4)]
+    _fill(folder, 3, start=500)
+    names.append(ImageFolderConfig(path=str(folder), size=8).build().train.name)
+    assert names[0] == names[1] and len(set(names)) == 3

@@ -1,0 +1,126 @@
+"""Configurations to and from JSON."""
+
+import json
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vqvae import config
+from vqvae.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Small:
+    size: int
+    rate: float = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Other:
+    name: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Whole:
+    part: Small | Other
+    mode: Literal["fast", "slow"] = "fast"
+    widths: tuple[int, ...] = (1, 2)
+    betas: tuple[float, float] = (0.9, 0.999)
+    label: str | None = None
+    nested: Small | None = None
+    deep: tuple[Small | Other, ...] = ()
+    on: bool = False
+    noted: Annotated[int, "a note"] = 1
+    made: Small = field(default_factory=lambda: Small(size=3))
+
+
+floats = st.floats(allow_nan=False, allow_infinity=False)
+smalls = st.builds(Small, size=st.integers(), rate=floats)
+others = st.builds(Other, name=st.text())
+wholes = st.builds(
+    Whole,
+    part=smalls | others,
+    mode=st.sampled_from(["fast", "slow"]),
+    widths=st.lists(st.integers()).map(tuple),
+    betas=st.tuples(floats, floats),
+    label=st.none() | st.text(),
+    nested=st.none() | smalls,
+    deep=st.lists(smalls | others, max_size=3).map(tuple),
+    on=st.booleans(),
+    noted=st.integers(),
+    made=smalls,
+)
+
+
+@given(wholes)
+def test_every_configuration_comes_back(whole: Whole) -> None:
+    assert config.from_json(Whole, json.loads(config.dumps(whole))) == whole
+    assert config.from_json(Whole | Small, json.loads(config.dumps(whole))) == whole
+
+
+def test_every_configuration_carries_its_kind() -> None:
+    data = config.to_json(Whole(part=Other(name="x")))
+    assert (data["kind"], data["part"], data["made"]) == (
+        "Whole",
+        {"kind": "Other", "name": "x"},
+        {"kind": "Small", "size": 3, "rate": 0.5},
+    )
+    assert config.dumps(Small(size=1)).endswith("}\n")
+
+
+def test_defaults_may_be_left_out_and_whole_numbers_are_numbers() -> None:
+    read = config.from_json(Whole, {"part": {"kind": "Small", "size": 2, "rate": 1}})
+    assert read == Whole(part=Small(size=2, rate=1.0)) and type(read.part.rate) is float
+
+
+PART = {"kind": "Small", "size": 2}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"part": PART, "widhts": []}, r"config \(Whole\) has no field 'widhts'.*Did you mean 'widths'"),
+        ({"part": {"kind": "Small", "sise": 1}}, r"config.part \(Small\) has no field 'sise'; it has \['size', 'rate'\]"),
+        ({}, r"config \(Whole\) lacks the fields \['part'\]"),
+        ({"part": {"kind": "Large"}}, r"config.part.kind is 'Large'; it must be one of \['Other', 'Small'\]"),
+        ({"part": {"size": 2}}, "config.part.kind is None"),
+        ({"part": 3}, "config.part is 3"),
+        ({"part": {**PART, "size": "2"}}, "config.part.size is '2'; it must be of type int"),
+        ({"part": {**PART, "size": True}}, "config.part.size is True"),
+        ({"part": {**PART, "size": 2.5}}, "config.part.size is 2.5"),
+        ({"part": {**PART, "rate": True}}, "config.part.rate is True"),
+        ({"part": PART, "mode": "quick"}, r"config.mode is 'quick'; it must be one of \['fast', 'slow'\]"),
+        ({"part": PART, "betas": [1.0]}, "config.betas has 1 entries; it must have 2"),
+        ({"part": PART, "widths": 4}, "config.widths is 4; it must be a list"),
+        ({"part": PART, "widths": [1, "x"]}, r"config.widths\[1\] is 'x'"),
+        ({"part": PART, "deep": [PART, {"kind": "Small"}]}, r"config.deep\[1\] \(Small\) lacks"),
+        ({"part": PART, "label": 3}, "config.label is 3; it must be one of"),
+        ({"part": PART, "made": None}, "config.made is None; it must be an object with the fields of Small"),
+        ({"part": PART, "made": {"kind": "Other", "name": "x"}}, "config.made.kind is 'Other'; it must be 'Small'"),
+        ({"part": PART, "nested": {"kind": "Other", "name": "x"}}, r"config.nested.kind is 'Other'; it must be one of \['Small'\]"),
+        ([], "config is .*; it must be an object"),
+    ],
+)
+def test_what_is_wrong_is_named_with_its_place(data: Any, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config.from_json(Whole, data)
+
+
+def test_what_json_cannot_hold_is_refused() -> None:
+    with pytest.raises(ConfigError, match="cannot hold a set"):
+        config.to_json({1, 2})
+
+
+def test_differences_are_listed_by_field() -> None:
+    old = config.to_json(Whole(part=Small(size=1)))
+    new = config.to_json(Whole(part=Small(size=2), widths=(1, 3), label="x"))
+    assert config.differences(old, new) == [
+        "config.part.size: 1 -> 2",
+        "config.widths: [1, 2] -> [1, 3]",
+        "config.label: None -> 'x'",
+    ]
+    assert config.differences(old, old) == []
+    assert config.differences({"a": 1}, {"b": 2}) == ["config.a: 1 -> None", "config.b: None -> 2"]

@@ -1,0 +1,44 @@
+"""What the machine offers."""
+
+import pytest
+import torch
+from torch import nn
+
+from vqvae.errors import ConfigError
+from vqvae.training.machine import lay_out, pick_device, pick_dtype
+
+
+@pytest.mark.parametrize(("amx", "avx", "dtype"), [(0, 0, "float32"), (1, 0, "bfloat16"), (0, 1, "bfloat16")])
+def test_auto_follows_the_hardware(monkeypatch: pytest.MonkeyPatch, amx: int, avx: int, dtype: str) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: bool(amx))
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: bool(avx))
+    assert pick_dtype("auto", torch.device("cpu")) == getattr(torch, dtype)
+    assert pick_dtype("float32", torch.device("cpu")) == torch.float32
+    assert pick_dtype("bfloat16", torch.device("cpu")) == torch.bfloat16
+
+
+def test_auto_asks_the_real_machine() -> None:
+    with open("/proc/cpuinfo") as file:
+        flags = file.read().split()
+    expected = torch.bfloat16 if {"amx_tile", "avx512_bf16"} & set(flags) else torch.float32
+    assert pick_dtype("auto", torch.device("cpu")) == expected
+
+
+def test_auto_takes_cuda_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert pick_device("auto").type == expected
+    assert pick_device("cpu") == torch.device("cpu")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: False)
+    assert pick_dtype("auto", torch.device("cuda")) == torch.float32
+
+
+@pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x"])
+def test_a_device_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(ConfigError, match=f"device is '{name}', which cannot be used here"):
+        pick_device(name)
+
+
+def test_filters_move_to_channels_last_for_bfloat16() -> None:
+    module = nn.Conv2d(3, 4, 3)
+    assert lay_out(module, torch.float32).weight.is_contiguous()
+    assert lay_out(module, torch.bfloat16).weight.is_contiguous(memory_format=torch.channels_last)

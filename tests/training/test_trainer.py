@@ -1,0 +1,328 @@
+"""The training loop."""
+
+import errno
+import json
+import math
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from tests.training import tiny
+from vqvae import storage
+from vqvae.data.base import Batch, Objective
+from vqvae.errors import CheckpointError, ConfigError, VqvaeError
+from vqvae.models import VQVAE
+from vqvae.training import Interrupted, build
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """A module that is not a tokenizer."""
+
+    def build(self) -> "Toy":
+        return Toy()
+
+
+class Toy(nn.Module):
+    """The loss is one weight, plus noise; ``spoil(loss, call)`` may change it while training."""
+
+    def __init__(self, spoil: Callable | None = None) -> None:
+        super().__init__()
+        self.config, self.spoil, self.calls = ToyConfig(), spoil, 0
+        self.weight = nn.Parameter(torch.ones(3))
+        self.modes: list[tuple[bool, bool]] = []
+
+    def forward(self, batch: Batch) -> Objective:
+        self.modes.append((self.training, torch.is_grad_enabled()))
+        loss = self.weight.sum() + torch.rand(())
+        if self.training and self.spoil:
+            self.calls += 1
+            loss = self.spoil(loss, self.calls)
+        return Objective(loss, {"examples": torch.tensor(float(len(batch.x)))})
+
+
+@dataclass
+class Signals:
+    """A callback that sends signals to this process between the sixth step and the seventh."""
+
+    numbers: tuple[int, ...]
+    every: int = 6
+
+    def __call__(self, step: int, module: nn.Module, folder: Path) -> dict:
+        for number in self.numbers if step == self.every else ():
+            os.kill(os.getpid(), number)
+        return {}
+
+
+def rows(folder: Path) -> list[dict]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def with_toy(monkeypatch: pytest.MonkeyPatch, trainer: object, toy: Toy) -> object:
+    """Train a toy in the place of the model."""
+    monkeypatch.setattr(storage, "ModelConfig", ToyConfig)
+    trainer.module = toy
+    return trainer
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{}, {"average_decay": 0.0}, {"precision": "bfloat16"}, {"accumulate": 2}],
+    ids=["averaged", "plain", "bfloat16", "accumulated"],
+)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_an_interrupted_run_saves_and_then_ends_like_an_unbroken_one(tmp_path: Path, changes: dict, number: int) -> None:
+    config = tiny.settings(**changes)
+    tiny.trainer(tmp_path / "whole", config).run()
+    before = signal.getsignal(number)
+    with pytest.raises(Interrupted, match="after step 7") as caught:
+        tiny.trainer(tmp_path / "broken", config, callbacks=[Signals((number,))]).run()
+    assert caught.value.exit_code == 128 + number
+    assert signal.getsignal(number) == before
+    assert (tmp_path / "broken/checkpoints/step-000007/state.json").exists()
+    assert not (tmp_path / "broken/tokenizer").exists()
+    tiny.trainer(tmp_path / "broken", config).run()
+    assert tiny.contents(tmp_path / "broken") == tiny.contents(tmp_path / "whole")
+    assert [(r["step"], "loss" in r) for r in rows(tmp_path / "broken")] == [(r["step"], "loss" in r) for r in rows(tmp_path / "whole")]
+
+
+def test_a_second_ctrl_c_stops_at_once(tmp_path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        tiny.trainer(tmp_path, tiny.settings(), callbacks=[Signals((signal.SIGINT, signal.SIGINT))]).run()
+    assert not (tmp_path / "checkpoints/step-000007").exists()
+
+
+def test_another_seed_gives_other_weights_and_the_same_seed_the_same(tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        tiny.trainer(tmp_path / name, tiny.settings(seed=seed)).run()
+    assert tiny.contents(tmp_path / "a") == tiny.contents(tmp_path / "b") != tiny.contents(tmp_path / "c")
+
+
+def test_a_finished_run_is_only_loaded(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    class Unreadable(tiny.Noise):
+        def batch(self, indices: np.ndarray) -> Batch:
+            raise AssertionError("read")
+
+    first = tiny.trainer(tmp_path, tiny.settings(), extra={"recipe": "tiny"}).run()
+    written = tiny.contents(tmp_path), rows(tmp_path)
+    capsys.readouterr()
+    again = tiny.trainer(tmp_path, tiny.settings(), tiny.splits(Unreadable(44, 0), Unreadable(20, 1)), extra={"recipe": "tiny"}).run()
+    assert "finished" in capsys.readouterr().err
+    assert (tiny.contents(tmp_path), rows(tmp_path)) == written
+    assert isinstance(again, VQVAE) and not again.training
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+    extra = storage.read(tmp_path / "tokenizer").extra
+    assert (extra["recipe"], extra["data"], extra["label_names"]) == ("tiny", "noise", ["even", "odd"])
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path, finished: bool) -> None:
+    callbacks = [] if finished else [Signals((signal.SIGTERM,))]
+    try:
+        tiny.trainer(tmp_path, tiny.settings(), callbacks=callbacks).run()
+    except Interrupted:
+        assert not finished
+    before = tiny.contents(tmp_path)
+    with pytest.raises(ConfigError) as caught:
+        tiny.trainer(tmp_path, tiny.settings(steps=13, model=tiny.model(codebook_size=9))).run()
+    assert "config.steps: 12 -> 13" in str(caught.value)
+    assert "config.model.quantizer.codebook_size: 8 -> 9" in str(caught.value)
+    assert "seed" not in str(caught.value)
+    assert tiny.contents(tmp_path) == before
+
+
+def test_a_part_that_was_not_trained_here_is_not_replaced(tmp_path: Path) -> None:
+    storage.save(build(tiny.settings()), tmp_path / "tokenizer")
+    with pytest.raises(ConfigError, match="not trained here"):
+        tiny.trainer(tmp_path, tiny.settings()).run()
+
+
+def test_stages_of_a_run_keep_to_themselves(tmp_path: Path) -> None:
+    config = tiny.settings(steps=2)
+    tiny.trainer(tmp_path, config).run()
+    tiny.trainer(tmp_path, config, stage="prior").run()
+    assert (tmp_path / "checkpoints/step-000002").is_dir() and (tmp_path / "checkpoints/prior/step-000002").is_dir()
+    assert (tmp_path / "prior/weights.safetensors").read_bytes() == (tmp_path / "tokenizer/weights.safetensors").read_bytes()
+    assert {row["stage"] for row in rows(tmp_path)} == {"tokenizer", "prior"}
+
+
+def test_accumulation_learns_what_whole_batches_teach(tmp_path: Path) -> None:
+    model = tiny.model(revive_after=0)
+    whole = tiny.trainer(tmp_path / "a", tiny.settings(model=model)).run().state_dict()
+    parts = tiny.trainer(tmp_path / "b", tiny.settings(model=model, accumulate=4)).run().state_dict()
+    for name, value in whole.items():
+        # Sums in another order: float32 rounding, over 12 steps of Adam.
+        torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_accumulation_keeps_labels_and_masks_with_their_examples(tmp_path: Path) -> None:
+    from vqvae.data.base import Condition
+    from vqvae.training.trainer import _cut
+
+    x = torch.arange(6)[:, None, None].expand(6, 1, 2)
+    condition = Condition(label=torch.arange(6), actions=torch.arange(6)[:, None], codes=(x, x + 10))
+    parts = _cut(Batch(x, condition, torch.arange(6)[:, None] % 2 == 0), 3)
+    assert [len(part.x) for part in parts] == [2, 2, 2]
+    for part in parts:
+        first = part.x[:, 0, 0]
+        assert torch.equal(part.condition.label, first) and torch.equal(part.condition.actions[:, 0], first)
+        assert torch.equal(part.condition.codes[1][:, 0, 0], first + 10)
+        assert torch.equal(part.mask[:, 0], first % 2 == 0)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [lambda loss, call: loss * (math.nan if call == 5 else 1), lambda loss, call: loss + ((loss - loss) ** 0.5 if call == 5 else 0)],
+    ids=["loss", "gradient"],
+)
+def test_what_is_not_finite_stops_the_run_before_it_reaches_the_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable
+) -> None:
+    toy = Toy(spoil)
+    trainer = with_toy(monkeypatch, tiny.trainer(tmp_path, tiny.settings(average_decay=0.0), checkpoint_every=4), toy)
+    with pytest.raises(VqvaeError, match="At step 4 .*step-000004.*learning_rate"):
+        trainer.run()
+    stored = storage.read_tensors(tmp_path / "checkpoints/step-000004/weights.safetensors")["weight"]
+    assert torch.isfinite(stored).all() and torch.equal(stored, toy.weight)
+
+
+def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[float] = []
+    toy = Toy(lambda loss, call: 100 * loss)
+    trainer = with_toy(monkeypatch, tiny.trainer(tmp_path, tiny.settings(steps=2), log_every=1), toy)
+    take = torch.optim.AdamW.step
+    monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: (seen.append(float(toy.weight.grad.norm())), take(self))[1])
+    trainer.run()
+    assert seen == pytest.approx([1.0, 1.0], rel=1e-4)
+    assert [row["gradient_norm"] for row in rows(tmp_path) if "loss" in row] == pytest.approx([100 * math.sqrt(3)] * 2, rel=1e-4)
+
+
+def test_evaluation_comes_on_schedule_over_a_fixed_part_with_fixed_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Recorded(tiny.Noise):
+        read: list[list[int]]
+
+        def batch(self, indices: np.ndarray) -> Batch:
+            self.read.append(indices.tolist())
+            return super().batch(indices)
+
+    held_out = Recorded(3000, 1)
+    held_out.read = []
+    toy = Toy(lambda loss, call: loss * 0)  # Nothing is learned, so only the noise could change the scores.
+    config = tiny.settings(steps=7, evaluate_every=3, batch_size=500, average_decay=0.0, optimizer=tiny.AdamConfig())
+    with_toy(monkeypatch, tiny.trainer(tmp_path, config, tiny.splits(held_out=held_out), log_every=100), toy).run()
+    scores = {row["step"]: row for row in rows(tmp_path) if "held_out_loss" in row}
+    assert list(scores) == [3, 6, 7]
+    assert len({row["held_out_loss"] for row in scores.values()}) == 1
+    assert [len(indices) for indices in held_out.read] == [500, 500, 24] * 3
+    indices = [index for part in held_out.read[:3] for index in part]
+    assert len(set(indices)) == 1024 and max(indices) > 2900 and indices == sorted(indices)
+    # The mean over examples, not over batches of unlike sizes.
+    assert scores[3]["held_out_examples"] == pytest.approx((500 * 500 * 2 + 24 * 24) / 1024)
+    assert set(toy.modes) == {(True, True), (False, False)}
+    assert toy.modes[-3:] == [(False, False)] * 3
+
+
+def test_evaluating_more_often_changes_nothing_that_is_learned(tmp_path: Path) -> None:
+    often = tiny.trainer(tmp_path / "a", tiny.settings(evaluate_every=1)).run().state_dict()
+    never = tiny.trainer(tmp_path / "b", tiny.settings(evaluate_every=0), log_every=1, checkpoint_every=1).run().state_dict()
+    assert all(torch.equal(often[name], value) for name, value in never.items())
+
+
+def test_rows_say_what_is_going_on(tmp_path: Path) -> None:
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    trained = [row for row in rows(tmp_path) if "loss" in row]
+    assert [row["step"] for row in trained] == [2, 4, 6, 8, 10, 12]
+    wanted = {"step", "stage", "loss", "perplexity", "gradient_norm", "seconds", "examples_per_second", "learning_rate", "waited_share"}
+    assert all(wanted <= row.keys() for row in trained)
+    assert all(0 <= row["waited_share"] <= 1 for row in trained)
+    assert [row["seconds"] for row in rows(tmp_path)] == sorted(row["seconds"] for row in rows(tmp_path))
+
+
+def test_seconds_go_on_after_a_pause(tmp_path: Path) -> None:
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path, tiny.settings(), callbacks=[Signals((signal.SIGTERM,))]).run()
+    path = tmp_path / "checkpoints/step-000007/state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "seconds": 1000.0}))
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    assert 1000 < rows(tmp_path)[-1]["seconds"] < 1100
+
+
+def test_codebooks_start_once_from_the_first_global_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from vqvae.data.loader import global_indices
+
+    starts: list[list[torch.Tensor]] = []
+    start = VQVAE.start
+    monkeypatch.setattr(VQVAE, "start", lambda self, batches: (starts.append([]), start(self, _kept(batches, starts[-1])))[1])
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path, tiny.settings(), callbacks=[Signals((signal.SIGTERM,))]).run()
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    assert len(starts) == 1
+    for step, x in enumerate(starts[0]):
+        assert torch.equal(x, tiny.splits().train.batch(global_indices(0, step, 8, 44)).x)
+    assert len(starts[0]) > 1
+
+
+def _kept(batches, kept: list) -> object:
+    for batch in batches:
+        kept.append(batch.x)
+        yield batch
+
+
+def test_fine_tuning_begins_with_the_weights_of_another_run(tmp_path: Path) -> None:
+    source = tiny.trainer(tmp_path / "source", tiny.settings()).run().state_dict()
+    slow = tiny.AdamConfig(learning_rate=1e-12)
+    config = tiny.settings(steps=1, seed=5, start_from=str(tmp_path / "source"), optimizer=slow, average_decay=0.0)
+    tuned = tiny.trainer(tmp_path / "tuned", config).run().state_dict()
+    weights = [name for name in source if name.startswith("encoder")]
+    assert weights and all(torch.allclose(tuned[name], source[name], rtol=0, atol=1e-9) for name in weights)
+    other = tiny.settings(model=tiny.model(codebook_size=9), start_from=str(tmp_path / "source"))
+    with pytest.raises(CheckpointError, match=r"source.*codebook is float32\[1, 8, 4\], expected float32\[1, 9, 4\]"):
+        tiny.trainer(tmp_path / "other", other).run()
+    with pytest.raises(CheckpointError, match=r"nowhere.*config.json is missing"):
+        tiny.trainer(tmp_path / "more", tiny.settings(start_from=str(tmp_path / "nowhere"))).run()
+
+
+def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny.trainer(tmp_path / "whole", tiny.settings()).run()
+    save = storage.save_file
+
+    def full(tensors: dict, path: Path) -> None:
+        if "step-000010" in str(path) and "optimizer" in path.name:
+            path.write_bytes(b"half")
+            raise OSError(errno.ENOSPC, "No space left on device")
+        save(tensors, path)
+
+    monkeypatch.setattr(storage, "save_file", full)
+    with pytest.raises(CheckpointError, match="step-000010.*No space left"):
+        tiny.trainer(tmp_path / "full", tiny.settings()).run()
+    left = sorted(path.name for path in (tmp_path / "full/checkpoints").iterdir())
+    assert "step-000008" in left and not any("10" in name or "tmp" in name for name in left)
+    monkeypatch.undo()
+    tiny.trainer(tmp_path / "full", tiny.settings()).run()
+    assert tiny.contents(tmp_path / "full") == tiny.contents(tmp_path / "whole")
+
+
+def test_wrong_settings_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="multiple of accumulate"):
+        tiny.trainer(tmp_path, tiny.settings(batch_size=9, accumulate=2)).run()
+    for changes in ({"steps": 0}, {"batch_size": 0}, {"accumulate": 0}, {"average_decay": 1.0}, {"evaluate_every": -1}):
+        with pytest.raises(ConfigError, match=next(iter(changes))):
+            tiny.settings(**changes)
+    for changes in ({"keep_last": 0}, {"log_every": 0}, {"checkpoint_every": -1}, {"threads": 0}):
+        with pytest.raises(ConfigError, match=next(iter(changes))):
+            tiny.trainer(tmp_path, tiny.settings(), **changes)
+
+
+@pytest.mark.slow
+def test_compiled_training_learns_the_same(tmp_path: Path) -> None:
+    plain = tiny.trainer(tmp_path / "a", tiny.settings(steps=4)).run().state_dict()
+    compiled = tiny.trainer(tmp_path / "b", tiny.settings(steps=4, compile=True)).run().state_dict()
+    for name, value in plain.items():
+        torch.testing.assert_close(compiled[name], value, rtol=1e-3, atol=1e-4)
