@@ -1,11 +1,11 @@
 """The errors that users see: every message says where, what came, what was expected and what to do.
 
-    VqvaeError
-    ├── ConfigError       a setting that is wrong or does not fit the others (also a ValueError)
-    ├── DataError         input that cannot be read or has the wrong shape, type or values (also a ValueError)
-    ├── CheckpointError   a run folder or stored part that is incomplete, damaged or of another configuration
-    ├── BitstreamError    a compressed file that cannot be decoded
-    └── MissingExtraError an optional dependency that is not installed (also an ImportError)
+VqvaeError
+├── ConfigError       a setting that is wrong or does not fit the others (also a ValueError)
+├── DataError         input that cannot be read or has the wrong shape, type or values (also a ValueError)
+├── CheckpointError   a run folder or stored part that is incomplete, damaged or of another configuration
+├── BitstreamError    a compressed file that cannot be decoded
+└── MissingExtraError an optional dependency that is not installed (also an ImportError)
 """
 
 

@@ -102,10 +102,10 @@ def test_conditions_are_in_range_of_their_names(dataset):
     assert (condition.actions is None) == (not dataset.action_names)
     if condition.label is not None:
         assert condition.label.dtype == torch.int64 and condition.label.shape == (len(dataset),)
-        assert 0 <= condition.label.min() and condition.label.max() < len(dataset.label_names)
+        assert condition.label.min() >= 0 and condition.label.max() < len(dataset.label_names)
     if condition.actions is not None:
         assert condition.actions.dtype == torch.int64 and condition.actions.shape == (len(dataset), 1)
-        assert 0 <= condition.actions.min() and condition.actions.max() < len(dataset.action_names)
+        assert condition.actions.min() >= 0 and condition.actions.max() < len(dataset.action_names)
 
 
 def test_any_order_and_repeats_give_the_same_examples(dataset):

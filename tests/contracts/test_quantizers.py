@@ -21,7 +21,7 @@ from vqvae.quantizers import (
 
 DIM, SIZE = 8, 16
 EXTRA = {ProductQuantizerConfig: {"num_codebooks": 4}}
-ALL = [c for c in typing.get_args(QuantizerConfig)]
+ALL = list(typing.get_args(QuantizerConfig))
 WITH_CODES = [c for c in ALL if c is not IdentityQuantizerConfig]
 RUNNING_MEANS = [EMAQuantizerConfig, ProductQuantizerConfig]
 
@@ -278,7 +278,9 @@ def test_losses_do_not_depend_on_the_batch_size(kind: type) -> None:  # [13]
 
 
 def test_golden_codes() -> None:
-    z = torch.tensor([[[-1, 0, 1], [2, 1, 0], [0, -1, -1], [0, 2, -1], [-2, -1, 1]], [[2, 2, -1], [1, -1, -2], [0, 0, 0], [1, 2, 1], [1, 0, 0]]])
+    z = torch.tensor(
+        [[[-1, 0, 1], [2, 1, 0], [0, -1, -1], [0, 2, -1], [-2, -1, 1]], [[2, 2, -1], [1, -1, -2], [0, 0, 0], [1, 2, 1], [1, 0, 0]]]
+    )
     for kind in (VectorQuantizerConfig, EMAQuantizerConfig):
         quantizer = make(kind, dim=5, size=4)
         quantizer.codebook.data[0] = torch.tensor([[1, 0, -1, -1, 2], [2, -2, 0, 0, 1], [2, 1, 0, 1, 1], [-1, -2, 0, 2, 0]]).float()
@@ -286,7 +288,9 @@ def test_golden_codes() -> None:
 
 
 def test_golden_running_means() -> None:
-    z = torch.tensor([[[-1, 0, 1], [2, 1, 0], [0, -1, -1], [0, 2, -1], [-2, -1, 1]], [[2, 2, -1], [1, -1, -2], [0, 0, 0], [1, 2, 1], [1, 0, 0]]])
+    z = torch.tensor(
+        [[[-1, 0, 1], [2, 1, 0], [0, -1, -1], [0, 2, -1], [-2, -1, 1]], [[2, 2, -1], [1, -1, -2], [0, 0, 0], [1, 2, 1], [1, 0, 0]]]
+    )
     quantizer = make(EMAQuantizerConfig, dim=5, size=4, decay=0.3)
     start = torch.tensor([[2, -1, 0, 2, 0], [2, 1, 0, 1, 1], [0, 1, -1, 2, -1], [1, 0, -1, -1, 1]]).float()
     quantizer.codebook[0], quantizer.sums[0] = start, start
@@ -541,7 +545,10 @@ def test_micro_batches_and_recomputation_update_once(kind: type) -> None:  # [30
         for part in z.split(1):
             accumulated(part)
     for other in (recomputed, accumulated):
-        assert all(torch.allclose(a, b, rtol=1e-6, atol=1e-7) for a, b in zip(plain.state_dict().values(), other.state_dict().values(), strict=True))
+        assert all(
+            torch.allclose(a, b, rtol=1e-6, atol=1e-7)
+            for a, b in zip(plain.state_dict().values(), other.state_dict().values(), strict=True)
+        )
     assert plain.started and same({"idle": parts(plain)[0].idle}, {"idle": parts(accumulated)[0].idle})
 
 

@@ -6,7 +6,9 @@ import torch
 from vqvae.quantizers import nearest as search
 
 
-@pytest.mark.parametrize(("rows", "codes"), [(1, 1), (5, 63), (7, 64), (3, 65), (2049, 128), (1030, 2048), (1500, 5000), (40, 4096), (0, 10)])
+@pytest.mark.parametrize(
+    ("rows", "codes"), [(1, 1), (5, 63), (7, 64), (3, 65), (2049, 128), (1030, 2048), (1500, 5000), (40, 4096), (0, 10)]
+)
 def test_equal_to_float64(rows: int, codes: int) -> None:
     generator = torch.Generator().manual_seed(rows + codes)
     z, e = torch.randn(rows, 6, generator=generator), torch.randn(codes, 6, generator=generator)

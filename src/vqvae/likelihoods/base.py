@@ -19,9 +19,7 @@ class Likelihood(nn.Module, ABC):
         """Channels that the decoder must put out."""
 
     @abstractmethod
-    def log_prob(
-        self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor
-    ) -> Float[Tensor, " batch"]:
+    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
         """log p(x | parameters) of raw data (batch, channels, *space), in nats an example.
 
         Raises:

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqvae.data.base import Batch, Condition, Objective
+from vqvae.errors import DataError
 
 
 class Prior(nn.Module, ABC):
@@ -38,10 +39,29 @@ class AutoregressivePrior(Prior):
 
     @abstractmethod
     def start(
-        self, batch_size: int, space: tuple[int, ...], condition: Condition = Condition(), prefix: Int[Tensor, "batch codebooks *space"] | None = None
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
     ) -> Any:
         """The decoding state before the first code. Where ``prefix`` is not -1 it holds known codes, which the sampling loop keeps."""
 
     @abstractmethod
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
         """Feed the code before (None at the first) and get the logits of the next one, in float32."""
+
+
+def check_prior_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
+    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
+    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
+        raise DataError(
+            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this prior takes integers (batch, {num_codebooks}, *space)."
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this prior has 0 to {codebook_size - 1}.")
+
+
+def count_codes(codes: Tensor, mask: Tensor | None) -> int:
+    """How many codes count: all of them, or those where the mask is True; at least 1."""
+    return max(codes.numel() if mask is None else int(mask.sum()) * codes.shape[1], 1)

@@ -1,8 +1,8 @@
 """What every learned codebook shares: flattening, masks, start from data, usage, revival, accumulation.
 
-    latents (batch, dim, *space) ─ rows ─ nearest ─ codes ─ vectors
-                                            │
-                       statistics, summed over ranks ─ learn ─ revive
+latents (batch, dim, *space) ─ rows ─ nearest ─ codes ─ vectors
+                                        │
+                   statistics, summed over ranks ─ learn ─ revive
 """
 
 from abc import abstractmethod

@@ -10,9 +10,7 @@ from torch.autograd.function import once_differentiable
 Gradient = Literal["straight_through", "rotation"]
 
 
-def pass_gradient(
-    latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], gradient: Gradient
-) -> Float[Tensor, "rows dim"]:
+def pass_gradient(latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], gradient: Gradient) -> Float[Tensor, "rows dim"]:
     """The vectors themselves, bit for bit, whose gradient goes on to the latents.
 
     ``straight_through`` copies it unchanged [VQVAE §3.2]. ``rotation`` turns and scales it as the latent would have to be

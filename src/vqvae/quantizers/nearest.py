@@ -22,9 +22,7 @@ class Nearest(NamedTuple):
     """The winning scores: not finite exactly where the row is not."""
 
 
-def nearest(
-    rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"], rate: Float[Tensor, " codes"] | None = None
-) -> Nearest:
+def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"], rate: Float[Tensor, " codes"] | None = None) -> Nearest:
     """Find argmin_k ‖row − e_k‖² (+ rate_k) for every row, in float32 under any autocast [VQVAE eq. 1].
 
     ‖row‖² does not change the argmin and is left out. The codebook is centred on its mean first: distances do not change,

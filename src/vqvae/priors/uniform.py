@@ -1,0 +1,52 @@
+"""The uniform prior: log K nats a code [VQVAE §3.1]."""
+
+import math
+from dataclasses import dataclass
+
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vqvae.data.base import Batch, Condition, Objective
+from vqvae.priors.base import Prior, check_prior_codes, count_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class UniformPriorConfig:
+    """All codes are equally likely."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """Codes a position."""
+
+    def build(self) -> "UniformPrior":
+        return UniformPrior(self)
+
+
+class UniformPrior(Prior):
+    """p(code) = 1/K: the prior that training assumes, so that the KL term is constant [VQVAE §3.1]."""
+
+    def __init__(self, config: UniformPriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
+
+    def forward(self, batch: Batch) -> Objective:
+        """Nats a code; nothing can be trained."""
+        loss = -self.log_prob(batch.x, mask=batch.mask).sum() / count_codes(batch.x, batch.mask)
+        return Objective(loss, {"nats_per_code": loss.detach()})
+
+    def log_prob(
+        self,
+        codes: Int[Tensor, "batch codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """−log K for every code that counts, in nats an example.
+
+        Raises:
+            DataError: codes of the wrong shape or range.
+        """
+        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        valid = codes.new_full(codes.shape, 1) if mask is None else mask.unsqueeze(1).expand_as(codes)
+        return valid.flatten(1).sum(1).float() * -math.log(self.codebook_size)

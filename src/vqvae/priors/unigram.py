@@ -1,0 +1,65 @@
+"""The empirical unigram prior: how often each code occurs, whatever stands beside it."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vqvae.data.base import Batch, Condition, Objective
+from vqvae.priors.base import Prior, check_prior_codes, count_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class UnigramPriorConfig:
+    """Every code has its own probability, the same at every position."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """Codes a position; each codebook has its own probabilities."""
+
+    def build(self) -> "UnigramPrior":
+        return UnigramPrior(self)
+
+
+class UnigramPrior(Prior):
+    """Relative frequencies with one count added to every code (Laplace's rule), so that unseen codes stay possible."""
+
+    counts: Tensor
+
+    def __init__(self, config: UnigramPriorConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
+        self.register_buffer("counts", torch.zeros(config.num_codebooks, config.codebook_size, dtype=torch.int64))
+
+    @torch.no_grad()
+    def count(self, codes: Int[Tensor, "batch codebooks *space"]) -> None:
+        """Add the codes of one more batch to the counts."""
+        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        for book, found in zip(self.counts, codes.unbind(1), strict=True):
+            book += torch.bincount(found.reshape(-1), minlength=self.codebook_size)
+
+    def forward(self, batch: Batch) -> Objective:
+        """Nats a code; the counts are gathered by ``count``, not by gradient."""
+        loss = -self.log_prob(batch.x, mask=batch.mask).sum() / count_codes(batch.x, batch.mask)
+        return Objective(loss, {"nats_per_code": loss.detach()})
+
+    def log_prob(
+        self,
+        codes: Int[Tensor, "batch codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes), in nats an example.
+
+        Raises:
+            DataError: codes of the wrong shape or range.
+        """
+        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        smoothed = self.counts.double() + 1
+        table = (smoothed / smoothed.sum(1, keepdim=True)).log().float()
+        each = torch.stack([book[found] for book, found in zip(table, codes.unbind(1), strict=True)], dim=1)
+        each = each if mask is None else each * mask.unsqueeze(1)
+        return each.flatten(1).sum(1)

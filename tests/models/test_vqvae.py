@@ -1,0 +1,115 @@
+"""The VQ-VAE as a whole, on small random images."""
+
+import math
+
+import pytest
+import torch
+
+from vqvae.data.base import Batch
+from vqvae.errors import ConfigError, DataError
+from vqvae.likelihoods import GaussianConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, VectorQuantizerConfig
+
+QUANTIZERS = [
+    EMAQuantizerConfig(dim=8, codebook_size=16),
+    VectorQuantizerConfig(dim=8, codebook_size=16),
+    ProductQuantizerConfig(dim=8, codebook_size=16, num_codebooks=4),
+]
+
+
+def make(quantizer: object = QUANTIZERS[0], levels: int = 2) -> VQVAE:
+    torch.manual_seed(0)
+    widths = (8,) * levels
+    return VQVAEConfig(
+        quantizer=quantizer,
+        likelihood=GaussianConfig(),
+        encoder=ImageEncoderConfig(widths=widths, residual_hidden=8, residual_blocks=1),
+        decoder=ImageDecoderConfig(widths=widths, residual_hidden=8, residual_blocks=1),
+    ).build()
+
+
+def images(*size: int) -> Batch:
+    return Batch(torch.randint(0, 256, (3, 3, *size), dtype=torch.uint8, generator=torch.Generator().manual_seed(1)))
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda q: type(q).__name__)
+@pytest.mark.parametrize("size", [(16, 24), (17, 22), (3, 5)])
+def test_any_size_there_and_back(quantizer: object, size: tuple[int, int]) -> None:
+    model = make(quantizer).eval()
+    (codes,) = model.encode(images(*size))
+    assert codes.shape == (3, model.quantizer.num_codebooks, -(-size[0] // 4), -(-size[1] // 4))
+    decoded = model.decode((codes,), size=size)
+    assert decoded.shape == (3, 3, *size)
+    assert decoded.dtype == torch.uint8
+
+
+def test_elbo_is_the_likelihood_plus_the_prior() -> None:
+    model = make(QUANTIZERS[2]).eval()
+    batch = images(16, 16)
+    codes = model.encode(batch)
+    likelihood = model.log_likelihood(batch, codes)
+    torch.testing.assert_close(model.elbo(batch), likelihood - 4 * 4 * 4 * math.log(16))
+    torch.testing.assert_close(model.elbo(batch, lambda z: -z.flatten(1).sum(1).float()), likelihood - codes[0].flatten(1).sum(1))
+
+
+@pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda q: type(q).__name__)
+def test_every_parameter_learns(quantizer: object) -> None:
+    model = make(quantizer)
+    model(images(16, 16)).loss.backward()
+    assert all(parameter.grad is not None and parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+def test_training_lowers_the_objective() -> None:
+    model = make()
+    batch = Batch((torch.arange(16).view(1, 1, 16, 1) * 15).expand(4, 3, 16, 16).to(torch.uint8))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    losses = []
+    for _ in range(40):
+        optimizer.zero_grad()
+        losses.append(model(batch).loss)
+        losses[-1].backward()
+        optimizer.step()
+    assert losses[-1] < losses[0] - 0.5
+
+
+def test_start_takes_the_codebook_from_several_batches_once() -> None:
+    model = make()
+    model.start([images(16, 16), images(8, 8)])
+    assert model.quantizer.started
+    before = model.quantizer.codebook.clone()
+    model.start([images(12, 12)])
+    assert torch.equal(before, model.quantizer.codebook)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+def test_encoder_and_decoder_see_no_farther_than_their_context(axis: int) -> None:
+    model = make(levels=2).double()
+    x = torch.randint(0, 256, (1, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        model.quantizer.eval()
+        model.encoder.float()
+        before = model.encoder(x)
+        changed = x.clone()
+        index = [slice(None)] * 4
+        index[2 + axis] = slice(0, 32 - model.encoder.context[axis])
+        changed[tuple(index)] = 255 - changed[tuple(index)]
+        after = model.encoder(changed)
+        first = 32 // 4
+        assert torch.equal(before.narrow(2 + axis, first, 8), after.narrow(2 + axis, first, 8))
+        assert not torch.equal(before.narrow(2 + axis, first - 1, 1), after.narrow(2 + axis, first - 1, 1))
+
+
+def test_wrong_input_is_an_error() -> None:
+    model = make()
+    with pytest.raises(DataError, match="mask"):
+        model(images(16, 16)._replace(mask=torch.ones(3, 16, 16, dtype=torch.bool)))
+    with pytest.raises(DataError, match="shape"):
+        model(Batch(torch.zeros(2, 3, 16, dtype=torch.uint8)))
+    with pytest.raises(DataError, match="channels"):
+        model(Batch(torch.zeros(2, 1, 16, 16, dtype=torch.uint8)))
+    with pytest.raises(DataError, match="was asked for"):
+        model.decode((torch.zeros(1, 1, 2, 2, dtype=torch.int64),), size=(9, 9))
+    with pytest.raises(ConfigError, match="stride"):
+        VQVAEConfig(quantizer=QUANTIZERS[0], likelihood=GaussianConfig(), encoder=ImageEncoderConfig(widths=(8,))).build()
