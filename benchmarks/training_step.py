@@ -215,7 +215,8 @@ def main() -> None:
     if arguments.out is not None:
         arguments.out.mkdir(parents=True, exist_ok=True)
         command = f"python benchmarks/training_step.py --rounds {arguments.rounds} --out {arguments.out}"
-        words = f"{arguments.width} units, batch {arguments.batch_size}, 32×32 pixels, K={CODES}, D={DIM}; medians of {arguments.rounds} steps taken in turn."
+        words = f"{arguments.width} units, batch {arguments.batch_size}, 32×32 pixels, K={CODES}, D={DIM}; "
+        words += f"medians of {arguments.rounds} steps taken in turn."
         where = (
             f"{result['hardware']}, {result['threads']} threads, torch {result['torch']}, commit {result['commit']}, {result['seconds']} s."
         )

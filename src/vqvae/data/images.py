@@ -28,8 +28,8 @@ _log = logging.getLogger(__name__)
 class ImageFolderConfig:
     """Every PNG, JPEG, WebP and BMP file in a folder and its sub-folders, as squares of RGB bytes.
 
-    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files, by a hash
-    of the relative path: it does not depend on the machine, and no file changes sides when others are added. Hidden files and
+    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files, by a
+    hash of the relative path: it does not depend on the machine, and no file changes sides when others are added. Hidden files and
     folders, and files with other suffixes, are ignored.
     """
 

@@ -1,4 +1,4 @@
-"""Render episodes of a ViZDoom scenario (Kempka et al. 2016, https://arxiv.org/abs/1605.02097) into a .npy file; the only importer of vizdoom.
+"""Render episodes of a ViZDoom scenario (Kempka et al. 2016, arXiv 1605.02097) into a .npy file; the only importer of vizdoom.
 
 ``worlds.py`` runs this file as a program of its own, in an empty folder: the engine leaves files where it runs, and a scenario
 that crashes it must not take the user's process along. So nothing here imports from the package.
