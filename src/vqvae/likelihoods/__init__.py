@@ -1,8 +1,9 @@
 """Distributions over raw data, given the decoder's output."""
 
 from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.gaussian import GaussianConfig
+from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
+from vqvae.likelihoods.gaussian import Gaussian, GaussianConfig
 
-LikelihoodConfig = GaussianConfig
+LikelihoodConfig = GaussianConfig | CategoricalConfig
 
-__all__ = ["GaussianConfig", "Likelihood", "LikelihoodConfig"]
+__all__ = ["Categorical", "CategoricalConfig", "Gaussian", "GaussianConfig", "Likelihood", "LikelihoodConfig"]

@@ -1,0 +1,105 @@
+"""What every likelihood of the Union must do."""
+
+import typing
+
+import pytest
+import torch
+
+from vqvae.errors import ConfigError, DataError
+from vqvae.likelihoods import Categorical, CategoricalConfig, Likelihood, LikelihoodConfig
+
+every = pytest.mark.parametrize("kind", typing.get_args(LikelihoodConfig))
+
+
+def parameters(likelihood: Likelihood, *shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
+    batch, *space = shape
+    return scale * torch.randn(batch, likelihood.num_parameters, *space, generator=torch.Generator().manual_seed(seed))
+
+
+def pixels(*shape: int, seed: int = 1) -> torch.Tensor:
+    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+
+
+@every
+@pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
+def test_levels_sum_to_one(kind: type, scale: float) -> None:
+    likelihood = kind(channels=1).build()
+    one = parameters(likelihood, 20, 1, scale=scale)
+    levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)
+    total = sum(likelihood.log_prob(one, level.expand(20, 1, 1)).double().exp() for level in levels)
+    torch.testing.assert_close(total, torch.ones(20, dtype=torch.float64), rtol=1e-4, atol=0)
+
+
+@every
+def test_an_example_is_the_sum_of_its_pixels_and_others_do_not_matter(kind: type) -> None:
+    likelihood = kind(channels=3).build()
+    p, x = parameters(likelihood, 4, 2, 3), pixels(4, 3, 2, 3)
+    whole = likelihood.log_prob(p, x)
+    assert whole.shape == (4,)
+    torch.testing.assert_close(whole[2:3], likelihood.log_prob(p[2:3], x[2:3]))
+    parts = sum(likelihood.log_prob(p[:, :, i : i + 1, j : j + 1], x[:, :, i : i + 1, j : j + 1]) for i in range(2) for j in range(3))
+    torch.testing.assert_close(whole, parts)
+
+
+@every
+def test_gradients_equal_float64_differences(kind: type) -> None:
+    likelihood = kind(channels=1).build().double()
+    p, x = parameters(likelihood, 2, 1, 2).double().requires_grad_(), pixels(2, 1, 1, 2)
+    likelihood.log_prob(p, x).sum().backward()
+    direction = parameters(likelihood, 2, 1, 2, seed=7).double()
+    step = 1e-5
+    with torch.no_grad():
+        difference = (likelihood.log_prob(p + step * direction, x) - likelihood.log_prob(p - step * direction, x)).sum() / (2 * step)
+    torch.testing.assert_close((p.grad * direction).sum(), difference, rtol=1e-3, atol=1e-4)
+
+
+@every
+def test_float32_under_autocast(kind: type) -> None:
+    likelihood = kind(channels=3).build()
+    p, x = parameters(likelihood, 2, 3, 4), pixels(2, 3, 3, 4)
+    expected = likelihood.log_prob(p, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert torch.equal(likelihood.log_prob(p, x), expected)
+    assert likelihood.log_prob(p.bfloat16(), x).dtype == torch.float32
+
+
+@every
+def test_samples_are_pixels_of_the_seed(kind: type) -> None:
+    likelihood = kind(channels=3).build()
+    p = parameters(likelihood, 2, 5, 4)
+    first, again, other = (likelihood.sample(p, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
+    assert first.dtype == likelihood.mode(p).dtype == torch.uint8
+    assert first.shape == likelihood.mode(p).shape == (2, 3, 5, 4)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert torch.equal(likelihood.sample(p, temperature=0.0), likelihood.mode(p))
+    with pytest.raises(ConfigError):
+        likelihood.sample(p, temperature=-1.0)
+
+
+@every
+def test_every_level_survives(kind: type) -> None:
+    x = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)
+    assert torch.equal(kind(channels=1).build().discretise(x), x.long())
+
+
+@every
+def test_empty_batch(kind: type) -> None:
+    likelihood = kind(channels=3).build()
+    assert likelihood.log_prob(parameters(likelihood, 0, 2, 2), pixels(0, 3, 2, 2)).shape == (0,)
+
+
+@every
+@pytest.mark.parametrize("x", [torch.zeros(2, 3, 4), torch.zeros(2, 1, 4, dtype=torch.uint8), torch.zeros(2, 3, 5, dtype=torch.uint8)])
+def test_wrong_data_is_an_error(kind: type, x: torch.Tensor) -> None:
+    likelihood = kind(channels=3).build()
+    with pytest.raises(DataError):
+        likelihood.log_prob(parameters(likelihood, 2, 4), x)
+
+
+def test_categorical_beside_torch_distributions() -> None:
+    likelihood: Categorical = CategoricalConfig(channels=3).build()
+    p, x = parameters(likelihood, 2, 3, 4), pixels(2, 3, 3, 4)
+    logits = p.reshape(2, 3, 256, 3, 4).movedim(2, -1)
+    expected = torch.distributions.Categorical(logits=logits).log_prob(x.long()).flatten(1).sum(1)
+    torch.testing.assert_close(likelihood.log_prob(p, x), expected)
