@@ -1,22 +1,47 @@
-# Every target installs what it needs: Python 3.11 or newer, pip and make are enough.
+# Every target installs what it needs: Python 3.11 or newer with pip, and make, are enough.
 PYTHON ?= python3
+EXTRAS := fast,worlds,tensorboard,docs,dev
+# Called by hand: recipe.py takes a recipe's name, sonnet_parity.py trains for most of an hour.
+BENCHMARKS ?= $(filter-out benchmarks/recipe.py benchmarks/sonnet_parity.py,$(wildcard benchmarks/*.py))
+OUT ?= runs/demo
+
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: install test check
-install: $(STAMP)
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check docs bench clean
 
-# torch comes first and pinned: an unpinned torch would bring gigabytes of GPU libraries.
+help:  ## this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(STAMP)  ## .venv with the package (editable) and every extra, at the versions of constraints.txt
+
+# torch comes first and pinned: nothing after it may bring another one.
 $(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[fast,worlds,tensorboard,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $(STAMP)
 
-test: install
+demo: install  ## train, score and sample on rendered 3-D worlds; a few minutes (OUT=runs/demo)
+	$(BIN)/vqvae demo --out $(OUT)
+
+test: install  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
 
-check: install
+check: install docs  ## lint, format, imports, types, and docs without a warning
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports
+	$(BIN)/pyrefly check
+
+docs: install  ## docs/_build/html/index.html
+	$(BIN)/sphinx-build -W --keep-going --quiet docs docs/_build/html
+
+bench: install  ## time the parts against their peers: benchmarks/, or BENCHMARKS='some of them'
+	@set -e; for script in $(BENCHMARKS); do echo "== $$script"; $(BIN)/python $$script; done
+
+clean:  ## remove caches and built documents, but neither .venv nor runs
+	rm -rf docs/_build build dist .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find src tests benchmarks docs -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -1,17 +1,17 @@
 """A training step of the paper's CIFAR-10 network beside a plain float32 PyTorch loop of the same network.
 
-    python benchmarks/training_step.py [--rounds 15] [--out docs/results]
+    python benchmarks/training_step.py [--rounds 15] [--no-compile] [--out docs/results]
 
 Ours is the real trainer with its loader: bfloat16 and channels_last where the machine gains from them. The plain loop is what
 one would write by hand from the paper: the same layers, the same exponential moving averages, Adam, float32. The two take
-turns, step by step, in one process; medians are compared. A second run of the trainer alone tells how long it waits for data.
+turns, step by step, in one process; medians are compared. Large matrix products take turns with them and tell what the machine
+can do. A second run of the trainer alone tells how long it waits for data, and a third comparison what torch.compile gives.
 """
 
 import argparse
+import dataclasses
 import json
-import os
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
@@ -20,8 +20,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.flop_counter import FlopCounterMode
 
 from vqvae.data.base import Batch, Dataset, Splits
+from vqvae.evaluation.results import hardware, markdown_table, this_command, write_results
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
@@ -30,6 +32,9 @@ from vqvae.training import RunOptions, TrainConfig, Trainer, build
 from vqvae.training.machine import pick_dtype
 
 CODES, DIM, BLOCKS, WARM_UP = 512, 64, 2, 3
+PRODUCT = 2048
+"""Rows, columns and terms of the matrix products."""
+BAR, WAITED_BAR = 2.8, 0.02
 
 
 class Images(Dataset):
@@ -93,7 +98,7 @@ class Plain(nn.Module):
 
 
 class PlainLoop:
-    """Takes one step of the plain loop after each step of the trainer, and times both."""
+    """Takes one step of the plain loop, and one large product of each type, after each step of the trainer, and times them all."""
 
     every = 1
 
@@ -102,16 +107,26 @@ class PlainLoop:
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=2e-4)
         self.ours: list[float] = []
         self.plain: list[float] = []
+        self.first = 0.0
+        self.products: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
+        self._created = time.perf_counter()
         self._left: float | None = None
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> dict:
         began = time.perf_counter()
-        if self._left is not None:
+        if self._left is None:
+            self.first = began - self._created
+        else:
             self.ours.append(began - self._left)
         with torch.enable_grad():
             self.take()
+        self.plain.append(time.perf_counter() - began)
+        for dtype, seconds in self.products.items():
+            a = torch.ones(PRODUCT, PRODUCT, dtype=dtype)
+            began = time.perf_counter()
+            torch.mm(a, a)
+            seconds.append(time.perf_counter() - began)
         self._left = time.perf_counter()
-        self.plain.append(self._left - began)
         return {}
 
     def take(self) -> None:
@@ -120,6 +135,12 @@ class PlainLoop:
         self.optimizer.zero_grad()
         loss.backward()
         self.optimizer.step()
+
+    def operations(self) -> int:
+        """Floating-point operations of the convolutions and matrix products of one step; a multiplication and its addition are two."""
+        with FlopCounterMode(display=False) as counter:
+            self.take()
+        return counter.get_total_flops()
 
 
 def settings(width: int, batch_size: int, steps: int) -> TrainConfig:
@@ -133,9 +154,10 @@ def settings(width: int, batch_size: int, steps: int) -> TrainConfig:
     return TrainConfig(model=model, steps=steps, batch_size=batch_size, evaluate_every=0)
 
 
-def compare(width: int, batch_size: int, rounds: int, data: Images) -> PlainLoop:
+def compare(width: int, batch_size: int, rounds: int, data: Images, *, compiled: bool = False) -> PlainLoop:
     """Steps of both in turn."""
-    loop, config = PlainLoop(width, batch_size, data), settings(width, batch_size, rounds + WARM_UP)
+    loop = PlainLoop(width, batch_size, data)
+    config = dataclasses.replace(settings(width, batch_size, rounds + WARM_UP), compile=compiled)
     module = build(config)
     sizes = [sum(p.numel() for p in which.parameters()) for which in (module, loop.model)]
     assert sizes[0] == sizes[1], f"the two networks differ: {sizes[0]} and {sizes[1]} parameters"
@@ -156,74 +178,97 @@ def waited(width: int, batch_size: int, steps: int, data: Images) -> float:
     return statistics.mean(row["waited_share"] for row in rows if "waited_share" in row and row["step"] > WARM_UP)
 
 
-def hardware() -> str:
-    """The processor, and what it has for bfloat16."""
-    lines = Path("/proc/cpuinfo").read_text().splitlines()
-    name = next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown processor")
-    flags = set(next((line.split(":", 1)[1].split() for line in lines if line.startswith("flags")), []))
-    found = [flag for flag in ("amx_bf16", "avx512_bf16", "avx512f") if flag in flags]
-    return f"{name} ({os.cpu_count()} cores; {', '.join(found) or 'no AVX-512'})"
-
-
-def commit() -> str:
-    """The commit that was measured."""
-    here = Path(__file__).parent
-    found = subprocess.run(["git", "describe", "--always", "--dirty", "--abbrev=12"], cwd=here, capture_output=True, text=True, check=False)
-    return found.stdout.strip() or "unknown"
-
-
 def main() -> None:
     """Print the table, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rounds", type=int, default=15, help="timed steps of each")
     parser.add_argument("--width", type=int, default=256, help="channels everywhere")
     parser.add_argument("--batch-size", type=int, default=128)
+    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out; it needs a C++ compiler")
     parser.add_argument("--out", type=Path, help="folder for training-step.md and training-step.json, such as docs/results")
     arguments = parser.parse_args()
+    width, batch_size, rounds = arguments.width, arguments.batch_size, arguments.rounds
 
     began = time.perf_counter()
     data = Images(4096, 0)
-    loop = compare(arguments.width, arguments.batch_size, arguments.rounds, data)
-    share = waited(arguments.width, arguments.batch_size, arguments.rounds, data)
-    ours, plain = (statistics.median(times[-arguments.rounds :]) for times in (loop.ours, loop.plain))
-    dtype = str(pick_dtype("auto", torch.device("cpu"))).removeprefix("torch.")
-    result = {
-        "benchmark": "training_step",
-        "ratio": round(plain / ours, 3),
-        "waited_share": round(share, 5),
-        "ours_seconds": round(ours, 4),
-        "plain_seconds": round(plain, 4),
-        "ours_dtype": dtype,
-        "width": arguments.width,
-        "batch_size": arguments.batch_size,
-        "steps": arguments.rounds,
-        "hardware": hardware(),
-        "threads": torch.get_num_threads(),
-        "torch": torch.__version__,
-        "commit": commit(),
-        "seconds": round(time.perf_counter() - began, 1),
+    loop = compare(width, batch_size, rounds, data)
+    share = waited(width, batch_size, rounds, data)
+    compiled = None if arguments.no_compile else compare(width, batch_size, rounds, data, compiled=True)
+    ours, plain = median(loop.ours, rounds), median(loop.plain, rounds)
+    operations = loop.operations()
+    speeds = {dtype: 2 * PRODUCT**3 / median(seconds, rounds) for dtype, seconds in loop.products.items()}
+    floors = {dtype: operations / speed for dtype, speed in speeds.items()}
+    dtype = pick_dtype("auto", torch.device("cpu"))
+    name = str(dtype).removeprefix("torch.")
+
+    columns = ["", "seconds a step", "images/s", "speed", "time / floor of its type"]
+    rows = [
+        ["plain PyTorch loop, float32", *cells(plain, batch_size, 1.0, plain / floors[torch.float32])],
+        [f"vqvae, {name}", *cells(ours, batch_size, plain / ours, ours / floors[dtype])],
+    ]
+    values = {
+        "ratio": plain / ours,
+        "waited_share": share,
+        "ours_seconds": ours,
+        "plain_seconds": plain,
+        "dtype": name,
+        "width": width,
+        "batch_size": batch_size,
+        "operations": operations,
+        **{f"product_{str(kind).removeprefix('torch.')}_operations_per_second": speed for kind, speed in speeds.items()},
+        **{f"floor_{str(kind).removeprefix('torch.')}_seconds": floor for kind, floor in floors.items()},
     }
-    table = "\n".join(
-        [
-            "| training step | seconds | examples/s | speed | waits for data |",
-            "| --- | --- | --- | --- | --- |",
-            f"| plain PyTorch loop, float32 | {plain:.3f} | {arguments.batch_size / plain:.1f} | 1.00 | not measured |",
-            f"| vqvae, {dtype} | {ours:.3f} | {arguments.batch_size / ours:.1f} | {plain / ours:.2f} | {share:.2%} |",
-        ]
+    if compiled is not None:
+        fast, beside = median(compiled.ours, rounds), median(compiled.plain, rounds)
+        rows.append([f"vqvae, {name}, compile=True", *cells(fast, batch_size, beside / fast, fast / floors[dtype])])
+        values |= {"compiled_ratio": beside / fast, "compiled_seconds": fast, "compiled_first_step_seconds": compiled.first}
+    print(markdown_table(columns, rows))
+    features = hardware()["features"]
+    record = write_results(
+        arguments.out,
+        "training-step",
+        title="Training step of the paper's CIFAR-10 network",
+        command=this_command(),
+        columns=columns,
+        rows=rows,
+        values=values,
+        steps=rounds,
+        seconds=time.perf_counter() - began,
+        notes=NOTES.format(
+            width=width,
+            batch_size=batch_size,
+            rounds=rounds,
+            share=share,
+            operations=operations / 1e9,
+            float32=speeds[torch.float32] / 1e9,
+            bfloat16=speeds[torch.bfloat16] / 1e9,
+            gain=speeds[torch.bfloat16] / speeds[torch.float32],
+            bar=BAR,
+            has="has" if "AMX-BF16" in features else "does not have",
+            waited_bar=WAITED_BAR,
+        ),
     )
-    print(table)
-    if arguments.out is not None:
-        arguments.out.mkdir(parents=True, exist_ok=True)
-        command = f"python benchmarks/training_step.py --rounds {arguments.rounds} --out {arguments.out}"
-        words = f"{arguments.width} units, batch {arguments.batch_size}, 32×32 pixels, K={CODES}, D={DIM}; "
-        words += f"medians of {arguments.rounds} steps taken in turn."
-        where = (
-            f"{result['hardware']}, {result['threads']} threads, torch {result['torch']}, commit {result['commit']}, {result['seconds']} s."
-        )
-        text = f"# Training step of the paper's CIFAR-10 network\n\n{words}\n\n{table}\n\n{where}\n\nWritten by `{command}`.\n"
-        (arguments.out / "training-step.md").write_text(text, encoding="utf-8")
-        (arguments.out / "training-step.json").write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
-    print(json.dumps(result))
+    print(json.dumps(record))
+
+
+def median(seconds: list[float], rounds: int) -> float:
+    """The median of the last rounds: what came before was warm-up."""
+    return statistics.median(seconds[-rounds:])
+
+
+def cells(seconds: float, batch_size: int, ratio: float, over_floor: float) -> list[str]:
+    """One line's numbers."""
+    return [f"{seconds:.3f}", f"{batch_size / seconds:.1f}", f"{ratio:.2f}×", f"{over_floor:.2f}"]
+
+
+NOTES = """
+{width} units, batches of {batch_size} images of 32 × 32 pixels, K = 512, D = 64; medians of {rounds} steps taken in turns. The trainer
+waits for data {share:.2%} of the time (bar: {waited_bar:.0%}), measured in a run of its own.
+
+The convolutions and products of a step are {operations:.0f} GFLOP. Products of 2048³, timed in the same turns, ran at {float32:.0f}
+GFLOP/s in float32 and {bfloat16:.0f} GFLOP/s in bfloat16 ({gain:.2f} times as fast): a step's floor is its operations over that.
+The bar of {bar}× is for a processor with AMX, which multiplies bfloat16 six to seven times as fast as float32; this one {has} it.
+"""
 
 
 if __name__ == "__main__":

@@ -1,0 +1,179 @@
+"""Discrete tokenizers, their learned priors, and honest likelihoods: [VQVAE], https://arxiv.org/abs/1711.00937.
+
+Every public name is resolved when it is first asked for (PEP 562), so that ``import vqvae`` does not import torch.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from vqvae.data import (
+        ArrayConfig,
+        Batch,
+        Cifar10Config,
+        Condition,
+        DataConfig,
+        Dataset,
+        ImageFolderConfig,
+        Objective,
+        Splits,
+        SyntheticImagesConfig,
+        WorldsConfig,
+    )
+    from vqvae.errors import (
+        BitstreamError,
+        CheckpointError,
+        ConfigError,
+        DataError,
+        MissingExtraError,
+        VqvaeError,
+    )
+    from vqvae.likelihoods import (
+        Categorical,
+        CategoricalConfig,
+        Gaussian,
+        GaussianConfig,
+        Likelihood,
+        LikelihoodConfig,
+        LogisticMixture,
+        LogisticMixtureConfig,
+    )
+    from vqvae.models import (
+        VQVAE,
+        LatentModel,
+        Level,
+        LogPrior,
+        ModelConfig,
+        Reconstruction,
+        Tokenizer,
+        VQVAEConfig,
+    )
+    from vqvae.networks import (
+        Decoder,
+        DecoderConfig,
+        Encoder,
+        EncoderConfig,
+        ImageDecoder,
+        ImageDecoderConfig,
+        ImageEncoder,
+        ImageEncoderConfig,
+    )
+    from vqvae.pipeline import Pipeline, load, save
+    from vqvae.priors import (
+        AutoregressivePrior,
+        PixelCNN,
+        PixelCNNConfig,
+        Prior,
+        PriorConfig,
+        UniformPrior,
+        UniformPriorConfig,
+        UnigramPrior,
+        UnigramPriorConfig,
+    )
+    from vqvae.quantizers import (
+        EMAQuantizer,
+        EMAQuantizerConfig,
+        IdentityQuantizer,
+        IdentityQuantizerConfig,
+        ProductQuantizer,
+        ProductQuantizerConfig,
+        Quantized,
+        Quantizer,
+        QuantizerConfig,
+        VectorQuantizer,
+        VectorQuantizerConfig,
+    )
+    from vqvae.training import AdamConfig, RunOptions, TrainConfig, Trainer
+
+# What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
+__all__ = [
+    "VQVAE",
+    "AdamConfig",
+    "ArrayConfig",
+    "AutoregressivePrior",
+    "Batch",
+    "BitstreamError",
+    "Categorical",
+    "CategoricalConfig",
+    "CheckpointError",
+    "Cifar10Config",
+    "Condition",
+    "ConfigError",
+    "DataConfig",
+    "DataError",
+    "Dataset",
+    "Decoder",
+    "DecoderConfig",
+    "EMAQuantizer",
+    "EMAQuantizerConfig",
+    "Encoder",
+    "EncoderConfig",
+    "Gaussian",
+    "GaussianConfig",
+    "IdentityQuantizer",
+    "IdentityQuantizerConfig",
+    "ImageDecoder",
+    "ImageDecoderConfig",
+    "ImageEncoder",
+    "ImageEncoderConfig",
+    "ImageFolderConfig",
+    "LatentModel",
+    "Level",
+    "Likelihood",
+    "LikelihoodConfig",
+    "LogPrior",
+    "LogisticMixture",
+    "LogisticMixtureConfig",
+    "MissingExtraError",
+    "ModelConfig",
+    "Objective",
+    "Pipeline",
+    "PixelCNN",
+    "PixelCNNConfig",
+    "Prior",
+    "PriorConfig",
+    "ProductQuantizer",
+    "ProductQuantizerConfig",
+    "Quantized",
+    "Quantizer",
+    "QuantizerConfig",
+    "Reconstruction",
+    "RunOptions",
+    "Splits",
+    "SyntheticImagesConfig",
+    "Tokenizer",
+    "TrainConfig",
+    "Trainer",
+    "UniformPrior",
+    "UniformPriorConfig",
+    "UnigramPrior",
+    "UnigramPriorConfig",
+    "VQVAEConfig",
+    "VectorQuantizer",
+    "VectorQuantizerConfig",
+    "VqvaeError",
+    "WorldsConfig",
+    "load",
+    "save",
+]
+_HOMES = ("errors", "data", "quantizers", "likelihoods", "networks", "models", "priors", "training", "pipeline")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version  # Here, because it takes longer than all the rest.
+
+        return version("vqvae")
+    if name in __all__:
+        for home in _HOMES:
+            module = importlib.import_module(f"vqvae.{home}")
+            if hasattr(module, name):
+                return globals().setdefault(name, getattr(module, name))
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, __all__, n=1)
+    raise AttributeError(f"module 'vqvae' has no attribute {name!r}." + (f" Did you mean {near[0]!r}?" if near else " See dir(vqvae)."))
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]

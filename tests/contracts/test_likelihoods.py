@@ -78,6 +78,18 @@ def test_samples_are_pixels_of_the_seed(kind: type) -> None:
 
 
 @every
+@pytest.mark.parametrize("channels", [1, 3])
+def test_samples_follow_the_probabilities_which_sum_to_one(kind: type, channels: int) -> None:
+    likelihood, count = kind(channels=channels).build().requires_grad_(False), 20_000
+    p = parameters(likelihood, 1, 1, scale=0.1).expand(count, -1, -1)
+    x = likelihood.sample(p, torch.Generator().manual_seed(0))
+    # The mean of 1 / p(x) over samples in a box is the number of levels in the box, all channels together.
+    inside = ((x >= 64) & (x < 192)).flatten(1).all(1)
+    counted = (-likelihood.log_prob(p, x)[inside].double()).exp().sum() / count
+    assert float(counted) == pytest.approx(128**channels, rel=0.05)
+
+
+@every
 def test_every_level_survives(kind: type) -> None:
     x = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)
     assert torch.equal(kind(channels=1).build().discretise(x), x.long())

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from tests.training import tiny
@@ -12,22 +11,6 @@ from vqvae.data.base import Condition
 from vqvae.errors import CheckpointError
 from vqvae.models import VQVAE
 from vqvae.training import Callback, ReconstructionGrid
-from vqvae.training.callbacks import pair_grid
-
-
-def test_pictures_stand_in_pairs() -> None:
-    above = torch.arange(3, dtype=torch.uint8)[:, None, None, None].expand(3, 3, 2, 5)
-    grid = pair_grid(above, above + 100, columns=2)
-    assert grid.shape == (4 * (2 + 2) - 2, 2 * (5 + 2) - 2, 3)
-    assert np.unique(grid[0:2, 0:5]) == 0 and np.unique(grid[0:2, 7:12]) == 1
-    assert np.unique(grid[4:6, 0:5]) == 100 and np.unique(grid[4:6, 7:12]) == 101
-    assert np.unique(grid[8:10, 0:5]) == 2 and np.unique(grid[12:14, 0:5]) == 102
-    assert np.unique(grid[8:, 7:]) == 255 and np.unique(grid[2:4]) == 255
-
-
-def test_grey_is_shown_as_grey() -> None:
-    x = torch.full((1, 1, 2, 2), 7, dtype=torch.uint8)
-    assert np.array_equal(pair_grid(x, x, 8)[0, 0], [7, 7, 7])
 
 
 def test_a_grid_shows_held_out_images_above_their_reconstructions(tmp_path: Path) -> None:

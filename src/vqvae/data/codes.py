@@ -161,12 +161,13 @@ class CodesDataset(Dataset):
     A batch is ``x`` int64 (batch, codebooks, *space) with ``condition.label`` int64 (batch,) where there are labels.
     """
 
-    def __init__(self, folder: Path, *, source: str | None = None) -> None:
+    def __init__(self, folder: Path, *, source: str | None = None, labels: bool = True) -> None:
         """Read and check every shard.
 
         Args:
             folder: what the writer was given.
             source: where the codes must be from; not checked where it is left out.
+            labels: whether to give the labels, where there are any; a prior without classes takes none.
 
         Raises:
             DataError: no manifest, another source, a shard that is missing or is not the one that was written.
@@ -180,14 +181,14 @@ class CodesDataset(Dataset):
             )
         shards = [_read_shard(folder / _shard_name(number), digest) for number, digest in enumerate(manifest.sha256)]
         self._codes = np.concatenate([shard["codes"] for shard in shards])
-        self._labels = np.concatenate([shard["labels"] for shard in shards]) if self.header.label_names else None
+        self._labels = np.concatenate([shard["labels"] for shard in shards]) if self.header.label_names and labels else None
         expected = (self.header.count, self.header.num_codebooks, *self.header.space)
         if self._codes.shape != expected:
             raise DataError(
                 f"{folder} holds codes of shape {self._codes.shape}, but its manifest says {expected}. Remove it to have them made anew."
             )
         self.name = f"codes-{hashlib.blake2b(''.join(manifest.sha256).encode(), digest_size=8).hexdigest()}"
-        self.label_names = self.header.label_names
+        self.label_names = self.header.label_names if labels else ()
 
     def __len__(self) -> int:
         return len(self._codes)

@@ -3,7 +3,17 @@
 from vqvae.likelihoods.base import Likelihood
 from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
 from vqvae.likelihoods.gaussian import Gaussian, GaussianConfig
+from vqvae.likelihoods.logistic_mixture import LogisticMixture, LogisticMixtureConfig
 
-LikelihoodConfig = GaussianConfig | CategoricalConfig
+LikelihoodConfig = GaussianConfig | LogisticMixtureConfig | CategoricalConfig
 
-__all__ = ["Categorical", "CategoricalConfig", "Gaussian", "GaussianConfig", "Likelihood", "LikelihoodConfig"]
+__all__ = [
+    "Categorical",
+    "CategoricalConfig",
+    "Gaussian",
+    "GaussianConfig",
+    "Likelihood",
+    "LikelihoodConfig",
+    "LogisticMixture",
+    "LogisticMixtureConfig",
+]

@@ -66,6 +66,7 @@ class Gaussian(Likelihood):
     def log_scale(self) -> Float[Tensor, " channels"]:
         """log of the standard deviation in pixel levels, float32; held between log 1e-3 and log 1e6."""
         if self.steps_of_scale is None:
+            assert self.config.scale is not None
             log_scale = torch.full((self.channels,), math.log(self.config.scale))
         else:
             log_scale = math.log(_START) + _PACE * self.steps_of_scale.float()
@@ -122,6 +123,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
         slope, scale_slope = ctx.saved_tensors
         return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None if scale_slope is None else grad @ scale_slope, None
@@ -136,7 +138,9 @@ def _log_mass(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_slope: b
         _log_mass_of_some(some, log_scale, pixels, with_slope=with_slope, with_scale_slope=with_scale_slope)
         for some, pixels in zip(parameters.split(examples), x.split(examples), strict=True)
     ]
-    return _LogMass(*(None if column[0] is None else torch.cat(column) for column in zip(*parts, strict=True)))
+    slopes = torch.cat([part.slope for part in parts if part.slope is not None]) if with_slope else None
+    scale_slopes = torch.cat([part.scale_slope for part in parts if part.scale_slope is not None]) if with_scale_slope else None
+    return _LogMass(torch.cat([part.log_prob for part in parts]), slopes, scale_slopes)
 
 
 def _log_mass_of_some(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_slope: bool, with_scale_slope: bool) -> _LogMass:
@@ -184,10 +188,10 @@ def _log_mass_of_some(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_
     if with_slope:
         ratio = share.div_(mass)
         slope = (kept - 1).mul_(ratio).mul_(width).lerp_(spread * (width2 / 12 - 1), narrow).mul_(side.mul_(-127.5))
-    if with_scale_slope:
-        wide = near.mul_(1 - kept).addcmul_(kept, width, value=-1).mul_(ratio)
-        bent = spread.square_().mul_(-2).add_(width2).div_(series.mul_(12)).add_(middle2).sub_(1)
-        scale_slope = wide.lerp_(bent, narrow).flatten(2).sum(2)
+        if with_scale_slope:
+            wide = near.mul_(1 - kept).addcmul_(kept, width, value=-1).mul_(ratio)
+            bent = spread.square_().mul_(-2).add_(width2).div_(series.mul_(12)).add_(middle2).sub_(1)
+            scale_slope = wide.lerp_(bent, narrow).flatten(2).sum(2)
     return _LogMass(log_p, slope, scale_slope)
 
 

@@ -23,6 +23,15 @@ class Level(NamedTuple):
     """Data positions a code, one number an axis of space."""
 
 
+class Reconstruction(NamedTuple):
+    """What a model makes of an example's codes."""
+
+    x: Tensor
+    """The likelihood's mode, raw data of the example's size."""
+    log_likelihood: Float[Tensor, " batch"]
+    """log p(x|z) of the example itself, in nats."""
+
+
 class LatentModel(nn.Module, ABC):
     """A model of data through latents."""
 
@@ -38,7 +47,10 @@ class LatentModel(nn.Module, ABC):
 class Tokenizer(LatentModel):
     """A latent model with codes."""
 
+    channels: int
+    """Channels of the data."""
     layout: tuple[Level, ...]
+    """The shape of each level of codes."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
@@ -51,8 +63,20 @@ class Tokenizer(LatentModel):
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
+        size: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Codes to raw data: the likelihood's mode at temperature 0, else a sample drawn with ``generator``."""
+        """Codes to raw data: the likelihood's mode at temperature 0, else a sample drawn with ``generator``.
+
+        ``size`` cuts off what ``encode`` padded; without it the data is as large as the codes make it.
+        """
+
+    @abstractmethod
+    def reconstruct(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+        """Decode a batch's codes once, for the likelihood's mode and for log p(x|z)."""
+
+    @abstractmethod
+    def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
+        """z_e(x): what the encoder puts out, before it is quantized."""
 
     @abstractmethod
     def start(self, batches: Iterable[Batch]) -> None:

@@ -12,7 +12,7 @@ from vqvae import distributed
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import LikelihoodConfig
-from vqvae.models.base import Level, LogPrior, Tokenizer
+from vqvae.models.base import Level, LogPrior, Reconstruction, Tokenizer
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import QuantizerConfig
 from vqvae.quantizers.codebook import perplexity
@@ -56,11 +56,12 @@ class VQVAE(Tokenizer):
             raise ConfigError(
                 f"The encoder's stride is {self.encoder.stride} and the decoder's {self.decoder.stride}; give both as many widths."
             )
+        self.channels = self.likelihood.channels
         self.layout = (Level(self.quantizer.num_codebooks, self.quantizer.codebook_size, self.encoder.stride),)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics: nats a dimension, the quantizer's loss, perplexity and share of codes used."""
-        quantized = self.quantizer(self._latents(batch))
+        quantized = self.quantizer(self.latents(batch))
         log_likelihood = self._log_likelihood(quantized.vectors, batch)
         nats = -log_likelihood.mean() / max(math.prod(batch.x.shape[1:]), 1)
         loss = nats + quantized.loss
@@ -83,7 +84,7 @@ class VQVAE(Tokenizer):
 
     def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
         """Data to codes: one level."""
-        return (self.quantizer(self._latents(batch)).codes,)
+        return (self.quantizer(self.latents(batch)).codes,)
 
     def decode(
         self,
@@ -98,21 +99,31 @@ class VQVAE(Tokenizer):
         parameters = _crop(parameters, parameters.shape[2:] if size is None else size).float()
         return self.likelihood.mode(parameters) if temperature == 0 else self.likelihood.sample(parameters, generator, temperature)
 
-    @torch.no_grad()
-    def start(self, batches: Iterable[Batch]) -> None:
-        """Start the codebooks by k-means over the latents of these batches, unless they have started already."""
-        if not self.quantizer.started:
-            latents = [self._latents(batch) for batch in batches]
-            rows = torch.cat([part.movedim(1, -1).reshape(-1, self.quantizer.dim) for part in latents])
-            self.quantizer.start(rows.float())
+    def reconstruct(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+        """Decode a batch's codes once, for the likelihood's mode and for log p(x|z)."""
+        parameters = _crop(self.decoder(self.quantizer.decode(codes[0]), batch.condition), batch.x.shape[2:])
+        return Reconstruction(self.likelihood.mode(parameters), self.likelihood.log_prob(parameters, batch.x))
 
-    def _latents(self, batch: Batch) -> Tensor:
+    def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
+        """z_e(x), with what is padded at the end of each side.
+
+        Raises:
+            DataError: a batch with a mask, or of another number of axes.
+        """
         if batch.mask is not None:
             raise DataError("This batch has a mask; VQVAE takes batches whose examples all have one size.")
         stride = self.encoder.stride
         if batch.x.ndim != 2 + len(stride):
             raise DataError(f"Data has the shape {tuple(batch.x.shape)}; expected (batch, channels) and {len(stride)} axes of space.")
         return self.encoder(_pad(batch.x, stride))
+
+    @torch.no_grad()
+    def start(self, batches: Iterable[Batch]) -> None:
+        """Start the codebooks by k-means over the latents of these batches, unless they have started already."""
+        if not self.quantizer.started:
+            latents = [self.latents(batch) for batch in batches]
+            rows = torch.cat([part.movedim(1, -1).reshape(-1, self.quantizer.dim) for part in latents])
+            self.quantizer.start(rows.float())
 
     def _log_likelihood(self, vectors: Tensor, batch: Batch) -> Float[Tensor, " batch"]:
         parameters = _crop(self.decoder(vectors, batch.condition), batch.x.shape[2:])

@@ -15,6 +15,8 @@ class Prior(nn.Module, ABC):
 
     num_codebooks: int
     codebook_size: int
+    classes: int = 0
+    """Classes that the prior is conditioned on by ``condition.label``; 0 where it is not."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Objective:

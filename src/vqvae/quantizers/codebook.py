@@ -101,7 +101,8 @@ class CodebookQuantizer(Quantizer):
             pending = self._pending
             self._pending = None
             if pending:
-                self._learn_from(Statistics(sum(s.counts for s in pending), sum(s.sums for s in pending)))
+                counts, sums = zip(*pending, strict=True)
+                self._learn_from(Statistics(sum(counts[1:], start=counts[0]), sum(sums[1:], start=sums[0])))
         finally:
             self._pending, self._candidates = None, []
 

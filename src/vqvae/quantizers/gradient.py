@@ -33,6 +33,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad, None
 
@@ -45,6 +46,7 @@ class _Rotation(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         latents, vectors = ctx.saved_tensors
         length = latents.norm(dim=1, keepdim=True)
@@ -70,6 +72,7 @@ class _Commitment(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         latents, vectors = ctx.saved_tensors
         return torch.sub(latents, vectors).mul_(2 * grad / ctx.count), None, None

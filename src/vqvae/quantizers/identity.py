@@ -38,6 +38,7 @@ class IdentityQuantizer(Quantizer):
         self.register_buffer("started", torch.tensor(True))
 
     @property
+    # pyrefly: ignore[bad-override]  # Never set: there is nothing to set.
     def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
         """Empty, (0, 0, dim)."""
         return torch.empty(0, 0, self.dim)

@@ -44,7 +44,7 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
         buffer = torch.empty(block_rows * block_codes, device=rows.device)
         for low in range(0, len(rows), max(block_rows, 1)):
             part = rows[low : low + block_rows]
-            best = None
+            best: Nearest | None = None
             for first in range(0, size, block_codes):
                 last = min(first + block_codes, size)
                 block = buffer[: len(part) * (last - first)].view(len(part), last - first)
@@ -54,6 +54,7 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
                     found = Nearest(found.codes + first, found.scores)
                 # Strictly less, so that the first of equal codes stays; a score that is not a number must stay as well.
                 best = found if best is None else _better(best, found)
+            assert best is not None  # A codebook has at least one code.
             codes[low : low + block_rows], scores[low : low + block_rows] = best
     return Nearest(codes, scores)
 

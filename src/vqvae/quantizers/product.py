@@ -1,9 +1,9 @@
 """Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -66,9 +66,11 @@ class ProductQuantizer(Quantizer):
             raise ConfigError(f"dim is {config.dim}; it must be a multiple of num_codebooks ({config.num_codebooks}).")
         self.config = config
         self.dim, self.num_codebooks, self.codebook_size = config.dim, config.num_codebooks, config.codebook_size
-        self.parts = nn.ModuleList(config.part().build() for _ in range(config.num_codebooks))
+        # torch does not type what a ModuleList holds.
+        self.parts = cast("Sequence[Quantizer]", nn.ModuleList(config.part().build() for _ in range(config.num_codebooks)))
 
     @property
+    # pyrefly: ignore[bad-override]  # A view of the parts' codebooks: read, like the base's attribute, but never set.
     def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
         """e, of all codebooks."""
         return torch.cat([part.codebook for part in self.parts])
@@ -76,12 +78,12 @@ class ProductQuantizer(Quantizer):
     @property
     def counts(self) -> Float[Tensor, "codebooks codebook_size"]:
         """N of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.counts for part in self.parts])
+        return torch.cat([part.get_buffer("counts") for part in self.parts])
 
     @property
     def sums(self) -> Float[Tensor, "codebooks codebook_size part"]:
         """m of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.sums for part in self.parts])
+        return torch.cat([part.get_buffer("sums") for part in self.parts])
 
     def forward(
         self,
@@ -113,6 +115,7 @@ class ProductQuantizer(Quantizer):
             part.start(group)
 
     @property
+    # pyrefly: ignore[bad-override]  # As above.
     def started(self) -> Bool[Tensor, ""]:
         """Whether all codebooks have started."""
         return torch.stack([part.started for part in self.parts]).all()

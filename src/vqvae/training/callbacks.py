@@ -7,11 +7,11 @@ from typing import Protocol, runtime_checkable
 import numpy as np
 import torch
 from jaxtyping import UInt8
-from PIL import Image
-from torch import Tensor, nn
+from torch import nn
 
 from vqvae.data.base import Dataset
-from vqvae.errors import CheckpointError
+from vqvae.evaluation.grids import pair_grid, save_png
+from vqvae.models.base import Tokenizer
 
 Pictures = Mapping[str, UInt8[np.ndarray, "height width 3"]]
 
@@ -38,33 +38,11 @@ class ReconstructionGrid:
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         if len(self.batch.x) == 0:
             return {}
+        assert isinstance(module, Tokenizer), "only a tokenizer reconstructs"
         device = next(module.parameters()).device
         batch = self.batch.to(device)
         size = batch.x.shape[2:]
         decoded = module.decode(module.encode(batch), batch.condition).cpu()
         pixels = pair_grid(self.batch.x, decoded[:, :, : size[0], : size[1]], self.columns)
-        path = folder / "grids" / f"reconstructions-{step:06d}.png"
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path)
-        except OSError as error:
-            raise CheckpointError(f"{path} could not be written ({error}). The last checkpoint is unchanged.") from error
+        save_png(folder / "grids" / f"reconstructions-{step:06d}.png", pixels)
         return {"reconstructions": pixels}
-
-
-def pair_grid(
-    above: UInt8[Tensor, "count channels height width"], below: UInt8[Tensor, "count channels height width"], columns: int
-) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
-    """Pictures in rows of ``columns``, each row of the first kind followed by the same row of the second, 2 white pixels apart.
-
-    One channel is shown as grey.
-    """
-    count, _, height, width = above.shape
-    columns = min(columns, count)
-    rows = 2 * -(-count // columns)
-    canvas = torch.full((3, rows * (height + 2) - 2, columns * (width + 2) - 2), 255, dtype=torch.uint8)
-    for i in range(count):
-        for row, pixels in ((2 * (i // columns), above[i]), (2 * (i // columns) + 1, below[i])):
-            top, left = row * (height + 2), (i % columns) * (width + 2)
-            canvas[:, top : top + height, left : left + width] = pixels
-    return canvas.permute(1, 2, 0).contiguous().numpy()

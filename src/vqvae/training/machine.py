@@ -24,7 +24,7 @@ def pick_device(name: str) -> torch.device:
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+    except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device is {name!r}, which cannot be used here ({reason}). Take 'cpu', or 'auto' for the best.") from error
     if device.type == "cuda":
@@ -48,4 +48,7 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Move a module's image filters to channels_last where it runs in bfloat16: there convolutions gain from it."""
-    return module.to(memory_format=torch.channels_last) if dtype == torch.bfloat16 else module
+    if dtype != torch.bfloat16:
+        return module
+    # pyrefly: ignore[no-matching-overload]  # torch documents memory_format but leaves it out of its stubs.
+    return module.to(memory_format=torch.channels_last)

@@ -381,4 +381,4 @@ def _cut(batch: Batch, count: int) -> list[Batch]:
     label, actions, codes = batch.condition
     codes_cut = zip(*map(cut, codes), strict=True) if codes else [()] * count
     conditions = [Condition(*fields) for fields in zip(cut(label), cut(actions), codes_cut, strict=True)]
-    return [Batch(*fields) for fields in zip(cut(batch.x), conditions, cut(batch.mask), strict=True)]
+    return [Batch(*fields) for fields in zip(batch.x.chunk(count), conditions, cut(batch.mask), strict=True)]

@@ -1,0 +1,34 @@
+"""Both stages of a recipe, scored, with the table and the pictures.
+
+    python benchmarks/recipe.py demo
+    python benchmarks/recipe.py cifar10-small --data PATH [--run runs/cifar10-small] [--out docs/results]
+
+The last line is one JSON object. An interrupted run goes on.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+from vqvae.recipes import RECIPES
+from vqvae.recipes.reproduce import tabulate
+from vqvae.recipes.stages import prior_config, train_prior, train_tokenizer
+from vqvae.training import RunOptions
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe", choices=RECIPES)
+    parser.add_argument("--data", help="where the data lies")
+    parser.add_argument("--run", type=Path, help="the run folder")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="the folder for the table")
+    arguments = parser.parse_args()
+    recipe, options = RECIPES[arguments.recipe], RunOptions()
+    run = arguments.run or Path("runs") / recipe.name
+    train_tokenizer(recipe.tokenizer(arguments.data), options, run, recipe=recipe.name)
+    train_prior(prior_config(run), options, run)
+    print(json.dumps(tabulate(run, arguments.out, recipe.name, f"{recipe.name}: {recipe.summary}")))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""``vqvae demo``."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from vqvae.cli.arguments import Options, note, parse, say
+from vqvae.recipes import RECIPES
+from vqvae.recipes.stages import REPORT, prior_config, read_metrics, train_prior, train_tokenizer
+from vqvae.training import RunOptions
+
+DESCRIPTION = "Render frames of a ViZDoom world, train a tokenizer of them and a prior over its codes, score both and draw samples."
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    out: Path = Path("runs/demo")
+    """The run folder."""
+    data: str | None = None
+    """The folder that keeps the rendered frames; the user's cache where it is left out."""
+    steps: int | None = None
+    """Training steps of each of the two stages, in place of the recipe's."""
+    seed: int = 0
+    """Seed of both stages."""
+    json: bool = False
+    """Print the scores as one JSON object."""
+    options: Options = field(default_factory=RunOptions)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Carry out the recipe 'demo' from the frames to the report."""
+    chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
+    changes = {"seed": chosen.seed, **({} if chosen.steps is None else {"steps": chosen.steps})}
+    tokenizer = dataclasses.replace(RECIPES["demo"].tokenizer(chosen.data), **changes)
+    train_tokenizer(tokenizer, chosen.options, chosen.out, recipe="demo")
+    train_prior(dataclasses.replace(prior_config(chosen.out), **changes), chosen.options, chosen.out)
+    say(read_metrics(chosen.out), chosen.json)
+    note(f"Open {chosen.out / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
+    return 0

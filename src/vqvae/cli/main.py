@@ -1,0 +1,67 @@
+"""``vqvae COMMAND``: commands are imported only when they are called, so that help is there at once."""
+
+import importlib
+import importlib.metadata
+import logging
+import sys
+from collections.abc import Sequence
+from difflib import get_close_matches
+
+from vqvae.errors import VqvaeError
+
+COMMANDS = {
+    "demo": "train a tokenizer of a rendered world and its prior, and look at both, in minutes",
+    "recipes": "list what can be trained, with its source and its cost",
+    "train": "train a tokenizer: vqvae train RECIPE [--data PATH] [--out RUN]",
+    "train-prior": "train the prior over the codes of a run",
+    "evaluate": "score a run on held-out data",
+    "reconstruct": "encode and decode image files",
+    "sample": "draw new images",
+    "info": "what a run is, what it was trained on, and its numbers",
+    "reproduce": "train, score and tabulate an experiment of the paper",
+}
+"""The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
+FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and give its exit status: 0, 1 for failure, 2 for wrong use, 130 or 143 after an interruption."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else WRONG_USE
+    if arguments[0] in ("-V", "--version"):
+        print(f"vqvae {importlib.metadata.version('vqvae')}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        near = get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        print(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help", file=sys.stderr)
+        return WRONG_USE
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    try:
+        return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+    except VqvaeError as error:
+        print(f"vqvae {command}: {error}", file=sys.stderr)
+        return getattr(error, "exit_code", FAILURE)
+    except KeyboardInterrupt:
+        print(f"vqvae {command}: interrupted.", file=sys.stderr)
+        return INTERRUPTED
+
+
+def usage() -> str:
+    """The table of commands."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:<{width}}  {summary}" for name, summary in COMMANDS.items()]
+    return "\n".join(
+        [
+            "usage: vqvae [--version] COMMAND ...",
+            "",
+            "Discrete codes for images, learned without labels; priors over them; samples and likelihoods.",
+            "",
+            *lines,
+            "",
+            "vqvae COMMAND --help tells more about one of them.",
+        ]
+    )

@@ -1,0 +1,40 @@
+"""``vqvae reproduce EXPERIMENT``."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import tyro
+
+from vqvae.cli.arguments import Options, note, parse
+from vqvae.recipes.reproduce import EXPERIMENTS, Scale, reproduce
+from vqvae.training import RunOptions
+
+DESCRIPTION = "Train and score an experiment of the paper and write its table: " + "; ".join(
+    experiment.title for experiment in EXPERIMENTS.values()
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    experiment: tyro.conf.Positional[str]
+    """e2, e3 or e4."""
+    scale: Scale = "cpu"
+    """"cpu" fits two cores; "paper" has the paper's sizes and wants a GPU. Either may be stopped and started again."""
+    data: str | None = None
+    """Where the data lies: photographs with train/CLASS/ and val/CLASS/ for e2 and e3; for e4 the folder that keeps the frames."""
+    out: Path = Path("docs/results")
+    """The folder for NAME.md, NAME.json and the pictures."""
+    runs: Path = Path("runs")
+    """The folder for the run folders."""
+    options: Options = field(default_factory=RunOptions)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Reproduce one experiment; print its record as JSON."""
+    chosen = parse(Arguments, "reproduce", arguments, DESCRIPTION)
+    record = reproduce(chosen.experiment, chosen.scale, data=chosen.data, results=chosen.out, runs=chosen.runs, options=chosen.options)
+    note(f"The table is {chosen.out / record['name']}.md.")
+    print(json.dumps(record))
+    return 0

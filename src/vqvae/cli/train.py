@@ -1,0 +1,58 @@
+"""``vqvae train RECIPE``."""
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+
+from vqvae.cli.arguments import Options, Settings, first_words, note, option, parse, read_settings
+from vqvae.cli.main import WRONG_USE
+from vqvae.errors import ConfigError
+from vqvae.recipes import RECIPES
+from vqvae.recipes.stages import REPORT, train_tokenizer
+from vqvae.training import RunOptions
+
+DESCRIPTION = "Train a tokenizer by a recipe (see 'vqvae recipes') or a JSON file of settings. The same command goes on after a stop."
+USAGE = "usage: vqvae train RECIPE [--data PATH] [--out RUN] [--any.field VALUE]"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    recipe: tyro.conf.Positional[str]
+    """The recipe's name, or a file NAME.json of settings."""
+    data: str | None = None
+    """Where the data lies; stands for --data.path."""
+    out: Path
+    """The run folder; runs/RECIPE where it is left out."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
+    """A run whose tokenizer training begins with (fine-tuning)."""
+    config: Settings
+    options: Options = field(default_factory=RunOptions)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Train the first stage of a recipe and score it."""
+    words, helping = first_words(arguments), bool(set(arguments) & {"-h", "--help"})
+    if not words or not (words[0] in RECIPES or words[0].endswith(".json")):
+        came = f"there is no recipe '{words[0]}'" if words else "the name of a recipe comes first"
+        note(f"{USAGE}\nvqvae train: {came}; there are {', '.join(RECIPES)}.")
+        return 0 if helping else WRONG_USE
+    name, data = words[0], option(arguments, "data")
+    if helping and data is None:
+        data = "PATH"  # Help does not need the data that training does.
+    config = read_settings(Path(name)) if name.endswith(".json") else RECIPES[name].tokenizer(data)
+    default = Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
+    chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
+    config = chosen.config
+    if chosen.data is not None:
+        if not hasattr(config.data, "path"):
+            raise ConfigError(f"{name} makes its data on the spot; --data does not go with it.")
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=chosen.data))
+    if chosen.source is not None:
+        config = dataclasses.replace(config, start_from=str(chosen.source))
+    train_tokenizer(config, chosen.options, chosen.out, recipe=Path(name).stem)
+    note(f"The report is {chosen.out / REPORT}. Next: vqvae train-prior {chosen.out}")
+    return 0

@@ -1,0 +1,147 @@
+"""Charts as inline SVG, without scripts: lines, areas and stacked bars, coloured by the classes ``a`` to ``d`` of the page's style."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from html import escape
+from typing import NamedTuple
+
+_WIDTH, _HEIGHT = 340, 190
+_LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 8, 22
+_TICKS = 4
+_MOST_POINTS = 400
+COLOURS = "abcd"
+
+
+class Series(NamedTuple):
+    """A line through points in the order of x."""
+
+    name: str
+    points: Sequence[tuple[float, float]]
+
+
+class Bar(NamedTuple):
+    """A row of a bar chart: parts that add up, in as many colours, with words at the end."""
+
+    name: str
+    parts: Sequence[float]
+    words: str
+
+
+def line_chart(title: str, series: Sequence[Series]) -> str:
+    """Lines over a common x, which starts at 0. Points that are not finite are left out.
+
+    The frame holds every point but those above it in the first tenth of x, where a loss falls so fast that the rest would be flat.
+    """
+    finite = [Series(one.name, [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]) for one in series]
+    points = [point for one in finite for point in one.points]
+    if not points:
+        return ""
+    most = max(x for x, _ in points) or 1.0
+    low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
+    frame = _Frame(most, *_padded(low, high))
+    lines = "".join(
+        f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}"><title>{escape(one.name)}</title></polyline>'
+        for colour, one in zip(_colours(), finite, strict=False)
+    )
+    # Cut off at the frame by an inner svg: a clipping path would need an identifier, unique in the page.
+    body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
+    body += f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
+    said = ", ".join(f"{one.name} ends at {one.points[-1][1]:.4g}" for one in finite if one.points)
+    return _figure(title, f"{title} by step: {said}", frame.axes() + body, [one.name for one in finite] if len(finite) > 1 else [])
+
+
+def area_chart(title: str, series: Sequence[Series]) -> str:
+    """Lines down from a maximum, with what is below them filled; y starts at 0."""
+    highest = max((y for one in series for _, y in one.points), default=0.0) or 1.0
+    most = max((x for one in series for x, _ in one.points), default=0.0) or 1.0
+    frame = _Frame(most, 0.0, highest * 1.05)
+    areas = ""
+    for colour, one in zip(_colours(), series, strict=False):
+        points = _thinned(one.points)
+        corners = frame.path([(points[0][0], 0.0), *points, (points[-1][0], 0.0)]) if points else ""
+        areas += f'<polygon class="area {colour}" points="{corners}"><title>{escape(one.name)}</title></polygon>'
+    return _figure(title, title, frame.axes() + areas, [])
+
+
+def bar_chart(title: str, bars: Sequence[Bar], legend: Sequence[str] = ()) -> str:
+    """Horizontal bars on a common scale from 0."""
+    longest = max((sum(bar.parts) for bar in bars), default=0.0) or 1.0
+    rows = ""
+    for bar in bars:
+        parts = "".join(
+            f'<span class="part {colour}" style="width:{100 * part / longest:.2f}%"></span>'
+            for colour, part in zip(_colours(), bar.parts, strict=False)
+        )
+        rows += f"<tr><th>{escape(bar.name)}</th><td><div>{parts}</div></td><td>{escape(bar.words)}</td></tr>"
+    return f'<figure class="bars"><figcaption>{escape(title)}{_legend(legend)}</figcaption><table>{rows}</table></figure>'
+
+
+class _Frame(NamedTuple):
+    """Where points of x in [0, most] and y in [low, high] lie in the picture."""
+
+    most: float
+    low: float
+    high: float
+
+    def at(self, x: float, y: float) -> tuple[float, float]:
+        across = _LEFT + (_WIDTH - _LEFT - _RIGHT) * x / self.most
+        up = _HEIGHT - _BOTTOM - (_HEIGHT - _TOP - _BOTTOM) * (y - self.low) / (self.high - self.low)
+        return across, up
+
+    def path(self, points: Iterable[tuple[float, float]]) -> str:
+        return " ".join(f"{x:.1f},{y:.1f}" for x, y in (self.at(*point) for point in points))
+
+    def axes(self) -> str:
+        parts = []
+        for y in _ticks(self.low, self.high):
+            _, up = self.at(0, y)
+            parts.append(f'<line class="grid" x1="{_LEFT}" x2="{_WIDTH - _RIGHT}" y1="{up:.1f}" y2="{up:.1f}"/>')
+            parts.append(f'<text x="{_LEFT - 5}" y="{up + 3.5:.1f}" text-anchor="end">{_short(y)}</text>')
+        for x in _ticks(0, self.most):
+            across, _ = self.at(x, self.low)
+            parts.append(f'<text x="{across:.1f}" y="{_HEIGHT - 7}" text-anchor="middle">{_short(x)}</text>')
+        return "".join(parts)
+
+
+def _figure(title: str, said: str, body: str, legend: Sequence[str]) -> str:
+    svg = f'<svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(said)}">{body}</svg>'
+    return f"<figure><figcaption>{escape(title)}{_legend(legend)}</figcaption>{svg}</figure>"
+
+
+def _legend(names: Sequence[str]) -> str:
+    keys = zip(_colours(), names, strict=False)
+    return "".join(f'<span class="key"><i class="{colour}"></i>{escape(name)}</span>' for colour, name in keys)
+
+
+def _colours() -> Iterator[str]:
+    while True:
+        yield from COLOURS
+
+
+def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
+    """At most 400 points, the first and the last among them."""
+    if len(points) <= _MOST_POINTS:
+        return points
+    return [points[round(i * (len(points) - 1) / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]
+
+
+def _padded(low: float, high: float) -> tuple[float, float]:
+    high = max(high, low)
+    room = 0.05 * (high - low) or 0.05 * abs(high) or 1.0
+    return low - room, high + room
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Round numbers inside [low, high], about four."""
+    rough = (high - low) / _TICKS
+    power = 10 ** math.floor(math.log10(rough))
+    step = power * min((1, 2, 5, 10), key=lambda factor: abs(factor * power - rough))
+    return [step * i for i in range(math.ceil(low / step), math.floor(high / step) + 1)]
+
+
+def _short(value: float) -> str:
+    """A number in at most six characters or so: 1500 as 1.5k."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= size:
+            return f"{value / size:.4g}{letter}"
+    return f"{value:.4g}"

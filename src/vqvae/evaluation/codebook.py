@@ -1,0 +1,47 @@
+"""How evenly the codes of a set are used."""
+
+import torch
+from jaxtyping import Int, Int64
+from torch import Tensor
+
+from vqvae.errors import DataError
+from vqvae.quantizers.codebook import perplexity
+
+
+class CodebookUsage:
+    """How often each code occurs. Perplexity and share are of the whole set: a batch has too few codes to use all of them."""
+
+    counts: Int64[Tensor, "codebooks codebook_size"]
+    """On the CPU, exact."""
+
+    def __init__(self, num_codebooks: int, codebook_size: int) -> None:
+        self.counts = torch.zeros(num_codebooks, codebook_size, dtype=torch.int64)
+
+    def add(self, codes: Int[Tensor, "batch codebooks *space"]) -> None:
+        """Count the codes of a batch.
+
+        Raises:
+            DataError: another number of codebooks, or a code that is not in its codebook.
+        """
+        books, size = self.counts.shape
+        if codes.ndim < 2 or codes.shape[1] != books:
+            raise DataError(f"Codes have the shape {tuple(codes.shape)}; expected (batch, {books}, *space).")
+        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
+            raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this codebook has 0 to {size - 1}.")
+        for row, found in zip(self.counts, codes.unbind(1), strict=True):
+            row += torch.bincount(found.reshape(-1).long(), minlength=size).cpu()
+
+    @property
+    def perplexity(self) -> float:
+        """exp H, the mean over codebooks: the number of codes that would serve as well if used evenly."""
+        return float(perplexity(self.counts).mean())
+
+    @property
+    def codes_used(self) -> float:
+        """The share of codes that occur at all, from 0 to 1; another number than perplexity."""
+        return float((self.counts > 0).double().mean())
+
+    @property
+    def nats_per_code(self) -> float:
+        """H, the mean over codebooks: the fewest nats a code for a prior that knows only frequencies, those of this very set."""
+        return float(perplexity(self.counts).double().log().mean())

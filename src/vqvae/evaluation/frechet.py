@@ -1,0 +1,107 @@
+"""The Fréchet distance between Gaussians fitted to features: FID [Heusel et al. 2017], https://arxiv.org/abs/1706.08500, eq. 6.
+
+A score means nothing without its features: write the extractor's name beside it, and compare only scores of one extractor and of
+about as many examples, since the distance falls with their number.
+"""
+
+from typing import Protocol, runtime_checkable
+
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vqvae.data.base import Batch
+from vqvae.errors import DataError
+from vqvae.models.base import Tokenizer
+
+
+@runtime_checkable
+class FeatureExtractor(Protocol):
+    """Images to features, one row an image; any callable with a name will do."""
+
+    name: str
+
+    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]: ...
+
+
+class TokenizerFeatures:
+    """The mean and the standard deviation over space of a tokenizer's latents.
+
+    These see what that tokenizer sees: they tell apart samples of its priors, and samples from reconstructions. They do not rank
+    tokenizers, each of which has features of its own, and are no substitute for a network that was trained to tell objects apart.
+    """
+
+    name = "tokenizer-latents"
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self.tokenizer = tokenizer
+
+    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
+        """Features of images, (batch, 2 dim)."""
+        latents = self.tokenizer.latents(Batch(images)).float().flatten(2)
+        return torch.cat([latents.mean(2), latents.std(2, correction=0)], 1)
+
+
+class Moments:
+    """Mean and covariance of features that come batch by batch, in float64."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.mean = torch.zeros(0, dtype=torch.float64)
+        self._scatter = torch.zeros(0, 0, dtype=torch.float64)
+
+    def add(self, features: Float[Tensor, "batch features"]) -> None:
+        """Add rows, wherever they are.
+
+        Raises:
+            DataError: another number of features than before, or one that is not finite.
+        """
+        rows = features.detach().double().cpu()
+        if self.count == 0:
+            self.mean = rows.new_zeros(rows.shape[1])
+            self._scatter = rows.new_zeros(rows.shape[1], rows.shape[1])
+        if rows.shape[1] != len(self.mean):
+            raise DataError(f"{rows.shape[1]} features an image came after {len(self.mean)}; one extractor must make all of them.")
+        if not torch.isfinite(rows).all():
+            raise DataError("A feature is infinite or not a number; the mean of all would be so, too.")
+        if len(rows) == 0:
+            return
+        # Joined from deviations [Chan et al. 1979]: sums of squares would lose the digits that the means share.
+        total = self.count + len(rows)
+        mean = rows.mean(0)
+        step, centred = mean - self.mean, rows - mean
+        self._scatter += centred.T @ centred + torch.outer(step, step) * (self.count * len(rows) / total)
+        self.mean = self.mean + step * (len(rows) / total)
+        self.count = total
+
+    @property
+    def covariance(self) -> Float[Tensor, "features features"]:
+        """The unbiased covariance, as FID has it.
+
+        Raises:
+            DataError: fewer than two rows were added.
+        """
+        if self.count < 2:
+            raise DataError(f"{self.count} images came; a covariance takes at least 2.")
+        return self._scatter / (self.count - 1)
+
+
+def frechet_distance(first: Moments, second: Moments) -> float:
+    """|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½): at least 0, and 0 for equal moments. More features than images are no obstacle.
+
+    Raises:
+        DataError: different numbers of features, or fewer than two images on a side.
+    """
+    if first.mean.shape != second.mean.shape:
+        raise DataError(f"{len(first.mean)} features an image are to be compared with {len(second.mean)}; take one extractor for both.")
+    # tr (C₁ C₂)^½ is the sum of the singular values of C₁^½ C₂^½. No root of a product's rounding errors is taken.
+    roots = _root(first.covariance) @ _root(second.covariance)
+    shared = torch.linalg.svdvals(roots).sum()
+    apart = (first.mean - second.mean).square().sum()
+    return max(0.0, float(apart + first.covariance.trace() + second.covariance.trace() - 2 * shared))
+
+
+def _root(covariance: Tensor) -> Tensor:
+    """The symmetric square root."""
+    values, vectors = torch.linalg.eigh(covariance)
+    return (vectors * values.clamp(min=0).sqrt()) @ vectors.T

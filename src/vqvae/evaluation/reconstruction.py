@@ -1,0 +1,120 @@
+"""How near a reconstruction is to its image: PSNR, SSIM and NMSE, of uint8 images."""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.errors import DataError
+
+PEAK = 255.0
+_WINDOW, _SIGMA = 11, 1.5
+_K1, _K2 = 0.01, 0.03
+
+
+def psnr(images: Tensor, reconstructions: Tensor) -> Float[Tensor, " batch"]:
+    """Peak signal-to-noise ratio 10 log₁₀(255² / MSE) of each uint8 image, in dB; the MSE is over all its channels and pixels.
+
+    The PSNR of a set is the mean of these, not that of the mean MSE, which is lower. An image without any error counts as if one
+    of its values were off by one level, so that the mean stays finite.
+
+    Raises:
+        DataError: the two differ in shape, or are not uint8.
+    """
+    _check(images, reconstructions)
+    dims = max(math.prod(images.shape[1:]), 1)
+    error = _squared_error(images, reconstructions).clamp(min=1) / dims
+    return 10 * torch.log10(PEAK**2 / error)
+
+
+def ssim(images: Tensor, reconstructions: Tensor) -> Float[Tensor, " batch"]:
+    """Structural similarity [Wang et al. 2004, §III.B] of each uint8 image (batch, channels, height, width): at most 1, and 1 only
+    where nothing differs.
+
+    A Gaussian window of 11×11 pixels and standard deviation 1.5, K₁ = 0.01, K₂ = 0.03, over the places where the whole window lies
+    inside the image; each channel by itself, then their mean. Differs from the paper, which has grey images of any size but the
+    smallest: an image narrower than 11 pixels gets a window as narrow as it is.
+
+    Raises:
+        DataError: the two differ in shape, or are not uint8 images of at least one pixel.
+    """
+    _check(images, reconstructions)
+    if images.ndim != 4 or 0 in images.shape[1:]:
+        raise DataError(f"Images have the shape {tuple(images.shape)}; SSIM takes (batch, channels, height, width), none of them empty.")
+    # Moved by the middle level, which changes no variance and keeps the digits that squaring would lose.
+    x, y = images.float() - 127.5, reconstructions.float() - 127.5
+    down, across = (_windows(length, x.device) for length in images.shape[2:])
+
+    def blur(maps: Tensor) -> Tensor:
+        return down @ maps @ across.T
+
+    mean_x, mean_y = blur(x), blur(y)
+    variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
+    covariance = blur(x * y) - mean_x * mean_y
+    mean_x, mean_y = mean_x + 127.5, mean_y + 127.5
+    c1, c2 = (_K1 * PEAK) ** 2, (_K2 * PEAK) ** 2
+    luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
+    structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
+    return (luminance * structure).flatten(1).mean(1)
+
+
+class NormalisedError:
+    """NMSE: the mean squared error divided by the variance of the data; 0 is perfect, and 1 what the data's mean would do.
+
+    One mean and one variance for all values, as in DeepMind Sonnet's VQ-VAE example. That example divides by the variance of
+    its training data; here it is that of the data that is added, unless another is given.
+    """
+
+    def __init__(self, variance: float | None = None) -> None:
+        """Start with nothing added. ``variance`` is in squared levels."""
+        self.variance = variance
+        self._count, self._sum, self._squares, self._error = 0, 0, 0, 0
+
+    def add(self, images: Tensor, reconstructions: Tensor) -> None:
+        """Add uint8 images and what was made of them.
+
+        Raises:
+            DataError: the two differ in shape, or are not uint8.
+        """
+        _check(images, reconstructions)
+        # Sums of whole numbers are exact.
+        levels = images.long()
+        self._count += levels.numel()
+        self._sum += int(levels.sum())
+        self._squares += int(levels.square().sum())
+        self._error += int(_squared_error(images, reconstructions).sum())
+
+    def value(self) -> float:
+        """The NMSE of all that was added; NaN where nothing was, or where all values are the same."""
+        if self._count == 0:
+            return math.nan
+        variance = self.variance
+        if variance is None:
+            variance = (self._count * self._squares - self._sum**2) / self._count**2
+        return self._error / self._count / variance if variance else math.nan
+
+
+def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
+    """(batch,), float64, exact."""
+    return (images.int() - reconstructions.int()).square().flatten(1).sum(1).double()
+
+
+def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:
+    """One row a place of the window along one axis, each with the sum 1."""
+    size = min(_WINDOW, length)
+    offset = torch.arange(size, device=device) - (size - 1) / 2
+    weights = torch.exp(-(offset**2) / (2 * _SIGMA**2))
+    rows = torch.zeros(length - size + 1, length, device=device)
+    for place, row in enumerate(rows):
+        row[place : place + size] = weights / weights.sum()
+    return rows
+
+
+def _check(images: Tensor, reconstructions: Tensor) -> None:
+    for name, tensor in (("Images", images), ("Reconstructions", reconstructions)):
+        if tensor.dtype != torch.uint8 or tensor.shape != images.shape:
+            raise DataError(
+                f"{name} are {str(tensor.dtype).removeprefix('torch.')} of the shape {tuple(tensor.shape)}; "
+                f"expected uint8 of the shape {tuple(images.shape)}."
+            )

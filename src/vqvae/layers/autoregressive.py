@@ -1,0 +1,166 @@
+"""The one loop that draws codes from anything that predicts them one after another: ancestral sampling [VQVAE §3.3]."""
+
+import math
+from importlib.util import find_spec
+from typing import Any, NamedTuple, Protocol
+
+import torch
+from jaxtyping import Float, Int, Int64
+from torch import Tensor
+
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+
+ARGMAX_BELOW = 1e-6
+"""Temperatures below this take the likeliest code: dividing by them could overflow, and changes nothing else."""
+_BELOW_ONE = 1 - 2**-40
+"""Uniform numbers are cut off here, so that their product with a sum in float64 is less than the sum."""
+
+
+class State(Protocol):
+    """Where a decoding stands."""
+
+    position: int
+    """Codes that are behind it, with those that were taken from the prefix at the start."""
+    device: torch.device
+    """Where the logits come from."""
+
+
+class Autoregressive(Protocol):
+    """What can be sampled from: codes in raster order, the codebooks of a position one after another."""
+
+    num_codebooks: int
+    codebook_size: int
+
+    def start(self, batch_size: int, space: tuple[int, ...], condition: Any = ..., prefix: Tensor | None = None) -> Any:
+        """The state before the first code that is not taken from the prefix."""
+
+    def step(self, code: Tensor | None, state: Any) -> tuple[Tensor, Any]:
+        """Feed the code before (None at the first call) and get the logits (batch, codebook_size) of the next one."""
+
+
+class Choice(NamedTuple):
+    """How a code is chosen from its logits."""
+
+    temperature: float = 1.0
+    """Divides the logits; 0 takes the likeliest code, the first of several."""
+    top_k: int | None = None
+    """Draw only from the k likeliest codes."""
+    top_p: float | None = None
+    """Draw only from the likeliest codes that hold this share of the probability, after ``top_k``: nucleus sampling,
+    https://arxiv.org/abs/1904.09751."""
+
+    def check(self) -> None:
+        """Raise ConfigError for a number that is out of range."""
+        if not (math.isfinite(self.temperature) and self.temperature >= 0):
+            raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more.")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"top_k is {self.top_k}; it must be at least 1 (or None for all codes).")
+        if self.top_p is not None and not 0 < self.top_p <= 1:
+            raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (or None for all codes).")
+
+
+@torch.no_grad()
+def sample(
+    model: Autoregressive,
+    batch_size: int,
+    space: tuple[int, ...],
+    *,
+    uniforms: Float[Tensor, "batch draws"] | None = None,
+    generator: torch.Generator | None = None,
+    condition: Any = None,
+    prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    temperature: float = 1.0,
+    top_k: int | None = None,
+    top_p: float | None = None,
+    compiled: bool | None = None,
+) -> Int64[Tensor, "batch codebooks *space"]:
+    """Draw codes by inverting their cumulative distribution, so that the same uniform numbers give the same codes.
+
+    Args:
+        model: what predicts the codes.
+        batch_size: examples.
+        space: length of each axis of space.
+        uniforms: numbers in [0, 1), one for each code in raster order, codebook fastest; those of known codes are not used.
+        generator: draws the uniforms where none are given; without it, torch's own generator does.
+        condition: handed to ``model.start``.
+        prefix: codes that are known where they are not -1; they stay, and those after them are drawn given them.
+        temperature, top_k, top_p: see ``Choice``.
+        compiled: whether the model's loop in one kernel (``fused``) is used: None where it can be (one example on a CPU, numba
+            is installed), True always, False never. It draws the same codes, but where rounding decides.
+
+    Raises:
+        ConfigError: a temperature, top_k or top_p out of range, or ``compiled=True`` where there is no such loop.
+        DataError: uniforms of the wrong shape, or what ``model.start`` does not take.
+        MissingExtraError: ``compiled=True`` without numba.
+    """
+    choice = Choice(temperature, top_k, top_p)
+    choice.check()
+    draws = math.prod(space) * model.num_codebooks
+    state = model.start(batch_size, space, prefix=prefix, **({} if condition is None else {"condition": condition}))
+    if uniforms is None:
+        source = "cpu" if generator is None else generator.device
+        uniforms = torch.rand(batch_size, draws, generator=generator, dtype=torch.float64, device=source)
+    if tuple(uniforms.shape) != (batch_size, draws):
+        raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; {(batch_size, draws)} is expected, a number for each code.")
+    uniforms = uniforms.to(state.device, torch.float64).clamp(0, _BELOW_ONE)
+    if _is_compiled(model, state, compiled):
+        codes = model.fused(state, uniforms, choice)
+    else:
+        known = None if prefix is None else prefix.to(state.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
+        codes = _loop(model, state, uniforms, known, choice)
+    return codes.view(batch_size, math.prod(space), model.num_codebooks).transpose(1, 2).reshape(batch_size, -1, *space)
+
+
+def draw(
+    logits: Float[Tensor, "batch codebook_size"], uniform: Float[Tensor, "batch one"], choice: Choice = Choice()
+) -> Int64[Tensor, " batch"]:
+    """The first code whose cumulative probability is above the uniform number; one without probability is never drawn."""
+    if choice.temperature < ARGMAX_BELOW:
+        return logits.argmax(-1)
+    if choice.temperature != 1:
+        logits = logits / choice.temperature
+    if choice.top_k is not None or choice.top_p is not None:
+        logits = _likeliest(logits, choice)
+    cumulative = logits.softmax(-1).cumsum(-1, dtype=torch.float64)
+    return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(-1)
+
+
+def _loop(model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice) -> Int64[Tensor, "batch draws"]:
+    """Draw one code after another."""
+    codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
+    is_known = None if known is None else known >= 0
+    code = None
+    for position in range(state.position, uniforms.shape[1]):
+        logits, state = model.step(code, state)
+        code = draw(logits, uniforms[:, position : position + 1], choice)
+        if is_known is not None:
+            code = torch.where(is_known[:, position], codes[:, position], code)
+        codes[:, position] = code
+    return codes
+
+
+def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:
+    """The logits with all but the likeliest codes at minus infinity; of equal ones the first are kept, and always one."""
+    ranked, order = logits.sort(dim=-1, descending=True, stable=True)
+    if choice.top_k is not None:
+        ranked[:, choice.top_k :] = -math.inf
+    if choice.top_p is not None and choice.top_p < 1:
+        p = ranked.softmax(-1).double()
+        ranked = ranked.masked_fill(p.cumsum(-1) - p >= choice.top_p, -math.inf)
+    return torch.empty_like(logits).scatter_(-1, order, ranked)
+
+
+def _is_compiled(model: Any, state: Any, wanted: bool | None) -> bool:
+    """Whether the loop in one kernel is to be used; an error where it is wanted and cannot be."""
+    if wanted is False:
+        return False
+    can = hasattr(model, "fused") and state.can_fuse
+    if wanted and not can:
+        raise ConfigError(f"compiled=True, but {type(model).__name__} has no compiled loop for this: it takes one example, in float32 on a CPU.")
+    if wanted and not _has_numba():
+        raise MissingExtraError("numba", "fast")
+    return can and _has_numba()
+
+
+def _has_numba() -> bool:
+    return find_spec("numba") is not None

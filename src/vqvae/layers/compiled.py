@@ -1,0 +1,229 @@
+"""Sampling loops as single kernels, compiled by numba (the extra ``fast``): its only importer. Import this module where it is used.
+
+All arrays are float32 and contiguous. Matrices are (inputs, outputs), so that the inner loops run along a row of the matrix
+and of the result, and become vector instructions. The compiled code is kept on disk where that can be written.
+"""
+
+import math
+from collections.abc import Callable
+from typing import Any, no_type_check
+
+import numba
+import numpy as np
+
+_ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
+_LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
+_TAYLOR = tuple(np.float32(1 / math.factorial(i)) for i in range(8))
+_LARGEST, _SATURATED = np.float32(87), np.float32(40)
+"""Where exponentials are cut off: e^87 is a float32 number, and so is the product of two of e^40, beside which 1 is nothing."""
+_BIAS, _MANTISSA = np.int32(127), np.int32(23)
+
+
+def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call. ``fastmath`` lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
+    options = {"fastmath": True, "error_model": "numpy", "nogil": True}
+    try:
+        return numba.njit(cache=True, **options)(function)
+    except RuntimeError:  # No folder for the cache can be written.
+        return numba.njit(**options)(function)
+
+
+@_compile
+@no_type_check
+def _exp(x):
+    """e^x by 2^n · e^r with |r| ≤ ln(2)/2, to 1e-7 relative: numba's own does not become vector instructions."""
+    x = min(max(x, -_LARGEST), _LARGEST)
+    n = np.floor(x * _LOG2_E + _HALF)
+    r = x - n * _LN_2
+    p = _TAYLOR[7]
+    p = p * r + _TAYLOR[6]
+    p = p * r + _TAYLOR[5]
+    p = p * r + _TAYLOR[4]
+    p = p * r + _TAYLOR[3]
+    p = p * r + _TAYLOR[2]
+    p = p * r + _ONE
+    p = p * r + _ONE
+    return p * np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
+
+
+@_compile
+@no_type_check
+def _gate(out, x):
+    """out = tanh(first half of x) · sigmoid(second half), with one division."""
+    size = out.shape[0]
+    for j in range(size):
+        a = _exp(min(max(_TWO * x[j], -_SATURATED), _SATURATED))
+        b = _exp(min(max(-x[size + j], -_SATURATED), _SATURATED))
+        out[j] = (a - _ONE) / ((a + _ONE) * (b + _ONE))
+
+
+@_compile
+@no_type_check
+def _add_product(out, x, matrix):
+    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often."""
+    size = x.shape[0]
+    i = 0
+    while i + 8 <= size:
+        a, b, c, d, e, f, g, h = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+        for j in range(out.shape[0]):
+            left = a * matrix[i, j] + b * matrix[i + 1, j] + c * matrix[i + 2, j] + d * matrix[i + 3, j]
+            right = e * matrix[i + 4, j] + f * matrix[i + 5, j] + g * matrix[i + 6, j] + h * matrix[i + 7, j]
+            out[j] += left + right
+        i += 8
+    while i < size:
+        a = x[i]
+        for j in range(out.shape[0]):
+            out[j] += a * matrix[i, j]
+        i += 1
+
+
+@_compile
+@no_type_check
+def _add_products(out, x, step, matrix):
+    """out[r] += x[r·step : r·step + inputs] @ matrix for every row r; the rows of x may overlap, as windows do.
+
+    Four rows of both factors at a time: sixteen products for four reads of the matrix.
+    """
+    rows, size = out.shape[0], matrix.shape[0]
+    whole = size - size % 4
+    r = 0
+    while r + 4 <= rows:
+        out0, out1, out2, out3 = out[r], out[r + 1], out[r + 2], out[r + 3]
+        x0, x1, x2, x3 = x[r * step :], x[(r + 1) * step :], x[(r + 2) * step :], x[(r + 3) * step :]
+        for i in range(0, whole, 4):
+            m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+            a00, a01, a02, a03 = x0[i], x0[i + 1], x0[i + 2], x0[i + 3]
+            a10, a11, a12, a13 = x1[i], x1[i + 1], x1[i + 2], x1[i + 3]
+            a20, a21, a22, a23 = x2[i], x2[i + 1], x2[i + 2], x2[i + 3]
+            a30, a31, a32, a33 = x3[i], x3[i + 1], x3[i + 2], x3[i + 3]
+            for j in range(out.shape[1]):
+                p, q, s, t = m0[j], m1[j], m2[j], m3[j]
+                out0[j] += a00 * p + a01 * q + a02 * s + a03 * t
+                out1[j] += a10 * p + a11 * q + a12 * s + a13 * t
+                out2[j] += a20 * p + a21 * q + a22 * s + a23 * t
+                out3[j] += a30 * p + a31 * q + a32 * s + a33 * t
+        for i in range(whole, size):
+            for j in range(out.shape[1]):
+                out0[j] += x0[i] * matrix[i, j]
+                out1[j] += x1[i] * matrix[i, j]
+                out2[j] += x2[i] * matrix[i, j]
+                out3[j] += x3[i] * matrix[i, j]
+        r += 4
+    while r < rows:
+        _add_product(out[r], x[r * step : r * step + size], matrix)
+        r += 1
+
+
+@_compile
+@no_type_check
+def _draw(logits, uniform, temperature, top_k, top_p):
+    """``vqvae.layers.autoregressive.draw`` for one row; overwrites the logits. 0 stands for no ``temperature`` and no ``top_k``."""
+    best = np.argmax(logits)
+    if temperature == 0:
+        return best
+    largest = logits[best]
+    for j in range(logits.shape[0]):
+        logits[j] = _exp_or_zero((logits[j] - largest) / temperature)
+    if top_k > 0 or top_p < 1:
+        order = np.argsort(-logits, kind="mergesort")
+        kept = order.shape[0] if top_k == 0 else min(top_k, order.shape[0])
+        share = 0.0
+        for rank in range(kept):
+            share += logits[order[rank]]
+        share *= top_p
+        before = 0.0
+        for rank in range(order.shape[0]):
+            p = np.float64(logits[order[rank]])
+            if rank >= kept or (top_p < 1 and before >= share):
+                logits[order[rank]] = _ZERO
+            before += p
+    total = 0.0
+    for j in range(logits.shape[0]):
+        total += logits[j]
+    bound, cumulative = uniform * total, 0.0
+    for j in range(logits.shape[0]):
+        cumulative += logits[j]
+        if cumulative > bound:
+            return j
+    return best
+
+
+@_compile
+@no_type_check
+def _exp_or_zero(x):
+    """e^x for x ≤ 0, and 0 where that is too small to be drawn."""
+    return _exp(x) if x > -_LARGEST else _ZERO
+
+
+@_compile
+@no_type_check
+def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, weights):
+    """Draw a map of codes from a gated PixelCNN: ``vqvae.priors.pixelcnn`` step by step, for one example.
+
+    Args:
+        codes: int64 (height, width, codebooks), -1 where a code is to be drawn; overwritten.
+        uniforms: float64 (height · width · codebooks).
+        temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 where there are none.
+        weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
+    """
+    embedding, rows, rows_bias, link, columns, columns_bias, residual, skip, skip_bias = weights[:9]
+    output, output_bias, earlier, logits_matrix, logits_bias = weights[9:]
+    height, width, books = codes.shape
+    layers, hidden, gates = link.shape
+    reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
+    # Vertical: the row above and the own one with empty columns around them, what rows give to later ones and to the other stack.
+    line, own = np.zeros((width + 2 * reach, hidden), np.float32), np.zeros((width + 2 * reach, hidden), np.float32)
+    given = np.empty((layers, width, (reach + 1) * gates), np.float32)
+    for i in range(layers):
+        for c in range(width):
+            for j in range(reach + 1):
+                given[i, c, j * gates : (j + 1) * gates] = rows_bias[i]
+    above = np.empty((layers, width, gates), np.float32)
+    # Horizontal: the past inputs of each layer, the gates of each and the residual stream of one position.
+    past = np.zeros((layers, (reach + width) * hidden), np.float32)
+    opened, stream = np.empty((layers, hidden), np.float32), np.empty(hidden, np.float32)
+    features, outputs = np.empty(hidden, np.float32), np.empty(books * units, np.float32)
+    told, seen, logits = np.empty(units, np.float32), np.empty(units, np.float32), np.empty(logits_bias.shape[1], np.float32)
+    for r in range(height):
+        for i in range(layers):
+            if r > 0:
+                for c in range(width):
+                    for j in range(reach * gates):
+                        given[i, c, j] = given[i, c, j + gates]
+                    given[i, c, reach * gates :] = rows_bias[i]
+            _add_products(given[i], line.reshape(-1), hidden, rows[i])
+            for c in range(width):
+                _gate(stream, given[i, c, :gates])
+                line[reach + c] += stream
+                above[i, c] = columns_bias[i]
+            _add_products(above[i], line[reach:].reshape(-1), hidden, link[i])
+        for c in range(width):
+            # The column left of the first one is empty.
+            stream[:] = own[reach + c - 1]
+            for i in range(layers):
+                past[i, (reach + c) * hidden : (reach + c + 1) * hidden] = stream
+                _add_product(above[i, c], past[i, c * hidden : (reach + c + 1) * hidden], columns[i])
+                _gate(opened[i], above[i, c])
+                if i < layers - 1:
+                    _add_product(stream, opened[i], residual[i])
+            features[:] = skip_bias
+            _add_product(features, opened.reshape(-1), skip)
+            for j in range(hidden):
+                features[j] = max(features[j], _ZERO)
+            outputs[:] = output_bias
+            _add_product(outputs, features, output)
+            told[:] = _ZERO
+            own[reach + c] = _ZERO
+            for book in range(books):
+                code = codes[r, c, book]
+                if code < 0:
+                    for j in range(units):
+                        seen[j] = max(outputs[book * units + j] + told[j], _ZERO)
+                    logits[:] = logits_bias[book]
+                    _add_product(logits, seen, logits_matrix[book])
+                    code = _draw(logits, uniforms[(r * width + c) * books + book], temperature, top_k, top_p)
+                    codes[r, c, book] = code
+                own[reach + c] += embedding[book, code]
+                if book < books - 1:
+                    told += earlier[book, code]
+        line[:] = own

@@ -1,0 +1,173 @@
+"""Experiments of the paper as stages with published numbers beside ours. Every stage goes on where it stopped."""
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Literal
+
+import torch
+
+from vqvae import distributed, storage
+from vqvae.data import in_order
+from vqvae.errors import ConfigError
+from vqvae.evaluation.likelihood import bits_per_code
+from vqvae.evaluation.results import this_command, write_results
+from vqvae.models import Level
+from vqvae.pipeline import PRIOR, TOKENIZER, load
+from vqvae.recipes import imagenet, worlds
+from vqvae.recipes.stages import (
+    PICTURES,
+    read_codes,
+    read_metrics,
+    recipe_of,
+    train_prior,
+    train_tokenizer,
+)
+from vqvae.training import RunOptions, TrainConfig, Trainer, build
+
+Scale = Literal["cpu", "paper"]
+WITHOUT_CLASS = "prior-without-class"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Both stages of one run; experiments that share a run share its folder."""
+
+    run: str
+    tokenizer: Callable[[str | None], TrainConfig]
+    prior: Callable[[Level, int], TrainConfig]
+
+
+SETTINGS: dict[str, dict[Scale, Settings]] = {
+    "imagenet128": {
+        "cpu": Settings(run="imagenet128-cpu", tokenizer=imagenet.cpu_tokenizer, prior=imagenet.cpu_prior),
+        "paper": Settings(run="imagenet128", tokenizer=imagenet.tokenizer, prior=imagenet.prior),
+    },
+    "worlds": {
+        "cpu": Settings(run="demo", tokenizer=worlds.demo_tokenizer, prior=worlds.demo_prior),
+        "paper": Settings(run="worlds", tokenizer=worlds.tokenizer, prior=worlds.prior),
+    },
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Experiment:
+    """What the paper did, and what it says of it."""
+
+    title: str
+    settings: str
+    """A key of ``SETTINGS``."""
+    stages: int
+    """1: the tokenizer; 2: the prior too."""
+    published: dict[str, str]
+    """Numbers of the paper by the names of our measures."""
+
+
+EXPERIMENTS = {
+    "e2": Experiment(
+        title="E2: reconstructions of 128×128 photographs from 32×32 codes [VQVAE §4.2]",
+        settings="imagenet128",
+        stages=1,
+        published={"times_fewer_bits": "42.6"},
+    ),
+    "e3": Experiment(
+        title="E3: a class-conditional PixelCNN over the codes of 128×128 photographs [VQVAE §4.2]",
+        settings="imagenet128",
+        stages=2,
+        published={"times_fewer_bits": "42.6"},
+    ),
+    "e4": Experiment(
+        title="E4: 84×84 frames of a three-dimensional world, and samples from their prior [VQVAE §4.2]",
+        settings="worlds",
+        stages=2,
+        published={},
+    ),
+}
+
+
+def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs: Path, options: RunOptions) -> dict[str, Any]:
+    """Train what is missing of an experiment, score it, and write ``results/NAME.md`` and ``NAME.json`` with pictures.
+
+    Raises:
+        ConfigError: no such experiment, or data is needed.
+        VqvaeError: whatever its stages raise; the same call goes on afterwards.
+    """
+    if name not in EXPERIMENTS:
+        raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    experiment = EXPERIMENTS[name]
+    settings = SETTINGS[experiment.settings][scale]
+    run = runs / settings.run
+    train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings)
+    pipeline = load(run)
+    level, size = pipeline.tokenizer.layout[0], pipeline.size
+    assert size is not None, "train_tokenizer stores the size"
+    bits = pipeline.tokenizer.channels * math.prod(level.stride) * 8
+    extra: dict[str, Any] = {"times_fewer_bits": bits / (level.num_codebooks * math.log2(level.codebook_size))}
+    if experiment.stages > 1:
+        config = settings.prior(level, len(read_codes(run).train.label_names))
+        train_prior(config, options, run)
+        extra |= compare_without_class(config, options, run)
+    return tabulate(
+        run, results, name if scale == "cpu" else f"{name}-{scale}", experiment.title, published=experiment.published, extra=extra
+    )
+
+
+def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
+    """Where the prior has classes: train the same one without them, and give the bits a code of both ways not to know the class."""
+    if not config.model.classes:
+        return {}
+    splits = read_codes(run, labels=False)
+    bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
+    trainer = Trainer(build(bare), splits, bare, options, run, WITHOUT_CLASS, (), {"recipe": recipe_of(run)})
+    with distributed.group(trainer.device):
+        prior = trainer.run()
+    pipeline = load(run, trainer.device)
+    held_out = [batch.x.to(trainer.device) for batch in in_order(splits.held_out, 64)]
+    with torch.inference_mode():
+        ways = {
+            "bits_per_code_trained_without_class": sum(prior.log_prob(codes).sum().item() for codes in held_out),
+            "bits_per_code_class_not_given": sum(pipeline.log_prior()(codes).sum().item() for codes in held_out),
+        }
+    count = sum(codes.numel() for codes in held_out)
+    return {name: bits_per_code(-nats, count) for name, nats in ways.items()}
+
+
+def tabulate(
+    run: Path,
+    results: Path,
+    name: str,
+    title: str,
+    *,
+    published: Mapping[str, str] = MappingProxyType({}),
+    extra: Mapping[str, Any] = MappingProxyType({}),
+) -> dict[str, Any]:
+    """Write the numbers of a run as a table with what is published beside them, and copy its pictures there."""
+    metrics = {**read_metrics(run), **extra}
+    seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
+    stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
+    steps = {part: storage.read(run / part).extra["training"]["steps"] for part in stages}
+    pictures = [picture for picture in PICTURES if (run / f"{picture}.png").exists()]
+    results.mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        shutil.copyfile(run / f"{picture}.png", results / f"{name}-{picture}.png")
+    return write_results(
+        results,
+        name,
+        title=title,
+        command=this_command(),
+        columns=("measure, on held-out data", "published", "ours"),
+        rows=[(key, published.get(key, ""), in_words(metrics.get(key))) for key in {**metrics, **published}],
+        values={**metrics, "published": dict(published), "steps_by_stage": steps, "seconds_by_stage": by_stage},
+        seconds=seconds,
+        steps=sum(steps.values()),
+        notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in pictures),
+    )
+
+
+def in_words(value: Any) -> str:
+    """A number with four digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

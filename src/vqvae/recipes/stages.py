@@ -1,0 +1,258 @@
+"""The stages of a run, each of which leaves its results in the run folder: tokenizer, codes, prior, evaluation.
+
+RUN/
+  tokenizer/, unigram/, prior/   trained parts (see vqvae.pipeline)
+  codes/{train,held-out}/        what the tokenizer makes of the data, for the priors
+  checkpoints/                   where training goes on after an interruption
+  metrics.jsonl                  a line an interval of steps
+  metrics.json                   the scores on held-out data
+  report.html, reconstructions.png, samples.png
+"""
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvae import config as configuration
+from vqvae import distributed, storage
+from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
+from vqvae.data.base import Condition, Dataset, Splits
+from vqvae.data.cache import atomic
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.evaluation.frechet import Moments, TokenizerFeatures, frechet_distance
+from vqvae.evaluation.grids import grid, labelled_rows, pair_grid, save_png
+from vqvae.evaluation.report import write_report
+from vqvae.evaluation.tokenizer import TokenizerEvaluation
+from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
+from vqvae.priors import Prior, UnigramPriorConfig
+from vqvae.recipes import RECIPES
+from vqvae.training import ReconstructionGrid, RunOptions, TrainConfig, Trainer, build
+from vqvae.training.machine import pick_device
+
+METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
+CODES, SIDES = "codes", ("train", "held-out")
+PICTURES = ("reconstructions", "samples")
+SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
+BATCH = 64
+
+
+def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str) -> None:
+    """Train the first stage, then write its codes and score it.
+
+    Raises:
+        VqvaeError: wrong data or settings, an interruption, a folder of another run.
+    """
+    if config.data is None:
+        raise ConfigError("A tokenizer is trained on data, but config.data is null.")
+    began = time.perf_counter()
+    splits = config.data.build()
+    seconds = time.perf_counter() - began
+    callbacks = [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
+    extra = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
+    trainer = Trainer(build(config), splits, config, options, run, TOKENIZER, callbacks, extra)
+    with distributed.group(trainer.device):
+        trainer.run()
+        if distributed.is_main():
+            with distributed.alone():
+                _record(run, data=seconds, tokenizer=_trained_seconds(run, TOKENIZER))
+                write_codes(run, splits, options)
+                evaluate(run, splits.held_out, options)
+
+
+def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
+    """Train the second stage on the codes of a run, then score both.
+
+    Raises:
+        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
+    """
+    prior = build(config)
+    if not isinstance(prior, Prior):
+        raise ConfigError(f"The second stage trains a prior over codes, but config.model builds a {type(prior).__name__}.")
+    splits = read_codes(run, labels=prior.classes > 0)
+    trainer = Trainer(prior, splits, config, options, run, PRIOR, (), {"recipe": recipe_of(run)})
+    with distributed.group(trainer.device):
+        trainer.run()
+        if distributed.is_main():
+            with distributed.alone():
+                _record(run, prior=_trained_seconds(run, PRIOR))
+                evaluate(run, stored_data(run).held_out, options)
+
+
+def prior_config(run: Path) -> TrainConfig:
+    """The second stage's settings by the recipe of the run's tokenizer; those of 'images' where it has none."""
+    header, recipe = read_codes(run).train.header, RECIPES.get(recipe_of(run), RECIPES["images"])
+    return recipe.prior(load(run).tokenizer.layout[0], len(header.label_names))
+
+
+def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
+    """Turn both sides of the data into shards of codes and count them; shards that are there are kept."""
+    began, written = time.perf_counter(), 0
+    pipeline = load(run, pick_device(options.device))
+    level = pipeline.tokenizer.layout[0]
+    for side, dataset in zip(SIDES, splits, strict=True):
+        header = CodesHeader(
+            source=_source(run, side),
+            num_codebooks=level.num_codebooks,
+            codebook_size=level.codebook_size,
+            space=tuple(pipeline.encode(dataset.batch(np.arange(1)).x).shape[2:]),
+            count=len(dataset),
+            label_names=dataset.label_names,
+        )
+        writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
+        for shard in writer.missing():
+            batches = list(in_order(dataset, BATCH, start=shard.examples.start, stop=shard.examples.stop))
+            codes = torch.cat([pipeline.encode(batch.x) for batch in batches]).numpy()
+            labels = torch.cat([batch.condition.label for batch in batches]).numpy() if dataset.label_names else None
+            writer.write(shard, codes, labels)
+            written += 1
+        writer.finish()
+    unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()
+    for batch in in_order(read_codes(run).train, 4096):
+        unigram.count(batch.x)
+    storage.save(unigram, run / UNIGRAM)
+    if written:
+        _record(run, codes=time.perf_counter() - began)
+
+
+def read_codes(run: Path, *, labels: bool = True) -> Splits:
+    """The codes of a run's data, checked to be those of its tokenizer; without ``labels``, for a prior that takes none.
+
+    Raises:
+        CheckpointError: there is no tokenizer.
+        DataError: codes are missing, damaged or of another tokenizer.
+    """
+    return Splits(*(CodesDataset(run / CODES / side, source=_source(run, side), labels=labels) for side in SIDES))
+
+
+def evaluate(run: Path, held_out: Dataset, options: RunOptions) -> dict[str, Any]:
+    """Score a run on held-out data and write metrics.json, the pictures and the report; gives what is in metrics.json then."""
+    began = time.perf_counter()
+    pipeline = load(run, pick_device(options.device))
+    evaluation = score(pipeline, held_out)
+    for name, pixels in evaluation.pictures.items():
+        save_png(run / f"{name}.png", pixels)
+    update_metrics(run, evaluation.scores)
+    _record(run, evaluation=time.perf_counter() - began)
+    metrics, stored = read_metrics(run), about(run)
+    settings = {part: storage.read(run / part).extra.get("training") for part in (TOKENIZER, PRIOR) if (run / part).is_dir()}
+    level, recipe = pipeline.tokenizer.layout[0], recipe_of(run)
+    write_report(
+        run / REPORT,
+        title=f"{recipe}: {stored.get('data')}",
+        summary=f"Every {'×'.join(map(str, level.stride))} pixels become {level.num_codebooks} of {level.codebook_size} codes.",
+        metrics=metrics,
+        pictures=evaluation.pictures,
+        rows=_rows(run),
+        settings=json.dumps(settings, indent=2),
+        command=f"vqvae demo --out {run.name}" if recipe == "demo" else f"vqvae train {recipe}\nvqvae train-prior RUN",
+        counts=evaluation.counts,
+    )
+    return metrics
+
+
+class Evaluation(NamedTuple):
+    """What is found out about a model."""
+
+    scores: dict[str, Any]
+    """Numbers by name; None for those that a missing prior is needed for."""
+    pictures: dict[str, np.ndarray]
+    """Reconstructions, and samples where there is a prior."""
+    counts: Tensor
+    """How often each code occurs (codebooks, codebook_size)."""
+
+
+def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
+    """Score a model on held-out data; ``frechet_samples_…`` is the distance of 256 samples, ``frechet_…`` that of reconstructions."""
+    priors = {}
+    if pipeline.unigram is not None:
+        unigram = pipeline.unigram
+        priors["unigram"] = lambda codes, given: unigram.log_prob(codes)
+    if pipeline.prior is not None:
+        priors["learned"] = lambda codes, given: pipeline.log_prior(given if pipeline.is_conditional else Condition())(codes)
+    extractor = TokenizerFeatures(pipeline.tokenizer)
+    evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=priors, extractor=extractor)
+    for batch in in_order(held_out, BATCH):
+        evaluation.add(batch.to(pipeline.device))
+    missing = ("bits_per_dim_unigram", "bits_per_dim_learned", "bits_per_code", "bits_per_code_unigram")
+    scores = {**dict.fromkeys(missing), **evaluation.scores()}
+    count = min(SHOWN, len(held_out))
+    shown = held_out.batch(np.arange(count, dtype=np.int64) * len(held_out) // max(count, 1)).x
+    pictures = {"reconstructions": pair_grid(shown, pipeline.reconstruct(shown), 8)}
+    if pipeline.prior is not None:
+        samples = pipeline.sample(SAMPLES)
+        drawn = Moments()
+        for part in samples.split(BATCH):
+            drawn.add(extractor(part.to(pipeline.device)))
+        scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
+        pictures["samples"] = class_rows(pipeline) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)
+    return Evaluation(scores, pictures, evaluation.usage.counts)
+
+
+def class_rows(pipeline: Pipeline) -> np.ndarray:
+    """Eight samples of each class, a row a class."""
+    return labelled_rows({name: pipeline.sample(8, label=name) for name in pipeline.label_names})
+
+
+def recipe_of(run: Path) -> str:
+    """The name of the recipe that a run's tokenizer was trained by."""
+    return str(about(run).get("recipe", ""))
+
+
+def stored_data(run: Path, path: str | None = None) -> Splits:
+    """The data that a run was trained on, built again; ``path`` takes the place of where it lay.
+
+    Raises:
+        DataError: it is no longer there.
+    """
+    training = about(run).get("training")
+    if not isinstance(training, dict):
+        raise CheckpointError(f"{run / TOKENIZER} does not say what it was trained on; give its data: --data PATH")
+    data = configuration.from_json(TrainConfig, training).data
+    if path is not None:
+        data = dataclasses.replace(data, path=path)
+    return data.build()
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """``metrics.json`` of a run; empty where there is none yet."""
+    path = run / METRICS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
+    """Set keys of ``metrics.json`` in one stroke; ``seconds`` is the sum of its stages."""
+    metrics = {**read_metrics(run), **values}
+    metrics["seconds"] = sum(metrics.get("seconds_by_stage", {}).values())
+    with atomic(run / METRICS) as partial:
+        partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def _record(run: Path, **seconds: float) -> None:
+    """Note what stages took when they were last carried out."""
+    update_metrics(run, {"seconds_by_stage": {**read_metrics(run).get("seconds_by_stage", {}), **seconds}})
+
+
+def _trained_seconds(run: Path, stage: str) -> float:
+    """How long a stage was trained, over all interruptions."""
+    return max((row["seconds"] for row in _rows(run) if row["stage"] == stage), default=0.0)
+
+
+def _rows(run: Path) -> list[dict[str, Any]]:
+    """What was noted while the run was trained."""
+    path = run / JSON_LINES
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def _source(run: Path, side: str) -> str:
+    """Names a tokenizer's weights and a side of its data, so that codes of others are never taken for these."""
+    data = about(run).get("data")
+    with (run / TOKENIZER / storage.WEIGHTS).open("rb") as file:
+        return f"tokenizer {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}, {data}, {side}"

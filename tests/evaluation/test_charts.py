@@ -1,0 +1,71 @@
+"""Charts are well-formed, inside their frame, and say what they show."""
+
+import math
+import re
+from xml.etree import ElementTree
+
+import pytest
+
+from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, line_chart
+
+
+def lines(text: str) -> list[list[tuple[float, float]]]:
+    root = ElementTree.fromstring(text)
+    found = [one.attrib["points"] for one in root.iter() if one.tag in ("polyline", "polygon")]
+    return [[tuple(map(float, point.split(","))) for point in points.split()] for points in found]
+
+
+def ticks(text: str) -> list[str]:
+    return [one.text or "" for one in ElementTree.fromstring(text).iter("text")]
+
+
+def test_a_line_keeps_the_order_of_its_points() -> None:
+    (points,) = lines(line_chart("loss", [Series("training", [(200, 3.0), (600, 1.0), (1000, 2.0)])]))
+    (x0, y0), (x1, y1), (x2, y2) = points
+    assert x0 < x1 < x2 <= 340 and x1 - x0 == pytest.approx(x2 - x1, abs=0.2)
+    # SVG counts downwards.
+    assert 0 <= y0 < y2 < y1 <= 190
+
+
+def test_a_steep_start_does_not_flatten_the_rest() -> None:
+    points = [(float(step), 1000.0 if step < 3 else 2 + step / 100) for step in range(100)]
+    (drawn,) = lines(line_chart("loss", [Series("training", points)]))
+    assert drawn[0][1] < 0
+    rest = [y for _, y in drawn[10:]]
+    assert max(rest) - min(rest) > 100
+
+
+@pytest.mark.parametrize("low", [0.0, -3.0, 1e-5, 7e5])
+@pytest.mark.parametrize("width", [0.0, 1e-6, 1.0, 33.0])
+def test_ticks_are_few_and_round(low: float, width: float) -> None:
+    texts = ticks(line_chart("y", [Series("one", [(0, low), (700, low + width)])]))
+    assert 4 <= len(texts) <= 20
+    assert {"0", "200", "400", "600"} <= set(texts)
+
+
+def test_what_is_not_finite_is_left_out() -> None:
+    (points,) = lines(line_chart("loss", [Series("training", [(0, 1.0), (1, math.nan), (2, math.inf), (3, 2.0)])]))
+    assert len(points) == 2
+    assert line_chart("loss", [Series("training", [(0, math.nan)])]) == ""
+
+
+def test_many_points_are_thinned_to_their_ends() -> None:
+    (points,) = lines(area_chart("use", [Series("one", [(float(x), float(x)) for x in range(5000)])]))
+    assert len(points) == 402
+    (edge, *_), (last, _) = points[1], points[-2]
+    assert edge < last == max(x for x, _ in points)
+
+
+def test_bars_share_a_scale() -> None:
+    text = bar_chart("time", [Bar("a", (1.0, 1.0), "two"), Bar("b", (1.0,), "one")], ["first", "second"])
+    ElementTree.fromstring(text)
+    assert re.findall(r"width:([\d.]+)%", text) == ["50.00", "50.00", "50.00"]
+    assert bar_chart("time", []) and bar_chart("time", [Bar("nothing", (0.0,), "0")])
+
+
+def test_text_is_escaped() -> None:
+    bad = "<b>&\"'"
+    chart = Series(bad, [(0, 1.0), (1, 2.0)])
+    for text in (line_chart(bad, [chart, chart]), area_chart(bad, [chart]), bar_chart(bad, [Bar(bad, (1.0,), bad)], [bad])):
+        ElementTree.fromstring(text)
+        assert "<b>" not in text

@@ -1,0 +1,48 @@
+"""Every recipe can be built, stored and read back."""
+
+import pytest
+
+from vqvae import config as configuration
+from vqvae.data import Cifar10Config, ImageFolderConfig, WorldsConfig
+from vqvae.errors import ConfigError
+from vqvae.models import Level
+from vqvae.recipes import RECIPES, Recipe
+from vqvae.recipes.reproduce import SETTINGS
+from vqvae.training import TrainConfig
+
+every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
+BUILDS_ITSELF = {"demo", "worlds", "cifar10", "cifar10-small"}
+
+
+@every
+def test_settings_survive_json(recipe: Recipe) -> None:
+    for config in (recipe.tokenizer("somewhere"), recipe.prior(Level(1, 512, (4, 4)), 3)):
+        assert configuration.from_json(TrainConfig, configuration.to_json(config)) == config
+
+
+@every
+def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
+    data = recipe.tokenizer("somewhere").data
+    assert isinstance(data, ImageFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
+    if recipe.name in BUILDS_ITSELF:
+        assert recipe.tokenizer(None).data.path is None
+    else:
+        with pytest.raises(ConfigError, match="--data"):
+            recipe.tokenizer(None)
+
+
+@every
+def test_the_prior_takes_the_codes_of_the_tokenizer(recipe: Recipe) -> None:
+    quantizer = recipe.tokenizer("somewhere").model.quantizer
+    level = Level(getattr(quantizer, "num_codebooks", 1), quantizer.codebook_size, (4, 4))
+    prior = recipe.prior(level, 0).model
+    assert (prior.num_codebooks, prior.codebook_size) == (level.num_codebooks, level.codebook_size)
+
+
+def test_paper_scale_has_the_numbers_of_the_paper() -> None:
+    cifar10 = RECIPES["cifar10"].tokenizer(None)
+    assert (cifar10.steps, cifar10.batch_size, cifar10.optimizer.learning_rate) == (250_000, 128, 2e-4)
+    assert (cifar10.model.quantizer.num_codebooks, cifar10.model.encoder.widths) == (10, (256, 256))
+    for settings in (SETTINGS["imagenet128"]["paper"], SETTINGS["worlds"]["paper"]):
+        model = settings.tokenizer("somewhere").model
+        assert (model.quantizer.codebook_size, model.encoder.widths, model.encoder.residual_blocks) == (512, (256, 256), 2)

@@ -1,0 +1,159 @@
+"""A tokenizer, its prior and its names as one."""
+
+import itertools
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+import vqvae
+from vqvae.data.base import Batch, Condition
+from vqvae.errors import CheckpointError, ConfigError, DataError
+from vqvae.likelihoods import GaussianConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
+from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPriorConfig
+from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig
+
+NAMES = ("church", "truck", "dog")
+
+
+def tokenizer(channels: int = 3) -> VQVAE:
+    torch.manual_seed(0)
+    network = {"widths": (8, 8), "residual_blocks": 1, "residual_hidden": 4}
+    return VQVAEConfig(
+        quantizer=EMAQuantizerConfig(dim=4, codebook_size=5, start_from_data=False),
+        likelihood=GaussianConfig(channels=channels),
+        encoder=ImageEncoderConfig(**network),
+        decoder=ImageDecoderConfig(**network),
+    ).build()
+
+
+def prior(classes: int = 0) -> PixelCNN:
+    torch.manual_seed(1)
+    return PixelCNNConfig(codebook_size=5, layers=2, hidden=8, classes=classes, output_hidden=8).build()
+
+
+def images(count: int, height: int = 16, width: int = 20) -> torch.Tensor:
+    return torch.randint(0, 256, (count, 3, height, width), dtype=torch.uint8, generator=torch.Generator().manual_seed(2))
+
+
+def test_encode_and_decode_keep_their_types_and_shapes() -> None:
+    model = Pipeline(tokenizer())
+    codes = model.encode(images(3))
+    assert codes.shape == (3, 1, 4, 5) and codes.dtype == torch.int64
+    decoded = model.decode(codes)
+    assert decoded.shape == (3, 3, 16, 20) and decoded.dtype == torch.uint8
+    assert model.encode(images(0)).shape == (0, 1, 4, 5)
+
+
+def test_many_images_are_as_one_by_one() -> None:
+    model, many = Pipeline(tokenizer()), images(70, 8, 8)
+    assert torch.equal(model.encode(many), torch.cat([model.encode(one[None]) for one in many]))
+    torch.testing.assert_close(model.bits_per_dim(many), torch.cat([model.bits_per_dim(one[None]) for one in many]))
+
+
+def test_reconstructions_have_the_size_of_the_image() -> None:
+    model = Pipeline(tokenizer())
+    assert model.reconstruct(images(2, 17, 6)).shape == (2, 3, 17, 6)
+
+
+def test_bits_are_those_of_the_bound() -> None:
+    model, x = Pipeline(tokenizer(), prior()), images(2)
+    codes = model.encode(x)
+    with torch.no_grad():
+        nats = model.tokenizer.log_likelihood(Batch(x), (codes,)) + model.prior.log_prob(codes)
+    torch.testing.assert_close(model.bits_per_dim(x), -nats / math.log(2) / (3 * 16 * 20))
+    uniform = Pipeline(tokenizer())
+    with torch.no_grad():
+        nats = uniform.tokenizer.elbo(Batch(x))
+    torch.testing.assert_close(uniform.bits_per_dim(x), -nats / math.log(2) / (3 * 16 * 20))
+
+
+def test_an_unknown_class_is_a_mixture_that_sums_to_one() -> None:
+    conditional = prior(classes=3).eval()
+    codes = torch.tensor(list(itertools.product(range(5), repeat=2))).view(-1, 1, 1, 2)
+    with torch.no_grad():
+        total = mixture_log_prob(conditional, codes).double().exp().sum()
+        each = torch.stack([conditional.log_prob(codes, Condition(label=torch.full((25,), c))) for c in range(3)]).exp().mean(0)
+        torch.testing.assert_close(mixture_log_prob(conditional, codes).exp(), each)
+    torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64), rtol=1e-5, atol=0)
+    model = Pipeline(tokenizer(), conditional, label_names=NAMES)
+    given = torch.stack([model.bits_per_dim(images(2), torch.full((2,), c)) for c in range(3)])
+    assert bool((model.bits_per_dim(images(2)) >= given.min(0).values - 1e-6).all())
+
+
+def test_samples_are_those_of_the_seed_whatever_the_count() -> None:
+    model = Pipeline(tokenizer(), prior(), size=(14, 18))
+    few, many, other = model.sample(2, seed=3), model.sample(5, seed=3), model.sample(2, seed=4)
+    assert few.shape == (2, 3, 14, 18) and few.dtype == torch.uint8
+    assert torch.equal(few, many[:2])
+    assert not torch.equal(few, other)
+    assert model.sample(1, size=(8, 4)).shape == (1, 3, 8, 4)
+    assert model.sample(0).shape == (0, 3, 14, 18)
+
+
+def test_labels_by_name_or_number() -> None:
+    model = Pipeline(tokenizer(), prior(classes=3), label_names=NAMES, size=(16, 16))
+    assert torch.equal(model.sample(2, label="truck"), model.sample(2, label=1))
+    assert model.sample(3).shape == (3, 3, 16, 16)
+    with pytest.raises(ConfigError, match="church, truck, dog"):
+        model.sample(1, label="boat")
+    with pytest.raises(ConfigError, match="'3' is unknown"):
+        model.sample(1, label="3")
+    with pytest.raises(ConfigError, match="not conditioned"):
+        Pipeline(tokenizer(), prior(), size=(16, 16)).sample(1, label="truck")
+
+
+def test_what_is_missing_is_said() -> None:
+    with pytest.raises(ConfigError, match="train-prior"):
+        Pipeline(tokenizer(), size=(8, 8)).sample(1)
+    with pytest.raises(ConfigError, match="size"):
+        Pipeline(tokenizer(), prior()).sample(1)
+    with pytest.raises(ConfigError, match="1 codebooks of 5"):
+        Pipeline(tokenizer(), PixelCNNConfig(codebook_size=6, layers=1, hidden=4).build())
+    with pytest.raises(DataError, match="float32"):
+        Pipeline(tokenizer()).encode(images(1).float())
+    with pytest.raises(DataError, match=r"\(n, 3, height, width\)"):
+        Pipeline(tokenizer()).bits_per_dim(images(1)[:, :1])
+
+
+def test_a_saved_pipeline_is_read_back(tmp_path: Path) -> None:
+    unigram = UnigramPriorConfig(codebook_size=5).build()
+    unigram.count(torch.zeros(1, 1, 2, 2, dtype=torch.int64))
+    model = Pipeline(tokenizer(), prior(classes=3), unigram=unigram, label_names=NAMES, size=(16, 16))
+    save(model, tmp_path / "run")
+    again = vqvae.load(tmp_path / "run")
+    assert (again.label_names, again.size) == (NAMES, (16, 16))
+    assert torch.equal(again.encode(images(2)), model.encode(images(2)))
+    assert torch.equal(again.sample(2, seed=1), model.sample(2, seed=1))
+    assert torch.equal(again.unigram.counts, unigram.counts)
+
+
+def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="vqvae train"):
+        load(tmp_path / "nothing")
+    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
+    with pytest.raises(CheckpointError, match="not trained to the end"):
+        load(tmp_path / "half")
+    save(Pipeline(tokenizer()), tmp_path / "run")
+    (tmp_path / "run" / "tokenizer").rename(tmp_path / "run" / "prior")
+    save(Pipeline(tokenizer()), tmp_path / "other")
+    (tmp_path / "other" / "tokenizer").rename(tmp_path / "run" / "tokenizer")
+    with pytest.raises(CheckpointError, match="holds a VQVAE"):
+        load(tmp_path / "run")
+
+
+def test_several_codebooks() -> None:
+    parts = {"widths": (8, 8), "residual_blocks": 1, "residual_hidden": 4}
+    model = VQVAEConfig(
+        quantizer=ProductQuantizerConfig(dim=6, codebook_size=5, num_codebooks=3, start_from_data=False),
+        likelihood=GaussianConfig(channels=3),
+        encoder=ImageEncoderConfig(**parts),
+        decoder=ImageDecoderConfig(**parts),
+    ).build()
+    both = Pipeline(model, PixelCNNConfig(codebook_size=5, num_codebooks=3, layers=1, hidden=8).build(), size=(8, 8))
+    assert both.encode(images(2, 8, 8)).shape == (2, 3, 2, 2)
+    assert both.sample(2).shape == (2, 3, 8, 8)
