@@ -11,10 +11,12 @@ can do. A second run of the trainer alone tells how long it waits for data, and 
 import argparse
 import dataclasses
 import json
+import os
 import statistics
 import tempfile
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -34,6 +36,8 @@ from vqvae.training.machine import pick_dtype
 CODES, DIM, BLOCKS, WARM_UP = 512, 64, 2, 3
 PRODUCT = 2048
 """Rows, columns and terms of the matrix products."""
+TRIED = 2
+"""Rounds taken for each that counts: the quietest do, in which other processes use the processor least."""
 BAR, WAITED_BAR = 2.8, 0.02
 
 
@@ -97,6 +101,16 @@ class Plain(nn.Module):
         return F.mse_loss(reconstruction, x) + 0.25 * commitment
 
 
+class Round(NamedTuple):
+    """Seconds of one step of each."""
+
+    others: float
+    """Cores that other processes used meanwhile."""
+    ours: float
+    plain: float
+    products: dict[torch.dtype, float]
+
+
 class PlainLoop:
     """Takes one step of the plain loop, and one large product of each type, after each step of the trainer, and times them all."""
 
@@ -105,29 +119,33 @@ class PlainLoop:
     def __init__(self, width: int, batch_size: int, data: Images) -> None:
         self.model, self.batch_size, self.data = Plain(width), batch_size, data
         self.optimizer = torch.optim.Adam(self.model.parameters(), lr=2e-4)
-        self.ours: list[float] = []
-        self.plain: list[float] = []
         self.first = 0.0
-        self.products: dict[torch.dtype, list[float]] = {torch.float32: [], torch.bfloat16: []}
-        self._created = time.perf_counter()
-        self._left: float | None = None
+        self._rounds: list[Round] = []
+        self._created = self._left = time.perf_counter()
+        self._others = others_seconds()
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> dict:
         began = time.perf_counter()
-        if self._left is None:
-            self.first = began - self._created
-        else:
-            self.ours.append(began - self._left)
         with torch.enable_grad():
             self.take()
-        self.plain.append(time.perf_counter() - began)
-        for dtype, seconds in self.products.items():
-            a = torch.ones(PRODUCT, PRODUCT, dtype=dtype)
-            began = time.perf_counter()
-            torch.mm(a, a)
-            seconds.append(time.perf_counter() - began)
-        self._left = time.perf_counter()
+        ended = time.perf_counter()
+        products = {dtype: product(dtype) for dtype in (torch.float32, torch.bfloat16)}
+        others = (others_seconds() - self._others) / (time.perf_counter() - self._left)
+        self._rounds.append(Round(others, began - self._left, ended - began, products))
+        if step == 1:
+            self.first = began - self._created
+        self._others, self._left = others_seconds(), time.perf_counter()
         return {}
+
+    def medians(self, rounds: int) -> "Round":
+        """The medians of the quietest rounds after the warm-up."""
+        kept = sorted(self._rounds[WARM_UP:], key=lambda found: found.others)[:rounds]
+        return Round(
+            others=kept[-1].others,
+            ours=statistics.median(found.ours for found in kept),
+            plain=statistics.median(found.plain for found in kept),
+            products={dtype: statistics.median(found.products[dtype] for found in kept) for dtype in kept[0].products},
+        )
 
     def take(self) -> None:
         x = self.data.x[torch.randint(len(self.data), (self.batch_size,))].float() / 127.5 - 1
@@ -141,6 +159,20 @@ class PlainLoop:
         with FlopCounterMode(display=False) as counter:
             self.take()
         return counter.get_total_flops()
+
+
+def product(dtype: torch.dtype) -> float:
+    """Seconds of one large product."""
+    a = torch.ones(PRODUCT, PRODUCT, dtype=dtype)
+    began = time.perf_counter()
+    torch.mm(a, a)
+    return time.perf_counter() - began
+
+
+def others_seconds() -> float:
+    """Processor seconds that other processes have used since the machine was started."""
+    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def settings(width: int, batch_size: int, steps: int) -> TrainConfig:
@@ -157,9 +189,10 @@ def settings(width: int, batch_size: int, steps: int) -> TrainConfig:
 def compare(width: int, batch_size: int, rounds: int, data: Images, *, compiled: bool = False) -> PlainLoop:
     """Steps of both in turn."""
     loop = PlainLoop(width, batch_size, data)
-    config = dataclasses.replace(settings(width, batch_size, rounds + WARM_UP), compile=compiled)
+    config = dataclasses.replace(settings(width, batch_size, TRIED * rounds + WARM_UP), compile=compiled)
     module = build(config)
-    sizes = [sum(p.numel() for p in which.parameters()) for which in (module, loop.model)]
+    # Ours has the scale of its likelihood besides, one number a channel.
+    sizes = [sum(p.numel() for part in (which.encoder, which.decoder) for p in part.parameters()) for which in (module, loop.model)]
     assert sizes[0] == sizes[1], f"the two networks differ: {sizes[0]} and {sizes[1]} parameters"
     with tempfile.TemporaryDirectory() as folder:
         Trainer(
@@ -194,9 +227,10 @@ def main() -> None:
     loop = compare(width, batch_size, rounds, data)
     share = waited(width, batch_size, rounds, data)
     compiled = None if arguments.no_compile else compare(width, batch_size, rounds, data, compiled=True)
-    ours, plain = median(loop.ours, rounds), median(loop.plain, rounds)
+    found = loop.medians(rounds)
+    ours, plain = found.ours, found.plain
     operations = loop.operations()
-    speeds = {dtype: 2 * PRODUCT**3 / median(seconds, rounds) for dtype, seconds in loop.products.items()}
+    speeds = {dtype: 2 * PRODUCT**3 / seconds for dtype, seconds in found.products.items()}
     floors = {dtype: operations / speed for dtype, speed in speeds.items()}
     dtype = pick_dtype("auto", torch.device("cpu"))
     name = str(dtype).removeprefix("torch.")
@@ -212,6 +246,7 @@ def main() -> None:
         "ours_seconds": ours,
         "plain_seconds": plain,
         "dtype": name,
+        "others_cores": found.others,
         "width": width,
         "batch_size": batch_size,
         "operations": operations,
@@ -219,9 +254,9 @@ def main() -> None:
         **{f"floor_{str(kind).removeprefix('torch.')}_seconds": floor for kind, floor in floors.items()},
     }
     if compiled is not None:
-        fast, beside = median(compiled.ours, rounds), median(compiled.plain, rounds)
-        rows.append([f"vqvae, {name}, compile=True", *cells(fast, batch_size, beside / fast, fast / floors[dtype])])
-        values |= {"compiled_ratio": beside / fast, "compiled_seconds": fast, "compiled_first_step_seconds": compiled.first}
+        fast = compiled.medians(rounds)
+        rows.append([f"vqvae, {name}, compile=True", *cells(fast.ours, batch_size, fast.plain / fast.ours, fast.ours / floors[dtype])])
+        values |= {"compiled_ratio": fast.plain / fast.ours, "compiled_seconds": fast.ours, "compiled_first_step_seconds": compiled.first}
     print(markdown_table(columns, rows))
     features = hardware()["features"]
     record = write_results(
@@ -238,6 +273,8 @@ def main() -> None:
             width=width,
             batch_size=batch_size,
             rounds=rounds,
+            tried=TRIED * rounds,
+            others=found.others,
             share=share,
             operations=operations / 1e9,
             float32=speeds[torch.float32] / 1e9,
@@ -251,19 +288,15 @@ def main() -> None:
     print(json.dumps(record))
 
 
-def median(seconds: list[float], rounds: int) -> float:
-    """The median of the last rounds: what came before was warm-up."""
-    return statistics.median(seconds[-rounds:])
-
-
 def cells(seconds: float, batch_size: int, ratio: float, over_floor: float) -> list[str]:
     """One line's numbers."""
     return [f"{seconds:.3f}", f"{batch_size / seconds:.1f}", f"{ratio:.2f}×", f"{over_floor:.2f}"]
 
 
 NOTES = """
-{width} units, batches of {batch_size} images of 32 × 32 pixels, K = 512, D = 64; medians of {rounds} steps taken in turns. The trainer
-waits for data {share:.2%} of the time (bar: {waited_bar:.0%}), measured in a run of its own.
+{width} units, batches of {batch_size} images of 32 × 32 pixels, K = 512, D = 64; medians of {rounds} steps taken in turns,
+the quietest of {tried}: other processes used at most {others:.2f} cores meanwhile. In a run of its own the trainer waits for data
+{share:.2%} of the time (bar: {waited_bar:.0%}).
 
 The convolutions and products of a step are {operations:.0f} GFLOP. Products of 2048³, timed in the same turns, ran at {float32:.0f}
 GFLOP/s in float32 and {bfloat16:.0f} GFLOP/s in bfloat16 ({gain:.2f} times as fast): a step's floor is its operations over that.

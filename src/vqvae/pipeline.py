@@ -7,9 +7,9 @@ RUN/
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float, Int64, UInt8
@@ -18,10 +18,12 @@ from torch import Tensor
 from vqvae import seeding, storage
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import CheckpointError, ConfigError, DataError
+from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.generation.sampling import sample
 from vqvae.models import Tokenizer
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 
+P = TypeVar("P", bound=Prior)
 TOKENIZER, PRIOR, UNIGRAM = "tokenizer", "prior", "unigram"
 BATCH = 64
 
@@ -39,7 +41,7 @@ class Pipeline:
         *,
         unigram: UnigramPrior | None = None,
         label_names: tuple[str, ...] = (),
-        size: tuple[int, ...] | None = None,
+        size: tuple[int, int] | None = None,
     ) -> None:
         """Join trained parts.
 
@@ -83,7 +85,7 @@ class Pipeline:
         return self
 
     @torch.inference_mode()
-    def encode(self, images: UInt8[Tensor, "n channels height width"]) -> Int64[Tensor, "n codebooks h w"]:
+    def encode(self, images: Tensor) -> Int64[Tensor, "n codebooks h w"]:
         """Images to codes. Sides that the tokenizer's stride does not divide are padded by repeating the edge.
 
         Raises:
@@ -102,7 +104,7 @@ class Pipeline:
 
     def reconstruct(self, images: UInt8[Tensor, "n channels height width"]) -> UInt8[Tensor, "n channels height width"]:
         """Encode and decode, at the same size."""
-        return self.decode(self.encode(images), size=tuple(images.shape[2:]))
+        return self.decode(self.encode(images), size=(images.shape[2], images.shape[3]))
 
     @torch.inference_mode()
     def sample(
@@ -134,8 +136,8 @@ class Pipeline:
         size = size or self.size
         if size is None:
             raise ConfigError("This model does not say how large its training data was; give size=(height, width).")
-        stride = self.tokenizer.layout[0].stride
-        space = tuple(-(-length // step) for length, step in zip(size, stride, strict=True))
+        down, across = self.tokenizer.layout[0].stride
+        space = (-(-size[0] // down), -(-size[1] // across))
         condition = Condition(label=self._labels(count, label, seed).to(self.device) if self.is_conditional else self._no_label(label))
         drawn = sample(
             *(self.tokenizer, prior, count, space),
@@ -149,9 +151,7 @@ class Pipeline:
         return drawn[:, :, : size[0], : size[1]].cpu()
 
     @torch.inference_mode()
-    def bits_per_dim(
-        self, images: UInt8[Tensor, "n channels height width"], labels: Int64[Tensor, " n"] | None = None
-    ) -> Float[Tensor, " n"]:
+    def bits_per_dim(self, images: Tensor, labels: Int64[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
         """−log₂ of the lower bound log p(x|z) + log p(z), a dimension (channels × height × width), for each image.
 
         p(z) is the learned prior where there is one, else uniform. A class-conditional prior without ``labels`` is taken as
@@ -163,19 +163,24 @@ class Pipeline:
         self._check_images(images)
         parts = []
         for rows in _batches(torch.arange(len(images))):
-            chosen = None if labels is None else labels[rows].to(self.device)
-            batch = Batch(images[rows].to(self.device), Condition(label=chosen))
-            parts.append(self.tokenizer.elbo(batch, self.log_prior(batch.condition)).cpu())
-        return -torch.cat(parts) / (math.prod(images.shape[1:]) * math.log(2))
+            condition = Condition(label=None if labels is None else labels[rows].to(self.device))
+            batch = Batch(images[rows].to(self.device), condition)
+            parts.append(self.tokenizer.elbo(batch, lambda codes, given=condition: self.log_prior(codes, given)).cpu())
+        return bits_per_dim(-torch.cat(parts), math.prod(images.shape[1:]))
 
-    def log_prior(self, condition: Condition = Condition()) -> Callable[[Tensor], Tensor] | None:
-        """log p(codes | condition) of the learned prior as a function of codes; None, for uniform, where there is no prior."""
-        prior = self.prior
-        if prior is None:
-            return None
+    def log_prior(self, codes: Int64[Tensor, "n codebooks h w"], condition: Condition = Condition()) -> Float[Tensor, " n"]:
+        """log p(codes | condition) in nats an example: of the learned prior where there is one, else of the uniform one.
+
+        A class-conditional prior without a label is taken as the mixture of its classes.
+
+        Raises:
+            DataError: codes or labels that the prior does not know.
+        """
+        if self.prior is None:
+            return codes.new_full((len(codes),), -codes[0].numel() * math.log(self.tokenizer.layout[0].codebook_size), dtype=torch.float32)
         if self.is_conditional and condition.label is None:
-            return lambda codes: mixture_log_prob(prior, codes)
-        return lambda codes: prior.log_prob(codes, condition)
+            return mixture_log_prob(self.prior, codes)
+        return self.prior.log_prob(codes, condition)
 
     def label_number(self, label: str | int) -> int:
         """The number of a class.
@@ -231,24 +236,11 @@ def load(run: Path | str, device: torch.device | str = "cpu") -> Pipeline:
     tokenizer = storage.load(run / TOKENIZER)
     if not isinstance(tokenizer, Tokenizer):
         raise CheckpointError(f"{run / TOKENIZER} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
-    parts: dict[str, Prior] = {}
-    for name, kind in ((PRIOR, AutoregressivePrior), (UNIGRAM, UnigramPrior)):
-        if (run / name).is_dir():
-            part = storage.load(run / name)
-            if not isinstance(part, kind):
-                raise CheckpointError(f"{run / name} holds a {type(part).__name__}; a {kind.__name__} is expected there.")
-            parts[name] = part
-    prior = parts.get(PRIOR)
+    prior, unigram = _part(run / PRIOR, AutoregressivePrior), _part(run / UNIGRAM, UnigramPrior)
     names = storage.read(run / PRIOR).extra.get("label_names", ()) if prior is not None else ()
-    size = extra.get("size")
-    pipeline = Pipeline(
-        tokenizer,
-        prior,
-        unigram=parts.get(UNIGRAM),
-        label_names=tuple(names),
-        size=None if size is None else tuple(size),
-    )
-    return pipeline.to(device)
+    height, width = extra.get("size") or (None, None)
+    size = None if height is None or width is None else (int(height), int(width))
+    return Pipeline(tokenizer, prior, unigram=unigram, label_names=tuple(names), size=size).to(device)
 
 
 def about(run: Path) -> dict[str, Any]:
@@ -273,6 +265,16 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
     for name, part in ((TOKENIZER, pipeline.tokenizer), (PRIOR, pipeline.prior), (UNIGRAM, pipeline.unigram)):
         if part is not None:
             storage.save(part, Path(run) / name, extra)
+
+
+def _part(folder: Path, kind: type[P]) -> P | None:
+    """A stored prior of a kind; None where there is none."""
+    if not folder.is_dir():
+        return None
+    part = storage.load(folder)
+    if not isinstance(part, kind):
+        raise CheckpointError(f"{folder} holds a {type(part).__name__}; a {kind.__name__} is expected there.")
+    return part
 
 
 def _batches(rows: Tensor) -> Iterator[Tensor]:

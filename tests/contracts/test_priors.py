@@ -1,54 +1,247 @@
 """What every prior of the Union must do."""
 
+import inspect
 import itertools
+import json
 import typing
 
 import pytest
 import torch
+from torch import Tensor
 
-from vqvae.data.base import Batch
+from vqvae import config as configuration
+from vqvae.data.base import Batch, Condition
 from vqvae.errors import DataError
-from vqvae.priors import Prior, PriorConfig, UnigramPriorConfig
+from vqvae.layers.autoregressive import sample
+from vqvae.priors import AutoregressivePrior, Prior, PriorConfig, UnigramPriorConfig
 
-every = pytest.mark.parametrize("kind", typing.get_args(PriorConfig))
+KINDS = typing.get_args(PriorConfig)
+SMALL = {"layers": 2, "hidden": 8, "kernel": 3, "output_hidden": 8}
 
 
-def make(kind: type, size: int = 3, books: int = 2) -> Prior:
-    prior = kind(codebook_size=size, num_codebooks=books).build()
+def fields(kind: type) -> set[str]:
+    return set(inspect.signature(kind).parameters)
+
+
+def settings(kind: type, size: int = 3, books: int = 2, classes: int = 0) -> typing.Any:
+    chosen = {"codebook_size": size, "num_codebooks": books, "classes": classes, **SMALL}
+    return kind(**{name: value for name, value in chosen.items() if name in fields(kind)})
+
+
+def make(kind: type, size: int = 3, books: int = 2, classes: int = 0) -> Prior:
+    torch.manual_seed(0)
+    prior = settings(kind, size, books, classes).build()
     if kind is UnigramPriorConfig:
-        prior.count(torch.randint(size, (5, books, 4), generator=torch.Generator().manual_seed(0)))
-    return prior
+        prior.count(random_codes(5, books, 4, 1, size=size))
+    for parameter in prior.parameters():
+        # First weights are small; larger ones let every part of the prior show in its numbers.
+        parameter.data.mul_(2)
+    return prior.eval()
+
+
+def random_codes(*shape: int, size: int = 3) -> Tensor:
+    return torch.randint(size, shape, generator=torch.Generator().manual_seed(1))
+
+
+def labels(prior: Prior, batch: int, first: int = 0) -> Condition:
+    return Condition(label=(torch.arange(batch) + first) % prior.classes) if prior.classes else Condition()
+
+
+AUTOREGRESSIVE = [kind for kind in KINDS if isinstance(make(kind), AutoregressivePrior)]
+CLASSES = [kind for kind in KINDS if "classes" in fields(kind)]
+every = pytest.mark.parametrize("kind", KINDS)
+autoregressive = pytest.mark.parametrize("kind", AUTOREGRESSIVE)
+with_classes = pytest.mark.parametrize("kind", CLASSES)
+
+
+def test_the_union_has_autoregressive_and_conditional_priors() -> None:
+    assert AUTOREGRESSIVE and CLASSES
 
 
 @every
-def test_probabilities_sum_to_one(kind: type) -> None:
-    codes = torch.tensor(list(itertools.product(range(3), repeat=4))).reshape(-1, 2, 2)
-    total = make(kind).log_prob(codes).double().exp().sum()
+@pytest.mark.parametrize("space", [(1, 2), (2, 1)])
+@pytest.mark.parametrize("classes", [0, 2])
+def test_probabilities_sum_to_one(kind: type, space: tuple[int, int], classes: int) -> None:
+    prior = make(kind, classes=classes)
+    codes = torch.tensor(list(itertools.product(range(3), repeat=4))).reshape(-1, 2, *space)
+    condition = Condition(label=torch.ones(len(codes), dtype=torch.int64)) if prior.classes else Condition()
+    total = prior.log_prob(codes, condition).double().exp().sum()
     torch.testing.assert_close(total, torch.tensor(1.0, dtype=torch.float64), rtol=1e-5, atol=0)
 
 
 @every
 def test_a_mask_leaves_positions_out(kind: type) -> None:
     prior = make(kind)
-    codes = torch.randint(3, (2, 2, 5), generator=torch.Generator().manual_seed(1))
-    mask = torch.arange(5) < 3
-    torch.testing.assert_close(prior.log_prob(codes, mask=mask.expand(2, 5)), prior.log_prob(codes[..., :3]))
+    codes = random_codes(2, 2, 5, 9)
+    mask = ((torch.arange(5) < 4)[:, None] & (torch.arange(9) < 6)).expand(2, 5, 9)
+    expected = prior.log_prob(codes[:, :, :4, :6])
+    torch.testing.assert_close(prior.log_prob(codes, mask=mask), expected)
+    other = torch.where(mask[:, None], codes, 2 - codes)
+    assert torch.equal(prior.log_prob(other, mask=mask), prior.log_prob(codes, mask=mask)), "masked codes must change nothing"
+
+
+@every
+def test_a_full_mask_is_none(kind: type) -> None:
+    prior, codes = make(kind), random_codes(2, 2, 5, 4)
+    torch.testing.assert_close(prior.log_prob(codes, mask=torch.ones(2, 5, 4, dtype=torch.bool)), prior.log_prob(codes))
 
 
 @every
 def test_the_objective_is_nats_a_code(kind: type) -> None:
     prior = make(kind)
-    codes = torch.randint(3, (2, 2, 5, 4), generator=torch.Generator().manual_seed(1))
+    codes = random_codes(2, 2, 5, 4)
     torch.testing.assert_close(prior(Batch(codes)).loss, -prior.log_prob(codes).sum() / codes.numel())
+    mask = (torch.arange(4) < 3).expand(2, 5, 4)
+    torch.testing.assert_close(prior(Batch(codes, mask=mask)).loss, prior(Batch(codes[..., :3])).loss)
 
 
 @every
 def test_wrong_codes_are_errors(kind: type) -> None:
     prior = make(kind)
     with pytest.raises(DataError, match="0 to 2"):
-        prior.log_prob(torch.full((1, 2, 4), 3))
+        prior.log_prob(torch.full((1, 2, 4, 4), 3))
     with pytest.raises(DataError, match=r"\(batch, 2, \*space\)"):
-        prior.log_prob(torch.zeros(1, 3, 4, dtype=torch.int64))
+        prior.log_prob(torch.zeros(1, 3, 4, 4, dtype=torch.int64))
+
+
+@every
+@pytest.mark.parametrize("batch", [0, 1])
+def test_an_empty_batch_and_an_empty_map_have_no_nats(kind: type, batch: int) -> None:
+    prior = make(kind)
+    nats = prior.log_prob(torch.zeros(batch, 2, 0 if batch else 5, 4, dtype=torch.int64))
+    assert torch.equal(nats, torch.zeros(batch))
+
+
+@every
+def test_evaluation_is_deterministic_and_changes_nothing(kind: type) -> None:
+    prior, codes = make(kind), random_codes(2, 2, 5, 4)
+    before = {name: tensor.clone() for name, tensor in prior.state_dict().items()}
+    assert torch.equal(prior.log_prob(codes), prior.log_prob(codes))
+    after = prior.state_dict()
+    assert before.keys() == after.keys() and all(torch.equal(before[name], after[name]) for name in before)
+
+
+@every
+def test_autocast_leaves_nats_finite_and_in_float32(kind: type) -> None:
+    prior, codes = make(kind), random_codes(2, 2, 5, 4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        nats = prior.log_prob(codes)
+    assert nats.dtype == torch.float32 and nats.isfinite().all()
+    torch.testing.assert_close(nats, prior.log_prob(codes), rtol=0.05, atol=0)
+
+
+@every
+def test_the_configuration_survives_json(kind: type) -> None:
+    config = settings(kind, classes=3)
+    assert configuration.from_json(PriorConfig, json.loads(configuration.dumps(config))) == config
+
+
+@with_classes
+def test_classes_count_and_are_checked(kind: type) -> None:
+    prior, codes = make(kind, classes=3), random_codes(2, 2, 5, 4)
+    first, second = (prior.log_prob(codes, labels(prior, 2, shift)) for shift in (0, 1))
+    assert not torch.isclose(first, second, rtol=1e-3, atol=0).any()
+    alone = prior.log_prob(codes[1:], Condition(label=torch.tensor([1])))
+    torch.testing.assert_close(alone, first[1:])
+    for call in (prior.log_prob, lambda _, given: prior.start(2, (5, 4), given)):
+        with pytest.raises(DataError, match="missing"):
+            call(codes, Condition())
+        with pytest.raises(DataError, match="0 to 2"):
+            call(codes, Condition(label=torch.tensor([0, 3])))
+        with pytest.raises(DataError, match="one label for each of 2"):
+            call(codes, Condition(label=torch.tensor([0])))
+        with pytest.raises(DataError, match="without classes"):
+            make(kind).log_prob(codes, labels(prior, 2))
+
+
+@autoregressive
+@pytest.mark.parametrize("books", [1, 3])
+@pytest.mark.parametrize("classes", [0, 2])
+@pytest.mark.parametrize("known", [None, 0, 2, 5])
+def test_step_by_step_is_all_at_once(kind: type, books: int, classes: int, known: int | None) -> None:
+    prior = make(kind, size=7, books=books, classes=classes)
+    codes = random_codes(2, books, 5, 9, size=7)
+    condition = labels(prior, 2)
+    prefix = None
+    if known is not None:
+        prefix = torch.full_like(codes, -1)
+        prefix[:, :, :known], prefix[0, :, 3] = codes[:, :, :known], codes[0, :, 3]
+    state = prior.start(2, (5, 9), condition, prefix)
+    assert state.position == 9 * books * (known or 0)
+    flat = codes.permute(0, 2, 3, 1).flatten(1)
+    total, code = torch.zeros(2), None
+    for position in range(state.position, flat.shape[1]):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            logits, state = prior.step(code, state)
+        assert logits.dtype == torch.float32
+        code = flat[:, position]
+        total += logits.log_softmax(1)[torch.arange(2), code]
+    expected = prior.log_prob(codes, condition)
+    if known:
+        expected = expected - prior.log_prob(codes[:, :, :known], condition)
+    torch.testing.assert_close(total, expected, rtol=1e-5, atol=1e-5)
+
+
+@autoregressive
+def test_conditional_probabilities_are_those_of_the_enumeration(kind: type) -> None:
+    prior = make(kind)
+    codes = torch.tensor(list(itertools.product(range(3), repeat=4))).view(-1, 2, 2, 1).transpose(1, 2).reshape(-1, 2, 2, 1)
+    joint = prior.log_prob(codes).double().exp().view(3, 3, 3, 3)
+    # Codes were counted in the order codebook of the first row, codebook of the second row; that of decoding is put beside it.
+    order = codes.permute(0, 2, 3, 1).flatten(1)
+    p = torch.zeros(3, 3, 3, 3, dtype=torch.float64)
+    p[tuple(order.T)] = joint.flatten()
+    for past in ([], [2], [1, 0], [0, 2, 1]):
+        state, logits = prior.start(1, (2, 1)), None
+        for code in (None, *(torch.tensor([c]) for c in past)):
+            logits, state = prior.step(code, state)
+        given = p[tuple(past)].flatten(1).sum(1) if len(past) < 3 else p[tuple(past)]
+        torch.testing.assert_close(logits[0].softmax(0).double(), given / given.sum(), rtol=1e-5, atol=1e-6)
+
+
+@autoregressive
+def test_known_codes_stay_and_count(kind: type) -> None:
+    prior = make(kind, size=7)
+    prefix = torch.full((3, 2, 5, 9), -1)
+    prefix[:, :, 0], prefix[:, 0, 2:4, 3:6], prefix[1, :, 4] = 6, 5, 4
+    numbers = torch.rand(3, 90, generator=torch.Generator().manual_seed(2))
+    drawn = sample(prior, 3, (5, 9), uniforms=numbers, prefix=prefix)
+    assert torch.equal(drawn[prefix >= 0], prefix[prefix >= 0]) and drawn.min() >= 0 and drawn.max() < 7
+    other = sample(prior, 3, (5, 9), uniforms=numbers, prefix=prefix.where(prefix != 6, 0))
+    assert not torch.equal(other[:, :, 1:2], drawn[:, :, 1:2]), "the rest is drawn given what is known"
+    whole = random_codes(3, 2, 5, 9, size=7)
+    assert torch.equal(sample(prior, 3, (5, 9), prefix=whole), whole)
+
+
+@autoregressive
+def test_wrong_prefixes_are_errors(kind: type) -> None:
+    prior = make(kind)
+    with pytest.raises(DataError, match="prefix"):
+        prior.start(1, (5, 9), prefix=torch.full((1, 2, 9, 5), -1))
+    with pytest.raises(DataError, match="0 to 2"):
+        prior.start(1, (5, 9), prefix=torch.full((1, 2, 5, 9), 3))
+
+
+@autoregressive
+@pytest.mark.parametrize("batch", [0, 2])
+def test_batches_of_samples(kind: type, batch: int) -> None:
+    prior = make(kind)
+    drawn = sample(prior, batch, (2, 3), generator=torch.Generator().manual_seed(0))
+    assert drawn.shape == (batch, 2, 2, 3) and drawn.dtype == torch.int64
+
+
+@autoregressive
+def test_changed_weights_are_noticed_by_decoding(kind: type) -> None:
+    prior, codes = make(kind), random_codes(1, 2, 1, 1)
+    before, _ = prior.step(None, prior.start(1, (1, 1)))
+    with torch.no_grad():
+        for parameter in prior.parameters():
+            parameter.mul_(1.5)
+    after, _ = prior.step(None, prior.start(1, (1, 1)))
+    assert not torch.allclose(before, after)
+    second, _ = prior.step(codes[:, 0, 0, 0], prior.step(None, prior.start(1, (1, 1)))[1])
+    total = after.log_softmax(1)[0, codes[0, 0, 0, 0]] + second.log_softmax(1)[0, codes[0, 1, 0, 0]]
+    torch.testing.assert_close(total[None], prior.log_prob(codes).detach())
 
 
 def test_unigram_probabilities_are_smoothed_frequencies() -> None:

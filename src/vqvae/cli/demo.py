@@ -8,7 +8,7 @@ from pathlib import Path
 from vqvae.cli.arguments import Options, note, parse, say
 from vqvae.recipes import RECIPES
 from vqvae.recipes.stages import REPORT, prior_config, read_metrics, train_prior, train_tokenizer
-from vqvae.training import RunOptions
+from vqvae.training import RunOptions, TrainConfig
 
 DESCRIPTION = "Render frames of a ViZDoom world, train a tokenizer of them and a prior over its codes, score both and draw samples."
 
@@ -31,10 +31,13 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Carry out the recipe 'demo' from the frames to the report."""
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
-    changes = {"seed": chosen.seed, **({} if chosen.steps is None else {"steps": chosen.steps})}
-    tokenizer = dataclasses.replace(RECIPES["demo"].tokenizer(chosen.data), **changes)
-    train_tokenizer(tokenizer, chosen.options, chosen.out, recipe="demo")
-    train_prior(dataclasses.replace(prior_config(chosen.out), **changes), chosen.options, chosen.out)
+    train_tokenizer(_changed(RECIPES["demo"].tokenizer(chosen.data), chosen), chosen.options, chosen.out, recipe="demo")
+    train_prior(_changed(prior_config(chosen.out), chosen), chosen.options, chosen.out)
     say(read_metrics(chosen.out), chosen.json)
     note(f"Open {chosen.out / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
     return 0
+
+
+def _changed(config: TrainConfig, chosen: Arguments) -> TrainConfig:
+    steps = config.steps if chosen.steps is None else chosen.steps
+    return dataclasses.replace(config, steps=steps, seed=chosen.seed)

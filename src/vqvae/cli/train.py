@@ -12,7 +12,7 @@ from vqvae.cli.arguments import Options, Settings, first_words, note, option, pa
 from vqvae.cli.main import WRONG_USE
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
-from vqvae.recipes.stages import REPORT, train_tokenizer
+from vqvae.recipes.stages import REPORT, moved, train_tokenizer
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train a tokenizer by a recipe (see 'vqvae recipes') or a JSON file of settings. The same command goes on after a stop."
@@ -48,9 +48,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
     config = chosen.config
     if chosen.data is not None:
-        if not hasattr(config.data, "path"):
-            raise ConfigError(f"{name} makes its data on the spot; --data does not go with it.")
-        config = dataclasses.replace(config, data=dataclasses.replace(config.data, path=chosen.data))
+        if config.data is None:
+            raise ConfigError(f"{name} has no data to take from elsewhere; train-prior trains priors.")
+        config = dataclasses.replace(config, data=moved(config.data, chosen.data))
     if chosen.source is not None:
         config = dataclasses.replace(config, start_from=str(chosen.source))
     train_tokenizer(config, chosen.options, chosen.out, recipe=Path(name).stem)

@@ -1,8 +1,9 @@
 """The one loop that draws codes from anything that predicts them one after another: ancestral sampling [VQVAE §3.3]."""
 
 import math
+from collections.abc import Callable
 from importlib.util import find_spec
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Int64
@@ -16,6 +17,7 @@ _BELOW_ONE = 1 - 2**-40
 """Uniform numbers are cut off here, so that their product with a sum in float64 is less than the sum."""
 
 
+@runtime_checkable
 class State(Protocol):
     """Where a decoding stands."""
 
@@ -25,6 +27,7 @@ class State(Protocol):
     """Where the logits come from."""
 
 
+@runtime_checkable
 class Autoregressive(Protocol):
     """What can be sampled from: codes in raster order, the codebooks of a position one after another."""
 
@@ -103,12 +106,14 @@ def sample(
     if tuple(uniforms.shape) != (batch_size, draws):
         raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; {(batch_size, draws)} is expected, a number for each code.")
     uniforms = uniforms.to(state.device, torch.float64).clamp(0, _BELOW_ONE)
-    if _is_compiled(model, state, compiled):
-        codes = model.fused(state, uniforms, choice)
+    fused = _fused(model, state, compiled)
+    if fused is not None:
+        codes = fused(state, uniforms, choice)
     else:
         known = None if prefix is None else prefix.to(state.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
         codes = _loop(model, state, uniforms, known, choice)
-    return codes.view(batch_size, math.prod(space), model.num_codebooks).transpose(1, 2).reshape(batch_size, -1, *space)
+    books = model.num_codebooks
+    return codes.view(batch_size, math.prod(space), books).transpose(1, 2).reshape(batch_size, books, *space)
 
 
 def draw(
@@ -150,16 +155,18 @@ def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> 
     return torch.empty_like(logits).scatter_(-1, order, ranked)
 
 
-def _is_compiled(model: Any, state: Any, wanted: bool | None) -> bool:
-    """Whether the loop in one kernel is to be used; an error where it is wanted and cannot be."""
+def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor, Choice], Tensor] | None:
+    """The model's loop in one kernel, where it is to be used; an error where it is wanted and cannot be."""
     if wanted is False:
-        return False
-    can = hasattr(model, "fused") and state.can_fuse
-    if wanted and not can:
-        raise ConfigError(f"compiled=True, but {type(model).__name__} has no compiled loop for this: it takes one example, in float32 on a CPU.")
+        return None
+    fused = getattr(model, "fused", None) if getattr(state, "can_fuse", False) else None
+    if wanted and fused is None:
+        raise ConfigError(
+            f"compiled=True, but {type(model).__name__} has none for this; compiled loops take one example, in float32 on a CPU."
+        )
     if wanted and not _has_numba():
         raise MissingExtraError("numba", "fast")
-    return can and _has_numba()
+    return fused if _has_numba() else None
 
 
 def _has_numba() -> bool:

@@ -21,11 +21,10 @@ _BIAS, _MANTISSA = np.int32(127), np.int32(23)
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call. ``fastmath`` lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
-    options = {"fastmath": True, "error_model": "numpy", "nogil": True}
     try:
-        return numba.njit(cache=True, **options)(function)
+        return numba.njit(cache=True, fastmath=True, error_model="numpy", nogil=True)(function)
     except RuntimeError:  # No folder for the cache can be written.
-        return numba.njit(**options)(function)
+        return numba.njit(fastmath=True, error_model="numpy", nogil=True)(function)
 
 
 @_compile
@@ -172,58 +171,80 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, weights):
     layers, hidden, gates = link.shape
     reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
     # Vertical: the row above and the own one with empty columns around them, what rows give to later ones and to the other stack.
-    line, own = np.zeros((width + 2 * reach, hidden), np.float32), np.zeros((width + 2 * reach, hidden), np.float32)
-    given = np.empty((layers, width, (reach + 1) * gates), np.float32)
-    for i in range(layers):
-        for c in range(width):
-            for j in range(reach + 1):
-                given[i, c, j * gates : (j + 1) * gates] = rows_bias[i]
-    above = np.empty((layers, width, gates), np.float32)
+    line, own = np.zeros((width + 2 * reach) * hidden, np.float32), np.zeros((width + 2 * reach) * hidden, np.float32)
+    given, above = np.empty((layers, width, (reach + 1) * gates), np.float32), np.empty((layers, width, gates), np.float32)
     # Horizontal: the past inputs of each layer, the gates of each and the residual stream of one position.
     past = np.zeros((layers, (reach + width) * hidden), np.float32)
-    opened, stream = np.empty((layers, hidden), np.float32), np.empty(hidden, np.float32)
+    opened, stream = np.empty(layers * hidden, np.float32), np.empty(hidden, np.float32)
     features, outputs = np.empty(hidden, np.float32), np.empty(books * units, np.float32)
     told, seen, logits = np.empty(units, np.float32), np.empty(units, np.float32), np.empty(logits_bias.shape[1], np.float32)
     for r in range(height):
         for i in range(layers):
-            if r > 0:
-                for c in range(width):
+            for c in range(width):
+                first = 0
+                if r > 0:
+                    first = reach
                     for j in range(reach * gates):
                         given[i, c, j] = given[i, c, j + gates]
-                    given[i, c, reach * gates :] = rows_bias[i]
-            _add_products(given[i], line.reshape(-1), hidden, rows[i])
+                for j in range(first, reach + 1):
+                    _copy(given[i, c, j * gates :], rows_bias[i])
+            _add_products(given[i], line, hidden, rows[i])
             for c in range(width):
                 _gate(stream, given[i, c, :gates])
-                line[reach + c] += stream
-                above[i, c] = columns_bias[i]
-            _add_products(above[i], line[reach:].reshape(-1), hidden, link[i])
+                _add(line[(reach + c) * hidden :], stream)
+                _copy(above[i, c], columns_bias[i])
+            _add_products(above[i], line[reach * hidden :], hidden, link[i])
         for c in range(width):
+            here = (reach + c) * hidden
             # The column left of the first one is empty.
-            stream[:] = own[reach + c - 1]
+            _copy(stream, own[here - hidden : here])
             for i in range(layers):
-                past[i, (reach + c) * hidden : (reach + c + 1) * hidden] = stream
-                _add_product(above[i, c], past[i, c * hidden : (reach + c + 1) * hidden], columns[i])
-                _gate(opened[i], above[i, c])
+                _copy(past[i, here:], stream)
+                _add_product(above[i, c], past[i, c * hidden : here + hidden], columns[i])
+                _gate(opened[i * hidden : (i + 1) * hidden], above[i, c])
                 if i < layers - 1:
-                    _add_product(stream, opened[i], residual[i])
-            features[:] = skip_bias
-            _add_product(features, opened.reshape(-1), skip)
-            for j in range(hidden):
-                features[j] = max(features[j], _ZERO)
-            outputs[:] = output_bias
+                    _add_product(stream, opened[i * hidden : (i + 1) * hidden], residual[i])
+            _copy(features, skip_bias)
+            _add_product(features, opened, skip)
+            _relu(features, features)
+            _copy(outputs, output_bias)
             _add_product(outputs, features, output)
-            told[:] = _ZERO
-            own[reach + c] = _ZERO
+            for j in range(units):
+                told[j] = _ZERO
+            for j in range(hidden):
+                own[here + j] = _ZERO
             for book in range(books):
                 code = codes[r, c, book]
                 if code < 0:
-                    for j in range(units):
-                        seen[j] = max(outputs[book * units + j] + told[j], _ZERO)
-                    logits[:] = logits_bias[book]
+                    _copy(seen, outputs[book * units : (book + 1) * units])
+                    _add(seen, told)
+                    _relu(seen, seen)
+                    _copy(logits, logits_bias[book])
                     _add_product(logits, seen, logits_matrix[book])
                     code = _draw(logits, uniforms[(r * width + c) * books + book], temperature, top_k, top_p)
                     codes[r, c, book] = code
-                own[reach + c] += embedding[book, code]
+                _add(own[here:], embedding[book, code])
                 if book < books - 1:
-                    told += earlier[book, code]
-        line[:] = own
+                    _add(told, earlier[book, code])
+        _copy(line, own)
+
+
+@_compile
+@no_type_check
+def _copy(out, x):
+    for j in range(x.shape[0]):
+        out[j] = x[j]
+
+
+@_compile
+@no_type_check
+def _add(out, x):
+    for j in range(x.shape[0]):
+        out[j] += x[j]
+
+
+@_compile
+@no_type_check
+def _relu(out, x):
+    for j in range(x.shape[0]):
+        out[j] = max(x[j], _ZERO)

@@ -26,12 +26,8 @@ class GatedPixelCNN(nn.Module):
 
     def __init__(self, hidden: int, layers: int, kernel: int, dropout: float = 0.0) -> None:
         super().__init__()
-        self.hidden, self.kernel, self.dropout = hidden, kernel, dropout
-        self.vertical = nn.ModuleList(RowsAbove(hidden, 2 * hidden, kernel) for _ in range(layers))
-        self.link = nn.ModuleList(nn.Linear(hidden, 2 * hidden, bias=False) for _ in range(layers))
-        self.horizontal = nn.ModuleList(ColumnsLeft(hidden, 2 * hidden, kernel) for _ in range(layers))
-        # The residual stream of the last layer would lead nowhere.
-        self.residual = nn.ModuleList(nn.Linear(hidden, hidden, bias=False) for _ in range(layers - 1))
+        self.hidden, self.dropout = hidden, dropout
+        self.layers = nn.ModuleList(GatedLayer(hidden, kernel, is_last=i == layers - 1) for i in range(layers))
         self.skip = nn.Linear(layers * hidden, hidden)
 
     def forward(
@@ -48,18 +44,36 @@ class GatedPixelCNN(nn.Module):
             mask: where it is False, a position acts as one outside of the map does.
         """
         keep = None if mask is None else mask.unsqueeze(-1).to(x.dtype)
+        bias = None if bias is None else bias.to(x.dtype)
         x = _masked(x, keep)
         down, right = _masked(shift_down(x), keep), shift_right(x)
         gates = []
-        for i, (vertical, link, horizontal) in enumerate(zip(self.vertical, self.link, self.horizontal, strict=True)):
-            above, left = vertical(down), horizontal(right)
+        for i, layer in enumerate(self.gated_layers):
+            above, left = layer.vertical(down), layer.horizontal(right)
             if bias is not None:
                 above, left = above + bias[:, None, None, i, 0], left + bias[:, None, None, i, 1]
             down = _masked(down + gate(above), keep)
-            gates.append(F.dropout(gate(left + link(down)), self.dropout, self.training))
-            if i < len(self.residual):
-                right = _masked(right + self.residual[i](gates[-1]), keep)
+            gates.append(F.dropout(gate(left + layer.link(down)), self.dropout, self.training))
+            if layer.residual is not None:
+                right = _masked(right + layer.residual(gates[-1]), keep)
         return self.skip(torch.cat(gates, -1))
+
+    @property
+    def gated_layers(self) -> "list[GatedLayer]":
+        """The layers, the first one first."""
+        return [layer for layer in self.layers if isinstance(layer, GatedLayer)]
+
+
+class GatedLayer(nn.Module):
+    """The weights of one layer."""
+
+    def __init__(self, hidden: int, kernel: int, *, is_last: bool) -> None:
+        super().__init__()
+        self.vertical = RowsAbove(hidden, 2 * hidden, kernel)
+        self.link = nn.Linear(hidden, 2 * hidden, bias=False)
+        self.horizontal = ColumnsLeft(hidden, 2 * hidden, kernel)
+        # The residual stream of the last layer would lead nowhere.
+        self.residual = None if is_last else nn.Linear(hidden, hidden, bias=False)
 
 
 def gate(x: Float[Tensor, "*batch gates"]) -> Float[Tensor, "*batch hidden"]:
@@ -95,20 +109,24 @@ def pack(stack: GatedPixelCNN) -> PackedPixelCNN:
     def together(tensors: list[Tensor]) -> Tensor:
         return torch.stack([tensor.to(width) for tensor in tensors]).contiguous()
 
-    # A row adds to itself through the last row of a filter, and to the rows after it through the ones before that.
-    rows = [layer.conv.weight.flip(2).permute(3, 1, 2, 0).flatten(2, 3).flatten(0, 1) for layer in stack.vertical]
-    columns = [layer.conv.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1) for layer in stack.horizontal]
-    residual = [layer.weight.t() for layer in stack.residual]
+    convs = [(layer.vertical.conv, layer.horizontal.conv) for layer in stack.gated_layers]
+    residual = [layer.residual.weight.t() for layer in stack.gated_layers if layer.residual is not None]
     return PackedPixelCNN(
-        rows=together(rows),
-        rows_bias=together([layer.conv.bias for layer in stack.vertical]),
-        link=together([layer.weight.t() for layer in stack.link]),
-        columns=together(columns),
-        columns_bias=together([layer.conv.bias for layer in stack.horizontal]),
-        residual=together(residual) if residual else rows[0].new_zeros(0, stack.hidden, stack.hidden),
+        # A row gives to itself through the last row of a filter, and to the rows after it through the ones before that.
+        rows=together([vertical.weight.flip(2).permute(3, 1, 2, 0).flatten(2, 3).flatten(0, 1) for vertical, _ in convs]),
+        rows_bias=together([_bias(vertical) for vertical, _ in convs]),
+        link=together([layer.link.weight.t() for layer in stack.gated_layers]),
+        columns=together([horizontal.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1) for _, horizontal in convs]),
+        columns_bias=together([_bias(horizontal) for _, horizontal in convs]),
+        residual=together(residual) if residual else stack.skip.weight.new_empty(0, stack.hidden, stack.hidden, dtype=width),
         skip=stack.skip.weight.t().to(width).contiguous(),
-        skip_bias=stack.skip.bias.to(width),
+        skip_bias=stack.skip.bias.detach().to(width),
     )
+
+
+def _bias(conv: nn.Conv2d) -> Tensor:
+    assert conv.bias is not None
+    return conv.bias
 
 
 class PixelCNNDecoding:
@@ -136,8 +154,8 @@ class PixelCNNDecoding:
         self._inner = inputs[:, :, reach : reach + width].unbind()
         strides = (padded * hidden, hidden, 1)
         self._windows = [part.as_strided((size, width, (2 * reach + 1) * hidden), strides, part.storage_offset()) for part in inputs]
-        self._window = new(size * width, (2 * reach + 1) * hidden)
-        self._window_map = self._window.view(size, width, -1)
+        window = new(size, width, (2 * reach + 1) * hidden)
+        self._window, self._window_map = window.flatten(0, 1), window
         # The last block of columns is never written: it is what a row starts with, reach rows before its own turn.
         self._contributions = [new(layers, size * width, (reach + 2) * gates) for _ in range(2)]
         self.biases = torch.stack([packed.rows_bias, packed.columns_bias]).unsqueeze(2).repeat(1, 1, size, 1)
@@ -183,7 +201,7 @@ class PixelCNNDecoding:
     def position(self, column: int, x: Float[Tensor, "batch hidden"] | None) -> Float[Tensor, "batch hidden"]:
         """Run the horizontal stack at a column of the row, given what stands left of it (None: nothing). Gives the features, in a
         buffer that the next call overwrites."""
-        packed, streams, hidden = self._packed, self._streams, self._features.shape[-1]
+        packed, streams = self._packed, self._streams
         if x is None:
             streams[0].zero_()
         else:
@@ -202,4 +220,5 @@ class PixelCNNDecoding:
 def _gate_(x: Float[Tensor, "rows gates"], out: Float[Tensor, "rows hidden"]) -> None:
     """``gate``, into a buffer; overwrites the first half of ``x``."""
     x[:, : x.shape[-1] // 2].tanh_()
+    # pyrefly: ignore[unexpected-keyword]  # torch's stubs leave ``out`` out.
     torch._C._nn.glu(x, -1, out=out)

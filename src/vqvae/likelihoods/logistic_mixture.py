@@ -143,6 +143,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None, None
@@ -164,7 +165,7 @@ def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, *, with_slope: bool)
             columns = slice(column, column + wide)
             part = _log_mass_of_some(flat[rows, :, columns], pixels[rows, :, columns], mixtures, with_slope=with_slope)
             log_prob[rows] += part.log_prob
-            if slope is not None:
+            if slope is not None and part.slope is not None:
                 slope[rows, :, columns] = part.slope
     return _LogMass(log_prob, None if slope is None else slope.view(parameters.shape))
 

@@ -71,8 +71,8 @@ class PixelCNN(AutoregressivePrior):
         self.stack = GatedPixelCNN(hidden, config.layers, config.kernel, config.dropout)
         self.label = nn.Embedding(config.classes, config.layers * 4 * hidden) if config.classes else None
         self.output = nn.Linear(hidden, books * output)
-        # What a code tells those after it; the last one has none after it.
-        self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5)
+        # What a code tells those after it in its position; the last one has none after it.
+        self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
         self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
         if self.label is not None:
@@ -98,12 +98,11 @@ class PixelCNN(AutoregressivePrior):
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         self._check_label(condition, len(codes))
+        if not codes.numel():
+            return torch.zeros(len(codes), device=codes.device)
         codes = codes.long()
         hidden = self._hidden(codes, condition, mask)
-        each = codes.new_zeros(codes.shape, dtype=torch.float32)
-        if codes.numel():
-            books = [self._log_prob_of(hidden[..., i, :], codes[:, i], i) for i in range(self.num_codebooks)]
-            each = torch.stack(books, dim=1)
+        each = torch.stack([self._log_prob_of(hidden[..., i, :], codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
 
@@ -161,7 +160,7 @@ class PixelCNN(AutoregressivePrior):
         """The hidden units of the output layer, before their ReLU."""
         features = self.stack(self._embed(codes), self._bias(condition), mask)
         hidden = self.output(features.relu()).unflatten(-1, (self.num_codebooks, -1))
-        if self.num_codebooks > 1:
+        if self.earlier is not None:
             told = torch.stack([F.embedding(codes[:, i], table) for i, table in enumerate(self.earlier)], dim=-2)
             hidden = hidden + F.pad(told.cumsum(-2), (0, 0, 1, 0)).to(hidden.dtype)
         return hidden
@@ -190,16 +189,17 @@ class PixelCNN(AutoregressivePrior):
             self._last_packed = (changed, self._pack())
         return self._last_packed[1]
 
+    @torch.no_grad()
     def _pack(self) -> "Packed":
         dtype = torch.promote_types(self.embedding.dtype, torch.float32)
         return Packed(
-            embedding=self.embedding.to(dtype),
+            embedding=self.embedding.detach().to(dtype),
             stack=pack(self.stack),
             output=self.output.weight.t().to(dtype).contiguous(),
-            output_bias=self.output.bias.to(dtype),
-            earlier=self.earlier.to(dtype),
-            logits=self.logits_weight.to(dtype),
-            logits_bias=self.logits_bias.to(dtype),
+            output_bias=self.output.bias.detach().to(dtype),
+            earlier=self.logits_weight.new_empty(0, 1, 1, dtype=dtype) if self.earlier is None else self.earlier.detach().to(dtype),
+            logits=self.logits_weight.detach().to(dtype),
+            logits_bias=self.logits_bias.detach().to(dtype),
         )
 
     def _check_space(self, space: tuple[int, ...]) -> None:
@@ -215,7 +215,7 @@ class PixelCNN(AutoregressivePrior):
         if label is None:
             raise DataError(f"condition.label is missing; this prior has {self.classes} classes, numbered from 0.")
         if label.shape != (batch_size,):
-            raise DataError(f"condition.label has the shape {tuple(label.shape)}; it must have one label for each of {batch_size} examples.")
+            raise DataError(f"condition.label has the shape {tuple(label.shape)}; one label for each of {batch_size} examples is expected.")
         if batch_size and not 0 <= int(label.min()) <= int(label.max()) < self.classes:
             raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {self.classes - 1}.")
 
@@ -259,21 +259,26 @@ class PixelCNNState:
         self._told_found = new(batch_size, packed.logits.shape[1])
         self._told = torch.zeros_like(self._told_found)
         self._output = new(batch_size, packed.output.shape[1])
-        self._outputs = self._output.view(batch_size, self._books, -1).unbind(1)
+        self._outputs = self._output.view(batch_size, self._books, packed.logits.shape[1]).unbind(1)
         self._hidden = torch.zeros_like(self._told)
         self._known = prefix
-        self._rows_known = 0 if prefix is None else _leading_rows(prefix)
-        for row in range(self._rows_known):
-            self._decoding.row(self._row if row else None)
-            known = prefix[:, :, row].long()
-            self._row.copy_(sum(table[codes] for table, codes in zip(packed.embedding, known.unbind(1), strict=True)))
         self.device = packed.output.device
         self.can_fuse = batch_size == 1 and packed.output.dtype == torch.float32 and self.device.type == "cpu"
-        self.position = self._rows_known * self.width * self._books
+        self.position = 0
+        if prefix is not None:
+            self._take_known_rows(prefix.long())
 
-    def fused(
-        self, kernel: Callable[..., None], uniforms: Float64[Tensor, "one draws"], choice: Choice
-    ) -> Int64[Tensor, "one draws"]:
+    def _take_known_rows(self, known: Int64[Tensor, "batch codebooks height width"]) -> None:
+        """Run the vertical stack over the rows at the top that are known in every example; nothing else of them is needed."""
+        complete = int((known >= 0).all(3).all(1).all(0).int().cumprod(0).sum())
+        for row in range(complete):
+            self._decoding.row(self._row if row else None)
+            self._row.zero_()
+            for table, codes in zip(self._packed.embedding, known[:, :, row].unbind(1), strict=True):
+                self._row.add_(table[codes])
+        self.position = complete * self.width * self._books
+
+    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "one draws"], choice: Choice) -> Int64[Tensor, "one draws"]:
         """Draw all codes that are not known with a kernel that takes the weights as arrays."""
         packed = self._packed
         shape = (self.height, self.width, self._books)
@@ -321,9 +326,3 @@ class PixelCNNState:
             torch.add(self._outputs[book], self._told, out=self._hidden).relu_()
         logits = self._hidden.new_empty(len(self._hidden), packed.logits.shape[2])
         return torch.addmm(packed.logits_bias[book], self._hidden, packed.logits[book], out=logits)
-
-
-def _leading_rows(prefix: Int[Tensor, "batch codebooks height width"]) -> int:
-    """How many rows at the top are known in every example."""
-    known = (prefix >= 0).all(3).all(1).all(0)
-    return int(known.int().cumprod(0).sum())

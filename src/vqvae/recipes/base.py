@@ -1,10 +1,14 @@
-"""What a recipe is."""
+"""What a recipe is, and what most of them are made of."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from vqvae.models import Level
-from vqvae.training import TrainConfig
+from vqvae.likelihoods import GaussianConfig
+from vqvae.models import Level, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.priors import PixelCNNConfig
+from vqvae.quantizers import EMAQuantizerConfig, QuantizerConfig
+from vqvae.training import AdamConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,3 +29,35 @@ class Recipe:
     """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
     prior: Callable[[Level, int], TrainConfig]
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
+
+
+def codebook(revive_after: int = 100) -> EMAQuantizerConfig:
+    """The paper's K = 512 by running means; codes that no latent takes for so many steps are drawn anew."""
+    return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after)
+
+
+def narrow(quantizer: QuantizerConfig) -> VQVAEConfig:
+    """The paper's network at an eighth of its operations, for a CPU: 64 and 128 units, 64 in the residual blocks."""
+    return VQVAEConfig(
+        quantizer=quantizer,
+        likelihood=GaussianConfig(channels=3),
+        encoder=ImageEncoderConfig(widths=(64, 128), residual_hidden=64),
+        decoder=ImageDecoderConfig(widths=(128, 64), residual_hidden=64),
+    )
+
+
+def wide(quantizer: QuantizerConfig) -> VQVAEConfig:
+    """The paper's network: 256 units everywhere [VQVAE §4.1]."""
+    return VQVAEConfig(quantizer=quantizer, likelihood=GaussianConfig(channels=3))
+
+
+def pixelcnn(level: Level, *, layers: int, hidden: int, classes: int = 0) -> PixelCNNConfig:
+    """A gated PixelCNN that fits a tokenizer."""
+    return PixelCNNConfig(
+        codebook_size=level.codebook_size, num_codebooks=level.num_codebooks, classes=classes, layers=layers, hidden=hidden
+    )
+
+
+def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
+    """Adam with a short warm-up and half a cosine down to zero: what a run of fixed length gets most out of."""
+    return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)

@@ -18,6 +18,7 @@ from vqvae.evaluation.likelihood import bits_per_code
 from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Level
 from vqvae.pipeline import PRIOR, TOKENIZER, load
+from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import imagenet, worlds
 from vqvae.recipes.stages import (
     PICTURES,
@@ -118,19 +119,20 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
     """Where the prior has classes: train the same one without them, and give the bits a code of both ways not to know the class."""
-    if not config.model.classes:
+    if not isinstance(config.model, PixelCNNConfig) or not config.model.classes:
         return {}
     splits = read_codes(run, labels=False)
     bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
     trainer = Trainer(build(bare), splits, bare, options, run, WITHOUT_CLASS, (), {"recipe": recipe_of(run)})
     with distributed.group(trainer.device):
         prior = trainer.run()
+    assert isinstance(prior, AutoregressivePrior)
     pipeline = load(run, trainer.device)
     held_out = [batch.x.to(trainer.device) for batch in in_order(splits.held_out, 64)]
     with torch.inference_mode():
         ways = {
             "bits_per_code_trained_without_class": sum(prior.log_prob(codes).sum().item() for codes in held_out),
-            "bits_per_code_class_not_given": sum(pipeline.log_prior()(codes).sum().item() for codes in held_out),
+            "bits_per_code_class_not_given": sum(pipeline.log_prior(codes).sum().item() for codes in held_out),
         }
     count = sum(codes.numel() for codes in held_out)
     return {name: bits_per_code(-nats, count) for name, nats in ways.items()}

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
-from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
+from vqvae.data import CodesDataset, CodesHeader, CodesWriter, DataConfig, SyntheticImagesConfig, in_order
 from vqvae.data.base import Condition, Dataset, Splits
 from vqvae.data.cache import atomic
 from vqvae.errors import CheckpointError, ConfigError
@@ -88,8 +88,8 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
 
 def prior_config(run: Path) -> TrainConfig:
     """The second stage's settings by the recipe of the run's tokenizer; those of 'images' where it has none."""
-    header, recipe = read_codes(run).train.header, RECIPES.get(recipe_of(run), RECIPES["images"])
-    return recipe.prior(load(run).tokenizer.layout[0], len(header.label_names))
+    recipe = RECIPES.get(recipe_of(run), RECIPES["images"])
+    return recipe.prior(load(run).tokenizer.layout[0], len(read_codes(run).train.label_names))
 
 
 def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
@@ -109,9 +109,9 @@ def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
         for shard in writer.missing():
             batches = list(in_order(dataset, BATCH, start=shard.examples.start, stop=shard.examples.stop))
-            codes = torch.cat([pipeline.encode(batch.x) for batch in batches]).numpy()
-            labels = torch.cat([batch.condition.label for batch in batches]).numpy() if dataset.label_names else None
-            writer.write(shard, codes, labels)
+            codes = torch.cat([pipeline.encode(batch.x) for batch in batches])
+            labels = [batch.condition.label for batch in batches if batch.condition.label is not None]
+            writer.write(shard, codes.numpy(), torch.cat(labels).numpy() if labels else None)
             written += 1
         writer.finish()
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()
@@ -176,7 +176,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         unigram = pipeline.unigram
         priors["unigram"] = lambda codes, given: unigram.log_prob(codes)
     if pipeline.prior is not None:
-        priors["learned"] = lambda codes, given: pipeline.log_prior(given if pipeline.is_conditional else Condition())(codes)
+        priors["learned"] = lambda codes, given: pipeline.log_prior(codes, given if pipeline.is_conditional else Condition())
     extractor = TokenizerFeatures(pipeline.tokenizer)
     evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=priors, extractor=extractor)
     for batch in in_order(held_out, BATCH):
@@ -214,11 +214,22 @@ def stored_data(run: Path, path: str | None = None) -> Splits:
     """
     training = about(run).get("training")
     if not isinstance(training, dict):
-        raise CheckpointError(f"{run / TOKENIZER} does not say what it was trained on; give its data: --data PATH")
+        raise CheckpointError(f"{run / TOKENIZER} does not say what it was trained on; it was not trained by 'vqvae train'.")
     data = configuration.from_json(TrainConfig, training).data
-    if path is not None:
-        data = dataclasses.replace(data, path=path)
-    return data.build()
+    if data is None:
+        raise CheckpointError(f"{run / TOKENIZER} was trained without data, so it is no tokenizer.")
+    return (data if path is None else moved(data, path)).build()
+
+
+def moved(data: DataConfig, path: str) -> DataConfig:
+    """The same kind of data, from another place.
+
+    Raises:
+        ConfigError: this kind is made on the spot and lies nowhere.
+    """
+    if isinstance(data, SyntheticImagesConfig):
+        raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
+    return dataclasses.replace(data, path=path)
 
 
 def read_metrics(run: Path) -> dict[str, Any]:

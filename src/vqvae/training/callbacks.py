@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
-import torch
 from jaxtyping import UInt8
 from torch import nn
 

@@ -1,0 +1,26 @@
+"""Without numba everything but what asks for it by name works."""
+
+import importlib.util
+import sys
+
+import pytest
+import torch
+
+from vqvae.errors import MissingExtraError
+from vqvae.layers import autoregressive
+from vqvae.layers.autoregressive import sample
+from vqvae.priors import PixelCNNConfig
+
+
+def test_the_pytorch_loop_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(autoregressive, "find_spec", lambda name: None if name == "numba" else find(name))
+    monkeypatch.setitem(sys.modules, "numba", None)
+    monkeypatch.delitem(sys.modules, "vqvae.layers.compiled", raising=False)
+    monkeypatch.delattr("vqvae.layers.compiled", raising=False)
+    model = PixelCNNConfig(codebook_size=4, layers=1, hidden=4).build().eval()
+    assert sample(model, 1, (2, 3)).shape == (1, 1, 2, 3)
+    with pytest.raises(MissingExtraError, match=r"vqvae\[fast\]"):
+        sample(model, 1, (2, 3), compiled=True)
+    with pytest.raises(MissingExtraError, match=r"vqvae\[fast\]"):
+        model.fused(model.start(1, (2, 3)), torch.rand(1, 6, dtype=torch.float64))
