@@ -11,7 +11,6 @@ take turns, step by step; what counts is the median over processes of each proce
 import argparse
 import ctypes
 import json
-import os
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from turns import QUIET, take_turns
 
 from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.quantizers import EMAQuantizer, EMAQuantizerConfig
@@ -52,8 +52,6 @@ CASES = (Case(8192, 64, 512, 40, 8.0, None), Case(32768, 256, 1024, 8, 5.0, None
 MEMORY_STEPS, WARM_UP_ROWS = 3, 64
 PRODUCT = 2048
 """Rows, columns and terms of the product that tells how fast the machine is."""
-QUIET, LONGEST = 0.2, 60.0
-"""A round counts where other processes used less than this many cores meanwhile; after so many seconds the quietest ones do."""
 
 
 def main() -> None:
@@ -172,27 +170,9 @@ def times(case: Case) -> dict:
     }
     for turn in turns.values():
         turn(), turn()
-    rounds: list[tuple[float, dict[str, float]]] = []
-    until = time.perf_counter() + LONGEST
-    while sum(share < QUIET for share, _ in rounds) < case.rounds and (len(rounds) < case.rounds or time.perf_counter() < until):
-        began, others = time.perf_counter(), others_seconds()
-        seconds = {}
-        for name, turn in turns.items():
-            inputs.grad = None
-            start = time.perf_counter()
-            turn()
-            seconds[name] = time.perf_counter() - start
-        rounds.append(((others_seconds() - others) / (time.perf_counter() - began), seconds))
-    quietest = sorted(rounds, key=lambda found: found[0])[: case.rounds]
-    medians = {name: statistics.median(seconds[name] for _, seconds in quietest) for name in turns}
-    medians["floor"] *= case.rows * case.dim * case.codes / PRODUCT**3
-    return medians | {"others": quietest[-1][0], "tried": len(rounds)}
-
-
-def others_seconds() -> float:
-    """Processor seconds that other processes have used since the machine was started."""
-    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
-    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - time.process_time()
+    found = take_turns(turns, case.rounds, before=lambda: setattr(inputs, "grad", None))
+    floor = found.seconds["floor"] * case.rows * case.dim * case.codes / PRODUCT**3
+    return found.seconds | {"floor": floor, "others": found.others, "tried": found.tried}
 
 
 def product(case: Case) -> Callable[[], Tensor]:

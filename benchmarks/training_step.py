@@ -11,7 +11,6 @@ can do. A second run of the trainer alone tells how long it waits for data, and 
 import argparse
 import dataclasses
 import json
-import os
 import statistics
 import tempfile
 import time
@@ -23,6 +22,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.flop_counter import FlopCounterMode
+from turns import others_seconds
 
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.evaluation.results import hardware, markdown_table, this_command, write_results
@@ -167,12 +167,6 @@ def product(dtype: torch.dtype) -> float:
     began = time.perf_counter()
     torch.mm(a, a)
     return time.perf_counter() - began
-
-
-def others_seconds() -> float:
-    """Processor seconds that other processes have used since the machine was started."""
-    user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
-    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - time.process_time()
 
 
 def settings(width: int, batch_size: int, steps: int) -> TrainConfig:
