@@ -200,16 +200,19 @@ def test_conditional_probabilities_are_those_of_the_enumeration(kind: type) -> N
 
 
 @autoregressive
-def test_known_codes_stay_and_count(kind: type) -> None:
-    prior = make(kind, size=7)
-    prefix = torch.full((3, 2, 5, 9), -1)
+@pytest.mark.parametrize("books", [1, 2])
+def test_known_codes_stay_and_count(kind: type, books: int) -> None:
+    prior = make(kind, size=7, books=books)
+    prefix = torch.full((3, books, 5, 9), -1)
     prefix[:, :, 0], prefix[:, 0, 2:4, 3:6], prefix[1, :, 4] = 6, 5, 4
-    numbers = torch.rand(3, 90, generator=torch.Generator().manual_seed(2))
+    numbers = torch.rand(3, 45 * books, generator=torch.Generator().manual_seed(2))
+    before = prefix.clone()
     drawn = sample(prior, 3, (5, 9), uniforms=numbers, prefix=prefix)
+    assert torch.equal(prefix, before), "what is given is not written to"
     assert torch.equal(drawn[prefix >= 0], prefix[prefix >= 0]) and drawn.min() >= 0 and drawn.max() < 7
     other = sample(prior, 3, (5, 9), uniforms=numbers, prefix=prefix.where(prefix != 6, 0))
     assert not torch.equal(other[:, :, 1:2], drawn[:, :, 1:2]), "the rest is drawn given what is known"
-    whole = random_codes(3, 2, 5, 9, size=7)
+    whole = random_codes(3, books, 5, 9, size=7)
     assert torch.equal(sample(prior, 3, (5, 9), prefix=whole), whole)
 
 

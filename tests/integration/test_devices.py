@@ -38,9 +38,9 @@ def test_codes_are_those_of_float64_under_autocast(device: str, mean: float, dty
 
 @device
 def test_a_run_that_was_stopped_goes_on(device: str, tmp_path: Path) -> None:
-    whole = tiny.trainer(tmp_path / "whole", tiny.settings(), device=device).run()
+    whole = tiny.trainer(tmp_path / "whole", tiny.settings(), device=device, keep_last=5).run()
     (tmp_path / "stopped" / "checkpoints").mkdir(parents=True)
-    (tmp_path / "whole" / "checkpoints" / "step-000008").rename(tmp_path / "stopped" / "checkpoints" / "step-000008")
+    (tmp_path / "whole" / "checkpoints" / "step-000005").rename(tmp_path / "stopped" / "checkpoints" / "step-000005")
     again = tiny.trainer(tmp_path / "stopped", tiny.settings(), device=device).run()
     for name, value in whole.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, msg=lambda text, name=name: f"{name}: {text}")

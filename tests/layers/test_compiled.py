@@ -13,6 +13,7 @@ from vqvae.errors import ConfigError
 from vqvae.layers import compiled
 from vqvae.layers.autoregressive import Choice, draw, sample
 from vqvae.priors import PixelCNN, PixelCNNConfig
+from vqvae.priors.pixelcnn import FUSED
 
 SPACE = (5, 9)
 CHOICES = [{}, {"temperature": 0.0}, {"temperature": 0.5, "top_k": 4}, {"top_p": 0.6}, {"temperature": 3.0, "top_k": 5, "top_p": 0.7}]
@@ -46,17 +47,37 @@ def test_equal_draw_by_draw(settings: tuple[int, ...], choice: dict, has_prefix:
     assert choice == {"temperature": 0.0} or len(plain.unique()) > 4
 
 
-def test_one_example_on_a_cpu_is_compiled_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("classes", [0, 4])
+def test_several_examples_are_drawn_as_each_alone(classes: int) -> None:
+    model = prior(2, classes)
+    numbers = torch.rand(5, math.prod(SPACE) * 2, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    labels = torch.tensor([0, 3, 1, 1, 2])
+    prefix = torch.full((5, 2, *SPACE), -1)
+    prefix[1, :, 0], prefix[3, 0, 2] = 4, 7
+
+    def drawn(rows: list[int], compiled: bool) -> torch.Tensor:
+        condition = Condition(label=labels[rows]) if classes else None
+        return sample(model, len(rows), SPACE, uniforms=numbers[rows], condition=condition, prefix=prefix[rows], compiled=compiled)
+
+    together = drawn([0, 1, 2, 3, 4], True)
+    assert torch.equal(together, torch.cat([drawn([i], True) for i in range(5)]))
+    assert torch.equal(together, drawn([0, 1, 2, 3, 4], False))
+    assert drawn([], True).shape == (0, 2, *SPACE)
+
+
+def test_few_examples_on_a_cpu_are_compiled_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
     model, calls = prior(1), []
     fused = model.fused
     monkeypatch.setattr(model, "fused", lambda *given: calls.append(1) or fused(*given))
-    sample(model, 2, (2, 2))
+    many = FUSED * torch.get_num_threads()
+    sample(model, many + 1, (1, 1))
     sample(model, 1, (2, 2), compiled=False)
     assert not calls
     sample(model, 1, (2, 2))
-    assert calls
-    with pytest.raises(ConfigError, match="one example"):
-        sample(model, 2, (2, 2), compiled=True)
+    sample(model, many, (1, 1))
+    assert len(calls) == 2
+    with pytest.raises(ConfigError, match="float32 on a CPU"):
+        sample(model.double(), 1, (2, 2), compiled=True)
 
 
 def test_exponentials_are_exact_to_float32() -> None:

@@ -88,7 +88,7 @@ def sample(
         condition: handed to ``model.start``.
         prefix: codes that are known where they are not -1; they stay, and those after them are drawn given them.
         temperature, top_k, top_p: see ``Choice``.
-        compiled: whether the model's loop in one kernel (``fused``) is used: None where it can be (one example on a CPU, numba
+        compiled: whether the model's loop in one kernel (``fused``) is used: None where it is faster (few examples on a CPU, numba
             is installed), True always, False never. It draws the same codes, but where rounding decides.
 
     Raises:
@@ -161,12 +161,10 @@ def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor
         return None
     fused = getattr(model, "fused", None) if getattr(state, "can_fuse", False) else None
     if wanted and fused is None:
-        raise ConfigError(
-            f"compiled=True, but {type(model).__name__} has none for this; compiled loops take one example, in float32 on a CPU."
-        )
+        raise ConfigError(f"compiled=True, but {type(model).__name__} has none for this; compiled loops run in float32 on a CPU.")
     if wanted and not _has_numba():
         raise MissingExtraError("numba", "fast")
-    return fused if _has_numba() else None
+    return fused if wanted or (getattr(state, "gains_from_fusing", False) and _has_numba()) else None
 
 
 def _has_numba() -> bool:

@@ -1,6 +1,7 @@
 """The gated PixelCNN prior over maps of codes [VQVAE §3.3]: https://arxiv.org/abs/1606.05328."""
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -15,6 +16,9 @@ from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
 from vqvae.priors.base import AutoregressivePrior, check_prior_codes, count_codes
+
+FUSED = 16
+"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -140,8 +144,8 @@ class PixelCNN(AutoregressivePrior):
 
     @torch.no_grad()
     def fused(
-        self, state: "PixelCNNState", uniforms: Float64[Tensor, "one draws"], choice: Choice = Choice()
-    ) -> Int64[Tensor, "one draws"]:
+        self, state: "PixelCNNState", uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
         """All codes at once from a state that is fresh from ``start`` and has ``can_fuse``: the loop of
         ``vqvae.layers.autoregressive.sample`` as one compiled kernel.
 
@@ -240,6 +244,8 @@ class PixelCNNState:
     device: torch.device
     can_fuse: bool
     """Whether ``PixelCNN.fused`` takes it."""
+    gains_from_fusing: bool
+    """Whether that is faster than step by step, too."""
 
     def __init__(
         self,
@@ -263,7 +269,9 @@ class PixelCNNState:
         self._hidden = torch.zeros_like(self._told)
         self._known = prefix
         self.device = packed.output.device
-        self.can_fuse = batch_size == 1 and packed.output.dtype == torch.float32 and self.device.type == "cpu"
+        self.can_fuse = packed.output.dtype == torch.float32 and self.device.type == "cpu"
+        # Examples are drawn one by one, on a core each; large batches have large matrix products, which gain from doing all at once.
+        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
         self.position = 0
         if prefix is not None:
             self._take_known_rows(prefix.long())
@@ -278,23 +286,25 @@ class PixelCNNState:
                 self._row.add_(table[codes])
         self.position = complete * self.width * self._books
 
-    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "one draws"], choice: Choice) -> Int64[Tensor, "one draws"]:
-        """Draw all codes that are not known with a kernel that takes the weights as arrays."""
-        packed = self._packed
-        shape = (self.height, self.width, self._books)
-        codes = torch.full(shape, -1) if self._known is None else self._known[0].permute(1, 2, 0).long().contiguous()
-        biases = self._decoding.biases[:, :, 0].contiguous()
-        stack = packed.stack._replace(rows_bias=biases[0], columns_bias=biases[1])
-        weights = (packed.embedding, *stack, *packed[2:])
-        kernel(
-            codes.numpy(),
-            uniforms[0].contiguous().numpy(),
-            np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature),
-            choice.top_k or 0,
-            choice.top_p or 1.0,
-            tuple(weight.detach().contiguous().numpy() for weight in weights),
-        )
-        return codes.view(1, -1)
+    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+        """Draw all codes that are not known with a kernel that takes the weights as arrays, example by example, on as many cores
+        as torch has threads: the kernel lets go of the interpreter's lock."""
+        packed, biases = self._packed, self._decoding.biases.permute(2, 0, 1, 3).contiguous()
+        batch, shape = len(uniforms), (self.height, self.width, self._books)
+        codes = torch.full((batch, *shape), -1)
+        if self._known is not None:  # Copied: the kernel writes into it.
+            codes.copy_(self._known.permute(0, 2, 3, 1))
+        options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
+
+        def draw(i: int) -> None:
+            stack = packed.stack._replace(rows_bias=biases[i, 0], columns_bias=biases[i, 1])
+            weights = (packed.embedding, *stack, *packed[2:])
+            arrays = tuple(weight.detach().contiguous().numpy() for weight in weights)
+            kernel(codes[i].numpy(), uniforms[i].contiguous().numpy(), *options, arrays)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(draw, range(batch)))
+        return codes.flatten(1)
 
     def feed(self, code: Int[Tensor, " batch"]) -> None:
         """Take in the code at ``position``."""
