@@ -32,9 +32,9 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def cpu_tokenizer(path: str | None) -> TrainConfig:
-    """Cut down to half an hour of one core: narrower, and 3,000 steps of 16."""
+    """Cut down to half an hour of one core: narrower, and 2,500 steps of 16."""
     return TrainConfig(
-        model=narrow(codebook()), data=_photographs(path), steps=3_000, batch_size=16, optimizer=cosine(1e-3), evaluate_every=500
+        model=narrow(codebook()), data=_photographs(path), steps=2_500, batch_size=16, optimizer=cosine(1e-3), evaluate_every=500
     )
 
 
@@ -42,7 +42,7 @@ def cpu_prior(level: Level, classes: int) -> TrainConfig:
     """Cut down to a quarter of an hour of one core."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3, classes=classes),
-        steps=3_000,
+        steps=2_500,
         batch_size=8,
         optimizer=cosine(4e-3),
         evaluate_every=500,
