@@ -25,7 +25,8 @@ from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 
 P = TypeVar("P", bound=Prior)
 TOKENIZER, PRIOR, UNIGRAM = "tokenizer", "prior", "unigram"
-BATCH = 64
+SAMPLED = 64
+"""Samples that are drawn at once."""
 
 
 class Pipeline:
@@ -73,6 +74,11 @@ class Pipeline:
         return next(self.tokenizer.parameters()).device
 
     @property
+    def batch_size(self) -> int:
+        """Images that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
+        return 16 if self.device.type == "cpu" else 256
+
+    @property
     def is_conditional(self) -> bool:
         """Whether the prior takes a class."""
         return self.prior is not None and self.prior.classes > 0
@@ -92,7 +98,7 @@ class Pipeline:
             DataError: images of another type or shape.
         """
         self._check_images(images)
-        parts = [self.tokenizer.encode(Batch(part.to(self.device)))[0].cpu() for part in _batches(images)]
+        parts = [self.tokenizer.encode(Batch(part.to(self.device)))[0].cpu() for part in self._batches(images)]
         return torch.cat(parts)
 
     @torch.inference_mode()
@@ -100,7 +106,7 @@ class Pipeline:
         self, codes: Int64[Tensor, "n codebooks h w"], size: tuple[int, int] | None = None
     ) -> UInt8[Tensor, "n channels height width"]:
         """Codes to images: the most likely one of each. ``size`` cuts off what ``encode`` padded."""
-        return torch.cat([self.tokenizer.decode((part.to(self.device),), size=size).cpu() for part in _batches(codes)])
+        return torch.cat([self.tokenizer.decode((part.to(self.device),), size=size).cpu() for part in self._batches(codes)])
 
     def reconstruct(self, images: UInt8[Tensor, "n channels height width"]) -> UInt8[Tensor, "n channels height width"]:
         """Encode and decode, at the same size."""
@@ -146,7 +152,7 @@ class Pipeline:
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
-            batch_size=BATCH,
+            batch_size=SAMPLED,
         )
         return drawn[:, :, : size[0], : size[1]].cpu()
 
@@ -162,7 +168,7 @@ class Pipeline:
         """
         self._check_images(images)
         parts = []
-        for rows in _batches(torch.arange(len(images))):
+        for rows in self._batches(torch.arange(len(images))):
             condition = Condition(label=None if labels is None else labels[rows].to(self.device))
             batch = Batch(images[rows].to(self.device), condition)
             parts.append(self.tokenizer.elbo(batch, lambda codes, given=condition: self.log_prior(codes, given)).cpu())
@@ -209,6 +215,10 @@ class Pipeline:
         if self.prior is None:
             raise ConfigError("This model has no prior yet, so it cannot sample. Train one: vqvae train-prior RUN")
         return self.prior
+
+    def _batches(self, rows: Tensor) -> Iterator[Tensor]:
+        """The rows in batches; one empty batch where there are none."""
+        return iter(rows.split(self.batch_size)) if len(rows) else iter([rows])
 
     def _check_images(self, images: Tensor) -> None:
         channels = self.tokenizer.channels
@@ -275,11 +285,6 @@ def _part(folder: Path, kind: type[P]) -> P | None:
     if not isinstance(part, kind):
         raise CheckpointError(f"{folder} holds a {type(part).__name__}; a {kind.__name__} is expected there.")
     return part
-
-
-def _batches(rows: Tensor) -> Iterator[Tensor]:
-    """Parts of at most 64 rows; one empty part where there are none."""
-    return iter(rows.split(BATCH)) if len(rows) else iter([rows])
 
 
 def _draw(count: int, seed: int, index: int) -> int:

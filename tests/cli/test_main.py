@@ -1,6 +1,7 @@
 """The command line as a whole, from a folder of pictures to samples, in one process."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -120,6 +121,19 @@ def test_other_settings_for_a_finished_run_are_an_error(run: Path, pictures: Pat
     assert main([*again, "--seed", "3"]) == 1
     assert "seed" in capsys.readouterr().err
     assert main(again) == 0
+
+
+def test_bad_files_stop_the_training_or_are_skipped(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = tmp_path / "pictures"
+    shutil.copytree(pictures, folder)
+    (folder / "train" / "church" / "cut.png").write_bytes((folder / "train" / "church" / "0.png").read_bytes()[:200])
+    command = ["train", "images", "--data", str(folder), "--out", str(tmp_path / "run"), *TINY]
+    assert main(command) == 1
+    assert "cut.png" in (said := capsys.readouterr().err) and "--skip-bad" in said
+    assert not (tmp_path / "run").exists()
+    assert main([*command, "--skip-bad"]) == 0
+    assert main(["train", "cifar10", "--skip-bad"]) == 1
+    assert "leave --skip-bad out" in capsys.readouterr().err
 
 
 def test_wrong_use_is_2_and_failure_is_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

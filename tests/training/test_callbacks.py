@@ -10,7 +10,9 @@ from tests.training import tiny
 from vqvae.data.base import Condition
 from vqvae.errors import CheckpointError
 from vqvae.models import VQVAE
-from vqvae.training import Callback, ReconstructionGrid
+from vqvae.pipeline import Pipeline
+from vqvae.priors import PixelCNNConfig
+from vqvae.training import Callback, ReconstructionGrid, SampleGrid
 
 
 def test_a_grid_shows_held_out_images_above_their_reconstructions(tmp_path: Path) -> None:
@@ -53,3 +55,18 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path: Path) -> None:
     (tmp_path / "grids").write_text("")
     with pytest.raises(CheckpointError, match=r"reconstructions-000001.png could not be written"):
         ReconstructionGrid(tiny.Noise(4, 1), every=1)(1, tiny.model().build().eval(), tmp_path)
+
+
+def test_samples_of_a_prior_are_those_that_its_pipeline_draws(tmp_path: Path) -> None:
+    tokenizer = tiny.model().build().eval()
+    level = tokenizer.layout[0]
+    prior = (
+        PixelCNNConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks, layers=1, hidden=4, classes=2).build().eval()
+    )
+    known = {"label_names": ("a", "b"), "size": (8, 8)}
+    callback = SampleGrid(Pipeline(tokenizer, **known), every=4, count=3, columns=3)
+    assert isinstance(callback, Callback)
+    shown = callback(12, prior, tmp_path)["samples"]
+    assert np.array_equal(shown, np.asarray(Image.open(tmp_path / "grids" / "samples-000012.png")))
+    drawn = Pipeline(tokenizer, prior, **known).sample(3)
+    assert np.array_equal(shown[:, 20:28], drawn[2].permute(1, 2, 0))

@@ -51,10 +51,15 @@ def wide(quantizer: QuantizerConfig) -> VQVAEConfig:
     return VQVAEConfig(quantizer=quantizer, likelihood=GaussianConfig(channels=3))
 
 
-def pixelcnn(level: Level, *, layers: int, hidden: int, classes: int = 0) -> PixelCNNConfig:
+def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes: int = 0) -> PixelCNNConfig:
     """A gated PixelCNN that fits a tokenizer."""
     return PixelCNNConfig(
-        codebook_size=level.codebook_size, num_codebooks=level.num_codebooks, classes=classes, layers=layers, hidden=hidden
+        codebook_size=level.codebook_size,
+        num_codebooks=level.num_codebooks,
+        classes=classes,
+        layers=layers,
+        hidden=hidden,
+        kernel=kernel,
     )
 
 

@@ -46,7 +46,7 @@ def small_prior(level: Level, classes: int) -> TrainConfig:
     return TrainConfig(
         model=pixelcnn(level, layers=8, hidden=64),
         steps=5_000,
-        batch_size=64,
+        batch_size=32,
         optimizer=cosine(2e-3),
     )
 

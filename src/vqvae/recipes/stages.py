@@ -32,16 +32,15 @@ from vqvae.evaluation.grids import grid, labelled_rows, pair_grid, save_png
 from vqvae.evaluation.report import write_report
 from vqvae.evaluation.tokenizer import TokenizerEvaluation
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
-from vqvae.priors import Prior, UnigramPriorConfig
+from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES
-from vqvae.training import ReconstructionGrid, RunOptions, TrainConfig, Trainer, build
+from vqvae.training import ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.machine import pick_device
 
 METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
 CODES, SIDES = "codes", ("train", "held-out")
 PICTURES = ("reconstructions", "samples")
 SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
-BATCH = 64
 
 
 def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str) -> None:
@@ -74,10 +73,13 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
     prior = build(config)
-    if not isinstance(prior, Prior):
-        raise ConfigError(f"The second stage trains a prior over codes, but config.model builds a {type(prior).__name__}.")
+    if not isinstance(prior, AutoregressivePrior):
+        raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
     splits = read_codes(run, labels=prior.classes > 0)
-    trainer = Trainer(prior, splits, config, options, run, PRIOR, (), {"recipe": recipe_of(run)})
+    stored = load(run, pick_device(options.device))
+    pipeline = Pipeline(stored.tokenizer, label_names=splits.train.label_names, size=stored.size)
+    callbacks = [SampleGrid(pipeline, every=config.evaluate_every)]
+    trainer = Trainer(prior, splits, config, options, run, PRIOR, callbacks, {"recipe": recipe_of(run)})
     with distributed.group(trainer.device):
         trainer.run()
         if distributed.is_main():
@@ -108,7 +110,7 @@ def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
         )
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
         for shard in writer.missing():
-            batches = list(in_order(dataset, BATCH, start=shard.examples.start, stop=shard.examples.stop))
+            batches = list(in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop))
             codes = torch.cat([pipeline.encode(batch.x) for batch in batches])
             labels = [batch.condition.label for batch in batches if batch.condition.label is not None]
             writer.write(shard, codes.numpy(), torch.cat(labels).numpy() if labels else None)
@@ -179,7 +181,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         priors["learned"] = lambda codes, given: pipeline.log_prior(codes, given if pipeline.is_conditional else Condition())
     extractor = TokenizerFeatures(pipeline.tokenizer)
     evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=priors, extractor=extractor)
-    for batch in in_order(held_out, BATCH):
+    for batch in in_order(held_out, pipeline.batch_size):
         evaluation.add(batch.to(pipeline.device))
     missing = ("bits_per_dim_unigram", "bits_per_dim_learned", "bits_per_code", "bits_per_code_unigram")
     scores = {**dict.fromkeys(missing), **evaluation.scores()}
@@ -189,7 +191,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     if pipeline.prior is not None:
         samples = pipeline.sample(SAMPLES)
         drawn = Moments()
-        for part in samples.split(BATCH):
+        for part in samples.split(pipeline.batch_size):
             drawn.add(extractor(part.to(pipeline.device)))
         scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
         pictures["samples"] = class_rows(pipeline) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)

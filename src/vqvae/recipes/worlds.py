@@ -11,21 +11,22 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
     return TrainConfig(
         model=narrow(codebook()),
         data=WorldsConfig(path=path),
-        steps=1_800,
+        steps=1_400,
         batch_size=16,
         optimizer=cosine(2e-3, warmup_steps=50),
-        evaluate_every=600,
+        evaluate_every=700,
     )
 
 
 def demo_prior(level: Level, classes: int) -> TrainConfig:
-    """A gated PixelCNN that two cores train in two minutes."""
+    """A gated PixelCNN that two cores train in three minutes. Narrow filters and small batches get the most out of them: half the
+    operations a code, four times the steps."""
     return TrainConfig(
-        model=pixelcnn(level, layers=8, hidden=64),
-        steps=1_500,
-        batch_size=32,
-        optimizer=cosine(3e-3, warmup_steps=50),
-        evaluate_every=500,
+        model=pixelcnn(level, layers=6, hidden=64, kernel=3),
+        steps=2_500,
+        batch_size=8,
+        optimizer=cosine(5e-3, warmup_steps=50),
+        evaluate_every=1_250,
     )
 
 

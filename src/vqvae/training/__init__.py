@@ -1,7 +1,7 @@
 """One trainer for tokenizers and priors."""
 
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback, ReconstructionGrid
+from vqvae.training.callbacks import Callback, ReconstructionGrid, SampleGrid
 from vqvae.training.checkpoint import Checkpoints
 from vqvae.training.interruption import Interrupted
 from vqvae.training.optimizers import AdamConfig
@@ -15,6 +15,7 @@ __all__ = [
     "Interrupted",
     "ReconstructionGrid",
     "RunOptions",
+    "SampleGrid",
     "TrainConfig",
     "Trainer",
     "build",

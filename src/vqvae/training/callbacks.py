@@ -9,8 +9,10 @@ from jaxtyping import UInt8
 from torch import nn
 
 from vqvae.data.base import Dataset
-from vqvae.evaluation.grids import pair_grid, save_png
+from vqvae.evaluation.grids import grid, pair_grid, save_png
 from vqvae.models.base import Tokenizer
+from vqvae.pipeline import Pipeline
+from vqvae.priors import AutoregressivePrior
 
 Pictures = Mapping[str, UInt8[np.ndarray, "height width 3"]]
 
@@ -45,3 +47,18 @@ class ReconstructionGrid:
         pixels = pair_grid(self.batch.x, decoded[:, :, : size[0], : size[1]], self.columns)
         save_png(folder / "grids" / f"reconstructions-{step:06d}.png", pixels)
         return {"reconstructions": pixels}
+
+
+class SampleGrid:
+    """Images that a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
+
+    def __init__(self, pipeline: Pipeline, *, every: int, count: int = 16, columns: int = 8) -> None:
+        self.pipeline, self.every, self.count, self.columns = pipeline, every, count, columns
+
+    def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
+        assert isinstance(module, AutoregressivePrior), "only an autoregressive prior draws samples"
+        known = self.pipeline
+        images = Pipeline(known.tokenizer, module, label_names=known.label_names, size=known.size).sample(self.count)
+        pixels = grid(images, self.columns)
+        save_png(folder / "grids" / f"samples-{step:06d}.png", pixels)
+        return {"samples": pixels}
