@@ -17,7 +17,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 from turns import Turns, take_turns
 
 from vqvae.evaluation.results import markdown_table, this_command, write_results
@@ -109,7 +108,7 @@ def in_numbers(prior: PixelCNN, case: Case, turned: Turns) -> dict:
     seconds, count = turned.seconds, case.side**2
     naive, cached, compiled, best = seconds["naive"] / POSITIONS * count, *(seconds[name] for name in ("cached", "compiled", "itself"))
     # Each weight of a matrix or a filter is one multiplication and one addition a position, but those of look-ups, which are none.
-    weights = sum(p.numel() for name, p in prior.named_parameters() if p.ndim > 1 and name != "embedding")
+    weights = sum(p.numel() for name, p in prior.named_parameters() if p.ndim > 1 and name not in ("embedding", "place.weight"))
     floor = 2 * weights * count * case.batch / (2 * PRODUCT**3 / seconds["product"])
     return {
         "naive_seconds": naive,
@@ -142,7 +141,7 @@ def naive_logits(prior: PixelCNN, codes: Tensor, position: int) -> Tensor:
     """The logits of one code by the whole network; what comes after it is hidden from the network, as it is when it is drawn."""
     known = codes.flatten(1).clone()
     known[:, position:] = 0
-    x = F.embedding(known.view_as(codes)[:, 0], prior.embedding[0])
+    x = prior._embed(known.view_as(codes))
     hidden = prior.output(prior.stack(x).relu()).relu()
     logits = hidden @ prior.logits_weight[0] + prior.logits_bias[0]
     return logits.flatten(1, 2)[:, position]
@@ -163,7 +162,7 @@ def product() -> None:
 
 NOTES = """
 Medians of {rounds} rounds taken in turns; other processes used at most {others:.2f} cores meanwhile. The naive way is timed at
-{positions} positions spread over the map. "best" is `sample` left to itself: the compiled kernel for few examples, else the
+{positions} positions spread over the map. "by itself" is `sample` left to choose: the compiled kernel for few examples, else the
 cached loop. The kernel must be {bar:g} times as fast as the cached loop at batch 1, where it runs on one core. The floor is the
 multiplications and additions of each position, done once, at the speed of a large float32 product on all cores.
 """

@@ -6,9 +6,19 @@ import pytest
 import torch
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.likelihoods import Categorical, CategoricalConfig, Likelihood, LikelihoodConfig
+from vqvae.likelihoods import Categorical, CategoricalCodes, CategoricalCodesConfig, CategoricalConfig, Likelihood, LikelihoodConfig
 
 every = pytest.mark.parametrize("kind", typing.get_args(LikelihoodConfig))
+
+
+def make(kind: type, channels: int) -> Likelihood:
+    """Of 256 levels, whatever its data are."""
+    return kind(channels=channels, **({"codebook_size": 256} if kind is CategoricalCodesConfig else {})).build()
+
+
+def raw(kind: type, levels: torch.Tensor) -> torch.Tensor:
+    """Levels as the data that the likelihood takes: uint8 pixels, or codes."""
+    return levels.long() if kind is CategoricalCodesConfig else levels
 
 
 def parameters(likelihood: Likelihood, *shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -23,17 +33,17 @@ def pixels(*shape: int, seed: int = 1) -> torch.Tensor:
 @every
 @pytest.mark.parametrize("scale", [0.1, 1.0, 3.0])
 def test_levels_sum_to_one(kind: type, scale: float) -> None:
-    likelihood = kind(channels=1).build()
+    likelihood = make(kind, 1)
     one = parameters(likelihood, 20, 1, scale=scale)
-    levels = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)
+    levels = raw(kind, torch.arange(256, dtype=torch.uint8).view(256, 1, 1))
     total = sum(likelihood.log_prob(one, level.expand(20, 1, 1)).double().exp() for level in levels)
     torch.testing.assert_close(total, torch.ones(20, dtype=torch.float64), rtol=1e-4, atol=0)
 
 
 @every
 def test_an_example_is_the_sum_of_its_pixels_and_others_do_not_matter(kind: type) -> None:
-    likelihood = kind(channels=3).build()
-    p, x = parameters(likelihood, 4, 2, 3), pixels(4, 3, 2, 3)
+    likelihood = make(kind, 3)
+    p, x = parameters(likelihood, 4, 2, 3), raw(kind, pixels(4, 3, 2, 3))
     whole = likelihood.log_prob(p, x)
     assert whole.shape == (4,)
     torch.testing.assert_close(whole[2:3], likelihood.log_prob(p[2:3], x[2:3]))
@@ -43,8 +53,8 @@ def test_an_example_is_the_sum_of_its_pixels_and_others_do_not_matter(kind: type
 
 @every
 def test_gradients_equal_float64_differences(kind: type) -> None:
-    likelihood = kind(channels=1).build().double()
-    p, x = parameters(likelihood, 2, 1, 2).double().requires_grad_(), pixels(2, 1, 1, 2)
+    likelihood = make(kind, 1).double()
+    p, x = parameters(likelihood, 2, 1, 2).double().requires_grad_(), raw(kind, pixels(2, 1, 1, 2))
     likelihood.log_prob(p, x).sum().backward()
     direction = parameters(likelihood, 2, 1, 2, seed=7).double()
     step = 1e-5
@@ -55,8 +65,8 @@ def test_gradients_equal_float64_differences(kind: type) -> None:
 
 @every
 def test_float32_under_autocast(kind: type) -> None:
-    likelihood = kind(channels=3).build()
-    p, x = parameters(likelihood, 2, 3, 4), pixels(2, 3, 3, 4)
+    likelihood = make(kind, 3)
+    p, x = parameters(likelihood, 2, 3, 4), raw(kind, pixels(2, 3, 3, 4))
     expected = likelihood.log_prob(p, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(likelihood.log_prob(p, x), expected)
@@ -64,11 +74,11 @@ def test_float32_under_autocast(kind: type) -> None:
 
 
 @every
-def test_samples_are_pixels_of_the_seed(kind: type) -> None:
-    likelihood = kind(channels=3).build()
+def test_samples_are_data_of_the_seed(kind: type) -> None:
+    likelihood = make(kind, 3)
     p = parameters(likelihood, 2, 5, 4)
     first, again, other = (likelihood.sample(p, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert first.dtype == likelihood.mode(p).dtype == torch.uint8
+    assert first.dtype == likelihood.mode(p).dtype == raw(kind, pixels(1)).dtype
     assert first.shape == likelihood.mode(p).shape == (2, 3, 5, 4)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
@@ -80,7 +90,7 @@ def test_samples_are_pixels_of_the_seed(kind: type) -> None:
 @every
 @pytest.mark.parametrize("channels", [1, 3])
 def test_samples_follow_the_probabilities_which_sum_to_one(kind: type, channels: int) -> None:
-    likelihood, count = kind(channels=channels).build().requires_grad_(False), 20_000
+    likelihood, count = make(kind, channels).requires_grad_(False), 20_000
     p = parameters(likelihood, 1, 1, scale=0.1).expand(count, -1, -1)
     x = likelihood.sample(p, torch.Generator().manual_seed(0))
     # The mean of 1 / p(x) over samples in a box is the number of levels in the box, all channels together.
@@ -91,22 +101,22 @@ def test_samples_follow_the_probabilities_which_sum_to_one(kind: type, channels:
 
 @every
 def test_every_level_survives(kind: type) -> None:
-    x = torch.arange(256, dtype=torch.uint8).view(256, 1, 1)
-    assert torch.equal(kind(channels=1).build().discretise(x), x.long())
+    x = raw(kind, torch.arange(256, dtype=torch.uint8).view(256, 1, 1))
+    assert torch.equal(make(kind, 1).discretise(x), x.long())
 
 
 @every
 def test_empty_batch(kind: type) -> None:
-    likelihood = kind(channels=3).build()
-    assert likelihood.log_prob(parameters(likelihood, 0, 2, 2), pixels(0, 3, 2, 2)).shape == (0,)
+    likelihood = make(kind, 3)
+    assert likelihood.log_prob(parameters(likelihood, 0, 2, 2), raw(kind, pixels(0, 3, 2, 2))).shape == (0,)
 
 
 @every
 @pytest.mark.parametrize("x", [torch.zeros(2, 3, 4), torch.zeros(2, 1, 4, dtype=torch.uint8), torch.zeros(2, 3, 5, dtype=torch.uint8)])
 def test_wrong_data_is_an_error(kind: type, x: torch.Tensor) -> None:
-    likelihood = kind(channels=3).build()
+    likelihood = make(kind, 3)
     with pytest.raises(DataError):
-        likelihood.log_prob(parameters(likelihood, 2, 4), x)
+        likelihood.log_prob(parameters(likelihood, 2, 4), x if x.is_floating_point() else raw(kind, x))
 
 
 def test_categorical_beside_torch_distributions() -> None:
@@ -115,3 +125,15 @@ def test_categorical_beside_torch_distributions() -> None:
     logits = p.reshape(2, 3, 256, 3, 4).movedim(2, -1)
     expected = torch.distributions.Categorical(logits=logits).log_prob(x.long()).flatten(1).sum(1)
     torch.testing.assert_close(likelihood.log_prob(p, x), expected)
+
+
+def test_categorical_codes_beside_torch_distributions() -> None:
+    likelihood: CategoricalCodes = CategoricalCodesConfig(codebook_size=5, channels=2).build()
+    p, x = parameters(likelihood, 2, 3, 4), torch.randint(5, (2, 2, 3, 4), generator=torch.Generator().manual_seed(1))
+    logits = p.reshape(2, 2, 5, 3, 4).movedim(2, -1)
+    expected = torch.distributions.Categorical(logits=logits).log_prob(x).flatten(1).sum(1)
+    torch.testing.assert_close(likelihood.log_prob(p, x), expected)
+    with pytest.raises(DataError, match="0 to 4"):
+        likelihood.log_prob(p, x + 1)
+    with pytest.raises(ConfigError, match="codebook_size"):
+        CategoricalCodesConfig(codebook_size=0).build()

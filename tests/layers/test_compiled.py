@@ -12,8 +12,8 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
 from vqvae.layers import compiled
 from vqvae.layers.autoregressive import Choice, draw, sample
+from vqvae.layers.codes import FUSED
 from vqvae.priors import PixelCNN, PixelCNNConfig
-from vqvae.priors.pixelcnn import FUSED
 
 SPACE = (5, 9)
 CHOICES = [{}, {"temperature": 0.0}, {"temperature": 0.5, "top_k": 4}, {"top_p": 0.6}, {"temperature": 3.0, "top_k": 5, "top_p": 0.7}]

@@ -30,7 +30,7 @@ def random_codes(*shape: int, size: int = 7) -> Tensor:
 
 def all_logits(prior: PixelCNN, codes: Tensor, condition: Condition = Condition()) -> Tensor:
     """(batch, draws, codebook_size) from one forward pass."""
-    hidden = prior._hidden(codes, condition, None).relu()
+    hidden = prior._hidden(codes, prior._bias(condition), None).relu()
     logits = torch.einsum("bhwcu,cuk->bhwck", hidden, prior.logits_weight) + prior.logits_bias
     return logits.flatten(1, 3).detach()
 

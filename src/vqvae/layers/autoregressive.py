@@ -34,8 +34,8 @@ class Autoregressive(Protocol):
     num_codebooks: int
     codebook_size: int
 
-    def start(self, batch_size: int, space: tuple[int, ...], condition: Any = ..., prefix: Tensor | None = None) -> Any:
-        """The state before the first code that is not taken from the prefix."""
+    def start(self, batch_size: int, space: tuple[int, ...], condition: Any, prefix: Tensor | None = None) -> Any:
+        """The state before the first code that is not taken from the prefix. What needs no condition has a default for it."""
 
     def step(self, code: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """Feed the code before (None at the first call) and get the logits (batch, codebook_size) of the next one."""

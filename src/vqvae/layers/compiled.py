@@ -156,13 +156,14 @@ def _exp_or_zero(x):
 
 @_compile
 @no_type_check
-def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, weights):
-    """Draw a map of codes from a gated PixelCNN: ``vqvae.priors.pixelcnn`` step by step, for one example.
+def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights):
+    """Draw a map of codes from a gated PixelCNN: ``vqvae.layers.codes`` step by step, for one example.
 
     Args:
         codes: int64 (height, width, codebooks), -1 where a code is to be drawn; overwritten.
         uniforms: float64 (height · width · codebooks).
         temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 where there are none.
+        places: float32 (height, width, hidden), added to the embeddings.
         weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
     """
     embedding, rows, rows_bias, link, columns, columns_bias, residual, skip, skip_bias = weights[:9]
@@ -211,8 +212,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, weights):
             _add_product(outputs, features, output)
             for j in range(units):
                 told[j] = _ZERO
-            for j in range(hidden):
-                own[here + j] = _ZERO
+            _copy(own[here:], places[r, c])
             for book in range(books):
                 code = codes[r, c, book]
                 if code < 0:

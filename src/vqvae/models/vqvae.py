@@ -13,7 +13,8 @@ from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import LikelihoodConfig
 from vqvae.models.base import Level, LogPrior, Reconstruction, Tokenizer
-from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+from vqvae.models.decoding import decode_vectors, parameters_of
+from vqvae.networks import AutoregressiveDecoder, DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import QuantizerConfig
 from vqvae.quantizers.codebook import perplexity
 
@@ -94,15 +95,20 @@ class VQVAE(Tokenizer):
         temperature: float = 0.0,
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Codes to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
-        parameters = self.decoder(self.quantizer.decode(codes[0]), condition)
-        parameters = _crop(parameters, parameters.shape[2:] if size is None else size).float()
-        return self.likelihood.mode(parameters) if temperature == 0 else self.likelihood.sample(parameters, generator, temperature)
+        """Codes to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded.
+
+        An autoregressive decoder draws one value after the other, at temperature 0 the likeliest each time.
+        """
+        return decode_vectors(self.decoder, self.likelihood, self.quantizer.decode(codes[0]), condition, generator, temperature, size)
 
     def reconstruct(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
         """Decode a batch's codes once, for the likelihood's mode and for log p(x|z)."""
-        parameters = _crop(self.decoder(self.quantizer.decode(codes[0]), batch.condition), batch.x.shape[2:])
-        return Reconstruction(self.likelihood.mode(parameters), self.likelihood.log_prob(parameters, batch.x))
+        parameters = parameters_of(self.decoder, self.likelihood, self.quantizer.decode(codes[0]), batch)
+        if isinstance(self.decoder, AutoregressiveDecoder):
+            mode = self.decode(codes, batch.condition, size=tuple(batch.x.shape[2:]))
+        else:
+            mode = self.likelihood.mode(parameters)
+        return Reconstruction(mode, self.likelihood.log_prob(parameters, batch.x))
 
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
         """z_e(x), with what is padded at the end of each side.
@@ -126,8 +132,7 @@ class VQVAE(Tokenizer):
             self.quantizer.start(rows.float())
 
     def _log_likelihood(self, vectors: Tensor, batch: Batch) -> Float[Tensor, " batch"]:
-        parameters = _crop(self.decoder(vectors, batch.condition), batch.x.shape[2:])
-        return self.likelihood.log_prob(parameters, batch.x)
+        return self.likelihood.log_prob(parameters_of(self.decoder, self.likelihood, vectors, batch), batch.x)
 
     @torch.no_grad()
     def _usage(self, codes: Tensor) -> dict[str, Tensor]:
@@ -146,13 +151,4 @@ def _pad(x: Tensor, stride: tuple[int, ...]) -> Tensor:
         missing = -x.shape[axis] % step
         if missing:
             x = torch.cat([x, x.narrow(axis, x.shape[axis] - 1, 1).repeat_interleave(missing, axis)], axis)
-    return x
-
-
-def _crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
-    """The first entries of each axis of space."""
-    for axis, length in enumerate(size, start=2):
-        if length > x.shape[axis]:
-            raise DataError(f"The codes decode to the size {tuple(x.shape[2:])}; {tuple(size)} was asked for.")
-        x = x.narrow(axis, 0, length)
     return x

@@ -1,8 +1,9 @@
 """The interface of encoders and decoders."""
 
 from abc import ABC, abstractmethod
+from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqvae.data.base import Condition
@@ -34,4 +35,32 @@ class Decoder(nn.Module, ABC):
     def forward(
         self, vectors: Float[Tensor, "batch dim *space"], condition: Condition, past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters *space"]:
-        """Decode; ``past`` is the discretised data so far, for decoders that are autoregressive."""
+        """Decode; ``past`` is the discretised data, for decoders that are autoregressive."""
+
+
+class AutoregressiveDecoder(Decoder):
+    """A decoder that predicts each value from the vectors and from the values before it, in raster order, channel fastest.
+
+    Its ``forward`` needs ``past``, of which each position sees only what is before it. Data is drawn by
+    ``vqvae.layers.autoregressive.sample``, with the vectors as the condition.
+    """
+
+    num_codebooks: int
+    """Values a position."""
+    codebook_size: int
+    """How many values there are."""
+
+    @abstractmethod
+    def start(
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        condition: Float[Tensor, "batch dim *latent_space"],
+        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    ) -> Any:
+        """The decoding state before the first value, given the vectors as ``condition``. Where ``prefix`` is not -1 it holds known
+        values, which the sampling loop keeps."""
+
+    @abstractmethod
+    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
+        """Feed the value before (None at the first) and get the logits of the next one, in float32."""

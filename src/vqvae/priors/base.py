@@ -7,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqvae.data.base import Batch, Condition, Objective
-from vqvae.errors import DataError
+from vqvae.layers.codes import check_codes
 
 
 class Prior(nn.Module, ABC):
@@ -56,12 +56,7 @@ class AutoregressivePrior(Prior):
 
 def check_prior_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
     """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
-    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
-        raise DataError(
-            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this prior takes integers (batch, {num_codebooks}, *space)."
-        )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
-        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this prior has 0 to {codebook_size - 1}.")
+    check_codes(codes, num_codebooks, codebook_size, "prior")
 
 
 def count_codes(codes: Tensor, mask: Tensor | None) -> int:

@@ -1,0 +1,288 @@
+"""A gated PixelCNN over maps of codes, all at once and one code after another: what a prior and a decoder over codes share."""
+
+from abc import ABC
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
+from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
+
+FREQUENCIES = 7
+"""Sines of a row (and of a column): of the number itself, of its half, its quarter, ... its 64th."""
+FUSED = 16
+"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
+
+
+class CodesPixelCNN(nn.Module, ABC):
+    """p(codes) = Π p(code | all codes before it, in raster order, codebook fastest), given a bias of each gate.
+
+    codes ─ embeddings, summed over codebooks ─ gated stack ─ ReLU ─ 1×1 ─ + earlier codes of the position ─ ReLU ─ 1×1 ─ logits
+
+    The codes of one position are modelled as in NADE [AISTATS 2011]: each adds a vector to the hidden units of those after it,
+    which makes the factorisation exact at the cost of one look-up a code. A subclass says what the bias is made of.
+
+    Differs from the paper: where a position is on the map is added to its embedding, as sines of its row and column. A shallow
+    stack that sees little of the map still knows the top of a picture from its bottom.
+    """
+
+    def __init__(
+        self, *, codebook_size: int, num_codebooks: int, layers: int, hidden: int, kernel: int, output_hidden: int, dropout: float
+    ) -> None:
+        super().__init__()
+        self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
+        books, size, output = num_codebooks, codebook_size, output_hidden
+        self.embedding = nn.Parameter(torch.randn(books, size, hidden) / books**0.5)
+        self.place = nn.Linear(4 * FREQUENCIES, hidden, bias=False)
+        self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
+        self.output = nn.Linear(hidden, books * output)
+        # What a code tells those after it in its position; the last one has none after it.
+        self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
+        self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
+        self.logits_bias = nn.Parameter(torch.zeros(books, size))
+        self._last_packed: tuple[list[tuple[Any, ...]], Packed] | None = None
+
+    @torch.no_grad()
+    def step(
+        self, code: Int[Tensor, " batch"] | None, state: "PixelCNNState"
+    ) -> tuple[Float[Tensor, "batch codebook_size"], "PixelCNNState"]:
+        """Feed the code before (None at the first) and get the logits of the next one, in float32 under any autocast."""
+        if code is not None:
+            state.feed(code)
+        return state.logits(), state
+
+    @torch.no_grad()
+    def fused(
+        self, state: "PixelCNNState", uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
+        """All codes at once from a state that is fresh from ``start`` and has ``can_fuse``: the loop of
+        ``vqvae.layers.autoregressive.sample`` as one compiled kernel.
+
+        Raises:
+            MissingExtraError: numba is not installed.
+        """
+        try:
+            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+        except ImportError as error:
+            raise MissingExtraError("numba", "fast") from error
+        return state.fused(compiled.sample_pixelcnn, uniforms, choice)
+
+    def _start(
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        bias: Float[Tensor, "batch layers 2 gates"] | None,
+        prefix: Int[Tensor, "batch codebooks *space"] | None,
+    ) -> "PixelCNNState":
+        """The state before the first code that the leading rows of ``prefix`` do not know.
+
+        Raises:
+            DataError: a prefix of the wrong shape or range.
+        """
+        if prefix is not None:
+            expected = (batch_size, self.num_codebooks, *space)
+            if tuple(prefix.shape) != expected:
+                raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
+            check_codes(prefix.clamp_min(0), self.num_codebooks, self.codebook_size, "PixelCNN")
+        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
+
+    def _hidden(
+        self, codes: Int[Tensor, "batch codebooks height width"], bias: Float[Tensor, "batch layers 2 gates"] | None, mask: Tensor | None
+    ) -> Float[Tensor, "batch height width codebooks output"]:
+        """The hidden units of the output layer, before their ReLU."""
+        features = self.stack(self._embed(codes), bias, mask)
+        hidden = self.output(features.relu()).unflatten(-1, (self.num_codebooks, -1))
+        if self.earlier is not None:
+            told = torch.stack([F.embedding(codes[:, i], table) for i, table in enumerate(self.earlier)], dim=-2)
+            hidden = hidden + F.pad(told.cumsum(-2), (0, 0, 1, 0)).to(hidden.dtype)
+        return hidden
+
+    def _logits(self, hidden: Float[Tensor, "batch height width codebooks output"], book: int) -> Float[Tensor, "positions codebook_size"]:
+        """The logits of the codes of one codebook at all positions, in float32 under any autocast."""
+        logits = hidden[..., book, :].relu().flatten(0, -2) @ self.logits_weight[book]
+        with torch.autocast(hidden.device.type, enabled=False):
+            return logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias[book]
+
+    def _embed(self, codes: Int[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
+        """The sum of the embeddings of each position's codes and of its place, in the type that convolutions run in."""
+        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
+        found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self._places(codes.shape[2:])
+        kind = codes.device.type
+        return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
+
+    def _places(self, space: tuple[int, ...]) -> Float[Tensor, "height width hidden"]:
+        """What is added for each position: the same wherever a map ends, so that maps may have any size."""
+        weight = self.place.weight
+        with torch.autocast(weight.device.type, enabled=False):
+            slowness = 2.0 ** torch.arange(FREQUENCIES, device=weight.device, dtype=weight.dtype)
+            rows, columns = (torch.arange(length, device=weight.device, dtype=weight.dtype)[:, None] / slowness for length in space)
+            down, across = (
+                torch.cat([angles.sin(), angles.cos()], 1) @ part.t()
+                for angles, part in zip((rows, columns), weight.chunk(2, 1), strict=True)
+            )
+            return down[:, None] + across
+
+    def _packed(self) -> "Packed":
+        """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
+        changed = [(weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version) for weight in self.parameters()]
+        if self.training or self._last_packed is None or self._last_packed[0] != changed:
+            self._last_packed = (changed, self._pack())
+        return self._last_packed[1]
+
+    @torch.no_grad()
+    def _pack(self) -> "Packed":
+        dtype = torch.promote_types(self.embedding.dtype, torch.float32)
+        return Packed(
+            embedding=self.embedding.detach().to(dtype),
+            stack=pack(self.stack),
+            output=self.output.weight.t().to(dtype).contiguous(),
+            output_bias=self.output.bias.detach().to(dtype),
+            earlier=self.logits_weight.new_empty(0, 1, 1, dtype=dtype) if self.earlier is None else self.earlier.detach().to(dtype),
+            logits=self.logits_weight.detach().to(dtype),
+            logits_bias=self.logits_bias.detach().to(dtype),
+        )
+
+
+def check_settings(config: Any) -> None:
+    """Raise ConfigError for a number that is out of range in the configuration of a PixelCNN over codes."""
+    kind = type(config).__name__
+    for name in ("codebook_size", "num_codebooks", "layers", "hidden", "output_hidden"):
+        if getattr(config, name, 1) < 1:
+            raise ConfigError(f"{kind}.{name} is {getattr(config, name)}; it must be at least 1.")
+    if config.kernel < 3 or config.kernel % 2 == 0:
+        raise ConfigError(f"{kind}.kernel is {config.kernel}; it must be odd and at least 3.")
+    if not 0 <= config.dropout < 1:
+        raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
+
+
+def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: str) -> None:
+    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
+    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
+        raise DataError(
+            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this {taker} takes integers (batch, {num_codebooks}, *space)."
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this {taker} has 0 to {codebook_size - 1}.")
+
+
+class Packed(NamedTuple):
+    """The weights as decoding takes them, at least float32."""
+
+    embedding: Float[Tensor, "codebooks codebook_size hidden"]
+    stack: PackedPixelCNN
+    output: Float[Tensor, "hidden outputs"]
+    output_bias: Float[Tensor, " outputs"]
+    earlier: Float[Tensor, "shortened codebook_size output"]
+    logits: Float[Tensor, "codebooks output codebook_size"]
+    logits_bias: Float[Tensor, "codebooks codebook_size"]
+
+
+class PixelCNNState:
+    """Where a decoding stands, and what it needs to go on."""
+
+    position: int
+    """Codes that are behind it, in raster order, codebook fastest."""
+    device: torch.device
+    can_fuse: bool
+    """Whether ``CodesPixelCNN.fused`` takes it."""
+    gains_from_fusing: bool
+    """Whether that is faster than step by step, too."""
+
+    def __init__(
+        self,
+        packed: Packed,
+        places: Float[Tensor, "height width hidden"],
+        batch_size: int,
+        bias: Float[Tensor, "batch layers 2 gates"] | None,
+        prefix: Int[Tensor, "batch codebooks height width"] | None,
+    ) -> None:
+        """Allocate the buffers and take in the rows that are known."""
+        self.height, self.width = places.shape[:2]
+        self._places = places.to(packed.output.dtype)
+        self._packed, self._decoding = packed, PixelCNNDecoding(packed.stack, batch_size, self.width, bias)
+        self._books = len(packed.embedding)
+        new, hidden = packed.output.new_zeros, packed.embedding.shape[-1]
+        self._row, self._sum = new(batch_size, self.width, hidden), new(batch_size, hidden)
+        self._found = new(batch_size, hidden)
+        self._told_found = new(batch_size, packed.logits.shape[1])
+        self._told = torch.zeros_like(self._told_found)
+        self._output = new(batch_size, packed.output.shape[1])
+        self._outputs = self._output.view(batch_size, self._books, packed.logits.shape[1]).unbind(1)
+        self._hidden = torch.zeros_like(self._told)
+        self._known = prefix
+        self.device = packed.output.device
+        self.can_fuse = packed.output.dtype == torch.float32 and self.device.type == "cpu"
+        # Examples are drawn one by one, on a core each; large batches have large matrix products, which gain from doing all at once.
+        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
+        self.position = 0
+        if prefix is not None:
+            self._take_known_rows(prefix.long())
+
+    def _take_known_rows(self, known: Int64[Tensor, "batch codebooks height width"]) -> None:
+        """Run the vertical stack over the rows at the top that are known in every example; nothing else of them is needed."""
+        complete = int((known >= 0).all(3).all(1).all(0).int().cumprod(0).sum())
+        for row in range(complete):
+            self._decoding.row(self._row if row else None)
+            self._row.copy_(self._places[row])
+            for table, codes in zip(self._packed.embedding, known[:, :, row].unbind(1), strict=True):
+                self._row.add_(table[codes])
+        self.position = complete * self.width * self._books
+
+    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+        """Draw all codes that are not known with a kernel that takes the weights as arrays, example by example, on as many cores
+        as torch has threads: the kernel lets go of the interpreter's lock."""
+        packed, biases = self._packed, self._decoding.biases.permute(2, 0, 1, 3).contiguous()
+        batch = len(uniforms)
+        codes = torch.full((batch, self.height, self.width, self._books), -1)
+        if self._known is not None:  # Copied: the kernel writes into it.
+            codes.copy_(self._known.permute(0, 2, 3, 1))
+        options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
+        places = self._places.detach().contiguous().numpy()
+
+        def draw(i: int) -> None:
+            stack = packed.stack._replace(rows_bias=biases[i, 0], columns_bias=biases[i, 1])
+            weights = (packed.embedding, *stack, *packed[2:])
+            arrays = tuple(weight.detach().contiguous().numpy() for weight in weights)
+            kernel(codes[i].numpy(), uniforms[i].contiguous().numpy(), *options, places, arrays)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(draw, range(batch)))
+        return codes.flatten(1)
+
+    def feed(self, code: Int[Tensor, " batch"]) -> None:
+        """Take in the code at ``position``."""
+        place, book = divmod(self.position, self._books)
+        torch.index_select(self._packed.embedding[book], 0, code, out=self._found)
+        if book == 0:
+            torch.add(self._found, self._places[divmod(place, self.width)], out=self._sum)
+            self._told.zero_()
+        else:
+            self._sum.add_(self._found)
+        if book < self._books - 1:
+            torch.index_select(self._packed.earlier[book], 0, code, out=self._told_found)
+            self._told.add_(self._told_found)
+        else:
+            self._row[:, place % self.width].copy_(self._sum)
+        self.position += 1
+
+    def logits(self) -> Float[Tensor, "batch codebook_size"]:
+        """The logits of the code at ``position``, once for each position."""
+        packed, (place, book) = self._packed, divmod(self.position, self._books)
+        row, column = divmod(place, self.width)
+        if book == 0:
+            if column == 0:
+                self._decoding.row(self._row if row else None)
+            features = self._decoding.position(column, self._sum if column else None)
+            torch.addmm(packed.output_bias, features.relu_(), packed.output, out=self._output)
+            torch.clamp_min(self._outputs[0], 0, out=self._hidden)
+        else:
+            torch.add(self._outputs[book], self._told, out=self._hidden).relu_()
+        logits = self._hidden.new_empty(len(self._hidden), packed.logits.shape[2])
+        return torch.addmm(packed.logits_bias[book], self._hidden, packed.logits[book], out=logits)

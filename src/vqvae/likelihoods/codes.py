@@ -1,0 +1,85 @@
+"""A categorical likelihood over codes: for a second stage, whose data are the codes of a first one."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.codes import check_codes
+from vqvae.likelihoods.base import Likelihood
+from vqvae.likelihoods.pixels import check_parameters, check_temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class CategoricalCodesConfig:
+    """A free probability for each of the K codes."""
+
+    codebook_size: int
+    """K, codes of each codebook of the first stage."""
+    channels: int = 1
+    """Codebooks of the first stage."""
+
+    def build(self) -> "CategoricalCodes":
+        return CategoricalCodes(self)
+
+
+class CategoricalCodes(Likelihood):
+    """A softmax over K codes for every codebook at every position; data are integer codes (batch, codebooks, *space)."""
+
+    def __init__(self, config: CategoricalCodesConfig) -> None:
+        super().__init__()
+        for name in ("codebook_size", "channels"):
+            if getattr(config, name) < 1:
+                raise ConfigError(f"CategoricalCodesConfig.{name} is {getattr(config, name)}; it must be at least 1.")
+        self.config = config
+        self.channels, self.codebook_size = config.channels, config.codebook_size
+
+    @property
+    def num_parameters(self) -> int:
+        """One logit a code, for each codebook."""
+        return self.channels * self.codebook_size
+
+    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
+        """log p(x | parameters), in nats an example.
+
+        Raises:
+            DataError: codes or parameters of the wrong type, shape or range.
+        """
+        codes, logits = self.discretise(x), self._logits(parameters)
+        if logits.shape[:-1] != codes.shape:
+            raise DataError(
+                f"Parameters of the shape {tuple(parameters.shape)} came for codes of the shape {tuple(x.shape)}; "
+                f"expected ({x.shape[0]}, {self.num_parameters}, {', '.join(map(str, x.shape[2:]))})."
+            )
+        # As rows, which costs no copy of what a PixelCNN puts out.
+        nats = torch.nn.functional.cross_entropy(logits.reshape(-1, self.codebook_size), codes.reshape(-1), reduction="none")
+        return -nats.view(codes.shape).flatten(1).sum(1)
+
+    def sample(
+        self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Int64[Tensor, "batch channels *space"]:
+        """Draw codes; the logits are divided by ``temperature``, and 0 is the mode."""
+        if check_temperature(temperature) == 0:
+            return self.mode(parameters)
+        share = (self._logits(parameters) / temperature).softmax(-1)
+        drawn = torch.multinomial(share.reshape(-1, self.codebook_size), 1, generator=generator)
+        return drawn.view(share.shape[:-1])
+
+    def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> Int64[Tensor, "batch channels *space"]:
+        """The most likely code."""
+        return self._logits(parameters).argmax(-1)
+
+    def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
+        """Codes as bins: the codes themselves.
+
+        Raises:
+            DataError: not integers, another number of codebooks, or a value that is no code.
+        """
+        check_codes(x, self.channels, self.codebook_size, "likelihood")
+        return x.long()
+
+    def _logits(self, parameters: Tensor) -> Float[Tensor, "batch channels *space codes"]:
+        parameters = check_parameters(parameters, self.num_parameters)
+        return parameters.unflatten(1, (self.channels, self.codebook_size)).movedim(2, -1)

@@ -1,0 +1,174 @@
+"""A second stage over maps of codes: one vector an image, and a PixelCNN that is given it. The set-up of E5 [VQVAE §4.2]."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import Condition
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_codes, check_settings
+from vqvae.layers.residual import ResidualBlock2d
+from vqvae.networks.base import AutoregressiveDecoder, Encoder
+from vqvae.networks.image import check_widths
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesEncoderConfig:
+    """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
+
+    codebook_size: int
+    """K, codes of each codebook of the first stage."""
+    space: tuple[int, int]
+    """Height and width of the maps, in codes."""
+    hidden: int = 64
+    """Channels of the embeddings."""
+    widths: tuple[int, ...] = (128, 128)
+    """Channels after each 4×4 convolution of stride 2."""
+    residual_blocks: int = 2
+    """Residual blocks at the lowest resolution."""
+    residual_hidden: int = 128
+    """Channels inside a residual block."""
+
+    def build(self, channels: int, dim: int) -> "CodesEncoder":
+        return CodesEncoder(self, channels, dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CodesDecoderConfig:
+    """A gated PixelCNN over codes, each of whose gates is given the vector of the image."""
+
+    codebook_size: int
+    """K, codes of each codebook of the first stage."""
+    space: tuple[int, int]
+    """Height and width of the maps, in codes."""
+    layers: int = 8
+    """Gated layers."""
+    hidden: int = 64
+    """Channels of the vertical and of the horizontal stack."""
+    kernel: int = 5
+    """Width of the convolutions, odd; they reach kernel // 2 rows up and columns to the left."""
+    output_hidden: int = 128
+    """Channels of the output layer's hidden units, of each codebook."""
+    dropout: float = 0.0
+    """Share of the horizontal gates that are dropped in training."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+
+    def build(self, dim: int, num_parameters: int) -> "CodesDecoder":
+        return CodesDecoder(self, dim, num_parameters)
+
+
+class CodesEncoder(Encoder):
+    """A map of codes to one vector.
+
+    codes ─ embeddings, summed over codebooks ─ [conv 4×4 /2, ReLU] × n ─ residual × m ─ ReLU ─ conv over the whole map ─ z_e
+
+    The stride is the whole map: its latents are (batch, dim, 1, 1).
+    """
+
+    def __init__(self, config: CodesEncoderConfig, channels: int, dim: int) -> None:
+        super().__init__()
+        check_widths(config.widths)
+        height, width = config.space
+        rest = (height >> len(config.widths), width >> len(config.widths))
+        if min(rest) < 1:
+            raise ConfigError(
+                f"CodesEncoderConfig.widths has {len(config.widths)} entries, each of which halves the map; "
+                f"nothing is left of {config.space} then. Take fewer."
+            )
+        self.config = config
+        self.channels, self.dim = channels, dim
+        self.stride, self.context = config.space, (0, 0)
+        self.embedding = nn.Parameter(torch.randn(channels, config.codebook_size, config.hidden) / channels**0.5)
+        blocks: list[nn.Module] = []
+        before = config.hidden
+        for after in config.widths:
+            blocks += [nn.Conv2d(before, after, 4, stride=2, padding=1), nn.ReLU()]
+            before = after
+        blocks += [ResidualBlock2d(before, config.residual_hidden) for _ in range(config.residual_blocks)]
+        self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, rest))
+
+    def forward(self, x: Int[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch dim 1 1"]:
+        """Encode maps of codes.
+
+        Raises:
+            DataError: codes of the wrong type, shape or range.
+        """
+        check_codes(x, self.channels, self.config.codebook_size, "encoder")
+        check_space(x.shape[2:], self.config.space)
+        found = torch.stack([F.embedding(codes, table) for codes, table in zip(x.unbind(1), self.embedding, strict=True)])
+        return self.layers(found.sum(0).permute(0, 3, 1, 2))
+
+
+class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
+    """p(map of codes | vector), as a gated PixelCNN. The vector adds to the gates of every layer, as a class does in its paper
+    [arXiv 1606.05328 §2.3]."""
+
+    def __init__(self, config: CodesDecoderConfig, dim: int, num_parameters: int) -> None:
+        books, rest = divmod(num_parameters, config.codebook_size)
+        if rest:
+            raise ConfigError(
+                f"CodesDecoderConfig.codebook_size is {config.codebook_size}, of which the likelihood's {num_parameters} parameters "
+                "are no multiple; give both the codebook_size of the first stage."
+            )
+        super().__init__(
+            codebook_size=config.codebook_size,
+            num_codebooks=books,
+            layers=config.layers,
+            hidden=config.hidden,
+            kernel=config.kernel,
+            output_hidden=config.output_hidden,
+            dropout=config.dropout,
+        )
+        self.config = config
+        self.stride, self.context = config.space, (0, 0)
+        self.given = nn.Linear(dim, config.layers * 4 * config.hidden)
+
+    def forward(
+        self, vectors: Float[Tensor, "batch dim 1 1"], condition: Condition = Condition(), past: Tensor | None = None
+    ) -> Float[Tensor, "batch parameters height width"]:
+        """The logits of every code, given the vectors and the codes of ``past`` before it. The condition is not used.
+
+        Raises:
+            DataError: codes are missing, or of the wrong type, shape or range.
+        """
+        if past is None:
+            raise DataError("past is missing; this decoder predicts each code from those before it. Give it the codes of the data.")
+        check_codes(past, self.num_codebooks, self.codebook_size, "decoder")
+        check_space(past.shape[2:], self.config.space)
+        hidden = self._hidden(past.long(), self._bias(vectors), None)
+        logits = torch.cat([self._logits(hidden, book) for book in range(self.num_codebooks)], dim=1)
+        return logits.view(*hidden.shape[:3], -1).permute(0, 3, 1, 2)
+
+    @torch.no_grad()
+    def start(
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        condition: Float[Tensor, "batch dim 1 1"],
+        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    ) -> PixelCNNState:
+        """The decoding state before the first code, given the vectors as ``condition``; ``prefix`` is that of the prior.
+
+        Raises:
+            DataError: another space, another number of vectors, or a prefix of the wrong shape or range.
+        """
+        check_space(space, self.config.space)
+        if len(condition) != batch_size:
+            raise DataError(f"{len(condition)} vectors came for {batch_size} maps; one for each is expected.")
+        with torch.autocast(condition.device.type, enabled=False):
+            bias = self._bias(condition.to(self.given.weight.dtype))
+        return self._start(batch_size, space, bias, prefix)
+
+    def _bias(self, vectors: Float[Tensor, "batch dim 1 1"]) -> Float[Tensor, "batch layers 2 gates"]:
+        return self.given(vectors.flatten(1)).view(-1, self.config.layers, 2, 2 * self.config.hidden)
+
+
+def check_space(found: tuple[int, ...], expected: tuple[int, int]) -> None:
+    """Raise DataError unless a map has the size that it must have."""
+    if tuple(found) != tuple(expected):
+        raise DataError(f"A map of codes has the space {tuple(found)}; {tuple(expected)} is expected, the size given in the settings.")
