@@ -25,7 +25,7 @@ def main() -> None:
     arguments = parser.parse_args()
     recipe, options = RECIPES[arguments.recipe], RunOptions()
     run = arguments.run or Path("runs") / recipe.name
-    train_tokenizer(recipe.tokenizer(arguments.data), options, run, recipe=recipe.name)
+    train_tokenizer(recipe.tokenizer(arguments.data), options, run, recipe=recipe.name, scored=False)
     train_prior(prior_config(run), options, run)
     print(json.dumps(tabulate(run, arguments.out, recipe.name, f"{recipe.name}: {recipe.summary}")))
 

@@ -31,7 +31,8 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Carry out the recipe 'demo' from the frames to the report."""
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
-    train_tokenizer(_changed(RECIPES["demo"].tokenizer(chosen.data), chosen), chosen.options, chosen.out, recipe="demo")
+    tokenizer = _changed(RECIPES["demo"].tokenizer(chosen.data), chosen)
+    train_tokenizer(tokenizer, chosen.options, chosen.out, recipe="demo", scored=False)
     train_prior(_changed(prior_config(chosen.out), chosen), chosen.options, chosen.out)
     say(read_metrics(chosen.out), chosen.json)
     note(f"Open {chosen.out / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")

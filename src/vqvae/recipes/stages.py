@@ -43,8 +43,8 @@ PICTURES = ("reconstructions", "samples")
 SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
 
 
-def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str) -> None:
-    """Train the first stage, then write its codes and score it.
+def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, scored: bool = True) -> None:
+    """Train the first stage, then write its codes and score it, unless the second stage follows at once and scores both.
 
     Raises:
         VqvaeError: wrong data or settings, an interruption, a folder of another run.
@@ -63,7 +63,8 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
             with distributed.alone():
                 _record(run, data=seconds, tokenizer=_trained_seconds(run, TOKENIZER))
                 write_codes(run, splits, options)
-                evaluate(run, splits.held_out, options)
+                if scored:
+                    evaluate(run, splits.held_out, options)
 
 
 def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:

@@ -9,12 +9,12 @@ from vqvae.training import TrainConfig
 def demo_tokenizer(path: str | None) -> TrainConfig:
     """84×84×3 to 21×21 codes, K = 512, narrow enough for three minutes on two cores; many small batches teach it the most."""
     return TrainConfig(
-        model=narrow(codebook()),
-        data=WorldsConfig(path=path, episodes=80),
-        steps=2_700,
+        model=narrow(codebook(revive_after=50)),
+        data=WorldsConfig(path=path),
+        steps=2_500,
         batch_size=8,
         optimizer=cosine(1.5e-3, warmup_steps=50),
-        evaluate_every=900,
+        evaluate_every=1_250,
     )
 
 
@@ -23,15 +23,15 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
     operations a code, four times the steps."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3),
-        steps=2_100,
+        steps=2_700,
         batch_size=8,
         optimizer=cosine(5e-3, warmup_steps=50),
-        evaluate_every=1_050,
+        evaluate_every=1_350,
     )
 
 
 def tokenizer(path: str | None) -> TrainConfig:
-    """The paper's widths, and twelve times as many frames."""
+    """The paper's widths, and ten times as many frames."""
     return TrainConfig(
         model=wide(codebook()),
         data=WorldsConfig(path=path, episodes=1000),
