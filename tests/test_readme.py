@@ -49,7 +49,19 @@ def test_python_examples_run_and_give_what_their_comments_say(path: Path, run: N
     assert names["quantized"].vectors.shape[:2] == (8, 64) and names["quantized"].codes.shape[:2] == (8, 1)
 
 
-@pytest.mark.parametrize("path", SHOWN, ids=lambda path: path.name)
+def test_the_example_of_continuation_keeps_what_is_known(run: None) -> None:
+    images = torch.randint(0, 256, (2, 3, 84, 84), dtype=torch.uint8)
+    names: dict = {"images": images}
+    for block in blocks(ROOT / "docs" / "guides" / "sampling.md", "python"):
+        exec(block, names)
+    assert names["halves"].shape == images.shape
+    again = names["model"].decode(names["codes"])
+    assert torch.equal(names["halves"][:, :, :24], again[:, :, :24]) and not torch.equal(names["halves"], again)
+
+
+@pytest.mark.parametrize(
+    "path", [*SHOWN, *(ROOT / "docs" / "guides" / f"{name}.md" for name in ("training", "sampling"))], ids=lambda path: path.name
+)
 def test_commands_that_are_shown_are_there(path: Path) -> None:
     shown = re.findall(r"^vqvae ([\w-]+)", "\n".join(blocks(path, "")), re.MULTILINE)
     assert shown and set(shown) <= set(COMMANDS)
