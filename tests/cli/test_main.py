@@ -160,6 +160,14 @@ def test_help_names_every_command_without_torch(capsys: pytest.CaptureFixture[st
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
 
 
+def test_a_reader_that_leaves_is_no_traceback() -> None:
+    command = [sys.executable, "-c", "import sys; from vqvae.cli.main import main; sys.exit(main(['recipes']))"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 1
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     try:

@@ -1,6 +1,7 @@
 """What the commands share: how arguments are read, and how results are said."""
 
 import json
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -69,8 +70,9 @@ def say(values: Mapping[str, Any], as_json: bool) -> None:
 
 
 def note(words: str) -> None:
-    """Say something that is no result, on stderr."""
-    print(words, file=sys.stderr)
+    """Say something that is no result, on stderr; of the processes that torchrun has started, the first one speaks."""
+    if os.environ.get("RANK", "0") == "0":
+        print(words, file=sys.stderr)
 
 
 def _words(value: Any) -> str:

@@ -3,6 +3,7 @@
 import importlib
 import importlib.metadata
 import logging
+import os
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -41,10 +42,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return WRONG_USE
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     try:
-        return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+        status = importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+        sys.stdout.flush()
+        return status
     except VqvaeError as error:
         print(f"vqvae {command}: {error}", file=sys.stderr)
         return getattr(error, "exit_code", FAILURE)
+    except BrokenPipeError:
+        # Whoever read the output, such as `head`, has enough of it. Nothing may be written at the exit of Python either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILURE
     except KeyboardInterrupt:
         print(f"vqvae {command}: interrupted.", file=sys.stderr)
         return INTERRUPTED
