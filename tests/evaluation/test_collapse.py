@@ -1,6 +1,7 @@
 """Measures of collapse on models whose answers are known."""
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from torch import Tensor
 from vqvae import seeding
 from vqvae.data.base import Batch, Dataset
 from vqvae.errors import DataError
-from vqvae.evaluation.collapse import Posterior, derangement, entropies, measure_collapse
+from vqvae.evaluation.collapse import derangement, entropies, measure_collapse
 
 
 class Numbers(Dataset):
@@ -43,17 +44,22 @@ class Codes:
         return torch.where(own, math.log(0.75), -10 * math.log(2)) if self.used else torch.full((len(batch.x),), -3 * math.log(2))
 
 
+class Posterior(NamedTuple):
+    mean: Tensor
+    log_scale: Tensor
+
+
 class Gaussians:
     """Latents of 3 dimensions; the first has the mean x, the others are the prior's. log p(x|z) = −(x − z)² / 2, or −1."""
 
-    def __init__(self, log_variance: float = -6.0, used: bool = True) -> None:
-        self.log_variance, self.used = log_variance, used
+    def __init__(self, log_scale: float = -3.0, used: bool = True) -> None:
+        self.log_scale, self.used = log_scale, used
 
     def posterior(self, batch: Batch) -> Posterior:
-        mean, log_variance = torch.zeros(len(batch.x), 3, 1, 1), torch.zeros(len(batch.x), 3, 1, 1)
+        mean, log_scale = torch.zeros(2, len(batch.x), 3, 1, 1)
         if self.used:
-            mean[:, 0], log_variance[:, 0] = batch.x[:, 0].float(), self.log_variance
-        return Posterior(mean, log_variance)
+            mean[:, 0], log_scale[:, 0] = batch.x[:, 0].float(), self.log_scale
+        return Posterior(mean, log_scale)
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor:
         error = (batch.x.flatten() - latents[:, 0, 0, 0]).square() / 2
@@ -92,12 +98,12 @@ def test_codes_of_which_one_follows_from_the_other_tell_less_than_their_entropie
     assert "bits_gained" not in scores
 
 
-@pytest.mark.parametrize("log_variance", [-6.0, 0.0])
-def test_gaussians_that_are_used(log_variance: float) -> None:
+@pytest.mark.parametrize("log_scale", [-3.0, 0.0])
+def test_gaussians_that_are_used(log_scale: float) -> None:
     count = 200
-    scores = measure_collapse(Gaussians(log_variance), Numbers(count), without=uniform)
-    squares, variance = np.mean(np.arange(count) ** 2), math.exp(log_variance)
-    assert scores["kl_bits"] == pytest.approx((squares + variance - 1 - log_variance) / 2 / math.log(2), rel=1e-6)
+    scores = measure_collapse(Gaussians(log_scale), Numbers(count), without=uniform)
+    squares, variance = np.mean(np.arange(count) ** 2), math.exp(2 * log_scale)
+    assert scores["kl_bits"] == pytest.approx((squares + variance - 1 - 2 * log_scale) / 2 / math.log(2), rel=1e-6)
     assert (scores["active_units"], scores["units"]) == (1, 3)
     # The mean of 200 squares of a normal number has a deviation of a tenth.
     assert scores["bits_given_latents"] == pytest.approx(variance / 2 / math.log(2), rel=0.3)
@@ -105,7 +111,7 @@ def test_gaussians_that_are_used(log_variance: float) -> None:
     order = derangement(count, seeding.generator(0, "derangement")).numpy()
     lost = np.mean((order - np.arange(count)) ** 2) / 2 / math.log(2)
     assert scores["bits_lost_when_shuffled"] == pytest.approx(lost, rel=1e-2)
-    if log_variance == -6.0:
+    if log_scale == -3.0:
         # Posteriors 20 deviations apart: the example follows from its latents.
         assert scores["mutual_information"] == pytest.approx(math.log2(count), rel=1e-6)
     else:

@@ -7,7 +7,7 @@ decoder that was trained without any?
 
 import math
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int, Int64
@@ -27,13 +27,6 @@ ACTIVE_BITS = 0.1
 BATCH = 64
 
 
-class Posterior(NamedTuple):
-    """q(z|x), a Gaussian with a variance for each latent."""
-
-    mean: Float[Tensor, "batch dim *space"]
-    log_variance: Float[Tensor, "batch dim *space"]
-
-
 @runtime_checkable
 class WithCodes(Protocol):
     """A model whose latents are codes."""
@@ -44,10 +37,21 @@ class WithCodes(Protocol):
 
 
 @runtime_checkable
+class Posterior(Protocol):
+    """q(z|x), a Gaussian of its own for each latent."""
+
+    @property
+    def mean(self) -> Tensor: ...
+
+    @property
+    def log_scale(self) -> Tensor: ...
+
+
+@runtime_checkable
 class WithGaussians(Protocol):
     """A model whose latents are Gaussian, with a standard normal prior."""
 
-    def posterior(self, batch: Batch) -> Any: ...
+    def posterior(self, batch: Batch) -> Posterior: ...
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Tensor: ...
 
@@ -84,7 +88,7 @@ def measure_collapse(
     if len(held_out) < 2:
         raise DataError(f"{held_out.name} has {len(held_out)} examples; latents can be shuffled between two or more.")
     generator = seeding.generator(seed, "collapse", device=device)
-    latents = _Gaussians(model, generator) if isinstance(model, WithGaussians) else _Codes(model)
+    latents = _Codes(model) if isinstance(model, WithCodes) else _Gaussians(model, generator)
     drawn, given, bare = [], 0.0, 0.0
     for batch in _batches(held_out, device):
         drawn.append(latents.add(batch))
@@ -104,6 +108,12 @@ def derangement(count: int, generator: torch.Generator) -> Int64[Tensor, " count
     """A permutation that leaves nothing in its place: one cycle through all, each cycle as likely as any other."""
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
+
+
+def draw(posterior: Posterior, generator: torch.Generator) -> Float[Tensor, "batch dim *space"]:
+    """z from q(z|x): its mean, and its scale times noise."""
+    mean = posterior.mean
+    return mean + posterior.log_scale.exp() * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
 
 
 def entropies(codes: Int[Tensor, "examples units"]) -> Float[Tensor, " units"]:
@@ -142,13 +152,12 @@ class _Gaussians:
 
     def __init__(self, model: WithGaussians, generator: torch.Generator) -> None:
         self._model, self._generator = model, generator
-        self._means, self._log_variances, self._drawn = [], [], []
+        self._means, self._log_scales, self._drawn = [], [], []
 
     def add(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
-        mean, log_variance = (part.float() for part in self._model.posterior(batch))
-        noise = torch.randn(mean.shape, generator=self._generator, device=mean.device)
-        drawn = mean + (log_variance / 2).exp() * noise
-        for parts, part in ((self._means, mean), (self._log_variances, log_variance), (self._drawn, drawn)):
+        posterior = self._model.posterior(batch)
+        drawn = draw(posterior, self._generator)
+        for parts, part in ((self._means, posterior.mean), (self._log_scales, posterior.log_scale), (self._drawn, drawn)):
             parts.append(part.flatten(1).double())
         return drawn
 
@@ -156,28 +165,27 @@ class _Gaussians:
         return self._model.log_likelihood(batch, drawn)
 
     def scores(self) -> dict[str, float]:
-        mean, log_variance, drawn = (torch.cat(parts) for parts in (self._means, self._log_variances, self._drawn))
-        kl = (mean.square() + log_variance.exp() - 1 - log_variance).sum(1) / 2
-        variance = mean.var(0)
+        mean, log_scale, drawn = (torch.cat(parts) for parts in (self._means, self._log_scales, self._drawn))
+        kl = ((mean.square() + torch.expm1(2 * log_scale)) / 2 - log_scale).sum(1)
         return {
             "kl_bits": float(bits(kl.mean())),
-            "mutual_information": float(bits(_information(mean, log_variance, drawn))),
-            "active_units": int((variance > ACTIVE_VARIANCE).sum()),
+            "mutual_information": float(bits(_information(mean, log_scale, drawn))),
+            "active_units": int((mean.var(0) > ACTIVE_VARIANCE).sum()),
             "units": mean.shape[1],
         }
 
 
 def _information(
-    mean: Float[Tensor, "examples units"], log_variance: Float[Tensor, "examples units"], drawn: Float[Tensor, "examples units"]
+    mean: Float[Tensor, "examples units"], log_scale: Float[Tensor, "examples units"], drawn: Float[Tensor, "examples units"]
 ) -> Tensor:
     """The mean of log q(z_i|x_i) − log (1/N) Σ_j q(z_i|x_j), in nats: Hoffman & Johnson 2016, "ELBO surgery"."""
-    precision = (-log_variance).exp()
-    own = (mean.square() * precision + log_variance).sum(1)
+    precision = (-2 * log_scale).exp()
+    own = (mean.square() * precision / 2 + log_scale).sum(1)
     total = mean.new_zeros(())
     for first in range(0, len(drawn), BATCH):
         z = drawn[first : first + BATCH]
-        # (z − μ)² / σ² + log σ² of all pairs, as products of matrices.
-        log_q = -(z.square() @ precision.T - 2 * z @ (mean * precision).T + own) / 2
+        # (z − μ)² / 2σ² + log σ of all pairs, as products of matrices.
+        log_q = z @ (mean * precision).T - z.square() @ precision.T / 2 - own
         rows = torch.arange(len(z), device=z.device)
         total += (log_q[rows, first + rows] - log_q.logsumexp(1)).sum()
     return total / len(drawn) + math.log(len(drawn))
