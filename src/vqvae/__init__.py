@@ -39,13 +39,20 @@ if TYPE_CHECKING:
         LogisticMixtureConfig,
     )
     from vqvae.models import (
+        VAE,
+        VIMCO,
         VQVAE,
+        Bound,
+        GumbelSoftmax,
+        GumbelSoftmaxConfig,
         LatentModel,
         Level,
         LogPrior,
         ModelConfig,
         Reconstruction,
         Tokenizer,
+        VAEConfig,
+        VIMCOConfig,
         VQVAEConfig,
     )
     from vqvae.networks import (
@@ -87,12 +94,15 @@ if TYPE_CHECKING:
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
+    "VAE",
+    "VIMCO",
     "VQVAE",
     "AdamConfig",
     "ArrayConfig",
     "AutoregressivePrior",
     "Batch",
     "BitstreamError",
+    "Bound",
     "Categorical",
     "CategoricalConfig",
     "CheckpointError",
@@ -110,6 +120,8 @@ __all__ = [
     "EncoderConfig",
     "Gaussian",
     "GaussianConfig",
+    "GumbelSoftmax",
+    "GumbelSoftmaxConfig",
     "IdentityQuantizer",
     "IdentityQuantizerConfig",
     "ImageDecoder",
@@ -148,6 +160,8 @@ __all__ = [
     "UniformPriorConfig",
     "UnigramPrior",
     "UnigramPriorConfig",
+    "VAEConfig",
+    "VIMCOConfig",
     "VQVAEConfig",
     "VectorQuantizer",
     "VectorQuantizerConfig",
