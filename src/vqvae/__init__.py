@@ -41,13 +41,20 @@ if TYPE_CHECKING:
         LogisticMixtureConfig,
     )
     from vqvae.models import (
+        VAE,
+        VIMCO,
         VQVAE,
+        Bound,
+        GumbelSoftmax,
+        GumbelSoftmaxConfig,
         LatentModel,
         Level,
         LogPrior,
         ModelConfig,
         Reconstruction,
         Tokenizer,
+        VAEConfig,
+        VIMCOConfig,
         VQVAEConfig,
     )
     from vqvae.networks import (
@@ -94,6 +101,8 @@ if TYPE_CHECKING:
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
+    "VAE",
+    "VIMCO",
     "VQVAE",
     "AdamConfig",
     "ArrayConfig",
@@ -101,6 +110,7 @@ __all__ = [
     "AutoregressivePrior",
     "Batch",
     "BitstreamError",
+    "Bound",
     "Categorical",
     "CategoricalCodes",
     "CategoricalCodesConfig",
@@ -124,6 +134,8 @@ __all__ = [
     "EncoderConfig",
     "Gaussian",
     "GaussianConfig",
+    "GumbelSoftmax",
+    "GumbelSoftmaxConfig",
     "IdentityQuantizer",
     "IdentityQuantizerConfig",
     "ImageDecoder",
@@ -162,6 +174,8 @@ __all__ = [
     "UniformPriorConfig",
     "UnigramPrior",
     "UnigramPriorConfig",
+    "VAEConfig",
+    "VIMCOConfig",
     "VQVAEConfig",
     "VectorQuantizer",
     "VectorQuantizerConfig",

@@ -5,12 +5,13 @@ import math
 import pytest
 import torch
 
+from tests.models import toy
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, VectorQuantizerConfig
+from vqvae.quantizers import EMAQuantizerConfig, IdentityQuantizerConfig, ProductQuantizerConfig, VectorQuantizerConfig
 
 QUANTIZERS = [
     EMAQuantizerConfig(dim=8, codebook_size=16),
@@ -99,6 +100,37 @@ def test_encoder_and_decoder_see_no_farther_than_their_context(axis: int) -> Non
         first = 32 // 4
         assert torch.equal(before.narrow(2 + axis, first, 8), after.narrow(2 + axis, first, 8))
         assert not torch.equal(before.narrow(2 + axis, first - 1, 1), after.narrow(2 + axis, first - 1, 1))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("listens", [1.0, 300.0])
+def test_the_bound_is_the_term_of_its_own_codes_in_the_sum_over_all(listens: float) -> None:
+    model = toy.make(VQVAEConfig, listens=listens)
+    (codes,) = model.encode(toy.image())
+    own = (codes == toy.GRIDS).flatten(1).all(1)
+    log_joint = toy.log_joint(model)
+    bound = float(model.bound(toy.image()).nats)
+    assert bound == pytest.approx(float(log_joint[own]), abs=1e-4)
+    # log p(x) exceeds it by -log p(z_q|x): at most the N log K nats of a decoder that does not listen, if no grid does better.
+    excess = float(log_joint.logsumexp(0)) - bound
+    assert excess == pytest.approx(-float(log_joint.log_softmax(0)[own]), abs=1e-4)
+    assert excess > 0
+
+
+@torch.no_grad()
+def test_with_a_constant_encoder_and_a_deaf_decoder_every_code_costs_log_k_for_nothing() -> None:
+    model = toy.make(VQVAEConfig)
+    toy.last(model.encoder).weight.zero_()
+    model.quantizer.codebook.zero_()
+    bound = model.bound(toy.image(3))
+    torch.testing.assert_close(bound.log_likelihood - bound.nats, torch.full((3,), 2 * math.log(4)))
+    # Every term of the sum is the same: the bound misses the likelihood by all that the codes cost.
+    assert float(toy.log_likelihood(model)) - float(bound.nats[0]) == pytest.approx(2 * math.log(4), abs=1e-4)
+
+
+def test_without_codes_there_is_no_bound() -> None:
+    with pytest.raises(ConfigError, match="IdentityQuantizer has no codes, so there is no bound"):
+        make(IdentityQuantizerConfig(dim=8)).bound(images(8, 8))
 
 
 def test_wrong_input_is_an_error() -> None:

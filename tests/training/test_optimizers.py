@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from vqvae.errors import ConfigError
+from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers import VectorQuantizerConfig
 from vqvae.training import AdamConfig
 from vqvae.training.optimizers import learning_rate
@@ -44,11 +45,12 @@ def test_steps_are_those_of_the_paper(memory_format: torch.memory_format) -> Non
 
 def test_biases_and_codebooks_do_not_decay() -> None:
     module = nn.ModuleDict({"linear": nn.Linear(2, 3), "quantizer": VectorQuantizerConfig(dim=2, codebook_size=4).build()})
+    module["posterior"] = CategoricalPosterior(codebook_size=2, num_codebooks=1, dim=2)
     module.frozen = nn.Parameter(torch.zeros(2, 2), requires_grad=False)
     groups = AdamConfig(weight_decay=0.1).build(module).param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     named = {name: decay.get(id(p)) for name, p in module.named_parameters()}
-    assert named == {"frozen": None, "linear.weight": 0.1, "linear.bias": 0.0, "quantizer.codebook": 0.0}
+    assert named == {"frozen": None, "linear.weight": 0.1, "linear.bias": 0.0, "quantizer.codebook": 0.0, "posterior.codebook": 0.0}
 
 
 def test_wrong_settings_are_refused() -> None:

@@ -1,6 +1,7 @@
 """What data is made of: batches, conditions, objectives, and data sets with random access."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -29,15 +30,18 @@ class Batch(NamedTuple):
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
+        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
 
-        def move(tensor: Tensor) -> Tensor:
-            return tensor.to(device, non_blocking=True)
+    def take(self, rows: Int[Tensor, " rows"]) -> "Batch":
+        """Some of the examples, in any order, with repeats."""
+        return self._each(lambda tensor: tensor[rows])
 
+    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
         label, actions, codes = self.condition
         condition = Condition(
-            label if label is None else move(label), actions if actions is None else move(actions), tuple(map(move, codes))
+            label if label is None else change(label), actions if actions is None else change(actions), tuple(map(change, codes))
         )
-        return Batch(move(self.x), condition, self.mask if self.mask is None else move(self.mask))
+        return Batch(change(self.x), condition, self.mask if self.mask is None else change(self.mask))
 
 
 class Objective(NamedTuple):
@@ -68,3 +72,11 @@ class Splits(NamedTuple):
 
     train: Dataset
     held_out: Dataset
+
+
+def described(x: Tensor) -> str:
+    """The type of data and the range of its values, for messages about data that came scaled or as another type."""
+    if not x.numel():
+        return f"{x.dtype} without any values"
+    low, high = (float(end) for end in torch.aminmax(x.detach().to(torch.float64)))
+    return f"{x.dtype} with values from {low:g} to {high:g}"

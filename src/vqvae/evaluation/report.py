@@ -209,8 +209,8 @@ def _curves(rows: Sequence[Mapping[str, Any]]) -> str:
             name = name.removeprefix("held_out_")
             if name in _NOT_SHOWN or not _is_number(value) or not _is_number(row.get("step")):
                 continue
-            if name.startswith("nats_"):
-                name, value = f"bits_{name.removeprefix('nats_')}", bits(float(value))
+            if "nats_" in name:
+                name, value = name.replace("nats_", "bits_"), bits(float(value))
             stage.setdefault(name, {}).setdefault(side, []).append((float(row["step"]), float(value)))
     text = ""
     for stage, names in found.items():

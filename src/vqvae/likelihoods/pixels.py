@@ -4,6 +4,7 @@ import torch
 from jaxtyping import Float, Int64, Shaped, UInt8
 from torch import Tensor
 
+from vqvae.data.base import described
 from vqvae.errors import ConfigError, DataError
 
 LEVELS = 256
@@ -17,7 +18,7 @@ def check_pixels(x: Tensor, channels: int, levels: int = LEVELS) -> UInt8[Tensor
     """
     if x.dtype != torch.uint8:
         raise DataError(
-            f"Pixels came as {x.dtype}; expected torch.uint8 with levels from 0 to {levels - 1}, (batch, {channels}, *space). "
+            f"Pixels came as {described(x)}; expected torch.uint8 with levels from 0 to {levels - 1}, (batch, {channels}, *space). "
             "Give the data raw, not scaled."
         )
     if x.ndim < 2 or x.shape[1] != channels:

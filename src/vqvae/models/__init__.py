@@ -1,8 +1,27 @@
 """What is trained to turn data into latents."""
 
-from vqvae.models.base import LatentModel, Level, LogPrior, Reconstruction, Tokenizer
+from vqvae.models.base import Bound, LatentModel, Level, LogPrior, Reconstruction, Tokenizer
+from vqvae.models.gumbel import GumbelSoftmax, GumbelSoftmaxConfig
+from vqvae.models.vae import VAE, VAEConfig
+from vqvae.models.vimco import VIMCO, VIMCOConfig
 from vqvae.models.vqvae import VQVAE, VQVAEConfig
 
-ModelConfig = VQVAEConfig
+ModelConfig = VQVAEConfig | VAEConfig | VIMCOConfig | GumbelSoftmaxConfig
 
-__all__ = ["VQVAE", "LatentModel", "Level", "LogPrior", "ModelConfig", "Reconstruction", "Tokenizer", "VQVAEConfig"]
+__all__ = [
+    "VAE",
+    "VIMCO",
+    "VQVAE",
+    "Bound",
+    "GumbelSoftmax",
+    "GumbelSoftmaxConfig",
+    "LatentModel",
+    "Level",
+    "LogPrior",
+    "ModelConfig",
+    "Reconstruction",
+    "Tokenizer",
+    "VAEConfig",
+    "VIMCOConfig",
+    "VQVAEConfig",
+]

@@ -1,5 +1,6 @@
 """What is trained to turn data into latents."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
@@ -32,16 +33,30 @@ class Reconstruction(NamedTuple):
     """log p(x|z) of the example itself, in nats."""
 
 
+class Bound(NamedTuple):
+    """A lower bound on log p(x) of each example, in nats. Where latents are drawn, its expected value is the bound."""
+
+    nats: Float[Tensor, " batch"]
+    """The bound: log p(x|z) less what the latents cost."""
+    log_likelihood: Float[Tensor, " batch"]
+    """log p(x|z), its part for the data once the latents are known. The latents cost ``log_likelihood - nats``."""
+
+
 class LatentModel(nn.Module, ABC):
-    """A model of data through latents."""
+    """A model of data through latents. All that it draws comes from torch's own generators."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Objective:
-        """The training objective of a batch."""
+        """The training objective of a batch. Metrics of every model: ``nats_per_dim``, the whole bound with the prior that training
+        assumes, and ``kl_nats_per_dim``, the part of it that the latents cost; both are −log of a probability a dimension."""
 
     @abstractmethod
+    def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
+        """A lower bound on log p(x) and its part for the data; the prior is the one that training assumes, unless another is given."""
+
     def elbo(self, batch: Batch, log_prior: LogPrior | None = None) -> Float[Tensor, " batch"]:
-        """A lower bound on log p(x), in nats an example; the prior is uniform unless another is given."""
+        """The lower bound on log p(x) alone, in nats an example."""
+        return self.bound(batch, log_prior).nats
 
 
 class Tokenizer(LatentModel):
@@ -81,3 +96,18 @@ class Tokenizer(LatentModel):
     @abstractmethod
     def start(self, batches: Iterable[Batch]) -> None:
         """Start the codebooks from the latents of these batches, where they start from data and have not yet."""
+
+
+def importance_weighted(log_likelihood: Float[Tensor, "samples batch"], log_ratio: Float[Tensor, "samples batch"]) -> Bound:
+    """log of the mean of p(x|z) p(z) / q(z|x) over samples z from q(z|x) [Burda et al. 2016, arXiv 1509.00519].
+
+    One sample gives the evidence lower bound; more give a higher one, on average. The data's part is the mean of log p(x|z),
+    weighted as the samples are in the bound.
+
+    Args:
+        log_likelihood: log p(x|z) of every sample.
+        log_ratio: log p(z) - log q(z|x) of every sample.
+    """
+    log_weights = log_likelihood + log_ratio
+    nats = log_weights.logsumexp(0) - math.log(len(log_weights))
+    return Bound(nats, (log_weights.softmax(0) * log_likelihood).sum(0))

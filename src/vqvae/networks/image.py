@@ -4,10 +4,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from vqvae.data.base import Condition
+from vqvae.data.base import Condition, described
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.residual import ResidualBlock2d
 from vqvae.networks.base import Decoder, Encoder
@@ -73,8 +73,17 @@ class ImageEncoder(Encoder):
         self.context = (math.ceil((sight - stride) / 2),) * 2
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, 1))
 
-    def forward(self, x: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim h w"]:
-        """Encode uint8 images whose sides the stride divides."""
+    def forward(self, x: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim h w"]:
+        """Encode uint8 images whose sides the stride divides.
+
+        Raises:
+            DataError: images of another type, or with another number of channels.
+        """
+        if x.dtype != torch.uint8:
+            raise DataError(
+                f"Images came as {described(x)}; this encoder takes torch.uint8 with levels from 0 to 255, "
+                f"(batch, {self.channels}, height, width). Give the data raw, not scaled."
+            )
         if x.shape[1] != self.channels:
             raise DataError(f"Images have {x.shape[1]} channels; this encoder takes {self.channels}.")
         return self.layers(x.float().div_(127.5).sub_(1).contiguous(memory_format=_format(self)))

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from vqvae.errors import ConfigError
+from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers.base import Quantizer
 
 
@@ -43,7 +44,7 @@ class AdamConfig:
 
 def build_adam(config: AdamConfig, module: nn.Module) -> torch.optim.AdamW:
     """Make the optimizer of a module's parameters; fused where torch has a fused kernel (CPU and CUDA)."""
-    codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer) for p in part.parameters()}
+    codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer | CategoricalPosterior) for p in part.parameters()}
     parameters = [p for p in module.parameters() if p.requires_grad]
     decayed = [p for p in parameters if p.ndim > 1 and id(p) not in codebooks]
     others = [p for p in parameters if p.ndim <= 1 or id(p) in codebooks]

@@ -1,0 +1,151 @@
+"""How much of p(x) lies with other codes than the encoder's: log Σ_z p(x|z) p(z) beside log p(x|z_q) p(z_q) [VQVAE §3.2]."""
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from vqvae.data.base import Batch
+from vqvae.errors import ConfigError
+from vqvae.models import VQVAE, LatentModel, LogPrior
+
+FARTHER = 0.1
+"""Share of the replacing codes that are drawn without regard to their distance, so that no code has a tiny probability."""
+
+
+class Marginal(NamedTuple):
+    """Two lower bounds on log p(x) of each example, in nats."""
+
+    own: Float[Tensor, " batch"]
+    """log p(x|z_q) + log p(z_q): the term of the encoder's own codes, which is what ``VQVAE.bound`` gives."""
+    total: Float[Tensor, " batch"]
+    """log of the sum over all codes, estimated: never below ``own``, and on average not above log p(x)."""
+
+
+class NearCodes:
+    """A distribution r(z) over all grids of codes but one, z_q, which favours those that differ from it in few places and by little.
+
+    A number of replacements is chosen from ``replaced``, all equally likely. Each place keeps its code, or gets another one with the
+    probability that makes so many replacements the average; grids without any are left out. The other code is drawn by a softmax of
+    -distance / spread, or in one case of ten from all alike.
+    """
+
+    def __init__(
+        self, distances: Float[Tensor, "batch places codes"], own: Int[Tensor, "batch places"], replaced: Sequence[float] = (1.0, 4.0)
+    ) -> None:
+        """Set up r for each example of a batch.
+
+        Args:
+            distances: squared distances of each place's latent to all codes.
+            own: z_q, the code that each place has.
+            replaced: average numbers of replaced codes, before grids without any are left out.
+
+        Raises:
+            ConfigError: there is only one code, or a number that is not positive.
+        """
+        places, size = distances.shape[1:]
+        if size < 2:
+            raise ConfigError(f"The codebook has {size} codes; a sum over codes needs at least 2.")
+        if not replaced or not min(replaced) > 0:
+            raise ConfigError(f"replaced is {tuple(replaced)}; it must hold at least one number, each positive.")
+        self.own, self.places = own, places
+        others = distances.double().scatter(2, own.unsqueeze(2), math.inf)
+        near = others - others.amin(2, keepdim=True)
+        # How much farther the second nearest code is than the nearest, on average: the scale on which codes are near.
+        spread = (others.amin(2) - distances.double().gather(2, own.unsqueeze(2))[..., 0]).mean() if own.numel() else near.new_ones(())
+        softened = (-near / spread.clamp(min=1e-12)).softmax(2)
+        is_other = torch.ones_like(softened).scatter(2, own.unsqueeze(2), 0)
+        self.others: Float[Tensor, "batch places codes"] = (1 - FARTHER) * softened + FARTHER / (size - 1) * is_other
+        self.rates = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
+
+    def sample(self, generator: torch.Generator | None = None) -> Int[Tensor, "batch places"]:
+        """Draw one grid an example."""
+        drawn = self.own.clone()
+        if not drawn.numel():
+            return drawn
+        like = {"generator": generator, "device": drawn.device}
+        changed = self._changed(torch.rand(2, len(drawn), 1, dtype=torch.float64, **like), torch.rand(drawn.shape, **like))
+        drawn[changed] = torch.multinomial(self.others[changed], 1, generator=generator)[:, 0]
+        return drawn
+
+    def log_prob(self, codes: Int[Tensor, "batch places"]) -> Float[Tensor, " batch"]:
+        """log r(codes), in nats; -inf of z_q itself."""
+        changed = codes != self.own
+        log_codes = self.others.gather(2, codes.unsqueeze(2))[..., 0].log()
+        number = changed.sum(1, keepdim=True)
+        log_places = number * self.rates.log() + (self.places - number) * torch.log1p(-self.rates)
+        log_any = torch.log(-torch.expm1(self.places * torch.log1p(-self.rates)))
+        log_kind = (log_places - log_any).logsumexp(1) - math.log(len(self.rates))
+        whole = log_kind + torch.where(changed, log_codes, 0).sum(1)
+        return torch.where(changed.any(1), whole, -math.inf)
+
+    def _changed(self, uniforms: Float[Tensor, "2 batch 1"], each: Float[Tensor, "batch places"]) -> Bool[Tensor, "batch places"]:
+        """Which places are replaced: the first by inverse CDF given that there is one, those behind it by chance."""
+        kind, first = uniforms
+        rate = self.rates[(kind * len(self.rates)).long()]
+        log_keep = torch.log1p(-rate)
+        at = (torch.log1p(first * torch.expm1(self.places * log_keep)) / log_keep).long().clamp(max=self.places - 1)
+        place = torch.arange(self.places, device=each.device)
+        return (place == at) | ((place > at) & (each < rate))
+
+
+@torch.no_grad()
+def sum_over_codes(
+    model: LatentModel,
+    batch: Batch,
+    *,
+    samples: int,
+    log_prior: LogPrior | None = None,
+    replaced: Sequence[float] = (1.0, 4.0),
+    generator: torch.Generator | None = None,
+) -> Marginal:
+    """Estimate how much log Σ_z p(x|z) p(z) exceeds the one term log p(x|z_q) p(z_q) that VQ-VAE is scored by [VQVAE §3.2].
+
+    The term of z_q is exact, the others are sampled from r(z) of ``NearCodes``, which is positive wherever z differs from z_q:
+
+    total = log( p(x|z_q) p(z_q) + 1/m Σ_i p(x|z_i) p(z_i) / r(z_i) )
+
+    The sum inside has the expected value p(x), so by Jensen's inequality the expected ``total`` is a lower bound on log p(x). It
+    is never below ``own`` and rises with ``samples``, on average. Each sample costs a pass of the decoder, and one of the prior
+    where one is given.
+
+    Args:
+        model: a VQ-VAE with codebooks, in evaluation mode.
+        batch: examples.
+        samples: m.
+        log_prior: log p(z) of codes; uniform where it is left out.
+        replaced: average numbers of codes that a sample replaces.
+        generator: what samples are drawn with; without it, torch's own.
+
+    Raises:
+        ConfigError: a model that is no VQ-VAE with codebooks, or settings out of range.
+        DataError: examples that do not fit the model.
+    """
+    if not isinstance(model, VQVAE) or model.quantizer.num_codebooks == 0:
+        raise ConfigError(
+            f"{type(model).__name__} has no codebook whose codes could be replaced; a VQVAE with one is expected. "
+            "The bounds of models that draw their latents rise with their number of samples instead."
+        )
+    if samples < 1:
+        raise ConfigError(f"samples is {samples}; it must be at least 1.")
+    quantizer = model.quantizer
+    latents = model.latents(batch).float()
+    codes = quantizer(latents).codes
+
+    def log_joint(codes: Tensor) -> Tensor:
+        uniform = -math.prod(codes.shape[1:]) * math.log(quantizer.codebook_size)
+        return model.log_likelihood(batch, (codes,)).double() + (uniform if log_prior is None else log_prior(codes).double())
+
+    parts = latents.unflatten(1, (quantizer.num_codebooks, -1)).flatten(3).transpose(2, 3)
+    distances = torch.cdist(parts, quantizer.codebook).square().flatten(1, 2)
+    near = NearCodes(distances, codes.flatten(1), replaced)
+    own = log_joint(codes)
+    others = []
+    for _ in range(samples):
+        drawn = near.sample(generator)
+        others.append(log_joint(drawn.view(codes.shape)) - near.log_prob(drawn) - math.log(samples))
+    total = torch.stack([own, *others]).logsumexp(0)
+    return Marginal(own.float(), total.float())

@@ -1,0 +1,87 @@
+"""A categorical posterior over codes: what models with discrete latents share whose encoder gives probabilities."""
+
+import math
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from vqvae.errors import ConfigError
+from vqvae.quantizers.codebook import check_codes, check_finite, check_sizes
+
+
+class CategoricalPosterior(nn.Module):
+    """q(z|x), in which every code is drawn by itself, and the vectors that codes stand for.
+
+    latents (batch, codebooks · K, *space) ─ softmax over K ─ q(z|x) ─ codes
+    codes ─ a vector of dim / codebooks channels from each codebook, side by side ─ vectors (batch, dim, *space)
+    """
+
+    def __init__(self, *, codebook_size: int, num_codebooks: int, dim: int) -> None:
+        super().__init__()
+        check_sizes(codebook_size=codebook_size, num_codebooks=num_codebooks, dim=dim)
+        if dim % num_codebooks:
+            raise ConfigError(f"dim is {dim}; it must be a multiple of num_codebooks ({num_codebooks}).")
+        self.codebook_size, self.num_codebooks, self.dim = codebook_size, num_codebooks, dim
+        self.codebook = nn.Parameter(torch.randn(num_codebooks, codebook_size, dim // num_codebooks))
+
+    @property
+    def num_logits(self) -> int:
+        """Channels that the encoder must put out."""
+        return self.num_codebooks * self.codebook_size
+
+    def log_probs(self, latents: Float[Tensor, "batch logits *space"]) -> Float[Tensor, "batch codebooks codebook_size *space"]:
+        """log q(z|x) of every code at every place, in float32 (float64 stays).
+
+        Raises:
+            DataError: latents that are not finite.
+        """
+        check_finite(latents.detach(), "latents")
+        logits = latents.to(torch.promote_types(latents.dtype, torch.float32))
+        return logits.unflatten(1, (self.num_codebooks, self.codebook_size)).log_softmax(2)
+
+    def entropy(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, " batch"]:
+        """H(q(z|x)) of all codes together, in nats an example."""
+        return -(log_probs.exp() * log_probs).flatten(1).sum(1)
+
+    def kl(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, " batch"]:
+        """KL(q(z|x) ‖ uniform) = N·log K - H(q) for N codes, in nats an example."""
+        batch, books, size, *space = log_probs.shape
+        return books * math.prod(space) * math.log(size) - self.entropy(log_probs)
+
+    def sample(
+        self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], samples: int
+    ) -> Int[Tensor, "samples batch codebooks *space"]:
+        """Draw codes from q(z|x)."""
+        rows = log_probs.detach().movedim(2, -1)
+        places = rows.shape[:-1]
+        if not places.numel():
+            return torch.empty(samples, *places, dtype=torch.int64, device=rows.device)
+        drawn = torch.multinomial(rows.reshape(-1, self.codebook_size).exp(), samples, replacement=True)
+        return drawn.T.reshape(samples, *places)
+
+    def log_prob(
+        self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], codes: Int[Tensor, "samples batch codebooks *space"]
+    ) -> Float[Tensor, "samples batch"]:
+        """log q(z|x) of whole samples, in nats."""
+        each = log_probs.movedim(2, -1).gather(-1, codes.movedim(0, -1))
+        return each.flatten(1, -2).sum(1).T
+
+    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """What codes stand for.
+
+        Raises:
+            DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
+        """
+        check_codes(codes, self.num_codebooks, self.codebook_size)
+        return self.look_up(codes)
+
+    def look_up(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """What codes stand for that are known to be right: nothing waits for the device."""
+        first = torch.arange(self.num_codebooks, device=codes.device) * self.codebook_size
+        rows = codes + first.view(-1, *[1] * (codes.ndim - 2))
+        return nn.functional.embedding(rows, self.codebook.flatten(0, 1)).movedim(-1, 2).flatten(1, 2)
+
+    def mix(self, weights: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, "batch dim *space"]:
+        """The weighted means of the vectors, for weights that sum to 1 over the codes."""
+        return torch.einsum("bck...,ckd->bcd...", weights, self.codebook).flatten(1, 2)

@@ -1,0 +1,126 @@
+"""The discrete VAE trained through Gumbel-softmax samples: https://arxiv.org/abs/1611.01144 and https://arxiv.org/abs/1611.00712."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqvae.data.base import Batch, Objective
+from vqvae.errors import ConfigError
+from vqvae.likelihoods import LikelihoodConfig
+from vqvae.models.autoencoder import CodeAutoencoder, per_dim
+from vqvae.models.base import Bound, Level, LogPrior
+from vqvae.models.categorical import CategoricalPosterior
+from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class GumbelSoftmaxConfig:
+    """An encoder that gives probabilities of codes, a temperature, a decoder and a likelihood."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """How many codebooks, and so codes a position."""
+    dim: int
+    """Channels of the vectors that the decoder gets, over all codebooks."""
+    likelihood: LikelihoodConfig
+    """p(x | z); its ``channels`` are those of the data."""
+    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    """Data to the probabilities of codes."""
+    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    """Vectors to the likelihood's parameters."""
+    straight_through: bool = False
+    """Whether the decoder trains on one code a place, whose gradient is that of the mixture, instead of on the mixture itself."""
+    start_temperature: float = 1.0
+    """Temperature of the mixtures at the first training step."""
+    end_temperature: float = 0.0625
+    """Temperature after the annealing; low ones make mixtures nearly single codes, and gradients noisy."""
+    anneal_steps: int = 100_000
+    """Training batches over which the temperature goes from start to end, by equal factors; a step of n accumulated parts counts n."""
+
+    def build(self) -> "GumbelSoftmax":
+        return GumbelSoftmax(self)
+
+
+class GumbelSoftmax(CodeAutoencoder):
+    """Discrete VAE. In training, the decoder gets mixtures of codes that noise and a temperature make nearly one-hot.
+
+    x ─ encoder ─ log q(z|x) ─ softmax((log q + Gumbel noise) / temperature) ─ mixture of vectors ─ decoder ─ p(x | z)
+
+    The objective is −log p(x|mixture) + KL(q(z|x) ‖ uniform) in nats a dimension, the KL term in closed form. A mixture is no code,
+    so in training mode ``nats_per_dim`` is no bound (nor is it with ``straight_through``, for its gradient); in evaluation mode
+    and in ``bound`` codes are drawn from q(z|x) and it is one.
+    """
+
+    steps: Tensor
+
+    def __init__(self, config: GumbelSoftmaxConfig) -> None:
+        super().__init__()
+        if not 0 < config.end_temperature <= config.start_temperature:
+            raise ConfigError(
+                f"start_temperature is {config.start_temperature} and end_temperature is {config.end_temperature}; "
+                "both must be positive, and the end not above the start."
+            )
+        if config.anneal_steps < 0:
+            raise ConfigError(f"anneal_steps is {config.anneal_steps}; it must not be negative (0: the end temperature throughout).")
+        self.config = config
+        self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
+        self._connect(config.likelihood, config.encoder, config.decoder, self.posterior.num_logits, config.dim)
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.encoder.stride),)
+        # In the saved state, so that a resumed run goes on at its temperature.
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
+
+    @property
+    def temperature(self) -> Float[Tensor, ""]:
+        """The temperature of the next training batch."""
+        config = self.config
+        done = (self.steps / config.anneal_steps).clamp(max=1) if config.anneal_steps else torch.ones_like(self.steps, dtype=torch.float32)
+        return config.start_temperature * (config.end_temperature / config.start_temperature) ** done
+
+    def forward(self, batch: Batch) -> Objective:
+        """The objective of a batch; metrics besides those of every model: the temperature, perplexity and share of codes used.
+
+        In evaluation mode it is the negative of ``bound``. Only a training batch with gradients enabled counts as a step.
+        """
+        log_probs = self.posterior.log_probs(self.latents(batch))
+        vectors = self._relaxed(log_probs) if self.training else self.posterior.look_up(self.posterior.sample(log_probs, 1)[0])
+        log_likelihood = self._log_likelihood(vectors, batch)
+        bound = Bound(log_likelihood - self.posterior.kl(log_probs), log_likelihood)
+        metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2))}
+        if self.training and torch.is_grad_enabled():
+            self.steps += 1
+        return Objective(per_dim(-bound.nats, batch), metrics)
+
+    def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
+        """The evidence lower bound, with codes drawn from q(z|x), one set an example.
+
+        Its KL to the uniform prior is in closed form. With ``log_prior``, log p(z) is that of the drawn codes, and the entropy
+        of q(z|x) is in closed form.
+        """
+        log_probs = self.posterior.log_probs(self.latents(batch))
+        drawn = self.posterior.sample(log_probs, 1)[0]
+        log_likelihood = self._log_likelihood(self.posterior.look_up(drawn), batch)
+        return Bound(log_likelihood + self._log_prior(drawn, log_prior) + self.posterior.entropy(log_probs), log_likelihood)
+
+    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
+        """Data to codes: the likeliest at each place, without noise."""
+        return (self.posterior.log_probs(self.latents(batch)).argmax(2),)
+
+    def start(self, batches: Iterable[Batch]) -> None:
+        """Nothing to start: the codebooks start random and learn by gradient."""
+
+    def _vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        return self.posterior.vectors(codes)
+
+    def _relaxed(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, "batch dim *space"]:
+        """Vectors of the mixtures, or of their largest parts with the mixtures' gradient [Jang et al. 2017, §2.2]."""
+        # -log of an exponential variate is a Gumbel variate.
+        noisy = log_probs - torch.empty_like(log_probs).exponential_().log()
+        weights = (noisy / self.temperature).softmax(2)
+        if self.config.straight_through:
+            single = torch.zeros_like(weights).scatter_(2, weights.argmax(2, keepdim=True), 1)
+            weights = single + (weights - weights.detach())
+        return self.posterior.mix(weights)

@@ -1,0 +1,137 @@
+"""The variational autoencoder with Gaussian latents: Kingma & Welling 2014, https://arxiv.org/abs/1312.6114."""
+
+import math
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.data.base import Batch, Condition, Objective
+from vqvae.errors import ConfigError
+from vqvae.likelihoods import LikelihoodConfig
+from vqvae.models.autoencoder import Autoencoder, per_dim
+from vqvae.models.base import Bound, LogPrior, importance_weighted
+from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+from vqvae.quantizers.codebook import check_sizes
+
+_WIDEST = 7.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class VAEConfig:
+    """An encoder, Gaussian latents, a decoder and a likelihood."""
+
+    dim: int
+    """Latent channels a position."""
+    likelihood: LikelihoodConfig
+    """p(x | z); its ``channels`` are those of the data."""
+    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    """Data to the mean and the scale of the latents."""
+    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    """Latents to the likelihood's parameters."""
+    free_bits: float = 0.0
+    """KL that costs nothing in training, in nats a latent channel, all positions together; 0 is off. No bound has it."""
+
+    def build(self) -> "VAE":
+        return VAE(self)
+
+
+class Posterior(NamedTuple):
+    """q(z|x): a Gaussian for each channel of each position, in float32."""
+
+    mean: Float[Tensor, "batch dim *space"]
+    log_scale: Float[Tensor, "batch dim *space"]
+    """log σ, held between -7 and 7."""
+
+
+class VAE(Autoencoder):
+    """VAE: Gaussian latents with a standard normal prior. It has no codes, so it is no tokenizer.
+
+    x ─ encoder ─ mean, log σ ─ z = mean + σ·noise ─ decoder ─ parameters ─ likelihood ─ p(x | z)
+
+    The objective is the negative evidence lower bound in nats a dimension, its KL term in closed form. With ``free_bits`` the KL
+    of each channel, averaged over the batch, costs at least that much [Kingma et al. 2016, arXiv 1606.04934].
+    """
+
+    def __init__(self, config: VAEConfig) -> None:
+        super().__init__()
+        check_sizes(dim=config.dim)
+        if not config.free_bits >= 0:
+            raise ConfigError(f"free_bits is {config.free_bits}; it must not be negative (0 is off).")
+        self.config = config
+        self._connect(config.likelihood, config.encoder, config.decoder, 2 * config.dim, config.dim)
+
+    def forward(self, batch: Batch) -> Objective:
+        """The objective of a batch; the metrics are those of every model, and never have free bits in them."""
+        posterior = self.posterior(batch)
+        kl = _kl(posterior)
+        log_likelihood = self._log_likelihood(_draw(posterior), batch)
+        examples = max(len(kl), 1)
+        charged = (kl.sum(0) / examples).clamp(min=self.config.free_bits).sum() * examples
+        loss = per_dim(-log_likelihood, batch) + charged / max(batch.x.numel(), 1)
+        return Objective(loss, self._metrics(Bound(log_likelihood - kl.sum(1), log_likelihood), batch))
+
+    def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
+        """The evidence lower bound, with one z drawn for log p(x|z) and the KL term in closed form.
+
+        Raises:
+            ConfigError: a prior over codes is given.
+        """
+        if log_prior is not None:
+            raise ConfigError("VAE has no codes, so it takes no prior over codes; its prior is the standard normal. Leave log_prior out.")
+        posterior = self.posterior(batch)
+        log_likelihood = self._log_likelihood(_draw(posterior), batch)
+        return Bound(log_likelihood - _kl(posterior).sum(1), log_likelihood)
+
+    def importance_bound(self, batch: Batch, samples: int) -> Bound:
+        """The importance-weighted bound: log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
+
+        Raises:
+            ConfigError: no samples.
+        """
+        check_sizes(samples=samples)
+        mean, log_scale = self.posterior(batch)
+        log_likelihoods, log_ratios = [], []
+        for _ in range(samples):
+            noise = torch.randn_like(mean)
+            latents = mean + log_scale.exp() * noise
+            log_likelihoods.append(self._log_likelihood(latents, batch))
+            # log p(z) - log q(z|x), whose constants cancel.
+            log_ratios.append((0.5 * (noise.square() - latents.square()) + log_scale).flatten(1).sum(1))
+        return importance_weighted(torch.stack(log_likelihoods), torch.stack(log_ratios))
+
+    def posterior(self, batch: Batch) -> Posterior:
+        """q(z|x)."""
+        latents = self.latents(batch)
+        mean, log_scale = latents.to(torch.promote_types(latents.dtype, torch.float32)).chunk(2, dim=1)
+        return Posterior(mean, log_scale.clamp(-_WIDEST, _WIDEST))
+
+    def log_likelihood(self, batch: Batch, latents: Float[Tensor, "batch dim *space"]) -> Float[Tensor, " batch"]:
+        """log p(x|z) of given latents, in nats an example."""
+        return self._log_likelihood(latents, batch)
+
+    def decode(
+        self,
+        latents: Float[Tensor, "batch dim *space"],
+        condition: Condition = Condition(),
+        generator: torch.Generator | None = None,
+        temperature: float = 0.0,
+        size: tuple[int, ...] | None = None,
+    ) -> Tensor:
+        """Latents to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
+        return self._decode(latents, condition, generator, temperature, size)
+
+
+def _draw(posterior: Posterior) -> Float[Tensor, "batch dim *space"]:
+    """z = mean + σ·noise, through which gradients pass."""
+    return posterior.mean + posterior.log_scale.exp() * torch.randn_like(posterior.mean)
+
+
+def _kl(posterior: Posterior) -> Float[Tensor, "batch dim"]:
+    """KL(q(z|x) ‖ p(z)) of each channel, summed over positions [Kingma & Welling 2014, appendix B]."""
+    mean, log_scale = posterior
+    # expm1, or what is left of a nearly standard normal would be rounding.
+    kl = 0.5 * (mean.square() + torch.expm1(2 * log_scale)) - log_scale
+    return kl.reshape(*kl.shape[:2], math.prod(kl.shape[2:])).sum(2)

@@ -1,0 +1,144 @@
+"""Discrete latents trained on a multi-sample bound: VIMCO, Mnih & Rezende 2016, https://arxiv.org/abs/1602.06725."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+from vqvae.data.base import Batch, Objective
+from vqvae.errors import ConfigError
+from vqvae.likelihoods import LikelihoodConfig
+from vqvae.models.autoencoder import CodeAutoencoder, per_dim
+from vqvae.models.base import Bound, Level, LogPrior, importance_weighted
+from vqvae.models.categorical import CategoricalPosterior
+from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+from vqvae.quantizers.codebook import check_sizes
+
+NEGLIGIBLE = 2.0**-24
+"""A sample with a smaller share of the bound adds less to its gradient than float32 rounds off."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VIMCOConfig:
+    """An encoder that gives probabilities of codes, a number of samples, a decoder and a likelihood."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """How many codebooks, and so codes a position."""
+    dim: int
+    """Channels of the vectors that the decoder gets, over all codebooks."""
+    likelihood: LikelihoodConfig
+    """p(x | z); its ``channels`` are those of the data."""
+    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    """Data to the probabilities of codes."""
+    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    """Vectors to the likelihood's parameters."""
+    samples: int = 50
+    """Samples of codes an example, at least 2; the paper's comparison has 50 [VQVAE §4.1]."""
+    decode_at_once: int = 256
+    """Samples of all examples together that the decoder takes at a time: what bounds the memory, and changes no result."""
+
+    def build(self) -> "VIMCO":
+        return VIMCO(self)
+
+
+class VIMCO(CodeAutoencoder):
+    """VIMCO. The objective is the negative of log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) in nats a dimension, p(z) uniform.
+
+    x ─ encoder ─ q(z|x) ─ k samples z_i ─ vectors ─ decoder ─ p(x | z_i) ─ one weighted mean
+
+    Its gradient has two parts: through the weights, and through the choice of the samples, where
+    each is held against the others by a leave-one-out baseline. All samples are decoded once without gradients. Only those that
+    have a share of the bound are decoded again with them, which are few as soon as the decoder listens to the codes.
+    """
+
+    def __init__(self, config: VIMCOConfig) -> None:
+        super().__init__()
+        check_sizes(decode_at_once=config.decode_at_once)
+        if config.samples < 2:
+            raise ConfigError(f"samples is {config.samples}; it must be at least 2, because each is held against the others.")
+        self.config = config
+        self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
+        self._connect(config.likelihood, config.encoder, config.decoder, self.posterior.num_logits, config.dim)
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.encoder.stride),)
+
+    def forward(self, batch: Batch) -> Objective:
+        """The objective of a batch; metrics besides those of every model: perplexity and share of codes used.
+
+        The loss has the value of the bound and the gradient of the estimator.
+        """
+        log_probs = self.posterior.log_probs(self.latents(batch))
+        codes = self.posterior.sample(log_probs, self.config.samples)
+        log_q = self.posterior.log_prob(log_probs, codes)
+        with torch.no_grad():
+            log_likelihood = self._log_likelihoods(codes, batch)
+            log_ratio = torch.stack([self._log_prior(sample) for sample in codes]) - log_q
+            bound = importance_weighted(log_likelihood, log_ratio)
+            log_weights = log_likelihood + log_ratio
+            shares, credits = log_weights.softmax(0), leave_one_out(log_weights)
+        nats = bound.nats
+        if torch.is_grad_enabled():
+            heard = torch.nonzero(shares.flatten() > NEGLIGIBLE)[:, 0]
+            again = self._of_rows(codes.flatten(0, 1)[heard], batch.take(heard % max(len(batch.x), 1)))
+            again = torch.zeros_like(shares).flatten().scatter(0, heard, again).view(shares.shape)
+            carrier = ((credits - shares) * log_q + shares * again).sum(0)
+            nats = nats + (carrier - carrier.detach())
+        metrics = {**self._metrics(bound, batch), **self._usage(log_probs.argmax(2))}
+        return Objective(per_dim(-nats, batch), metrics)
+
+    def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
+        """The multi-sample bound with as many samples as in training."""
+        return self.importance_bound(batch, self.config.samples, log_prior)
+
+    def importance_bound(self, batch: Batch, samples: int, log_prior: LogPrior | None = None) -> Bound:
+        """log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
+
+        Raises:
+            ConfigError: no samples.
+        """
+        check_sizes(samples=samples)
+        log_probs = self.posterior.log_probs(self.latents(batch))
+        codes = self.posterior.sample(log_probs, samples)
+        log_p = torch.stack([self._log_prior(sample, log_prior) for sample in codes])
+        return importance_weighted(self._log_likelihoods(codes, batch), log_p - self.posterior.log_prob(log_probs, codes))
+
+    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
+        """Data to codes: the likeliest at each place, without noise."""
+        return (self.posterior.log_probs(self.latents(batch)).argmax(2),)
+
+    def start(self, batches: Iterable[Batch]) -> None:
+        """Nothing to start: the codebooks start random and learn by gradient."""
+
+    def _vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        return self.posterior.vectors(codes)
+
+    def _log_likelihoods(self, codes: Int[Tensor, "samples batch codebooks *space"], batch: Batch) -> Float[Tensor, "samples batch"]:
+        """log p(x|z) of every sample."""
+        rows = torch.arange(len(batch.x), device=codes.device).repeat(len(codes))
+        return self._of_rows(codes.flatten(0, 1), batch.take(rows)).view(codes.shape[:2])
+
+    def _of_rows(self, codes: Int[Tensor, "rows codebooks *space"], rows: Batch) -> Float[Tensor, " rows"]:
+        """log p(x|z), in pieces whose activations are made anew in the backward pass where there are several."""
+        pieces = torch.arange(len(codes), device=codes.device).split(self.config.decode_at_once)
+        if len(pieces) < 2 or not torch.is_grad_enabled():
+            return torch.cat([self._of_piece(codes[piece], rows.take(piece)) for piece in pieces])
+        return torch.cat([checkpoint(self._of_piece, codes[piece], rows.take(piece), use_reentrant=False) for piece in pieces])
+
+    def _of_piece(self, codes: Int[Tensor, "rows codebooks *space"], rows: Batch) -> Float[Tensor, " rows"]:
+        return self._log_likelihood(self.posterior.look_up(codes), rows)
+
+
+def leave_one_out(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, "samples batch"]:
+    """How much each sample adds to the bound: the bound less what it would be with the sample's weight replaced by the geometric
+    mean of the others' [Mnih & Rezende 2016]. Exact in log space, whatever the weights' size."""
+    samples = len(log_weights)
+    # Weights near the largest keep their digits, which the sums of thousands of nats would lose.
+    centred = log_weights - log_weights.amax(0)
+    others = (centred.sum(0) - centred) / (samples - 1)
+    replaced = centred.expand(samples, *centred.shape).clone()
+    replaced.diagonal().copy_(others.T)
+    return centred.logsumexp(0) - replaced.logsumexp(1)
