@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any, Literal
 
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import Level, VQVAEConfig
@@ -9,6 +10,9 @@ from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig, QuantizerConfig
 from vqvae.training import AdamConfig, TrainConfig
+
+Scale = Literal["cpu", "paper"]
+"""Sizes of an experiment: what two cores can train, or those of the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,3 +70,8 @@ def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes
 def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
     """Adam with a short warm-up and half a cosine down to zero: what a run of fixed length gets most out of."""
     return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)
+
+
+def in_words(value: Any) -> str:
+    """A number with four digits, or a dash where there is none."""
+    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -20,6 +20,8 @@ from vqvae.models import Level
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import imagenet, worlds
+from vqvae.recipes.base import Scale, in_words
+from vqvae.recipes.collapse import reproduce_collapse
 from vqvae.recipes.stages import (
     PICTURES,
     read_codes,
@@ -30,7 +32,6 @@ from vqvae.recipes.stages import (
 )
 from vqvae.training import RunOptions, TrainConfig, Trainer, build
 
-Scale = Literal["cpu", "paper"]
 WITHOUT_CLASS = "prior-without-class"
 
 
@@ -66,6 +67,8 @@ class Experiment:
     """1: the tokenizer; 2: the prior too."""
     published: dict[str, str]
     """Numbers of the paper by the names of our measures."""
+    after: Callable[[Path, Scale, RunOptions, Path, str, str], dict[str, Any]] | None = None
+    """What is done with the tokenizer's run in place of its table: run, scale, options, folder of results, name and title to the record."""
 
 
 EXPERIMENTS = {
@@ -87,6 +90,13 @@ EXPERIMENTS = {
         stages=2,
         published={},
     ),
+    "e5": Experiment(
+        title="E5: latents under a PixelCNN decoder, used by a VQ-VAE and ignored by a VAE [VQVAE §4.2]",
+        settings="worlds",
+        stages=1,
+        published={},
+        after=reproduce_collapse,
+    ),
 }
 
 
@@ -103,6 +113,9 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     settings = SETTINGS[experiment.settings][scale]
     run = runs / settings.run
     train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings)
+    written = name if scale == "cpu" else f"{name}-{scale}"
+    if experiment.after is not None:
+        return experiment.after(run, scale, options, results, written, experiment.title)
     pipeline = load(run)
     level, size = pipeline.tokenizer.layout[0], pipeline.size
     assert size is not None, "train_tokenizer stores the size"
@@ -112,9 +125,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         config = settings.prior(level, len(read_codes(run).train.label_names))
         train_prior(config, options, run)
         extra |= compare_without_class(config, options, run)
-    return tabulate(
-        run, results, name if scale == "cpu" else f"{name}-{scale}", experiment.title, published=experiment.published, extra=extra
-    )
+    return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra)
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
@@ -168,8 +179,3 @@ def tabulate(
         steps=sum(steps.values()),
         notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in pictures),
     )
-
-
-def in_words(value: Any) -> str:
-    """A number with four digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -61,7 +61,7 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
         trainer.run()
         if distributed.is_main():
             with distributed.alone():
-                _record(run, data=seconds, tokenizer=_trained_seconds(run, TOKENIZER))
+                _record(run, data=seconds, tokenizer=trained_seconds(run, TOKENIZER))
                 write_codes(run, splits, options)
                 if scored:
                     evaluate(run, splits.held_out, options)
@@ -85,7 +85,7 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
         trainer.run()
         if distributed.is_main():
             with distributed.alone():
-                _record(run, prior=_trained_seconds(run, PRIOR))
+                _record(run, prior=trained_seconds(run, PRIOR))
                 evaluate(run, stored_data(run).held_out, options)
 
 
@@ -249,14 +249,14 @@ def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
         partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
+def trained_seconds(run: Path, stage: str) -> float:
+    """How long a stage was trained, over all interruptions."""
+    return max((row["seconds"] for row in _rows(run) if row["stage"] == stage), default=0.0)
+
+
 def _record(run: Path, **seconds: float) -> None:
     """Note what stages took when they were last carried out."""
     update_metrics(run, {"seconds_by_stage": {**read_metrics(run).get("seconds_by_stage", {}), **seconds}})
-
-
-def _trained_seconds(run: Path, stage: str) -> float:
-    """How long a stage was trained, over all interruptions."""
-    return max((row["seconds"] for row in _rows(run) if row["stage"] == stage), default=0.0)
 
 
 def _rows(run: Path) -> list[dict[str, Any]]:
