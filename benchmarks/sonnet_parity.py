@@ -83,6 +83,7 @@ def settings(variance: float, arguments: argparse.Namespace) -> TrainConfig:
         seed=arguments.seed,
         optimizer=adam,
         precision=arguments.precision,
+        average_decay=arguments.average_decay,
         evaluate_every=0,
     )
 
@@ -141,6 +142,7 @@ def main() -> None:
     parser.add_argument("--random-start", action="store_true", help="start the codebook random, as the notebook does, not by k-means")
     parser.add_argument("--revive-after", type=int, default=0, help="steps without a hit after which a code is set to a latent; 0 is off")
     parser.add_argument("--discretised", action="store_true", help="train with our likelihood itself instead of the plain squared error")
+    parser.add_argument("--average-decay", type=float, default=0.0, help="decay of the running mean of weights that is scored; 0 is off")
     parser.add_argument("--threads", type=int, help="CPU threads")
     arguments = parser.parse_args()
 
@@ -173,7 +175,12 @@ def main() -> None:
     ]
     print(markdown_table(columns, rows))
     dtype = str(pick_dtype(config.precision, torch.device("cpu"))).removeprefix("torch.")
-    notes = NOTES.format(variance=variance / 255**2, dtype=dtype, start="starts random" if arguments.random_start else "starts by k-means")
+    notes = NOTES.format(
+        variance=variance / 255**2,
+        dtype=dtype,
+        start="starts random" if arguments.random_start else "starts by k-means",
+        average=f"; what is scored are running means of our weights, decay {arguments.average_decay}" if arguments.average_decay else "",
+    )
     record = write_results(
         arguments.out,
         "sonnet-parity",
@@ -189,6 +196,7 @@ def main() -> None:
             "batch_size": BATCH,
             "seed": arguments.seed,
             "dtype": dtype,
+            "average_decay": arguments.average_decay,
             "training_seconds": trained,
         },
         steps=arguments.steps,
@@ -207,7 +215,7 @@ training images (where they are in the publisher's order, the same ones), and th
 because the Gaussian's scale is √(variance / 2). Not the same: our Gaussian is counted over 256 levels, whose first and last take
 the tails, so that the mean of a black or white pixel may lie beyond it; the notebook has one ReLU more, after the encoder's 3×3
 convolution; first weights are as torch draws them; our codebook {start}, and its idle codes stay where they are, whereas the
-notebook's fall to the origin; our convolutions run in {dtype}.
+notebook's fall to the origin; our convolutions run in {dtype}{average}.
 """
 
 
