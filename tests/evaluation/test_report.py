@@ -52,7 +52,7 @@ def rows() -> list[dict]:
         {"step": step, "stage": "tokenizer", "loss": 3 - step / 100, "nats_per_dim": 2.0794415, "seconds": 1.0} for step in (50, 100)
     ]
     held_out = [{"step": 100, "stage": "tokenizer", "held_out_loss": 2.5, "held_out_nats_per_dim": 2.0794415}]
-    return [*training, *held_out, {"step": 10, "stage": "prior", "loss": float("nan"), "perplexity": 7.0}]
+    return [*training, *held_out, {"step": 10, "stage": "prior", "loss": float("nan"), "perplexity": 7.0, "kl_nats_per_dim": 0.6931472}]
 
 
 def report(path: Path, **changes: object) -> Page:
@@ -83,7 +83,8 @@ def test_curves_are_in_bits_and_by_stage(tmp_path: Path) -> None:
     assert "bits per dim by step: training ends at 3, held out ends at 3" in said
     assert "loss by step: training ends at 2, held out ends at 2.5" in said
     assert "perplexity by step: training ends at 7" in said
-    assert len(said) == 3 and not any("seconds" in words for words in said)
+    assert "kl bits per dim by step: training ends at 1" in said
+    assert len(said) == 4 and not any("seconds" in words for words in said)
     assert page.text.index("tokenizer") < page.text.index("prior")
 
 
