@@ -27,7 +27,9 @@ def main() -> None:
     run = arguments.run or Path("runs") / recipe.name
     train_tokenizer(recipe.tokenizer(arguments.data), options, run, recipe=recipe.name, scored=False)
     train_prior(prior_config(run), options, run)
-    print(json.dumps(tabulate(run, arguments.out, recipe.name, f"{recipe.name}: {recipe.summary}")))
+    record = tabulate(run, arguments.out, recipe.name, f"{recipe.name}: {recipe.summary}")
+    print((arguments.out / f"{recipe.name}.md").read_text(encoding="utf-8"))
+    print(json.dumps(record))
 
 
 if __name__ == "__main__":
