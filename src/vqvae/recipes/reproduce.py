@@ -3,7 +3,7 @@
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -125,7 +125,8 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         config = settings.prior(level, len(read_codes(run).train.label_names))
         train_prior(config, options, run)
         extra |= compare_without_class(config, options, run)
-    return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra)
+    pictures = PICTURES[: experiment.stages]
+    return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
@@ -157,15 +158,16 @@ def tabulate(
     *,
     published: Mapping[str, str] = MappingProxyType({}),
     extra: Mapping[str, Any] = MappingProxyType({}),
+    pictures: Sequence[str] = PICTURES,
 ) -> dict[str, Any]:
     """Write the numbers of a run as a table with what is published beside them, and copy its pictures there."""
     metrics = {**read_metrics(run), **extra}
     seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
     stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
     steps = {part: storage.read(run / part).extra["training"]["steps"] for part in stages}
-    pictures = [picture for picture in PICTURES if (run / f"{picture}.png").exists()]
+    shown = [picture for picture in pictures if (run / f"{picture}.png").exists()]
     results.mkdir(parents=True, exist_ok=True)
-    for picture in pictures:
+    for picture in shown:
         shutil.copyfile(run / f"{picture}.png", results / f"{name}-{picture}.png")
     return write_results(
         results,
@@ -177,5 +179,5 @@ def tabulate(
         values={**metrics, "published": dict(published), "steps_by_stage": steps, "seconds_by_stage": by_stage},
         seconds=seconds,
         steps=sum(steps.values()),
-        notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in pictures),
+        notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in shown),
     )
