@@ -1,0 +1,21 @@
+"""Residual blocks."""
+
+import torch
+from torch.nn import functional as F
+
+from vqvae.layers.residual import ResidualBlock2d
+
+
+def test_the_block_adds_relu_3x3_relu_1x1_to_its_input() -> None:
+    torch.manual_seed(0)
+    block, x = ResidualBlock2d(6, 4), torch.randn(2, 6, 5, 7)
+    hidden = F.conv2d(x.clamp(min=0), block.wide.weight, block.wide.bias, padding=1)
+    expected = x + F.conv2d(hidden.clamp(min=0), block.narrow.weight, block.narrow.bias)
+    torch.testing.assert_close(block(x), expected)
+
+
+def test_the_input_is_not_written_to() -> None:
+    x = torch.randn(1, 3, 4, 4)
+    before = x.clone()
+    ResidualBlock2d(3, 2)(x)
+    assert torch.equal(x, before)
