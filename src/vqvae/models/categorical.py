@@ -7,7 +7,8 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqvae.errors import ConfigError
-from vqvae.quantizers.codebook import check_codes, check_finite, check_sizes
+from vqvae.layers.codes import check_codes
+from vqvae.quantizers.codebook import check_finite, check_sizes
 
 
 class CategoricalPosterior(nn.Module):
@@ -73,7 +74,7 @@ class CategoricalPosterior(nn.Module):
         Raises:
             DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
         """
-        check_codes(codes, self.num_codebooks, self.codebook_size)
+        check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return self.look_up(codes)
 
     def look_up(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:

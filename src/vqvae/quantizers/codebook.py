@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vqvae import distributed
 from vqvae.errors import ConfigError, DataError
+from vqvae.layers.codes import check_codes
 from vqvae.quantizers.base import Quantized, Quantizer
 from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
 from vqvae.quantizers.nearest import nearest
@@ -89,7 +90,7 @@ class CodebookQuantizer(Quantizer):
 
     def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, 1, self.codebook_size)
+        check_codes(codes, 1, self.codebook_size, "codebook")
         return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)
 
     @contextmanager
@@ -212,16 +213,6 @@ def check_finite(values: Tensor, what: str) -> None:
             f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
             "Lower the learning rate, clip gradients, or check the data."
         )
-
-
-def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
-    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
-    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
-        raise DataError(
-            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; expected integers of the shape (batch, {num_codebooks}, *space)."
-        )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
-        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this codebook has 0 to {codebook_size - 1}.")
 
 
 def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:

@@ -10,8 +10,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqvae.errors import ConfigError
+from vqvae.layers.codes import check_codes
 from vqvae.quantizers.base import Quantized, Quantizer
-from vqvae.quantizers.codebook import check_channels, check_codes, check_finite, check_sizes
+from vqvae.quantizers.codebook import check_channels, check_finite, check_sizes
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
 from vqvae.quantizers.vector import VectorQuantizerConfig
@@ -106,7 +107,7 @@ class ProductQuantizer(Quantizer):
 
     def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, self.num_codebooks, self.codebook_size)
+        check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return torch.cat([part.decode(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
