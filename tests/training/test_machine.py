@@ -1,5 +1,9 @@
 """What the machine offers."""
 
+import platform
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch import nn
@@ -42,3 +46,22 @@ def test_filters_move_to_channels_last_for_bfloat16() -> None:
     module = nn.Conv2d(3, 4, 3)
     assert lay_out(module, torch.float32).weight.is_contiguous()
     assert lay_out(module, torch.bfloat16).weight.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep or give back as they please")
+def test_freed_memory_is_kept() -> None:
+    script = """
+import numpy, sys
+from vqvae.training.machine import keep_freed_memory
+if sys.argv[1] == "keep":
+    assert keep_freed_memory()
+block = numpy.ones(2**26)
+del block
+pages = int(open("/proc/self/statm").read().split()[1])
+print(pages * 4096)
+"""
+    resident = {
+        how: int(subprocess.run([sys.executable, "-c", script, how], check=True, capture_output=True, text=True).stdout)
+        for how in ("keep", "default")
+    }
+    assert resident["keep"] > resident["default"] + 2**28

@@ -34,27 +34,33 @@ def check_parameters(parameters: Tensor, num_parameters: int) -> Float[Tensor, "
     Raises:
         DataError: not floating, or another number of channels.
     """
-    if not parameters.is_floating_point() or parameters.ndim < 2 or parameters.shape[1] != num_parameters:
-        raise DataError(
-            f"Parameters came as {parameters.dtype} in the shape {tuple(parameters.shape)}; "
-            f"expected floats of the shape (batch, {num_parameters}, *space)."
-        )
+    _check_floats(parameters, num_parameters)
     return parameters.to(torch.promote_types(parameters.dtype, torch.float32))
 
 
-def check_pair(parameters: Tensor, x: Tensor, num_parameters: int, channels: int, levels: int = LEVELS) -> tuple[Tensor, Tensor]:
+def check_pair(parameters: Tensor, x: Tensor, num_parameters: int, channels: int) -> tuple[Tensor, Tensor]:
     """Both checks, and that batch and space agree.
 
     Raises:
         DataError: either does not fit, or they do not fit each other.
     """
-    parameters, x = check_parameters(parameters, num_parameters), check_pixels(x, channels, levels)
+    check_shapes(parameters, x, num_parameters, channels)
+    return check_parameters(parameters, num_parameters), x
+
+
+def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: int) -> None:
+    """What ``check_pair`` checks, without a float32 copy.
+
+    Raises:
+        DataError: either does not fit, or they do not fit each other.
+    """
+    _check_floats(parameters, num_parameters)
+    check_pixels(x, channels)
     if parameters.shape[0] != x.shape[0] or parameters.shape[2:] != x.shape[2:]:
         raise DataError(
             f"Parameters of the shape {tuple(parameters.shape)} came for pixels of the shape {tuple(x.shape)}; "
             f"expected ({x.shape[0]}, {num_parameters}, {', '.join(map(str, x.shape[2:]))})."
         )
-    return parameters, x
 
 
 def check_temperature(temperature: float) -> float:
@@ -76,3 +82,11 @@ def to_pixels(levels: Shaped[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
 def to_bins(x: Tensor, channels: int, levels: int = LEVELS) -> Int64[Tensor, "batch channels *space"]:
     """Pixels as int64 bins: the levels themselves."""
     return check_pixels(x, channels, levels).long()
+
+
+def _check_floats(parameters: Tensor, num_parameters: int) -> None:
+    if not parameters.is_floating_point() or parameters.ndim < 2 or parameters.shape[1] != num_parameters:
+        raise DataError(
+            f"Parameters came as {parameters.dtype} in the shape {tuple(parameters.shape)}; "
+            f"expected floats of the shape (batch, {num_parameters}, *space)."
+        )

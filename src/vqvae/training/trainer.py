@@ -29,7 +29,7 @@ from vqvae.training.callbacks import Callback
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, State, only_writer
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.logging import Log, Meter
-from vqvae.training.machine import Precision, lay_out, pick_device, pick_dtype
+from vqvae.training.machine import Precision, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import AdamConfig, learning_rate
 
 START_BATCHES = 4
@@ -131,6 +131,8 @@ class Trainer:
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self.device = pick_device(options.device)
+        if self.device.type == "cpu":
+            keep_freed_memory()
         self.dtype = pick_dtype(config.precision, self.device)
         self.module = lay_out(module.to(self.device), self.dtype)
         checkpoints = self.folder / "checkpoints"
