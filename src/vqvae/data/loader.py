@@ -101,6 +101,13 @@ def in_order(dataset: Dataset, batch_size: int, *, start: int = 0, stop: int | N
     return _ahead(dataset, (np.arange(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)), workers, 4)
 
 
+def spread(dataset: Dataset, count: int, batch_size: int) -> Iterator[Batch]:
+    """At most ``count`` examples at equal distances over the whole set, in order, for scores that need not see all of them."""
+    count = min(count, len(dataset))
+    indices = np.arange(count, dtype=np.int64) * len(dataset) // max(count, 1)
+    return _ahead(dataset, (indices[first : first + batch_size] for first in range(0, count, batch_size)), None, 4)
+
+
 def _ahead(dataset: Dataset, plan: Iterable[np.ndarray], workers: int | None, prefetch: int) -> Generator[Batch]:
     waiting: deque[Future[Batch]] = deque()
     plan = iter(plan)

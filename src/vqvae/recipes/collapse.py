@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqvae import distributed, seeding
-from vqvae.data.base import Batch, Dataset, Splits
+from vqvae import seeding
+from vqvae.data.base import Batch, Dataset
 from vqvae.evaluation.collapse import draw, measure_collapse
 from vqvae.evaluation.grids import labelled_rows, save_png
 from vqvae.evaluation.results import this_command, write_results
@@ -28,8 +28,8 @@ from vqvae.pipeline import load
 from vqvae.priors import PixelCNN, PixelCNNConfig
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.recipes.base import Scale, cosine, in_words
-from vqvae.recipes.stages import read_codes, stored_data, trained_seconds
-from vqvae.training import RunOptions, TrainConfig, Trainer, build
+from vqvae.recipes.stages import read_codes, stored_data, train_part, trained_seconds
+from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "collapse"
@@ -99,7 +99,7 @@ def reproduce_collapse(run: Path, scale: Scale, options: RunOptions, results: Pa
     splits, pipeline = read_codes(run, labels=False), load(run)
     level, (height, width) = pipeline.tokenizer.layout[0], splits.train.batch(np.arange(1)).x.shape[2:]
     configs = second_stages(level, (height, width), scale)
-    models = {stage: train(config, splits, options, run, stage) for stage, config in configs.items()}
+    models = {stage: train_part(config, splits, options, run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     device = pick_device(options.device)
     scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
@@ -119,13 +119,6 @@ def reproduce_collapse(run: Path, scale: Scale, options: RunOptions, results: Pa
         notes=NOTES.format(name=name, bits=LATENTS * 9, rows=DRAWS),
         device=device,
     )
-
-
-def train(config: TrainConfig, splits: Splits, options: RunOptions, run: Path, stage: str) -> nn.Module:
-    """Train one of the three to the end, or load it where it is."""
-    trainer = Trainer(build(config), splits, config, options, run / FOLDER, stage, (), {"recipe": FOLDER})
-    with distributed.group(trainer.device):
-        return trainer.run().eval()
 
 
 def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:

@@ -5,13 +5,14 @@ import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from vqvae import distributed, storage
+from vqvae import storage
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood import bits_per_code
@@ -19,20 +20,24 @@ from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Level
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
-from vqvae.recipes import imagenet, worlds
+from vqvae.recipes import comparison, imagenet, worlds
 from vqvae.recipes.base import Scale, in_words
 from vqvae.recipes.collapse import reproduce_collapse
+from vqvae.recipes.comparison import reproduce_comparison
 from vqvae.recipes.stages import (
     PICTURES,
     read_codes,
     read_metrics,
     recipe_of,
+    train_part,
     train_prior,
     train_tokenizer,
 )
-from vqvae.training import RunOptions, TrainConfig, Trainer, build
+from vqvae.training import RunOptions, TrainConfig
+from vqvae.training.machine import pick_device
 
 WITHOUT_CLASS = "prior-without-class"
+COMPARISON_RUNS: dict[Scale, str] = {"cpu": "e1-cpu", "paper": "e1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +50,10 @@ class Settings:
 
 
 SETTINGS: dict[str, dict[Scale, Settings]] = {
+    "comparison": {
+        scale: Settings(run=run, tokenizer=partial(comparison.tokenizer, scale), prior=partial(comparison.prior, scale))
+        for scale, run in COMPARISON_RUNS.items()
+    },
     "imagenet128": {
         "cpu": Settings(run="imagenet128-cpu", tokenizer=imagenet.cpu_tokenizer, prior=imagenet.cpu_prior),
         "paper": Settings(run="imagenet128", tokenizer=imagenet.tokenizer, prior=imagenet.prior),
@@ -72,6 +81,13 @@ class Experiment:
 
 
 EXPERIMENTS = {
+    "e1": Experiment(
+        title="E1: bits a dimension of CIFAR-10 by models of one architecture [VQVAE §4.1]",
+        settings="comparison",
+        stages=2,
+        published={},
+        after=reproduce_comparison,
+    ),
     "e2": Experiment(
         title="E2: reconstructions of 128×128 photographs from 32×32 codes [VQVAE §4.2]",
         settings="imagenet128",
@@ -112,19 +128,18 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     experiment = EXPERIMENTS[name]
     settings = SETTINGS[experiment.settings][scale]
     run = runs / settings.run
-    train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings)
+    train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings, scored=experiment.stages == 1)
     written = name if scale == "cpu" else f"{name}-{scale}"
-    if experiment.after is not None:
-        return experiment.after(run, scale, options, results, written, experiment.title)
     pipeline = load(run)
-    level, size = pipeline.tokenizer.layout[0], pipeline.size
-    assert size is not None, "train_tokenizer stores the size"
+    level = pipeline.tokenizer.layout[0]
     bits = pipeline.tokenizer.channels * math.prod(level.stride) * 8
     extra: dict[str, Any] = {"times_fewer_bits": bits / (level.num_codebooks * math.log2(level.codebook_size))}
     if experiment.stages > 1:
         config = settings.prior(level, len(read_codes(run).train.label_names))
         train_prior(config, options, run)
         extra |= compare_without_class(config, options, run)
+    if experiment.after is not None:
+        return experiment.after(run, scale, options, results, written, experiment.title)
     pictures = PICTURES[: experiment.stages]
     return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
 
@@ -135,12 +150,11 @@ def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -
         return {}
     splits = read_codes(run, labels=False)
     bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
-    trainer = Trainer(build(bare), splits, bare, options, run, WITHOUT_CLASS, (), {"recipe": recipe_of(run)})
-    with distributed.group(trainer.device):
-        prior = trainer.run()
+    prior = train_part(bare, splits, options, run, WITHOUT_CLASS, recipe=recipe_of(run))
     assert isinstance(prior, AutoregressivePrior)
-    pipeline = load(run, trainer.device)
-    held_out = [batch.x.to(trainer.device) for batch in in_order(splits.held_out, 64)]
+    device = pick_device(options.device)
+    pipeline = load(run, device)
+    held_out = [batch.x.to(device) for batch in in_order(splits.held_out, 64)]
     with torch.inference_mode():
         ways = {
             "bits_per_code_trained_without_class": sum(prior.log_prob(codes).sum().item() for codes in held_out),

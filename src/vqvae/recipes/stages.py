@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
@@ -87,6 +87,17 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
             with distributed.alone():
                 _record(run, prior=trained_seconds(run, PRIOR))
                 evaluate(run, stored_data(run).held_out, options)
+
+
+def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
+    """Train any one model to the end as ``folder/stage``, or load it where it is; without codes, scores or pictures.
+
+    Raises:
+        VqvaeError: an interruption, or a folder of another training.
+    """
+    trainer = Trainer(build(config), splits, config, options, folder, stage, (), {"recipe": recipe})
+    with distributed.group(trainer.device):
+        return trainer.run().eval()
 
 
 def prior_config(run: Path) -> TrainConfig:
