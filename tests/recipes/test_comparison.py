@@ -11,13 +11,18 @@ from vqvae.data import SyntheticImagesConfig
 from vqvae.errors import CheckpointError
 from vqvae.models import VIMCOConfig
 from vqvae.recipes import comparison
-from vqvae.recipes.base import Scale
+from vqvae.recipes.base import Job, Scale
 from vqvae.recipes.comparison import FOLDER, SIZES, others, prior, reproduce_comparison, tokenizer
 from vqvae.recipes.reproduce import EXPERIMENTS
 from vqvae.recipes.stages import train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
 OPTIONS = RunOptions(device="cpu", threads=1, checkpoint_every=0)
+
+
+def job(run: Path, results: Path) -> Job:
+    title = EXPERIMENTS["e1"].title
+    return Job(run=run, scale="cpu", data=None, options=OPTIONS, results=results, name="e1", title=title)
 
 
 @pytest.mark.parametrize("scale", SIZES)
@@ -55,9 +60,9 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = dataclasses.replace(tokenizer("cpu", None), data=data)
     train_tokenizer(first, OPTIONS, run, recipe="comparison", scored=False)
     with pytest.raises(CheckpointError, match="train-prior"):
-        reproduce_comparison(run, "cpu", OPTIONS, results, "e1", "E1")
+        reproduce_comparison(job(run, results))
     train_prior(prior("cpu", first.model.build().layout[0], 3), OPTIONS, run)
-    record = reproduce_comparison(run, "cpu", OPTIONS, results, "e1", EXPERIMENTS["e1"].title)
+    record = reproduce_comparison(job(run, results))
     assert record == json.loads((results / "e1.json").read_text())
     rows = {stage: record[stage] for stage in ("vqvae", *others("cpu"))}
     for row in rows.values():
@@ -72,6 +77,6 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     table = (results / "e1.md").read_text()
     assert "– with the learned prior" in table and "VIMCO, 3 draws" in table
     before = (run / FOLDER / "metrics.jsonl").read_bytes()
-    again = reproduce_comparison(run, "cpu", OPTIONS, results, "e1", EXPERIMENTS["e1"].title)
+    again = reproduce_comparison(job(run, results))
     assert [again[stage]["bits_per_dim"] for stage in rows] == [row["bits_per_dim"] for row in rows.values()]
     assert (run / FOLDER / "metrics.jsonl").read_bytes() == before, "what is trained stays"

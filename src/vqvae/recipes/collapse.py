@@ -27,9 +27,9 @@ from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
 from vqvae.pipeline import load
 from vqvae.priors import PixelCNN, PixelCNNConfig
 from vqvae.quantizers import ProductQuantizerConfig
-from vqvae.recipes.base import Scale, cosine, in_words
+from vqvae.recipes.base import Job, Scale, cosine, in_words
 from vqvae.recipes.stages import read_codes, stored_data, train_part, trained_seconds
-from vqvae.training import RunOptions, TrainConfig
+from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "collapse"
@@ -90,33 +90,33 @@ def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[st
     }
 
 
-def reproduce_collapse(run: Path, scale: Scale, options: RunOptions, results: Path, name: str, title: str) -> dict[str, Any]:
+def reproduce_collapse(job: Job) -> dict[str, Any]:
     """Train what is missing of the three over the codes of a run, score them and write ``results/NAME.md``, ``NAME.json`` and a picture.
 
     Raises:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
     """
-    splits, pipeline = read_codes(run, labels=False), load(run)
+    splits, pipeline = read_codes(job.run, labels=False), load(job.run)
     level, (height, width) = pipeline.tokenizer.layout[0], splits.train.batch(np.arange(1)).x.shape[2:]
-    configs = second_stages(level, (height, width), scale)
-    models = {stage: train_part(config, splits, options, run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
+    configs = second_stages(level, (height, width), job.scale)
+    models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
-    device = pick_device(options.device)
+    device = pick_device(job.options.device)
     scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
-    save_png(results / f"{name}-reconstructions.png", labelled_rows(pictures(run, models, splits.held_out, device)))
+    save_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
     measures = dict.fromkeys(("code_entropy", "kl_bits", *scores[WITH_CODES]))
-    seconds = {stage: trained_seconds(run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
+    seconds = {stage: trained_seconds(job.run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
     return write_results(
-        results,
-        name,
-        title=title,
+        job.results,
+        job.name,
+        title=job.title,
         command=this_command(),
         columns=("measure, on held-out data", "VQ-VAE", "Gaussian VAE"),
         rows=[(key, *(in_words(of.get(key)) for of in scores.values())) for key in measures],
         values={**scores, "steps_by_stage": {stage: config.steps for stage, config in configs.items()}, "seconds_by_stage": seconds},
         seconds=sum(seconds.values()),
         steps=sum(config.steps for config in configs.values()),
-        notes=NOTES.format(name=name, bits=LATENTS * 9, rows=DRAWS),
+        notes=NOTES.format(name=job.name, bits=LATENTS * 9, rows=DRAWS),
         device=device,
     )
 

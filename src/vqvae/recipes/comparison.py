@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -32,9 +31,9 @@ from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, Level, VA
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load
 from vqvae.quantizers import ProductQuantizerConfig
-from vqvae.recipes.base import Scale, cosine, pixelcnn
+from vqvae.recipes.base import Job, Scale, cosine, pixelcnn
 from vqvae.recipes.stages import read_metrics, stored_data, train_part, trained_seconds
-from vqvae.training import AdamConfig, RunOptions, TrainConfig
+from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "comparison"
@@ -178,30 +177,30 @@ def others(scale: Scale) -> dict[str, TrainConfig]:
     return configs
 
 
-def reproduce_comparison(run: Path, scale: Scale, options: RunOptions, results: Path, name: str, title: str) -> dict[str, Any]:
+def reproduce_comparison(job: Job) -> dict[str, Any]:
     """Train what is missing of the other models, score all on the same images and write ``results/NAME.md`` and ``NAME.json``.
 
     Raises:
         VqvaeError: there is no VQ-VAE with a prior, or its data is gone; an interruption. The same call goes on.
     """
-    size, configs, device = SIZES[scale], others(scale), pick_device(options.device)
-    splits, pipeline = stored_data(run), load(run, device)
+    size, configs, device = SIZES[job.scale], others(job.scale), pick_device(job.options.device)
+    splits, pipeline = stored_data(job.run), load(job.run, device)
     if pipeline.prior is None or pipeline.unigram is None:
-        raise CheckpointError(f"{run} has no prior, whose bits the table shows. Train one: vqvae train-prior {run}")
-    models = {stage: train_part(config, splits, options, run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
+        raise CheckpointError(f"{job.run} has no prior, whose bits the table shows. Train one: vqvae train-prior {job.run}")
+    models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     held_out = list(spread(splits.held_out, size.scored, BATCH))
     rows = {"vqvae": score_vqvae(pipeline, held_out, device)}
     rows |= {stage: score(model, held_out, size.samples, device) for stage, model in models.items()}
-    seconds = {"vqvae": read_metrics(run)["seconds"], **{stage: trained_seconds(run / FOLDER, stage) for stage in configs}}
+    seconds = {"vqvae": read_metrics(job.run)["seconds"], **{stage: trained_seconds(job.run / FOLDER, stage) for stage in configs}}
     steps = {"vqvae": size.steps, **{stage: config.steps for stage, config in configs.items()}}
     for stage, row in rows.items():
         row |= {"published": PUBLISHED.get(stage), "steps": steps[stage], "seconds": seconds[stage]}
     seconds["evaluation"] = time.perf_counter() - began
     return write_results(
-        results,
-        name,
-        title=title,
+        job.results,
+        job.name,
+        title=job.title,
         command=this_command(),
         columns=("model", "bits/dim published", "ours", "± standard error", "of it pixels", "latents", "steps", "seconds"),
         rows=[_cells(label, row) for label, row in _labelled(rows, size)],

@@ -4,7 +4,7 @@ import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +21,8 @@ from vqvae.models import Level
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import comparison, imagenet, worlds
-from vqvae.recipes.base import Scale, in_words
+from vqvae.recipes.ablations import reproduce_ablations
+from vqvae.recipes.base import Job, Scale, in_words
 from vqvae.recipes.collapse import reproduce_collapse
 from vqvae.recipes.comparison import reproduce_comparison
 from vqvae.recipes.stages import (
@@ -70,14 +71,14 @@ class Experiment:
     """What the paper did, and what it says of it."""
 
     title: str
-    settings: str
-    """A key of ``SETTINGS``."""
-    stages: int
+    settings: str | None = None
+    """A key of ``SETTINGS``; None where ``after`` trains all that there is, in a run folder of the experiment's name."""
+    stages: int = 0
     """1: the tokenizer; 2: the prior too."""
-    published: dict[str, str]
+    published: dict[str, str] = field(default_factory=dict)
     """Numbers of the paper by the names of our measures."""
-    after: Callable[[Path, Scale, RunOptions, Path, str, str], dict[str, Any]] | None = None
-    """What is done with the tokenizer's run in place of its table: run, scale, options, folder of results, name and title to the record."""
+    after: Callable[[Job], dict[str, Any]] | None = None
+    """What is done with the run in place of its table; gives the record."""
 
 
 EXPERIMENTS = {
@@ -85,7 +86,6 @@ EXPERIMENTS = {
         title="E1: bits a dimension of CIFAR-10 by models of one architecture [VQVAE §4.1]",
         settings="comparison",
         stages=2,
-        published={},
         after=reproduce_comparison,
     ),
     "e2": Experiment(
@@ -104,14 +104,15 @@ EXPERIMENTS = {
         title="E4: 84×84 frames of a three-dimensional world, and samples from their prior [VQVAE §4.2]",
         settings="worlds",
         stages=2,
-        published={},
     ),
     "e5": Experiment(
         title="E5: latents under a PixelCNN decoder, used by a VQ-VAE and ignored by a VAE [VQVAE §4.2]",
         settings="worlds",
         stages=1,
-        published={},
         after=reproduce_collapse,
+    ),
+    "e11": Experiment(
+        title="E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations
     ),
 }
 
@@ -126,20 +127,23 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     if name not in EXPERIMENTS:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
     experiment = EXPERIMENTS[name]
-    settings = SETTINGS[experiment.settings][scale]
-    run = runs / settings.run
-    train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings, scored=experiment.stages == 1)
     written = name if scale == "cpu" else f"{name}-{scale}"
-    pipeline = load(run)
-    level = pipeline.tokenizer.layout[0]
-    bits = pipeline.tokenizer.channels * math.prod(level.stride) * 8
-    extra: dict[str, Any] = {"times_fewer_bits": bits / (level.num_codebooks * math.log2(level.codebook_size))}
-    if experiment.stages > 1:
-        config = settings.prior(level, len(read_codes(run).train.label_names))
-        train_prior(config, options, run)
-        extra |= compare_without_class(config, options, run)
+    settings = SETTINGS[experiment.settings][scale] if experiment.settings else None
+    run = runs / (settings.run if settings else written)
+    job = Job(run=run, scale=scale, data=data, options=options, results=results, name=written, title=experiment.title)
+    extra: dict[str, Any] = {}
+    if settings:
+        train_tokenizer(settings.tokenizer(data), options, run, recipe=str(experiment.settings), scored=experiment.stages == 1)
+        tokenizer = load(run).tokenizer
+        level = tokenizer.layout[0]
+        bits = tokenizer.channels * math.prod(level.stride) * 8
+        extra["times_fewer_bits"] = bits / (level.num_codebooks * math.log2(level.codebook_size))
+        if experiment.stages > 1:
+            config = settings.prior(level, len(read_codes(run).train.label_names))
+            train_prior(config, options, run)
+            extra |= compare_without_class(config, options, run)
     if experiment.after is not None:
-        return experiment.after(run, scale, options, results, written, experiment.title)
+        return experiment.after(job)
     pictures = PICTURES[: experiment.stages]
     return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
 
