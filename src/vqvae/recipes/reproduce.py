@@ -140,7 +140,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         extra["times_fewer_bits"] = bits / (level.num_codebooks * math.log2(level.codebook_size))
         if experiment.stages > 1:
             config = settings.prior(level, len(read_codes(run).train.label_names))
-            train_prior(config, options, run)
+            train_prior(config, options, run, scored=experiment.after is None)
             extra |= compare_without_class(config, options, run)
     if experiment.after is not None:
         return experiment.after(job)

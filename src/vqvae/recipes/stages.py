@@ -67,8 +67,8 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
                     evaluate(run, splits.held_out, options)
 
 
-def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
-    """Train the second stage on the codes of a run, then score both.
+def train_prior(config: TrainConfig, options: RunOptions, run: Path, *, scored: bool = True) -> None:
+    """Train the second stage on the codes of a run, then score both, unless the caller does.
 
     Raises:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
@@ -86,7 +86,8 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
         if distributed.is_main():
             with distributed.alone():
                 _record(run, prior=trained_seconds(run, PRIOR))
-                evaluate(run, stored_data(run).held_out, options)
+                if scored:
+                    evaluate(run, stored_data(run).held_out, options)
 
 
 def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
