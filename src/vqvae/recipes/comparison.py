@@ -37,7 +37,7 @@ from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "comparison"
-CODEBOOK_SIZE, CHANNELS_A_CODE, GAUSSIANS = 512, 8, 64
+CODEBOOK_SIZE, CHANNELS_A_CODE = 512, 8
 PUBLISHED = {"vae": 4.51, "vqvae": 4.67, "vimco": 5.14}
 BATCH, SUMMED = 64, 64
 """Images at a time, and grids of codes by which log Σ_z p(x|z) p(z) is estimated for the first of these batches."""
@@ -74,6 +74,8 @@ class Size:
     """Channels of every hidden layer."""
     num_codebooks: int
     """Codes at each of the 8×8 positions."""
+    gaussians: int
+    """Latents of the VAE at each of them. More carry more; in a short training the noise of those that are not used yet is in the way."""
     steps: int
     batch_size: int
     optimizer: AdamConfig
@@ -96,6 +98,7 @@ SIZES: dict[Scale, Size] = {
     "cpu": Size(
         width=64,
         num_codebooks=4,
+        gaussians=16,
         steps=500,
         batch_size=32,
         optimizer=cosine(2e-3),
@@ -112,6 +115,7 @@ SIZES: dict[Scale, Size] = {
     "paper": Size(
         width=256,
         num_codebooks=10,
+        gaussians=64,
         steps=250_000,
         batch_size=128,
         optimizer=AdamConfig(learning_rate=2e-4),
@@ -161,9 +165,9 @@ def others(scale: Scale) -> dict[str, TrainConfig]:
     codes = {"codebook_size": CODEBOOK_SIZE, "num_codebooks": size.num_codebooks, "dim": CHANNELS_A_CODE * size.num_codebooks}
     vimco = VIMCOConfig(samples=size.samples, resampled=1, **codes, **parts)
     models = {
-        "vae": VAEConfig(dim=GAUSSIANS, **parts),
+        "vae": VAEConfig(dim=size.gaussians, **parts),
         "gumbel": GumbelSoftmaxConfig(anneal_steps=size.steps, end_temperature=0.5, **codes, **parts),
-        "vae-mixture": VAEConfig(dim=GAUSSIANS, **mixture),
+        "vae-mixture": VAEConfig(dim=size.gaussians, **mixture),
         "vqvae-mixture": VQVAEConfig(quantizer=_quantizer(size), **mixture),
         "vimco": vimco,
     }
@@ -212,7 +216,7 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
             samples=size.samples,
             summed=SUMMED,
             num_codebooks=size.num_codebooks,
-            gaussians=GAUSSIANS,
+            gaussians=size.gaussians,
             **rows["vqvae"],
         ),
         device=device,
