@@ -73,8 +73,8 @@ class Size:
 SIZES: dict[Scale, Size] = {
     "cpu": Size(
         width=64,
-        steps=500,
-        long_steps=2_000,
+        steps=300,
+        long_steps=1_200,
         batch_size=32,
         optimizer=cosine(2e-3),
         num_codebooks=4,
