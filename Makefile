@@ -1,8 +1,8 @@
 # Every target installs what it needs: Python 3.11 or newer with pip, and make, are enough.
 PYTHON ?= python3
 EXTRAS := fast,worlds,tensorboard,docs,dev
-# Called by hand: recipe.py takes a recipe's name, sonnet_parity.py trains for most of an hour. turns.py is what the others share.
-BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
+# Called by hand: recipe.py takes a recipe's name, the next two train for an hour or more. turns.py is what the others share.
+BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py joint_training.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 
 BIN := .venv/bin

@@ -97,7 +97,7 @@ if TYPE_CHECKING:
         VectorQuantizer,
         VectorQuantizerConfig,
     )
-    from vqvae.training import AdamConfig, RunOptions, TrainConfig, Trainer
+    from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
@@ -143,6 +143,8 @@ __all__ = [
     "ImageEncoder",
     "ImageEncoderConfig",
     "ImageFolderConfig",
+    "Joint",
+    "JointConfig",
     "LatentModel",
     "Level",
     "Likelihood",

@@ -45,14 +45,14 @@ def save(part: nn.Module, folder: Path | str, extra: Mapping[str, Any] | None = 
         write(part, temporary, extra)
 
 
-def load(folder: Path | str) -> nn.Module:
-    """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators.
+def load(folder: Path | str, also: type | None = None) -> nn.Module:
+    """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators. ``also``: see ``read``.
 
     Raises:
         CheckpointError: files that are missing, damaged, of a newer format, or do not fit each other.
     """
     folder = Path(folder)
-    config = read(folder).config
+    config = read(folder, also).config
     with torch.random.fork_rng(devices=[]):
         try:
             part = config.build()
@@ -62,8 +62,12 @@ def load(folder: Path | str) -> nn.Module:
     return part.eval()
 
 
-def read(folder: Path | str) -> Stored:
+def read(folder: Path | str, also: type | None = None) -> Stored:
     """Read only the configuration of a stored part.
+
+    Args:
+        folder: where it lies.
+        also: a kind of configuration that it may have besides those of models and priors.
 
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
@@ -73,7 +77,7 @@ def read(folder: Path | str) -> Stored:
     if not isinstance(data.get("config"), dict) or not isinstance(data.get("extra"), dict):
         raise CheckpointError(f"{path} lacks 'config' or 'extra'; it is damaged or was not written by vqvae.")
     try:
-        return Stored(configuration.from_json(ModelConfig | PriorConfig, data["config"]), data["extra"])
+        return Stored(configuration.from_json(ModelConfig | PriorConfig | also, data["config"]), data["extra"])
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 

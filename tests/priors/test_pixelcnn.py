@@ -66,6 +66,17 @@ def test_logits_do_not_change_with_the_codes_that_wait_in_the_batch() -> None:
     torch.testing.assert_close(prior.log_prob(codes)[1:2], prior.log_prob(codes[1:2]))
 
 
+@pytest.mark.parametrize("books", [1, 3])
+def test_all_codes_have_the_probabilities_that_their_logits_give(books: int) -> None:
+    prior, codes, condition = make(books=books, classes=2), random_codes(2, books, 3, 5), Condition(label=torch.tensor([1, 0]))
+    found = prior.log_probs(codes, condition)
+    assert found.shape == (2, books, 7, 3, 5)
+    torch.testing.assert_close(found.permute(0, 3, 4, 1, 2).flatten(1, 3), all_logits(prior, codes, condition).log_softmax(-1))
+    torch.testing.assert_close(found.gather(2, codes.unsqueeze(2)).flatten(1).sum(1), prior.log_prob(codes, condition))
+    with pytest.raises(DataError, match="label is missing"):
+        prior.log_probs(codes)
+
+
 def test_sample_frequencies_are_the_probabilities() -> None:
     count, prior = 20000, make(size=2, layers=2, scale=3.0)
     every = torch.tensor(list(itertools.product(range(2), repeat=4))).view(-1, 2, 1, 2)

@@ -13,7 +13,7 @@ from vqvae.likelihoods import LikelihoodConfig
 from vqvae.models.autoencoder import CodeAutoencoder, per_dim
 from vqvae.models.base import Bound, Level, LogPrior
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
-from vqvae.quantizers import QuantizerConfig
+from vqvae.quantizers import Quantized, QuantizerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +52,10 @@ class VQVAE(CodeAutoencoder):
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics besides those of every model: the quantizer's loss, perplexity and share of codes used."""
-        quantized = self.quantizer(self.latents(batch))
+        return self.objective(batch, self.quantizer(self.latents(batch)))
+
+    def objective(self, batch: Batch, quantized: Quantized) -> Objective:
+        """``forward`` from what the quantizer has made of the batch's latents, by whatever rule it chose the codes."""
         log_likelihood = self._log_likelihood(quantized.vectors, batch)
         loss = per_dim(-log_likelihood, batch) + quantized.loss
         bound = Bound(log_likelihood + self._log_prior(quantized.codes), log_likelihood)

@@ -78,9 +78,7 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         Raises:
             DataError: codes of the wrong shape or range, or a label that is missing, not wanted or out of range.
         """
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
-        self._check_space(codes.shape[2:])
-        self._check_label(condition, len(codes))
+        self._check(codes, condition)
         if not codes.numel():
             return torch.zeros(len(codes), device=codes.device)
         codes = codes.long()
@@ -88,6 +86,20 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         each = torch.stack([self._log_prob_of(hidden, codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
+
+    def log_probs(
+        self, codes: Int[Tensor, "batch codebooks height width"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks codebook_size height width"]:
+        """log p(k | the codes before) of every code k at every place, in nats; ``log_prob`` is the sum of those of the codes themselves.
+
+        Raises:
+            DataError: codes or a label as ``log_prob`` does not take them.
+        """
+        self._check(codes, condition)
+        hidden = self._hidden(codes.long(), self._bias(condition), None)
+        places = (len(codes), *codes.shape[2:], self.codebook_size)
+        books = [self._logits(hidden, i).log_softmax(1).view(places) for i in range(self.num_codebooks)]
+        return torch.stack(books, dim=1).movedim(-1, 2)
 
     @torch.no_grad()
     def start(
@@ -114,6 +126,11 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         if self.label is None:
             return None
         return self.label(condition.label).view(-1, self.config.layers, 2, 2 * self.config.hidden)
+
+    def _check(self, codes: Tensor, condition: Condition) -> None:
+        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        self._check_space(codes.shape[2:])
+        self._check_label(condition, len(codes))
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if len(space) != 2:

@@ -1,9 +1,10 @@
-"""One trainer for tokenizers and priors."""
+"""One trainer for tokenizers and priors, and for both at once."""
 
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, ReconstructionGrid, SampleGrid
 from vqvae.training.checkpoint import Checkpoints
 from vqvae.training.interruption import Interrupted
+from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.optimizers import AdamConfig
 from vqvae.training.trainer import RunOptions, TrainConfig, Trainer, build
 
@@ -13,6 +14,8 @@ __all__ = [
     "Callback",
     "Checkpoints",
     "Interrupted",
+    "Joint",
+    "JointConfig",
     "ReconstructionGrid",
     "RunOptions",
     "SampleGrid",

@@ -28,6 +28,7 @@ from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, State, only_writer
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
+from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.logging import Log, Meter
 from vqvae.training.machine import Precision, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import AdamConfig, learning_rate
@@ -40,7 +41,7 @@ EVALUATED = 1024
 class TrainConfig:
     """Everything that decides what is learned. A run folder belongs to one of these."""
 
-    model: ModelConfig | PriorConfig
+    model: ModelConfig | PriorConfig | JointConfig
     """What is trained."""
     data: DataConfig | None = None
     """What it is trained on; None for priors, which are trained on the codes of their run."""
@@ -164,7 +165,7 @@ class Trainer:
                 if distributed.is_main():
                     storage.save(self.learner.evaluated, self.folder / self.stage, self.extra)
             distributed.barrier()
-            return storage.load(self.folder / self.stage).to(self.device)
+            return storage.load(self.folder / self.stage, JointConfig).to(self.device)
 
     def _begin(self) -> State | None:
         """Find the state to begin with; None where the run is finished."""
@@ -176,7 +177,7 @@ class Trainer:
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
         if finished.exists():
-            self._check_same(storage.read(finished).extra.get("training"), finished)
+            self._check_same(storage.read(finished, JointConfig).extra.get("training"), finished)
             if distributed.is_main():
                 print(f"{finished} is finished; nothing is left to train.", file=sys.stderr)
             return None
@@ -189,8 +190,8 @@ class Trainer:
             return last
         if config.start_from is not None:
             source = Path(config.start_from) / self.stage
-            storage.restore(self.module, storage.load(source).state_dict(), source / storage.WEIGHTS)
-        elif isinstance(self.module, Tokenizer):
+            storage.restore(self.module, storage.load(source, JointConfig).state_dict(), source / storage.WEIGHTS)
+        elif isinstance(self.module, (Tokenizer, Joint)):
             self._start_codebooks(self.module)
         distributed.broadcast_module(self.module)
         self.learner = self._learner()
@@ -307,7 +308,7 @@ class Trainer:
         return Learner(self.module, self.config.optimizer.build(self.module), average)
 
     @torch.no_grad()
-    def _start_codebooks(self, module: Tokenizer) -> None:
+    def _start_codebooks(self, module: Tokenizer | Joint) -> None:
         """Start codebooks from the first batches. One process does it for all, so that it does not matter how many there are."""
         config, train = self.config, self.splits.train
         if distributed.is_main():

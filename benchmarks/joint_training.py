@@ -1,0 +1,200 @@
+"""What joint training of a tokenizer and its prior gains over two stages, on CIFAR-10 at equal steps.
+
+    python benchmarks/joint_training.py [--data PATH] [--out docs/results] [--steps 3000] [--weights 0 0.3 1]
+
+Two stages: a tokenizer for S steps, then a prior for S steps on its codes, which no longer change. Joint: both for the same S steps,
+once for each weight of the codes' cost. At weight 0 the tokenizer is that of the two stages, and only the prior's time is another. A
+third row for each weight trains a second prior for S steps on the finished joint tokenizer: it shows the tokenizer alone.
+"""
+
+import argparse
+import json
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvae.data import Cifar10Config, Splits, in_order
+from vqvae.data.base import Batch, Dataset
+from vqvae.evaluation.likelihood import bits_per_dim
+from vqvae.evaluation.results import markdown_table, this_command, write_results
+from vqvae.evaluation.tokenizer import evaluate_tokenizer
+from vqvae.likelihoods import CategoricalConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPrior, UnigramPriorConfig
+from vqvae.quantizers import ProductQuantizerConfig
+from vqvae.recipes.stages import trained_seconds
+from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer, build
+
+NETWORK = {"widths": (64, 64), "residual_hidden": 64}
+CODES = {"codebook_size": 512, "num_codebooks": 4}
+TOKENIZER = VQVAEConfig(
+    quantizer=ProductQuantizerConfig(dim=64, revive_after=100, **CODES),
+    likelihood=CategoricalConfig(channels=3),
+    encoder=ImageEncoderConfig(**NETWORK),
+    decoder=ImageDecoderConfig(**NETWORK),
+)
+PRIOR = PixelCNNConfig(layers=6, hidden=64, kernel=3, **CODES)
+BATCH, SCORED = 32, 64
+COLUMNS = ["", "pixels", "codes, uniform", "codes, unigram", "codes, learned", "total", "total, by rate", "perplexity", "seconds"]
+
+
+class Codes(Dataset):
+    """Codes in memory: what a tokenizer that no longer changes makes of images."""
+
+    def __init__(self, name: str, codes: Tensor) -> None:
+        self.name, self.codes = name, codes
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        return Batch(self.codes[torch.from_numpy(indices)])
+
+
+class Encoded(NamedTuple):
+    """The codes of a tokenizer."""
+
+    splits: Splits
+    unigram: UnigramPrior
+    """Their frequencies in the training data."""
+
+
+class Bench:
+    """The data, how everything is trained and scored, and how long that took."""
+
+    def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
+        self.arguments, self.folder, self.seconds = arguments, folder, 0.0
+        self.data = Cifar10Config(path=arguments.data).build()
+
+    def train(self, model: VQVAEConfig | PixelCNNConfig | JointConfig, data: Splits, run: str, stage: str) -> Any:
+        """Train for S steps. A finished stage is only loaded, and an interrupted one goes on."""
+        asked = self.arguments
+        config = TrainConfig(
+            model=model,
+            steps=asked.steps,
+            batch_size=BATCH,
+            seed=asked.seed,
+            optimizer=AdamConfig(learning_rate=1e-3, schedule="cosine", warmup_steps=min(100, asked.steps // 10)),
+            precision=asked.precision,
+            evaluate_every=0,
+        )
+        options = RunOptions(checkpoint_every=500, keep_last=1, log_every=100, device="cpu", threads=asked.threads)
+        trained = Trainer(build(config), data, config, options, self.folder / run, stage).run()
+        self.seconds += trained_seconds(self.folder / run, stage)
+        return trained
+
+    @torch.no_grad()
+    def encode(self, tokenizer: VQVAE) -> Encoded:
+        """Encode the training data, but no more of it than a prior sees in S steps, and the held-out data that is scored."""
+        began = time.perf_counter()
+        sides = []
+        for side, most in zip(self.data, (self.arguments.steps * BATCH, self.arguments.held_out), strict=True):
+            batches = in_order(side, SCORED, stop=min(most, len(side)))
+            sides.append(Codes(f"{side.name}-codes", torch.cat([tokenizer.encode(batch)[0] for batch in batches])))
+        unigram = UnigramPriorConfig(**CODES).build()
+        unigram.count(sides[0].codes)
+        self.seconds += time.perf_counter() - began
+        return Encoded(Splits(*sides), unigram)
+
+    def score(self, tokenizer: VQVAE, prior: PixelCNN, unigram: UnigramPrior) -> dict[str, Any]:
+        """Bits a dimension on held-out images, the codes being the nearest ones."""
+        priors = {"unigram": lambda codes, given: unigram.log_prob(codes), "learned": lambda codes, given: prior.log_prob(codes)}
+        return evaluate_tokenizer(tokenizer, self._held_out(), log_priors=priors)
+
+    @torch.no_grad()
+    def by_rate(self, joint: Joint, prior: PixelCNN) -> float:
+        """Bits a dimension on held-out images, the codes being chosen as in joint training."""
+        tokenizer, nats, dims = joint.tokenizer, 0.0, 0
+        for batch in self._held_out():
+            codes = tokenizer.quantizer(tokenizer.latents(batch), rate=joint.rate).codes
+            nats -= float((tokenizer.log_likelihood(batch, (codes,)) + prior.log_prob(codes)).double().sum())
+            dims += batch.x.numel()
+        return bits_per_dim(nats, dims)
+
+    def _held_out(self) -> Iterator[Batch]:
+        return in_order(self.data.held_out, SCORED, stop=min(self.arguments.held_out, len(self.data.held_out)))
+
+
+def measure(bench: Bench) -> list[dict[str, Any]]:
+    """The scores of all rows."""
+    tokenizer = bench.train(TOKENIZER, bench.data, "two-stages", "tokenizer")
+    encoded = bench.encode(tokenizer)
+    prior = bench.train(PRIOR, encoded.splits, "two-stages", "prior")
+    rows = [{"name": "two stages", "seconds": bench.seconds, **bench.score(tokenizer, prior, encoded.unigram)}]
+    for weight in bench.arguments.weights:
+        before, run, name = bench.seconds, f"joint-{weight:g}", f"joint, weight {weight:g}"
+        config = JointConfig(tokenizer=TOKENIZER, prior=PRIOR, weight=weight, anneal_steps=bench.arguments.steps // 2)
+        joint = bench.train(config, bench.data, run, "joint")
+        spent = bench.seconds - before
+        encoded = bench.encode(joint.tokenizer)
+        priors = {name: (joint.prior, spent)}
+        if weight:  # At weight 0 a second prior would be that of the two stages.
+            second = bench.train(PRIOR, encoded.splits, run, "prior")
+            priors[f"{name}, and a second prior"] = (second, bench.seconds - before)
+        for row, (prior, seconds) in priors.items():
+            scores = bench.score(joint.tokenizer, prior, encoded.unigram)
+            rows.append({"name": row, "seconds": seconds, **scores, "bits_per_dim_by_rate": bench.by_rate(joint, prior)})
+    return rows
+
+
+def cells(row: dict[str, Any]) -> list[str]:
+    """A row of the table."""
+    pixels = row["bits_per_dim_reconstruction"]
+    codes = [row[f"bits_per_dim_{name}"] - pixels for name in ("uniform", "unigram", "learned")]
+    by_rate = f"{row['bits_per_dim_by_rate']:.4f}" if "bits_per_dim_by_rate" in row else ""
+    numbers = [f"{value:.4f}" for value in (pixels, *codes, row["bits_per_dim_learned"])]
+    return [row["name"], *numbers, by_rate, f"{row['perplexity']:.0f}", f"{row['seconds']:.0f}"]
+
+
+def main() -> None:
+    """Train, score, print the table, then one line of JSON; with ``--out`` write both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", help="the folder cifar-10-batches-bin or the one that holds it; downloaded where left out")
+    parser.add_argument("--out", type=Path, help="folder for joint-training.md and .json, such as docs/results")
+    parser.add_argument("--run", type=Path, help="run folders to keep, and to go on from; temporary ones where left out")
+    parser.add_argument("--steps", type=int, default=3000, help="S")
+    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.3, 1.0], help="weights of the codes' cost")
+    parser.add_argument("--held-out", type=int, default=10_000, help="test images that are scored")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
+    parser.add_argument("--threads", type=int, help="CPU threads")
+    arguments = parser.parse_args()
+
+    with tempfile.TemporaryDirectory() as temporary:
+        bench = Bench(arguments, arguments.run or Path(temporary))
+        rows = measure(bench)
+    table = [cells(row) for row in rows]
+    print(markdown_table(COLUMNS, table))
+    record = write_results(
+        arguments.out,
+        "joint-training",
+        title="Joint training of tokenizer and prior beside two stages, CIFAR-10",
+        command=this_command(),
+        columns=COLUMNS,
+        rows=table,
+        values={"batch_size": BATCH, "seed": arguments.seed, "held_out": arguments.held_out, "rows": rows},
+        steps=arguments.steps,
+        seconds=bench.seconds,
+        notes=NOTES.format(steps=arguments.steps, batch=BATCH, held_out=arguments.held_out),
+    )
+    print(json.dumps(record))
+
+
+NOTES = """
+Bits a dimension on the first {held_out} test images; *total* is pixels given codes plus codes under the learned prior, a bound on
+−log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance alone; the bound
+holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of both at once. *And
+a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch {batch}, Adam at
+1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
+"""
+
+
+if __name__ == "__main__":
+    main()
