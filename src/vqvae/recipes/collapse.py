@@ -39,8 +39,9 @@ SHOWN, DRAWS = 8, 3
 NOTES = """![reconstructions]({name}-reconstructions.png)
 
 Bits are bits an image, of the {bits} that the codes can hold. `bits_gained` is what the latents save beside `bits_without_latents`, the
-same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. What else is
-in the table is told in `vqvae.evaluation.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
+same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. Latents that tell
+nothing are noise to their decoder, which may then do worse than the one without any. What else is in the table is told in
+`vqvae.evaluation.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
 them, and {rows} draws from the latents of each second stage.
 
 The paper says of its VQ-VAE that the latents are used, where a VAE with such a decoder collapses; it gives no numbers. Both models here
