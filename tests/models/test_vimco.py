@@ -76,6 +76,14 @@ def test_what_is_decoded_again_by_lot_has_the_same_gradient_on_average(listens: 
     assert torch.isfinite(toy.make(VIMCOConfig, resampled=resampled).train()(toy.image(0)).loss)
 
 
+@pytest.mark.parametrize("resampled", [0, 1])
+def test_weights_that_are_not_numbers_give_a_loss_that_is_none(resampled: int) -> None:
+    model = toy.make(VIMCOConfig, samples=3, resampled=resampled)
+    with torch.no_grad():
+        toy.last(model.decoder).bias.fill_(math.nan)
+    assert torch.isnan(model.train()(toy.image(2)).loss)
+
+
 @torch.no_grad()
 def test_the_objective_draws_as_many_samples_as_it_says_and_is_right_on_average() -> None:
     model = toy.make(VIMCOConfig, samples=2, listens=300.0)

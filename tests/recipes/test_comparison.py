@@ -59,7 +59,7 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     data = SyntheticImagesConfig(count=60, size=16, classes=3)
     first = dataclasses.replace(tokenizer("cpu", None), data=data)
     train_tokenizer(first, OPTIONS, run, recipe="comparison", scored=False)
-    with pytest.raises(CheckpointError, match="train-prior"):
+    with pytest.raises(CheckpointError, match="vqvae reproduce e1"):
         reproduce_comparison(job(run, results))
     train_prior(prior("cpu", first.model.build().layout[0], 3), OPTIONS, run)
     record = reproduce_comparison(job(run, results))
@@ -71,7 +71,10 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert rows["vqvae"]["bits_per_dim_latents"] == pytest.approx(2 * 9 * 16 / (3 * 16 * 16)), "N log K of 4×4×2 codes"
     assert rows["vqvae"]["bits_per_dim_unigram"] != rows["vqvae"]["bits_per_dim_learned"]
     assert rows["vqvae"]["bits_per_dim_bfloat16"] == pytest.approx(rows["vqvae"]["bits_per_dim"], abs=0.1)
-    assert rows["vqvae"]["bits_per_dim_gained_by_sum"] >= 0
+    assert rows["vqvae"]["bits_per_dim_bfloat16"] != rows["vqvae"]["bits_per_dim"]
+    assert rows["vqvae"]["bits_per_dim_gained_by_sum"] > 0, "codes that nobody has learned to read are all alike"
+    assert set(record["seconds_by_stage"]) == {*rows, "data", "codes", "prior", "evaluation"}
+    assert record["seconds"] == pytest.approx(sum(record["seconds_by_stage"].values()))
     assert (rows["vae"]["published"], rows["gumbel"]["published"], rows["vimco-3"]["steps"]) == (4.51, None, 2)
     assert rows["vae"]["bits_per_dim_2_samples"] > 0
     table = (results / "e1.md").read_text()

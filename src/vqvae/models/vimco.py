@@ -130,7 +130,8 @@ class VIMCO(CodeAutoencoder):
         example = torch.arange(shares.shape[1], device=shares.device).repeat_interleave(count)
         if not len(example):
             return example, example, shares.new_empty(0)
-        sample = torch.multinomial(shares.T, count, replacement=True).flatten()
+        # Shares of a loss that is not a number have no meaning, but drawing by them would be another error than the trainer's.
+        sample = torch.multinomial(shares.T.nan_to_num(nan=1), count, replacement=True).flatten()
         return sample, example, torch.full_like(example, 1, dtype=shares.dtype) / count
 
     def _log_likelihoods(self, codes: Int[Tensor, "samples batch codebooks *space"], batch: Batch) -> Float[Tensor, "samples batch"]:

@@ -40,9 +40,8 @@ Each row changes one setting of `base`: {codebooks} codes of {codes} at each of 
 means, {steps} steps of {batch}; `long` is {long} steps. The likelihood is a mixture of logistics. Bits/dim, over {scored} test images:
 `reconstruction` is −log₂ p(x|z) alone, `uniform` and `unigram` add the codes with that prior; the unigram counts {counted} training images.
 
-More codes make the images cheaper and cost more themselves; the chart has both, for the short and the long training. What is the best
-number of codes moves with the length: after {steps} steps it is {best} at each position, after {long} steps {best_long} (of those tried, by
-the unigram prior)."""
+The chart has what images cost once their codes are known, and what both cost together, by the number of codes. Of those tried, the
+total is lowest with {best} codes a position after {steps} steps, and with {best_long} after {long} steps (with the unigram prior)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,7 +162,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
     series = [
         Series(f"{words}, {length} steps", [(row["num_codebooks"], row[key]) for row in line])
         for length, line in lines.items()
-        for words, key in (("total, unigram", "bits_per_dim_unigram"), ("pixels", "bits_per_dim_reconstruction"))
+        for words, key in (("total, unigram", "bits_per_dim_unigram"), ("reconstruction", "bits_per_dim_reconstruction"))
     ]
     save_line_chart(job.results / f"{job.name}-curve.svg", "bits/dim by codes a position", series)
     best, best_long = (min(line, key=lambda row: row["bits_per_dim_unigram"])["num_codebooks"] for line in lines.values())

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from vqvae import seeding
 from vqvae.data.base import Batch, Dataset
+from vqvae.data.loader import spread_indices
 from vqvae.evaluation.collapse import draw, measure_collapse
 from vqvae.evaluation.grids import labelled_rows, save_png
 from vqvae.evaluation.results import this_command, write_results
@@ -132,7 +133,7 @@ def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch
 def pictures(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
     """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
     pipeline = load(run, device)
-    chosen = np.arange(SHOWN, dtype=np.int64) * len(held_out) // SHOWN
+    chosen = spread_indices(held_out, SHOWN)
     batch = held_out.batch(chosen).to(device)
     rows = {"frame": stored_data(run).held_out.batch(chosen).x, "first stage": pipeline.decode(batch.x)}
     for name, stage in (("VQ-VAE", WITH_CODES), ("VAE", WITH_GAUSSIANS)):

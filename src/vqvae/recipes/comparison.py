@@ -29,7 +29,7 @@ from vqvae.evaluation.results import this_command, write_results
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
 from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, Level, VAEConfig, VIMCOConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.pipeline import Pipeline, load
+from vqvae.pipeline import TOKENIZER, Pipeline, load
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.recipes.base import Job, Scale, cosine, pixelcnn
 from vqvae.recipes.stages import read_metrics, stored_data, train_part, trained_seconds
@@ -49,21 +49,17 @@ LABELS = {
     "vae-mixture": "VAE, mixture of logistics",
     "vqvae-mixture": "VQ-VAE, mixture of logistics, uniform prior",
 }
-VARIANTS = {
-    "bits_per_dim_unigram": "– with the unigram prior",
-    "bits_per_dim_learned": "– with the learned prior",
-    "bits_per_dim_{samples}_samples": "– by the bound with {samples} draws",
-}
 NOTES = """Bits/dim are those of the lower bound on log p(x), over {scored} test images spread over the set, the same ones for every row,
-in float32. `of it pixels` is −log₂ p(x|z), `latents` what the latents cost: N·log₂ K for a VQ-VAE with the uniform prior, −log₂ p(z) of its
-codes with another one, KL(q(z|x) ‖ p(z)) for the others. VIMCO is scored by its bound with as many draws as in training,
-Gumbel-softmax by one draw of its codes, the VAE by one draw and by the bound with {samples}. All have one encoder, one decoder, one
-optimizer and one likelihood (256 levels, no order among them; two extras have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax
-have {num_codebooks} codes of 512 at each of 8×8 positions (the paper: 10), the VAE {gaussians} Gaussians.
+computed without autocast. `reconstruction` is −log₂ p(x|z), `latents` what the latents cost: N·log₂ K for a VQ-VAE with the uniform prior,
+−log₂ p(z) of its codes with another one, KL(q(z|x) ‖ p(z)) for the VAE and Gumbel-softmax, and for VIMCO what its bound lacks of its
+draws' weighted mean of log p(x|z). VIMCO is scored by its bound with as many draws as in training, Gumbel-softmax by one draw of its
+codes, the VAE by one draw and by the bound with {samples}. All have one encoder, one decoder, one optimizer and one likelihood (256 levels,
+no order among them; two extras have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax have {num_codebooks} codes of 512 at each
+of 8×8 positions (the paper: 10), the VAE {gaussians} Gaussians. The seconds are those of the training alone.
 
-The VQ-VAE trains in bfloat16 where the hardware gains from it. Its bound computed in bfloat16 is {bits_per_dim_bfloat16:.4f}, in float32
-{bits_per_dim:.4f} bits/dim. The sum over other codes, log Σ p(x|z) p(z) in place of the one term of the encoder's codes, is estimated
-with {summed} other grids an image, for {summed} images: it gains {bits_per_dim_gained_by_sum:.6f} bits/dim."""
+The VQ-VAE trains in bfloat16 where the hardware gains from it. Its bound computed in bfloat16 is {bits_per_dim_bfloat16:.4f}, without
+autocast {bits_per_dim:.4f} bits/dim. The sum over other codes, log Σ p(x|z) p(z) in place of the one term of the encoder's codes, is
+estimated with {summed} other grids an image, for {images} images: it gains {bits_per_dim_gained_by_sum:.6f} bits/dim."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,29 +186,31 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
     size, configs, device = SIZES[job.scale], others(job.scale), pick_device(job.options.device)
     splits, pipeline = stored_data(job.run), load(job.run, device)
     if pipeline.prior is None or pipeline.unigram is None:
-        raise CheckpointError(f"{job.run} has no prior, whose bits the table shows. Train one: vqvae train-prior {job.run}")
+        raise CheckpointError(f"{job.run} has no prior, whose bits the table shows. Start from the beginning: vqvae reproduce e1")
     models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     held_out = list(spread(splits.held_out, size.scored, BATCH))
     rows = {"vqvae": score_vqvae(pipeline, held_out, device)}
     rows |= {stage: score(model, held_out, size.samples, device) for stage, model in models.items()}
-    seconds = {"vqvae": read_metrics(job.run)["seconds"], **{stage: trained_seconds(job.run / FOLDER, stage) for stage in configs}}
+    seconds = {"vqvae": trained_seconds(job.run, TOKENIZER), **{stage: trained_seconds(job.run / FOLDER, stage) for stage in configs}}
     steps = {"vqvae": size.steps, **{stage: config.steps for stage, config in configs.items()}}
     for stage, row in rows.items():
         row |= {"published": PUBLISHED.get(stage), "steps": steps[stage], "seconds": seconds[stage]}
+    seconds |= {stage: read_metrics(job.run)["seconds_by_stage"][stage] for stage in ("data", "codes", "prior")}
     seconds["evaluation"] = time.perf_counter() - began
     return write_results(
         job.results,
         job.name,
         title=job.title,
         command=this_command(),
-        columns=("model", "bits/dim published", "ours", "± standard error", "of it pixels", "latents", "steps", "seconds"),
+        columns=("model", "bits/dim published", "ours", "± standard error", "reconstruction", "latents", "steps", "seconds"),
         rows=[_cells(label, row) for label, row in _labelled(rows, size)],
         values={**rows, "seconds_by_stage": seconds},
         seconds=sum(seconds.values()),
         steps=sum(steps.values()) + size.prior_steps,
         notes=NOTES.format(
-            scored=len(torch.cat([batch.x for batch in held_out])),
+            scored=rows["vqvae"]["examples"],
+            images=len(held_out[0].x),
             samples=size.samples,
             summed=SUMMED,
             num_codebooks=size.num_codebooks,
@@ -224,7 +222,7 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
 
 
 def score(model: nn.Module, held_out: Sequence[Batch], samples: int, device: torch.device) -> dict[str, Any]:
-    """The row of a model by its own bound; of a VAE, the bound with ``samples`` draws too, which is what the table shows."""
+    """The row of a model by its own bound; of a VAE, the bound with ``samples`` draws too."""
     assert isinstance(model, LatentModel)
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
     if isinstance(model, VAE):
@@ -257,11 +255,13 @@ def _labelled(rows: Mapping[str, Mapping[str, Any]], size: Size) -> Iterator[tup
     labels = {**LABELS, f"vimco-{size.more_samples}": f"VIMCO, {size.more_samples} draws"}
     for stage, row in rows.items():
         yield labels[stage].format(samples=size.samples), row
-        for key, words in VARIANTS.items():
-            total = row.get(key.format(samples=size.samples))
-            if total is not None:
-                latents = total - row["bits_per_dim_reconstruction"] if "samples" not in key else None
-                yield words.format(samples=size.samples), {"bits_per_dim": total, "bits_per_dim_latents": latents}
+        for prior in ("unigram", "learned"):
+            if f"bits_per_dim_{prior}" in row:
+                total = row[f"bits_per_dim_{prior}"]
+                latents = total - row["bits_per_dim_reconstruction"]
+                yield f"– with the {prior} prior", {"bits_per_dim": total, "bits_per_dim_latents": latents}
+        if f"bits_per_dim_{size.samples}_samples" in row:
+            yield f"– by the bound with {size.samples} draws", {"bits_per_dim": row[f"bits_per_dim_{size.samples}_samples"]}
 
 
 def _cells(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:

@@ -2,7 +2,9 @@
 
 import dataclasses
 import math
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -38,7 +40,6 @@ from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
 WITHOUT_CLASS = "prior-without-class"
-COMPARISON_RUNS: dict[Scale, str] = {"cpu": "e1-cpu", "paper": "e1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +53,8 @@ class Settings:
 
 SETTINGS: dict[str, dict[Scale, Settings]] = {
     "comparison": {
-        scale: Settings(run=run, tokenizer=partial(comparison.tokenizer, scale), prior=partial(comparison.prior, scale))
-        for scale, run in COMPARISON_RUNS.items()
+        "cpu": Settings(run="e1-cpu", tokenizer=partial(comparison.tokenizer, "cpu"), prior=partial(comparison.prior, "cpu")),
+        "paper": Settings(run="e1", tokenizer=partial(comparison.tokenizer, "paper"), prior=partial(comparison.prior, "paper")),
     },
     "imagenet128": {
         "cpu": Settings(run="imagenet128-cpu", tokenizer=imagenet.cpu_tokenizer, prior=imagenet.cpu_prior),
@@ -126,10 +127,13 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     """
     if name not in EXPERIMENTS:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' by itself.")
+    check_writable(results)
     experiment = EXPERIMENTS[name]
     written = name if scale == "cpu" else f"{name}-{scale}"
     settings = SETTINGS[experiment.settings][scale] if experiment.settings else None
-    run = runs / (settings.run if settings else written)
+    run = runs / (settings.run if settings else f"{name}-cpu" if scale == "cpu" else name)
     job = Job(run=run, scale=scale, data=data, options=options, results=results, name=written, title=experiment.title)
     extra: dict[str, Any] = {}
     if settings:
@@ -146,6 +150,19 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         return experiment.after(job)
     pictures = PICTURES[: experiment.stages]
     return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for results, before hours are spent on them.
+
+    Raises:
+        ConfigError: it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ConfigError(f"Results cannot be written to {folder} ({error}). Choose another --out.") from error
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
