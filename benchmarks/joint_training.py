@@ -188,11 +188,11 @@ def main() -> None:
 
 
 NOTES = """
-Bits a dimension on the first {held_out} test images; *reconstruction* is −log₂ p(x|z), *total* that and the codes under the learned prior,
-a bound on −log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance alone; the
-bound holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of both at once.
-*And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch {batch}, Adam at
-1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
+Bits a dimension on the first {held_out} test images; *reconstruction* is −log₂ p(x|z), *total* that and the codes under the learned
+prior, a bound on −log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance
+alone; the bound holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of
+both at once. *And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch
+{batch}, Adam at 1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
 """
 
 
