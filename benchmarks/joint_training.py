@@ -42,7 +42,7 @@ TOKENIZER = VQVAEConfig(
 )
 PRIOR = PixelCNNConfig(layers=6, hidden=64, kernel=3, **CODES)
 BATCH, SCORED = 32, 64
-COLUMNS = ["", "pixels", "codes, uniform", "codes, unigram", "codes, learned", "total", "total, by rate", "perplexity", "seconds"]
+COLUMNS = ["", "reconstruction", "codes, uniform", "codes, unigram", "codes, learned", "total", "total, by rate", "perplexity", "seconds"]
 
 
 class Codes(Dataset):
@@ -188,11 +188,11 @@ def main() -> None:
 
 
 NOTES = """
-Bits a dimension on the first {held_out} test images; *total* is pixels given codes plus codes under the learned prior, a bound on
-−log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance alone; the bound
-holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of both at once. *And
-a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch {batch}, Adam at
-1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
+Bits a dimension on the first {held_out} test images; *reconstruction* is −log₂ p(x|z), *total* that and the codes under the learned
+prior, a bound on −log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance
+alone; the bound holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of
+both at once. *And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch
+{batch}, Adam at 1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
 """
 
 

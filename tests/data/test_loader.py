@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvae.data import ArrayDataset, Batch, Dataset, Loader, global_indices, in_order
+from vqvae.data.loader import spread
 from vqvae.errors import ConfigError, DataError
 
 
@@ -133,3 +134,10 @@ def test_impossible_settings_are_refused(setting):
 def test_an_empty_data_set_is_refused():
     with pytest.raises(DataError, match="slow is empty"):
         Loader(_Slow(size=0), batch_size=1, seed=0, steps=1)
+
+
+def test_spread_takes_equal_distances_and_never_more_than_there_is():
+    dataset = ArrayDataset(np.arange(10, dtype=np.uint8).reshape(10, 1, 1, 1), name="ten")
+    assert [batch.x.flatten().tolist() for batch in spread(dataset, 4, 3)] == [[0, 2, 5], [7]]
+    assert torch.cat([batch.x for batch in spread(dataset, 99, 4)]).flatten().tolist() == list(range(10))
+    assert list(spread(dataset, 0, 4)) == []

@@ -2,11 +2,12 @@
 
 import math
 import re
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 
-from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, line_chart
+from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, line_chart, save_line_chart
 
 
 def lines(text: str) -> list[list[tuple[float, float]]]:
@@ -69,3 +70,20 @@ def test_text_is_escaped() -> None:
     for text in (line_chart(bad, [chart, chart]), area_chart(bad, [chart]), bar_chart(bad, [Bar(bad, (1.0,), bad)], [bad])):
         ElementTree.fromstring(text)
         assert "<b>" not in text
+
+
+def test_a_saved_chart_stands_for_itself(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "curve.svg"
+    save_line_chart(path, "bits & codes", [Series("short", [(1, 5.0), (2, 6.0)]), Series("long", [(1, 4.0), (2, math.nan), (3, 3.0)])])
+    text = path.read_text()
+    root = ElementTree.fromstring(text)
+    said = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert {"bits & codes", "short", "long"} <= set(said)
+    drawn = [one for one in root.iter() if one.tag.endswith("polyline")]
+    assert [len(one.attrib["points"].split()) for one in drawn] == [2, 2]
+    for one in drawn:
+        colour = one.attrib["class"].split()[-1]
+        assert f".{colour} {{ stroke: #" in text
+    with pytest.raises(ValueError, match="from 1 to 4"):
+        save_line_chart(path, "nothing", [Series("short", [(1, math.inf)])])
+    assert path.read_text() == text

@@ -1,5 +1,8 @@
 """The categorical likelihood beside torch's own softmax, where it goes a few rows at a time and where it goes over bfloat16."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 
@@ -34,3 +37,26 @@ def test_logits_of_thousands_stay_finite() -> None:
     levels = torch.tensor([7, 8], dtype=torch.uint8).view(2, 1, 1, 1)
     log_prob = CategoricalConfig(channels=1).build().log_prob(parameters.expand(2, -1, -1, -1), levels)
     torch.testing.assert_close(log_prob, torch.tensor([-6e4 - torch.tensor(255.0).log(), -torch.tensor(255.0).log()]))
+
+
+SCRIPT = """
+import torch
+from vqvae.likelihoods import CategoricalConfig, categorical
+
+categorical._ROWS = 4
+nodes = []
+def backend(graph, inputs):
+    nodes.append(sum(len(part.graph.nodes) for part in graph.modules() if hasattr(part, "graph")))
+    return graph
+
+likelihood = CategoricalConfig(channels=3).build()
+parameters, x = torch.randn(2, 768, 8, 8, requires_grad=True), torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+found = torch.compile(likelihood.log_prob, backend=backend, fullgraph=True)(parameters, x)
+torch.testing.assert_close(found, likelihood.log_prob(parameters, x))
+assert max(nodes) < 100, nodes
+"""
+
+
+def test_compiled_it_is_not_unrolled() -> None:
+    # In a process of its own: the compiler cannot trace the shape checks that tests put around every function.
+    subprocess.run([sys.executable, "-c", SCRIPT], check=True)

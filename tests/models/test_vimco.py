@@ -63,6 +63,27 @@ def test_the_objective_has_that_gradient_however_it_is_decoded(listens: float, d
         torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
 
 
+@pytest.mark.parametrize("resampled", [1, 2])
+@pytest.mark.parametrize("listens", [1.0, 3.0, 300.0])
+def test_what_is_decoded_again_by_lot_has_the_same_gradient_on_average(listens: float, resampled: int) -> None:
+    found = []
+    for again in (0, resampled):
+        model = toy.make(VIMCOConfig, samples=3, listens=listens, resampled=again, decode_at_once=100_000)
+        torch.manual_seed(5)
+        found.append(gradients(model, model.train()(toy.image(4_000)).loss))
+    for whole, drawn in zip(*found, strict=True):
+        assert float((whole - drawn).norm()) < 0.1 * float(whole.norm()) + 1e-6
+    assert torch.isfinite(toy.make(VIMCOConfig, resampled=resampled).train()(toy.image(0)).loss)
+
+
+@pytest.mark.parametrize("resampled", [0, 1])
+def test_weights_that_are_not_numbers_give_a_loss_that_is_none(resampled: int) -> None:
+    model = toy.make(VIMCOConfig, samples=3, resampled=resampled)
+    with torch.no_grad():
+        toy.last(model.decoder).bias.fill_(math.nan)
+    assert torch.isnan(model.train()(toy.image(2)).loss)
+
+
 @torch.no_grad()
 def test_the_objective_draws_as_many_samples_as_it_says_and_is_right_on_average() -> None:
     model = toy.make(VIMCOConfig, samples=2, listens=300.0)
@@ -142,7 +163,12 @@ def test_conditions_go_with_their_examples() -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    for changes, words in (({"samples": 1}, "at least 2"), ({"decode_at_once": 0}, "decode_at_once"), ({"num_codebooks": 2}, "multiple")):
+    for changes, words in (
+        ({"samples": 1}, "at least 2"),
+        ({"resampled": -1}, "resampled"),
+        ({"decode_at_once": 0}, "decode_at_once"),
+        ({"num_codebooks": 2}, "multiple"),
+    ):
         with pytest.raises(ConfigError, match=words):
             toy.make(VIMCOConfig, **changes)
     with pytest.raises(ConfigError, match="samples"):

@@ -165,6 +165,13 @@ def test_a_code_that_the_prior_never_expects_has_a_finite_rate() -> None:
     assert joint.rate.amin() == 0, "large numbers that all codes share would cost digits"
 
 
+def test_a_codebook_that_the_decoder_does_not_hear_has_a_rate_that_is_a_number() -> None:
+    joint = make()
+    joint.steps.fill_(10**6)
+    joint.curvature.zero_()
+    assert torch.isfinite(joint.price).all() and not joint.rate.isnan().any()
+
+
 def test_the_curvature_is_the_second_derivative() -> None:
     """Decoders of ReLUs are linear piece by piece, so the second derivative of the categorical likelihood is exactly its information."""
     joint, images = make().double(), batch(1)

@@ -101,6 +101,18 @@ def in_order(dataset: Dataset, batch_size: int, *, start: int = 0, stop: int | N
     return _ahead(dataset, (np.arange(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)), workers, 4)
 
 
+def spread(dataset: Dataset, count: int, batch_size: int) -> Iterator[Batch]:
+    """The examples of ``spread_indices``, in order, for scores that need not see the whole set."""
+    indices = spread_indices(dataset, count)
+    return _ahead(dataset, (indices[first : first + batch_size] for first in range(0, len(indices), batch_size)), None, 4)
+
+
+def spread_indices(dataset: Dataset, count: int) -> Int[np.ndarray, " count"]:
+    """At most ``count`` indices at equal distances over the whole set, int64, in order."""
+    count = min(count, len(dataset))
+    return np.arange(count, dtype=np.int64) * len(dataset) // max(count, 1)
+
+
 def _ahead(dataset: Dataset, plan: Iterable[np.ndarray], workers: int | None, prefetch: int) -> Generator[Batch]:
     waiting: deque[Future[Batch]] = deque()
     plan = iter(plan)

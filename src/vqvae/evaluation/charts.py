@@ -3,13 +3,22 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
+from pathlib import Path
 from typing import NamedTuple
+
+from vqvae.data.cache import atomic
 
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 8, 22
 _TICKS = 4
 _MOST_POINTS = 400
+_LINE = 18
 COLOURS = "abcd"
+_COLOURED = """
+text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }
+.a { stroke: #2f6db3; } .b { stroke: #d9772b; } .c { stroke: #4b9a6a; } .d { stroke: #9a5fb0; }
+"""
+"""The page's light colours, for a picture without a page."""
 
 
 class Series(NamedTuple):
@@ -32,22 +41,37 @@ def line_chart(title: str, series: Sequence[Series]) -> str:
 
     The frame holds every point but those above it in the first tenth of x, where a loss falls so fast that the rest would be flat.
     """
-    finite = [Series(one.name, [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]) for one in series]
-    points = [point for one in finite for point in one.points]
-    if not points:
+    finite = _finite(series)
+    if not any(one.points for one in finite):
         return ""
-    most = max(x for x, _ in points) or 1.0
-    low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
-    frame = _Frame(most, *_padded(low, high))
-    lines = "".join(
-        f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}"><title>{escape(one.name)}</title></polyline>'
-        for colour, one in zip(_colours(), finite, strict=False)
-    )
-    # Cut off at the frame by an inner svg: a clipping path would need an identifier, unique in the page.
-    body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
-    body += f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
     said = ", ".join(f"{one.name} ends at {one.points[-1][1]:.4g}" for one in finite if one.points)
-    return _figure(title, f"{title} by step: {said}", frame.axes() + body, [one.name for one in finite] if len(finite) > 1 else [])
+    return _figure(title, f"{title} by step: {said}", _lines(finite), [one.name for one in finite] if len(finite) > 1 else [])
+
+
+def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
+    """Write the lines of ``line_chart`` as an SVG file that stands for itself: with its colours, its title and a legend.
+
+    Raises:
+        ValueError: there is no finite point to draw, or there are more lines than colours.
+    """
+    finite = _finite(series)
+    if not any(one.points for one in finite) or len(finite) > len(COLOURS):
+        raise ValueError(f"{title!r} has {len(finite)} lines; from 1 to {len(COLOURS)} with a finite point are expected.")
+    top = _LINE * (1 + len(finite))
+    legend = "".join(
+        f'<line class="line {colour}" x1="{_LEFT}" x2="{_LEFT + 16}" y1="{_LINE * row + 11}" y2="{_LINE * row + 11}"/>'
+        f'<text x="{_LEFT + 22}" y="{_LINE * row + 15}">{escape(one.name)}</text>'
+        for row, (colour, one) in enumerate(zip(COLOURS, finite, strict=False), start=1)
+    )
+    text = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {_HEIGHT + top}" role="img" aria-label="{escape(title)}">
+<style>{_COLOURED}</style>
+<rect width="100%" height="100%" fill="#ffffff"/>
+<text x="{_LEFT}" y="13">{escape(title)}</text>{legend}
+<svg y="{top}" height="{_HEIGHT}">{_lines(finite)}</svg>
+</svg>
+"""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 def area_chart(title: str, series: Sequence[Series]) -> str:
@@ -101,6 +125,25 @@ class _Frame(NamedTuple):
             across, _ = self.at(x, self.low)
             parts.append(f'<text x="{across:.1f}" y="{_HEIGHT - 7}" text-anchor="middle">{_short(x)}</text>')
         return "".join(parts)
+
+
+def _finite(series: Sequence[Series]) -> list[Series]:
+    return [Series(one.name, [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]) for one in series]
+
+
+def _lines(series: Sequence[Series]) -> str:
+    """Axes and lines; there is at least one point."""
+    points = [point for one in series for point in one.points]
+    most = max(x for x, _ in points) or 1.0
+    low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
+    frame = _Frame(most, *_padded(low, high))
+    lines = "".join(
+        f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}"><title>{escape(one.name)}</title></polyline>'
+        for colour, one in zip(_colours(), series, strict=False)
+    )
+    # Cut off at the frame by an inner svg: a clipping path would need an identifier, unique in the page.
+    body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
+    return frame.axes() + body + f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
 
 
 def _figure(title: str, said: str, body: str, legend: Sequence[str]) -> str:

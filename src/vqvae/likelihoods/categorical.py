@@ -81,8 +81,8 @@ class Categorical(Likelihood):
 class _LogProb(torch.autograd.Function):
     """log softmax of each row at its level, in float32 (float64 stays), a few rows at a time.
 
-    Value and derivatives share their work. Only the derivatives are kept, in the type of the logits: no float32 copy of all logits,
-    each of which is 256 times as large as its image, is ever made.
+    Value and derivatives share their work. Only the derivatives are kept, in the type of the logits, which for an image are 256 times
+    as many as its values: a float32 copy is made of no more than a few rows.
     """
 
     @staticmethod
@@ -91,6 +91,8 @@ class _LogProb(torch.autograd.Function):
         log_prob = torch.empty(len(logits), dtype=exact, device=logits.device)
         slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         few = _ROWS if logits.device.type == "cpu" else _ROWS_CUDA
+        if torch.compiler.is_compiling():  # Its kernels fuse what lies between; the loop would be unrolled.
+            few = max(len(logits), 1)
         for first in range(0, len(logits), few):
             rows = slice(first, first + few)
             at = level[rows].unsqueeze(1)

@@ -39,6 +39,8 @@ class VIMCOConfig:
     """Vectors to the likelihood's parameters."""
     samples: int = 50
     """Samples of codes an example, at least 2; the paper's comparison has 50 [VQVAE §4.1]."""
+    resampled: int = 0
+    """Samples an example that are decoded again for their gradient, drawn by their share of the bound; 0: each with a share."""
     decode_at_once: int = 256
     """Samples of all examples together that the decoder takes at a time: what bounds the memory, and changes no result."""
 
@@ -53,7 +55,9 @@ class VIMCO(CodeAutoencoder):
 
     Its gradient has two parts: through the weights, and through the choice of the samples, where
     each is held against the others by a leave-one-out baseline. All samples are decoded once without gradients. Only those that
-    have a share of the bound are decoded again with them, which are few as soon as the decoder listens to the codes.
+    have a share of the bound are decoded again with them, which are few as soon as the decoder listens to the codes. With
+    ``resampled`` they are few from the beginning: drawn by their shares, they give a gradient with the same mean, and a little
+    more noise.
     """
 
     def __init__(self, config: VIMCOConfig) -> None:
@@ -61,6 +65,8 @@ class VIMCO(CodeAutoencoder):
         check_sizes(decode_at_once=config.decode_at_once)
         if config.samples < 2:
             raise ConfigError(f"samples is {config.samples}; it must be at least 2, because each is held against the others.")
+        if config.resampled < 0:
+            raise ConfigError(f"resampled is {config.resampled}; it must not be negative (0: every sample with a share of the bound).")
         self.config = config
         self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
         self._connect(config.likelihood, config.encoder, config.decoder, self.posterior.num_logits, config.dim)
@@ -82,10 +88,9 @@ class VIMCO(CodeAutoencoder):
             shares, credits = log_weights.softmax(0), leave_one_out(log_weights)
         nats = bound.nats
         if torch.is_grad_enabled():
-            heard = torch.nonzero(shares.flatten() > NEGLIGIBLE)[:, 0]
-            again = self._of_rows(codes.flatten(0, 1)[heard], batch.take(heard % max(len(batch.x), 1)))
-            again = torch.zeros_like(shares).flatten().scatter(0, heard, again).view(shares.shape)
-            carrier = ((credits - shares) * log_q + shares * again).sum(0)
+            sample, example, weight = self._heard(shares)
+            again = weight * self._of_rows(codes[sample, example], batch.take(example))
+            carrier = ((credits - shares) * log_q).sum(0).index_add(0, example, again)
             nats = nats + (carrier - carrier.detach())
         metrics = {**self._metrics(bound, batch), **self._usage(log_probs.argmax(2))}
         return Objective(per_dim(-nats, batch), metrics)
@@ -115,6 +120,19 @@ class VIMCO(CodeAutoencoder):
 
     def _vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
+
+    def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:
+        """Which samples of which examples are decoded again, and the weight of each."""
+        if not self.config.resampled:
+            sample, example = torch.nonzero(shares > NEGLIGIBLE, as_tuple=True)
+            return sample, example, shares[sample, example]
+        count = self.config.resampled
+        example = torch.arange(shares.shape[1], device=shares.device).repeat_interleave(count)
+        if not len(example):
+            return example, example, shares.new_empty(0)
+        # Shares of a loss that is not a number have no meaning, but drawing by them would be another error than the trainer's.
+        sample = torch.multinomial(shares.T.nan_to_num(nan=1), count, replacement=True).flatten()
+        return sample, example, torch.full_like(example, 1, dtype=shares.dtype) / count
 
     def _log_likelihoods(self, codes: Int[Tensor, "samples batch codebooks *space"], batch: Batch) -> Float[Tensor, "samples batch"]:
         """log p(x|z) of every sample."""

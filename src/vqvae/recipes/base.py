@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 from vqvae.likelihoods import GaussianConfig
@@ -9,7 +10,7 @@ from vqvae.models import Level, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig, QuantizerConfig
-from vqvae.training import AdamConfig, TrainConfig
+from vqvae.training import AdamConfig, RunOptions, TrainConfig
 
 Scale = Literal["cpu", "paper"]
 """Sizes of an experiment: what two cores can train, or those of the paper."""
@@ -33,6 +34,24 @@ class Recipe:
     """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
     prior: Callable[[Level, int], TrainConfig]
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """One call of an experiment: what it works with, and where its results go."""
+
+    run: Path
+    """The run folder."""
+    scale: Scale
+    data: str | None
+    """Where the data lies."""
+    options: RunOptions
+    results: Path
+    """The folder for the table."""
+    name: str
+    """Of the table's files."""
+    title: str
+    """Of the table."""
 
 
 def codebook(revive_after: int = 100) -> EMAQuantizerConfig:

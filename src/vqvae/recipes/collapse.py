@@ -16,8 +16,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vqvae import distributed, seeding
-from vqvae.data.base import Batch, Dataset, Splits
+from vqvae import seeding
+from vqvae.data.base import Batch, Dataset
+from vqvae.data.loader import spread_indices
 from vqvae.evaluation.collapse import draw, measure_collapse
 from vqvae.evaluation.grids import labelled_rows, save_png
 from vqvae.evaluation.results import this_command, write_results
@@ -27,9 +28,9 @@ from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
 from vqvae.pipeline import load
 from vqvae.priors import PixelCNN, PixelCNNConfig
 from vqvae.quantizers import ProductQuantizerConfig
-from vqvae.recipes.base import Scale, cosine, in_words
-from vqvae.recipes.stages import read_codes, stored_data, trained_seconds
-from vqvae.training import RunOptions, TrainConfig, Trainer, build
+from vqvae.recipes.base import Job, Scale, cosine, in_words
+from vqvae.recipes.stages import read_codes, stored_data, train_part, trained_seconds
+from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "collapse"
@@ -39,8 +40,9 @@ SHOWN, DRAWS = 8, 3
 NOTES = """![reconstructions]({name}-reconstructions.png)
 
 Bits are bits an image, of the {bits} that the codes can hold. `bits_gained` is what the latents save beside `bits_without_latents`, the
-same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. What else is
-in the table is told in `vqvae.evaluation.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
+same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. Latents that tell
+nothing are noise to their decoder, which may then do worse than the one without any. What else is in the table is told in
+`vqvae.evaluation.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
 them, and {rows} draws from the latents of each second stage.
 
 The paper says of its VQ-VAE that the latents are used, where a VAE with such a decoder collapses; it gives no numbers. Both models here
@@ -90,42 +92,35 @@ def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[st
     }
 
 
-def reproduce_collapse(run: Path, scale: Scale, options: RunOptions, results: Path, name: str, title: str) -> dict[str, Any]:
+def reproduce_collapse(job: Job) -> dict[str, Any]:
     """Train what is missing of the three over the codes of a run, score them and write ``results/NAME.md``, ``NAME.json`` and a picture.
 
     Raises:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
     """
-    splits, pipeline = read_codes(run, labels=False), load(run)
+    splits, pipeline = read_codes(job.run, labels=False), load(job.run)
     level, (height, width) = pipeline.tokenizer.layout[0], splits.train.batch(np.arange(1)).x.shape[2:]
-    configs = second_stages(level, (height, width), scale)
-    models = {stage: train(config, splits, options, run, stage) for stage, config in configs.items()}
+    configs = second_stages(level, (height, width), job.scale)
+    models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
-    device = pick_device(options.device)
+    device = pick_device(job.options.device)
     scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
-    save_png(results / f"{name}-reconstructions.png", labelled_rows(pictures(run, models, splits.held_out, device)))
+    save_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
     measures = dict.fromkeys(("code_entropy", "kl_bits", *scores[WITH_CODES]))
-    seconds = {stage: trained_seconds(run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
+    seconds = {stage: trained_seconds(job.run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
     return write_results(
-        results,
-        name,
-        title=title,
+        job.results,
+        job.name,
+        title=job.title,
         command=this_command(),
         columns=("measure, on held-out data", "VQ-VAE", "Gaussian VAE"),
         rows=[(key, *(in_words(of.get(key)) for of in scores.values())) for key in measures],
         values={**scores, "steps_by_stage": {stage: config.steps for stage, config in configs.items()}, "seconds_by_stage": seconds},
         seconds=sum(seconds.values()),
         steps=sum(config.steps for config in configs.values()),
-        notes=NOTES.format(name=name, bits=LATENTS * 9, rows=DRAWS),
+        notes=NOTES.format(name=job.name, bits=LATENTS * 9, rows=DRAWS),
         device=device,
     )
-
-
-def train(config: TrainConfig, splits: Splits, options: RunOptions, run: Path, stage: str) -> nn.Module:
-    """Train one of the three to the end, or load it where it is."""
-    trainer = Trainer(build(config), splits, config, options, run / FOLDER, stage, (), {"recipe": FOLDER})
-    with distributed.group(trainer.device):
-        return trainer.run().eval()
 
 
 def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
@@ -138,7 +133,7 @@ def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch
 def pictures(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
     """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
     pipeline = load(run, device)
-    chosen = np.arange(SHOWN, dtype=np.int64) * len(held_out) // SHOWN
+    chosen = spread_indices(held_out, SHOWN)
     batch = held_out.batch(chosen).to(device)
     rows = {"frame": stored_data(run).held_out.batch(chosen).x, "first stage": pipeline.decode(batch.x)}
     for name, stage in (("VQ-VAE", WITH_CODES), ("VAE", WITH_GAUSSIANS)):

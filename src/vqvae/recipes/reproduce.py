@@ -2,16 +2,19 @@
 
 import dataclasses
 import math
+import os
 import shutil
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import torch
 
-from vqvae import distributed, storage
+from vqvae import storage
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood import bits_per_code
@@ -19,18 +22,22 @@ from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Level
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
-from vqvae.recipes import imagenet, worlds
-from vqvae.recipes.base import Scale, in_words
+from vqvae.recipes import comparison, imagenet, worlds
+from vqvae.recipes.ablations import reproduce_ablations
+from vqvae.recipes.base import Job, Scale, in_words
 from vqvae.recipes.collapse import reproduce_collapse
+from vqvae.recipes.comparison import reproduce_comparison
 from vqvae.recipes.stages import (
     PICTURES,
     read_codes,
     read_metrics,
     recipe_of,
+    train_part,
     train_prior,
     train_tokenizer,
 )
-from vqvae.training import RunOptions, TrainConfig, Trainer, build
+from vqvae.training import RunOptions, TrainConfig
+from vqvae.training.machine import pick_device
 
 WITHOUT_CLASS = "prior-without-class"
 
@@ -45,6 +52,10 @@ class Settings:
 
 
 SETTINGS: dict[str, dict[Scale, Settings]] = {
+    "comparison": {
+        "cpu": Settings(run="e1-cpu", tokenizer=partial(comparison.tokenizer, "cpu"), prior=partial(comparison.prior, "cpu")),
+        "paper": Settings(run="e1", tokenizer=partial(comparison.tokenizer, "paper"), prior=partial(comparison.prior, "paper")),
+    },
     "imagenet128": {
         "cpu": Settings(run="imagenet128-cpu", tokenizer=imagenet.cpu_tokenizer, prior=imagenet.cpu_prior),
         "paper": Settings(run="imagenet128", tokenizer=imagenet.tokenizer, prior=imagenet.prior),
@@ -61,17 +72,23 @@ class Experiment:
     """What the paper did, and what it says of it."""
 
     title: str
-    settings: str
-    """A key of ``SETTINGS``."""
-    stages: int
+    settings: str | None = None
+    """A key of ``SETTINGS``; None where ``after`` trains all that there is, in a run folder of the experiment's name."""
+    stages: int = 0
     """1: the tokenizer; 2: the prior too."""
-    published: dict[str, str]
+    published: dict[str, str] = field(default_factory=dict)
     """Numbers of the paper by the names of our measures."""
-    after: Callable[[Path, Scale, RunOptions, Path, str, str], dict[str, Any]] | None = None
-    """What is done with the tokenizer's run in place of its table: run, scale, options, folder of results, name and title to the record."""
+    after: Callable[[Job], dict[str, Any]] | None = None
+    """What is done with the run in place of its table; gives the record."""
 
 
 EXPERIMENTS = {
+    "e1": Experiment(
+        title="E1: bits a dimension of CIFAR-10 by models of one architecture [VQVAE §4.1]",
+        settings="comparison",
+        stages=2,
+        after=reproduce_comparison,
+    ),
     "e2": Experiment(
         title="E2: reconstructions of 128×128 photographs from 32×32 codes [VQVAE §4.2]",
         settings="imagenet128",
@@ -88,14 +105,15 @@ EXPERIMENTS = {
         title="E4: 84×84 frames of a three-dimensional world, and samples from their prior [VQVAE §4.2]",
         settings="worlds",
         stages=2,
-        published={},
     ),
     "e5": Experiment(
         title="E5: latents under a PixelCNN decoder, used by a VQ-VAE and ignored by a VAE [VQVAE §4.2]",
         settings="worlds",
         stages=1,
-        published={},
         after=reproduce_collapse,
+    ),
+    "e11": Experiment(
+        title="E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations
     ),
 }
 
@@ -109,24 +127,42 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     """
     if name not in EXPERIMENTS:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' by itself.")
+    check_writable(results)
     experiment = EXPERIMENTS[name]
-    settings = SETTINGS[experiment.settings][scale]
-    run = runs / settings.run
-    train_tokenizer(settings.tokenizer(data), options, run, recipe=experiment.settings)
     written = name if scale == "cpu" else f"{name}-{scale}"
+    settings = SETTINGS[experiment.settings][scale] if experiment.settings else None
+    run = runs / (settings.run if settings else f"{name}-cpu" if scale == "cpu" else name)
+    job = Job(run=run, scale=scale, data=data, options=options, results=results, name=written, title=experiment.title)
+    extra: dict[str, Any] = {}
+    if settings:
+        train_tokenizer(settings.tokenizer(data), options, run, recipe=str(experiment.settings), scored=experiment.stages == 1)
+        tokenizer = load(run).tokenizer
+        level = tokenizer.layout[0]
+        bits = tokenizer.channels * math.prod(level.stride) * 8
+        extra["times_fewer_bits"] = bits / (level.num_codebooks * math.log2(level.codebook_size))
+        if experiment.stages > 1:
+            config = settings.prior(level, len(read_codes(run).train.label_names))
+            train_prior(config, options, run, scored=experiment.after is None)
+            extra |= compare_without_class(config, options, run)
     if experiment.after is not None:
-        return experiment.after(run, scale, options, results, written, experiment.title)
-    pipeline = load(run)
-    level, size = pipeline.tokenizer.layout[0], pipeline.size
-    assert size is not None, "train_tokenizer stores the size"
-    bits = pipeline.tokenizer.channels * math.prod(level.stride) * 8
-    extra: dict[str, Any] = {"times_fewer_bits": bits / (level.num_codebooks * math.log2(level.codebook_size))}
-    if experiment.stages > 1:
-        config = settings.prior(level, len(read_codes(run).train.label_names))
-        train_prior(config, options, run)
-        extra |= compare_without_class(config, options, run)
+        return experiment.after(job)
     pictures = PICTURES[: experiment.stages]
     return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
+
+
+def check_writable(folder: Path) -> None:
+    """Make a folder for results, before hours are spent on them.
+
+    Raises:
+        ConfigError: it cannot be made, or nothing can be written there.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError as error:
+        raise ConfigError(f"Results cannot be written to {folder} ({error}). Choose another --out.") from error
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
@@ -135,12 +171,11 @@ def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -
         return {}
     splits = read_codes(run, labels=False)
     bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
-    trainer = Trainer(build(bare), splits, bare, options, run, WITHOUT_CLASS, (), {"recipe": recipe_of(run)})
-    with distributed.group(trainer.device):
-        prior = trainer.run()
+    prior = train_part(bare, splits, options, run, WITHOUT_CLASS, recipe=recipe_of(run))
     assert isinstance(prior, AutoregressivePrior)
-    pipeline = load(run, trainer.device)
-    held_out = [batch.x.to(trainer.device) for batch in in_order(splits.held_out, 64)]
+    device = pick_device(options.device)
+    pipeline = load(run, device)
+    held_out = [batch.x.to(device) for batch in in_order(splits.held_out, 64)]
     with torch.inference_mode():
         ways = {
             "bits_per_code_trained_without_class": sum(prior.log_prob(codes).sum().item() for codes in held_out),

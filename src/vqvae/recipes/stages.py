@@ -19,18 +19,20 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter, DataConfig, SyntheticImagesConfig, in_order
 from vqvae.data.base import Condition, Dataset, Splits
 from vqvae.data.cache import atomic
+from vqvae.data.loader import spread_indices
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.frechet import Moments, TokenizerFeatures, frechet_distance
 from vqvae.evaluation.grids import grid, labelled_rows, pair_grid, save_png
 from vqvae.evaluation.report import write_report
 from vqvae.evaluation.tokenizer import TokenizerEvaluation
+from vqvae.models import Tokenizer
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
 from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES
@@ -51,12 +53,15 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
     """
     if config.data is None:
         raise ConfigError("A tokenizer is trained on data, but config.data is null.")
+    module = build(config)
+    if not isinstance(module, Tokenizer):
+        raise ConfigError(f"The first stage trains a tokenizer, a model with codes, but config.model builds a {type(module).__name__}.")
     began = time.perf_counter()
     splits = config.data.build()
     seconds = time.perf_counter() - began
     callbacks = [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
     extra = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
-    trainer = Trainer(build(config), splits, config, options, run, TOKENIZER, callbacks, extra)
+    trainer = Trainer(module, splits, config, options, run, TOKENIZER, callbacks, extra)
     with distributed.group(trainer.device):
         trainer.run()
         if distributed.is_main():
@@ -67,8 +72,8 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
                     evaluate(run, splits.held_out, options)
 
 
-def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
-    """Train the second stage on the codes of a run, then score both.
+def train_prior(config: TrainConfig, options: RunOptions, run: Path, *, scored: bool = True) -> None:
+    """Train the second stage on the codes of a run, then score both, unless the caller does.
 
     Raises:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
@@ -86,7 +91,17 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path) -> None:
         if distributed.is_main():
             with distributed.alone():
                 _record(run, prior=trained_seconds(run, PRIOR))
-                evaluate(run, stored_data(run).held_out, options)
+                if scored:
+                    evaluate(run, stored_data(run).held_out, options)
+
+
+def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
+    """Train any one model to the end as ``folder/stage``, or load it where it is; no codes, no scores, no pictures.
+
+    Raises:
+        VqvaeError: an interruption, or a folder of another training.
+    """
+    return Trainer(build(config), splits, config, options, folder, stage, (), {"recipe": recipe}).run()
 
 
 def prior_config(run: Path) -> TrainConfig:
@@ -186,8 +201,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         evaluation.add(batch.to(pipeline.device))
     missing = ("bits_per_dim_unigram", "bits_per_dim_learned", "bits_per_code", "bits_per_code_unigram")
     scores = {**dict.fromkeys(missing), **evaluation.scores()}
-    count = min(SHOWN, len(held_out))
-    shown = held_out.batch(np.arange(count, dtype=np.int64) * len(held_out) // max(count, 1)).x
+    shown = held_out.batch(spread_indices(held_out, SHOWN)).x
     pictures = {"reconstructions": pair_grid(shown, pipeline.reconstruct(shown), 8)}
     if pipeline.prior is not None:
         samples = pipeline.sample(SAMPLES)

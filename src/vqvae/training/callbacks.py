@@ -9,6 +9,7 @@ from jaxtyping import UInt8
 from torch import nn
 
 from vqvae.data.base import Dataset
+from vqvae.data.loader import spread_indices
 from vqvae.evaluation.grids import grid, pair_grid, save_png
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
@@ -33,8 +34,7 @@ class ReconstructionGrid:
     def __init__(self, held_out: Dataset, *, every: int, count: int = 16, columns: int = 8) -> None:
         self.every, self.columns = every, columns
         # Spread over the whole set: neighbours are often frames of one scene or pictures of one class.
-        count = min(count, len(held_out))
-        self.batch = held_out.batch(np.arange(count, dtype=np.int64) * len(held_out) // max(count, 1))
+        self.batch = held_out.batch(spread_indices(held_out, count))
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         if len(self.batch.x) == 0:

@@ -18,6 +18,8 @@ from vqvae.models import VQVAEConfig
 from vqvae.models.decoding import parameters_of
 from vqvae.priors import PixelCNNConfig
 
+_FLATTEST = 1e-12
+"""A decoder that does not hear a codebook at all has no curvature; its price must stay a number."""
 PROBED = 2
 """Examples of a batch that the curvature is measured on. Each has thousands of slopes, and the running mean has many batches."""
 
@@ -93,7 +95,7 @@ class Joint(nn.Module):
     @property
     def price(self) -> Float[Tensor, " codebooks"]:
         """The squared distance between a latent and its vector that costs one nat of log p(x|z)."""
-        return 2 / self.curvature
+        return 2 / self.curvature.clamp(min=_FLATTEST)
 
     @property
     def rate(self) -> Float[Tensor, "codebooks codebook_size"]:

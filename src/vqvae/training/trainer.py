@@ -10,7 +10,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from vqvae import config as configuration
 from vqvae import distributed, seeding, storage
 from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Condition, Objective, Splits
-from vqvae.data.loader import Loader, global_indices
+from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
@@ -284,11 +283,10 @@ class Trainer:
         """The metrics of up to 1024 held-out examples, spread over the set; the same ones, with the same noise, each time.
         Nothing where nothing is held out."""
         held_out, module = self.splits.held_out, self.learner.evaluated.eval()
-        count = min(EVALUATED, len(held_out))
-        indices = np.arange(count, dtype=np.int64) * len(held_out) // max(count, 1)
+        indices = spread_indices(held_out, EVALUATED)
         seeding.seed_everything(self.config.seed, "evaluation", distributed.rank())
         meter = Meter()
-        for first in range(0, count, self.config.batch_size):
+        for first in range(0, len(indices), self.config.batch_size):
             mine = indices[first : first + self.config.batch_size][distributed.rank() :: distributed.world_size()]
             # A process for which no example is left evaluates one that does not count: modules sum over processes, too.
             objective = self._objective(module, held_out.batch(mine if len(mine) else indices[:1]).to(self.device))

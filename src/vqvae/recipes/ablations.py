@@ -1,0 +1,228 @@
+"""E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1].
+
+RUN/
+  base/, commitment_cost=0.1/, ...    a training each
+  checkpoints/, metrics.jsonl
+"""
+
+import dataclasses
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from vqvae.data import Cifar10Config
+from vqvae.data.base import Dataset
+from vqvae.data.loader import spread
+from vqvae.evaluation.charts import Series, save_line_chart
+from vqvae.evaluation.results import this_command, write_results
+from vqvae.evaluation.tokenizer import evaluate_tokenizer
+from vqvae.likelihoods import LogisticMixtureConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.priors import UnigramPrior, UnigramPriorConfig
+from vqvae.quantizers import ProductQuantizer, ProductQuantizerConfig
+from vqvae.recipes.base import Job, Scale, cosine
+from vqvae.recipes.stages import train_part, trained_seconds
+from vqvae.training import AdamConfig, TrainConfig
+from vqvae.training.machine import pick_device
+
+CHANNELS_A_CODE = 8
+BATCH = 64
+SCORES = ("bits_per_dim_reconstruction", "bits_per_dim_uniform", "bits_per_dim_unigram", "psnr", "perplexity", "codes_used")
+SETTINGS = ("commitment_cost", "learning", "num_codebooks", "codebook_size")
+NOTES = """![curve]({name}-curve.svg)
+
+Each row changes one setting of `base`: {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost}, codebooks of running
+means, {steps} steps of {batch}; `long` is {long} steps. The likelihood is a mixture of logistics. Bits/dim, over {scored} test images:
+`reconstruction` is −log₂ p(x|z) alone, `uniform` and `unigram` add the codes with that prior; the unigram counts {counted} training images.
+
+The chart has what images cost once their codes are known, and what both cost together, by the number of codes. Of those tried, the
+total is lowest with {best} codes a position after {steps} steps, and with {best_long} after {long} steps (with the unigram prior)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What the trainings have in common."""
+
+    width: int
+    """Channels of every hidden layer."""
+    steps: int
+    long_steps: int
+    """Of the second training of each number of codebooks."""
+    batch_size: int
+    optimizer: AdamConfig
+    num_codebooks: int
+    """Of ``base``."""
+    codebook_size: int
+    """Of ``base``."""
+    commitment_costs: tuple[float, ...]
+    capacities: tuple[int, ...]
+    """Numbers of codebooks."""
+    codebook_sizes: tuple[int, ...]
+    scored: int
+    """Held-out images, spread over the set."""
+    counted: int
+    """Training images whose codes the unigram prior counts."""
+
+
+SIZES: dict[Scale, Size] = {
+    "cpu": Size(
+        width=64,
+        steps=300,
+        long_steps=1_200,
+        batch_size=32,
+        optimizer=cosine(2e-3),
+        num_codebooks=4,
+        codebook_size=512,
+        commitment_costs=(0.1, 0.25, 0.5, 1.0, 2.0),
+        capacities=(1, 2, 4, 10),
+        codebook_sizes=(64, 512, 2048),
+        scored=1_000,
+        counted=4_000,
+    ),
+    "paper": Size(
+        width=256,
+        steps=25_000,
+        long_steps=250_000,
+        batch_size=128,
+        optimizer=AdamConfig(learning_rate=2e-4),
+        num_codebooks=10,
+        codebook_size=512,
+        commitment_costs=(0.1, 0.25, 0.5, 1.0, 2.0),
+        capacities=(1, 2, 4, 10),
+        codebook_sizes=(64, 512, 2048),
+        scored=10_000,
+        counted=50_000,
+    ),
+}
+
+
+def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
+    """The trainings by the setting that each changes."""
+    size = SIZES[scale]
+    network = {"widths": (size.width, size.width), "residual_hidden": size.width}
+    quantizer = ProductQuantizerConfig(
+        dim=CHANNELS_A_CODE * size.num_codebooks,
+        codebook_size=size.codebook_size,
+        num_codebooks=size.num_codebooks,
+        revive_after=100,
+    )
+    model = VQVAEConfig(
+        quantizer=quantizer,
+        likelihood=LogisticMixtureConfig(channels=3),
+        encoder=ImageEncoderConfig(**network),
+        decoder=ImageDecoderConfig(**network),
+    )
+    base = TrainConfig(
+        model=model,
+        data=Cifar10Config(path=path),
+        steps=size.steps,
+        batch_size=size.batch_size,
+        optimizer=size.optimizer,
+        evaluate_every=0,
+    )
+    codebooks = {f"num_codebooks={n}": {"num_codebooks": n, "dim": CHANNELS_A_CODE * n} for n in size.capacities if n != size.num_codebooks}
+    changes: dict[str, dict[str, Any]] = {
+        **{f"commitment_cost={cost:g}": {"commitment_cost": cost} for cost in size.commitment_costs if cost != quantizer.commitment_cost},
+        "learning=gradient": {"learning": "gradient"},
+        **codebooks,
+        **{f"codebook_size={k}": {"codebook_size": k} for k in size.codebook_sizes if k != size.codebook_size},
+    }
+    changed = {
+        name: dataclasses.replace(base, model=dataclasses.replace(model, quantizer=dataclasses.replace(quantizer, **fields)))
+        for name, fields in changes.items()
+    }
+    short = {"base": base, **changed}
+    longer = {f"{name}, long": dataclasses.replace(short[name], steps=size.long_steps) for name in ("base", *codebooks)}
+    return {**short, **longer}
+
+
+def reproduce_ablations(job: Job) -> dict[str, Any]:
+    """Train what is missing, score it on the same images and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
+
+    Raises:
+        VqvaeError: no data, or an interruption. The same call goes on.
+    """
+    size, configs, device = SIZES[job.scale], settings(job.scale, job.data), pick_device(job.options.device)
+    splits = Cifar10Config(path=job.data).build()
+    models = {name: train_part(config, splits, job.options, job.run, name, recipe="ablations") for name, config in configs.items()}
+    began = time.perf_counter()
+    rows: dict[str, dict[str, Any]] = {}
+    for name, model in models.items():
+        rows[name] = {
+            **score(model, splits.train, splits.held_out, size, device),
+            "steps": configs[name].steps,
+            "seconds": trained_seconds(job.run, name),
+        }
+    lines = {length: curve(rows, length) for length in (size.steps, size.long_steps)}
+    series = [
+        Series(f"{words}, {length} steps", [(row["num_codebooks"], row[key]) for row in line])
+        for length, line in lines.items()
+        for words, key in (("total, unigram", "bits_per_dim_unigram"), ("reconstruction", "bits_per_dim_reconstruction"))
+    ]
+    save_line_chart(job.results / f"{job.name}-curve.svg", "bits/dim by codes a position", series)
+    best, best_long = (min(line, key=lambda row: row["bits_per_dim_unigram"])["num_codebooks"] for line in lines.values())
+    return write_results(
+        job.results,
+        job.name,
+        title=job.title,
+        command=this_command(),
+        columns=("setting", "reconstruction", "uniform", "unigram", "PSNR", "perplexity", "codes used", "seconds"),
+        rows=[(name, *_cells(row)) for name, row in rows.items()],
+        values=rows,
+        seconds=sum(row["seconds"] for row in rows.values()) + time.perf_counter() - began,
+        steps=sum(config.steps for config in configs.values()),
+        notes=NOTES.format(
+            name=job.name,
+            codebooks=size.num_codebooks,
+            codes=size.codebook_size,
+            cost=rows["base"]["commitment_cost"],
+            steps=size.steps,
+            long=size.long_steps,
+            batch=size.batch_size,
+            scored=size.scored,
+            counted=size.counted,
+            best=best,
+            best_long=best_long,
+        ),
+        device=device,
+    )
+
+
+def score(model: nn.Module, train: Dataset, held_out: Dataset, size: Size, device: torch.device) -> dict[str, Any]:
+    """Bits a dimension with the uniform and the unigram prior, PSNR and how the codes are used, beside the model's settings."""
+    assert isinstance(model, VQVAE) and isinstance(model.quantizer, ProductQuantizer)
+    unigram = count(model, train, size.counted, device)
+    scores = evaluate_tokenizer(
+        model,
+        (batch.to(device) for batch in spread(held_out, size.scored, BATCH)),
+        log_priors={"unigram": lambda codes, condition: unigram.log_prob(codes)},
+    )
+    changeable = {field: getattr(model.quantizer.config, field) for field in SETTINGS}
+    return {**{name: scores[name] for name in (*SCORES, "examples")}, **changeable}
+
+
+@torch.inference_mode()
+def count(model: VQVAE, train: Dataset, examples: int, device: torch.device) -> UnigramPrior:
+    """The frequencies of a model's codes over some of its training data."""
+    level = model.layout[0]
+    unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build().to(device)
+    for batch in spread(train, examples, BATCH):
+        unigram.count(model.encode(batch.to(device))[0])
+    return unigram
+
+
+def curve(rows: Mapping[str, Mapping[str, Any]], steps: int) -> list[Mapping[str, Any]]:
+    """The rows of so many steps that differ from ``base`` in nothing but the number of codebooks, in its order."""
+    alike = [field for field in SETTINGS if field != "num_codebooks"]
+    found = [row for row in rows.values() if row["steps"] == steps and all(row[field] == rows["base"][field] for field in alike)]
+    return sorted(found, key=lambda row: row["num_codebooks"])
+
+
+def _cells(row: Mapping[str, Any]) -> Iterator[str]:
+    digits = {**dict.fromkeys(SCORES[:3], 3), "psnr": 2, "perplexity": 0, "codes_used": 2, "seconds": 0}
+    return (f"{row[name]:.{places}f}" for name, places in digits.items())
