@@ -1,10 +1,11 @@
 """What joint training of a tokenizer and its prior gains over two stages, on CIFAR-10 at equal steps.
 
-    python benchmarks/joint_training.py [--data PATH] [--out docs/results] [--steps 3000] [--weights 0 0.3 1]
+    python benchmarks/joint_training.py [--data PATH] [--out docs/results] [--steps 3000] [--weights 0:0 0.1:1 0.3:1]
 
 Two stages: a tokenizer for S steps, then a prior for S steps on its codes, which no longer change. Joint: both for the same S steps,
-once for each weight of the codes' cost. At weight 0 the tokenizer is that of the two stages, and only the prior's time is another. A
-third row for each weight trains a second prior for S steps on the finished joint tokenizer: it shows the tokenizer alone.
+once for each pair of weights of the codes' cost, in their choice and in the loss. At 0:0 the tokenizer is that of the two stages, and
+only the prior's time is another. A further row for each pair trains a second prior for S steps on the finished joint tokenizer: it
+shows the tokenizer alone.
 """
 
 import argparse
@@ -21,7 +22,6 @@ from torch import Tensor
 
 from vqvae.data import Cifar10Config, Splits, in_order
 from vqvae.data.base import Batch, Dataset
-from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.evaluation.tokenizer import evaluate_tokenizer
 from vqvae.likelihoods import CategoricalConfig
@@ -30,7 +30,7 @@ from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPrior, UnigramPriorConfig
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.recipes.stages import trained_seconds
-from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer, build
+from vqvae.training import AdamConfig, JointConfig, RunOptions, TrainConfig, Trainer, build
 
 NETWORK = {"widths": (64, 64), "residual_hidden": 64}
 CODES = {"codebook_size": 512, "num_codebooks": 4}
@@ -42,7 +42,8 @@ TOKENIZER = VQVAEConfig(
 )
 PRIOR = PixelCNNConfig(layers=6, hidden=64, kernel=3, **CODES)
 BATCH, SCORED = 32, 64
-COLUMNS = ["", "reconstruction", "codes, uniform", "codes, unigram", "codes, learned", "total", "total, by rate", "perplexity", "seconds"]
+WEIGHTS = [(0.0, 0.0), (0.1, 1.0), (0.3, 1.0)]
+COLUMNS = ["", "reconstruction", "codes, uniform", "codes, unigram", "codes, learned", "total", "perplexity", "seconds"]
 
 
 class Codes(Dataset):
@@ -108,16 +109,6 @@ class Bench:
         priors = {"unigram": lambda codes, given: unigram.log_prob(codes), "learned": lambda codes, given: prior.log_prob(codes)}
         return evaluate_tokenizer(tokenizer, self._held_out(), log_priors=priors)
 
-    @torch.no_grad()
-    def by_rate(self, joint: Joint, prior: PixelCNN) -> float:
-        """Bits a dimension on held-out images, the codes being chosen as in joint training."""
-        tokenizer, nats, dims = joint.tokenizer, 0.0, 0
-        for batch in self._held_out():
-            codes = tokenizer.quantizer(tokenizer.latents(batch), rate=joint.rate).codes
-            nats -= float((tokenizer.log_likelihood(batch, (codes,)) + prior.log_prob(codes)).double().sum())
-            dims += batch.x.numel()
-        return bits_per_dim(nats, dims)
-
     def _held_out(self) -> Iterator[Batch]:
         return in_order(self.data.held_out, SCORED, stop=min(self.arguments.held_out, len(self.data.held_out)))
 
@@ -128,19 +119,22 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
     encoded = bench.encode(tokenizer)
     prior = bench.train(PRIOR, encoded.splits, "two-stages", "prior")
     rows = [{"name": "two stages", "seconds": bench.seconds, **bench.score(tokenizer, prior, encoded.unigram)}]
-    for weight in bench.arguments.weights:
-        before, run, name = bench.seconds, f"joint-{weight:g}", f"joint, weight {weight:g}"
-        config = JointConfig(tokenizer=TOKENIZER, prior=PRIOR, weight=weight, anneal_steps=bench.arguments.steps // 2)
+    third = bench.arguments.steps // 3
+    for choice, loss in bench.arguments.weights:
+        before, run, name = bench.seconds, f"joint-{choice:g}-{loss:g}", f"joint, weights {choice:g} and {loss:g}"
+        config = JointConfig(
+            tokenizer=TOKENIZER, prior=PRIOR, choice_weight=choice, loss_weight=loss, alone_steps=third, anneal_steps=third
+        )
         joint = bench.train(config, bench.data, run, "joint")
         spent = bench.seconds - before
         encoded = bench.encode(joint.tokenizer)
         priors = {name: (joint.prior, spent)}
-        if weight:  # At weight 0 a second prior would be that of the two stages.
+        if choice or loss:  # Else a second prior would be that of the two stages.
             second = bench.train(PRIOR, encoded.splits, run, "prior")
             priors[f"{name}, and a second prior"] = (second, bench.seconds - before)
         for row, (prior, seconds) in priors.items():
             scores = bench.score(joint.tokenizer, prior, encoded.unigram)
-            rows.append({"name": row, "seconds": seconds, **scores, "bits_per_dim_by_rate": bench.by_rate(joint, prior)})
+            rows.append({"name": row, "seconds": seconds, **scores})
     return rows
 
 
@@ -148,9 +142,14 @@ def cells(row: dict[str, Any]) -> list[str]:
     """A row of the table."""
     pixels = row["bits_per_dim_reconstruction"]
     codes = [row[f"bits_per_dim_{name}"] - pixels for name in ("uniform", "unigram", "learned")]
-    by_rate = f"{row['bits_per_dim_by_rate']:.4f}" if "bits_per_dim_by_rate" in row else ""
     numbers = [f"{value:.4f}" for value in (pixels, *codes, row["bits_per_dim_learned"])]
-    return [row["name"], *numbers, by_rate, f"{row['perplexity']:.0f}", f"{row['seconds']:.0f}"]
+    return [row["name"], *numbers, f"{row['perplexity']:.0f}", f"{row['seconds']:.0f}"]
+
+
+def pair(text: str) -> tuple[float, float]:
+    """Two weights, such as 0.3:1."""
+    choice, loss = text.split(":")
+    return float(choice), float(loss)
 
 
 def main() -> None:
@@ -160,7 +159,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="folder for joint-training.md and .json, such as docs/results")
     parser.add_argument("--run", type=Path, help="run folders to keep, and to go on from; temporary ones where left out")
     parser.add_argument("--steps", type=int, default=3000, help="S")
-    parser.add_argument("--weights", type=float, nargs="+", default=[0.0, 0.3, 1.0], help="weights of the codes' cost")
+    parser.add_argument("--weights", type=pair, nargs="+", default=WEIGHTS, metavar="CHOICE:LOSS", help="of the codes' cost")
     parser.add_argument("--held-out", type=int, default=10_000, help="test images that are scored")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
@@ -189,10 +188,10 @@ def main() -> None:
 
 NOTES = """
 Bits a dimension on the first {held_out} test images; *reconstruction* is −log₂ p(x|z), *total* that and the codes under the learned
-prior, a bound on −log₂ p(x). *By rate*: the codes are chosen as in joint training, by distance and mean cost, instead of by distance
-alone; the bound holds for any choice. Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of
-both at once. *And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch
-{batch}, Adam at 1e-3 with a cosine; the weight rises over the first half. Every row says what its whole training took.
+prior, a bound on −log₂ p(x). Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of both at
+once; the weights of the codes' cost, in the choice of codes and in the loss, are 0 for a third of them and rise over the next third.
+*And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch {batch},
+Adam at 1e-3 with a cosine. Every row says what its whole training took.
 """
 
 

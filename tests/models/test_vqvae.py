@@ -145,3 +145,18 @@ def test_wrong_input_is_an_error() -> None:
         model.decode((torch.zeros(1, 1, 2, 2, dtype=torch.int64),), size=(9, 9))
     with pytest.raises(ConfigError, match="stride"):
         VQVAEConfig(quantizer=QUANTIZERS[0], likelihood=GaussianConfig(), encoder=ImageEncoderConfig(widths=(8,))).build()
+
+
+def test_a_rated_model_chooses_by_distance_and_cost_wherever_it_chooses() -> None:
+    plain, rated = toy.make(VQVAEConfig), toy.make(VQVAEConfig, rated=True)
+    assert "rate" not in plain.state_dict() and torch.equal(rated.encode(toy.image())[0], plain.encode(toy.image())[0])
+    cheapest = (plain.encode(toy.image())[0].max() + 1) % toy.SIZE
+    rated.rate.fill_(1e3)[0, cheapest] = 0
+    codes = torch.full_like(plain.encode(toy.image())[0], int(cheapest))
+    again = toy.make(VQVAEConfig, rated=True)
+    again.load_state_dict(rated.state_dict())
+    assert torch.equal(again.encode(toy.image())[0], codes)
+    with torch.no_grad():
+        expected = plain.log_likelihood(toy.image(), (codes,))
+        torch.testing.assert_close(again.bound(toy.image()).log_likelihood, expected)
+        torch.testing.assert_close(again(toy.image()).metrics["nats_per_dim"], -again.bound(toy.image()).nats.mean() / 8)

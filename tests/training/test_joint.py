@@ -1,5 +1,6 @@
 """Joint training of a tokenizer and a prior: what reaches which, at what price."""
 
+import itertools
 import math
 import os
 import signal
@@ -24,6 +25,7 @@ from vqvae.quantizers import ProductQuantizerConfig, QuantizerConfig
 from vqvae.training import AdamConfig, Interrupted, Joint, JointConfig, build
 
 BOOKS, SIZE, DIM = 2, 8, 4
+FREE = {"choice_weight": 0.0, "loss_weight": 0.0}
 
 
 def settings(quantizer: QuantizerConfig | None = None, classes: int = 0, **changes: object) -> JointConfig:
@@ -36,7 +38,7 @@ def settings(quantizer: QuantizerConfig | None = None, classes: int = 0, **chang
         decoder=ImageDecoderConfig(**network),
     )
     prior = PixelCNNConfig(codebook_size=SIZE, num_codebooks=BOOKS, layers=2, hidden=8, kernel=3, output_hidden=8, classes=classes)
-    return JointConfig(**{"tokenizer": tokenizer, "prior": prior, "weight": 1.0, "anneal_steps": 0, **changes})
+    return JointConfig(**{"tokenizer": tokenizer, "prior": prior, "alone_steps": 0, "anneal_steps": 0, **changes})
 
 
 def make(**changes: object) -> Joint:
@@ -76,7 +78,7 @@ def test_at_weight_0_the_tokenizer_is_trained_as_it_is_alone(learning: str) -> N
     quantizer = ProductQuantizerConfig(
         dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS, learning=learning, revive_after=2, start_from_data=False
     )
-    joint, alone = make(weight=0.0, quantizer=quantizer).train(), make(quantizer=quantizer).tokenizer.train()
+    joint, alone = make(**FREE, quantizer=quantizer).train(), make(quantizer=quantizer).tokenizer.train()
     optimizers = [torch.optim.SGD(module.parameters(), lr=0.1) for module in (joint, alone)]
     for step in range(4):
         found = []
@@ -97,7 +99,7 @@ def test_at_weight_0_the_tokenizer_is_trained_as_it_is_alone(learning: str) -> N
 def test_the_trainer_trains_it_as_it_trains_the_tokenizer_alone(tmp_path: Path) -> None:
     """To the last bit, codebooks started by k-means included: the prior draws nothing, and its weights are drawn after."""
     quantizer = ProductQuantizerConfig(dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS, revive_after=3)
-    config = settings(quantizer=quantizer, weight=0.0)
+    config = settings(quantizer=quantizer, **FREE)
     optimizer = AdamConfig(learning_rate=1e-2)
     joint = tiny.trainer(tmp_path / "a", tiny.settings(model=config, optimizer=optimizer, steps=5), stage="joint").run()
     alone = tiny.trainer(tmp_path / "b", tiny.settings(model=config.tokenizer, optimizer=optimizer, steps=5)).run()
@@ -106,11 +108,11 @@ def test_the_trainer_trains_it_as_it_trains_the_tokenizer_alone(tmp_path: Path) 
     assert all(torch.equal(state[name], value) for name, value in alone.state_dict().items())
 
 
-@pytest.mark.parametrize("weight", [0.0, 1.0])
-def test_the_prior_learns_from_its_own_cross_entropy_alone(weight: float) -> None:
-    joint, images = make(weight=weight).train(), batch()
+@pytest.mark.parametrize("weights", [FREE, {}], ids=["free", "paid"])
+def test_the_prior_learns_from_its_own_cross_entropy_alone(weights: dict) -> None:
+    joint, images = make(**weights).train(), batch()
     codes = chosen(joint, images)
-    joint = make(weight=weight).train()
+    joint = make(**weights).train()
     joint(images).loss.backward()
     twin = make().prior
     (-twin.log_prob(codes).sum() / images.x.numel()).backward()
@@ -121,31 +123,42 @@ def test_the_prior_learns_from_its_own_cross_entropy_alone(weight: float) -> Non
         torch.testing.assert_close(found[name], value, rtol=1e-4, atol=1e-7, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_the_expected_cost_is_that_of_codes_drawn_by_nearness_and_moves_the_encoder_alone() -> None:
+def test_the_free_energy_weighs_nearness_with_the_prior_and_moves_the_encoder_alone() -> None:
     joint, images = make().train(), batch()
     joint.curvature.copy_(torch.tensor([3.0, 0.5]))
-    costs = torch.rand(4, BOOKS, SIZE, 4, 4, generator=torch.Generator().manual_seed(2), requires_grad=True)
-    found = joint._expected_cost(joint.tokenizer.latents(images), costs.detach())
-    nats = distances(joint, images) * joint.curvature.view(-1, 1, 1, 1) / 2
-    expected = ((-nats).softmax(2) * costs).sum()
-    torch.testing.assert_close(found.double(), expected.double(), rtol=1e-5, atol=0)
+    log_probs = torch.randn(4, BOOKS, SIZE, 4, 4, generator=torch.Generator().manual_seed(2)).log_softmax(2)
+    latents = joint.tokenizer.latents(images)
+    latents.retain_grad()
+    found = joint._free_energy(latents, joint.tokenizer.quantizer.codebook, log_probs)
+    log_joint = log_probs - distances(joint, images) * joint.curvature.view(-1, 1, 1, 1) / 2
+    torch.testing.assert_close(found.double(), -log_joint.logsumexp(2).sum(), rtol=1e-5, atol=0)
     found.backward()
     moved = {name for name, value in gradients(joint).items() if value is not None and value.any()}
     assert moved == {f"tokenizer.encoder.{name}" for name, _ in joint.tokenizer.encoder.named_parameters()}
+    # Towards the mean of the codes, by how near and how expected they are.
+    mean = torch.einsum("bckhw,ckd->bcdhw", log_joint.softmax(2), joint.tokenizer.quantizer.codebook.double())
+    pull = joint.curvature.view(-1, 1, 1, 1) * (latents.double().unflatten(1, (BOOKS, -1)) - mean)
+    torch.testing.assert_close(latents.grad.double(), pull.flatten(1, 2), rtol=1e-4, atol=1e-5)
 
 
-def test_the_loss_has_the_expected_cost_at_its_weight() -> None:
+def test_the_loss_has_the_free_energy_at_its_weight() -> None:
     images, losses = batch(), []
     for weight in (0.0, 1.0, 3.0):
-        joint = make(weight=weight).train()
-        # Equal shares: the rate is the same for all codes, and so the choices are those without it.
+        joint = make(choice_weight=0.0, loss_weight=weight).train()
+        joint._observe = lambda *given: None
+        joint.curvature.fill_(50)
         losses.append(float(joint(images).loss.detach()))
-    assert losses[1] - losses[0] > 0.01
-    assert losses[2] - losses[0] == pytest.approx(3 * (losses[1] - losses[0]), rel=1e-4)
+    joint = make(choice_weight=0.0)
+    joint.curvature.fill_(50)
+    with torch.no_grad():
+        log_probs = joint.prior.log_probs(joint.tokenizer.encode(images)[0])
+        free_energy = joint._free_energy(joint.tokenizer.latents(images), joint.tokenizer.quantizer.codebook, log_probs)
+        expected = float(free_energy) / images.x.numel()
+    assert [loss - losses[0] for loss in losses] == pytest.approx([0, expected, 3 * expected], rel=1e-4) and expected > 0.1
 
 
 def test_the_rate_decides_with_the_distance() -> None:
-    joint, images = make(weight=2.0).train(), batch()
+    joint, images = make(choice_weight=2.0).train(), batch()
     shares = torch.rand(BOOKS, SIZE, generator=torch.Generator().manual_seed(3)).square()
     joint.shares.copy_(shares / shares.sum(1, keepdim=True))
     joint.curvature.copy_(torch.tensor([4.0, 0.5]))
@@ -154,12 +167,14 @@ def test_the_rate_decides_with_the_distance() -> None:
     total = plain - 2 * (price[:, None] * joint.shares.double().log())[..., None, None]
     assert torch.equal(chosen(joint, images), total.argmin(2))
     assert (plain.argmin(2) != total.argmin(2)).float().mean() > 0.1
-    nearest = distances(joint.eval(), images).argmin(2)  # Anew: the codebook has moved.
-    assert torch.equal(chosen(joint, images), nearest), "what the tokenizer gives by itself"
+    # Anew, because the codebook has moved: now with the rate that is stored.
+    total = distances(joint, images) + joint.tokenizer.rate.double()[..., None, None]
+    assert joint.tokenizer.rate.any()
+    assert torch.equal(joint.eval().tokenizer.encode(images)[0], total.argmin(2))
 
 
 def test_a_code_that_the_prior_never_expects_has_a_finite_rate() -> None:
-    joint = make(weight=0.0).train()
+    joint = make(choice_weight=0.0).train()
     joint.shares[:, 0] = 0
     assert joint.rate.isfinite().all() and joint(batch()).loss.isfinite()
     assert joint.rate.amin() == 0, "large numbers that all codes share would cost digits"
@@ -172,27 +187,29 @@ def test_a_codebook_that_the_decoder_does_not_hear_has_a_rate_that_is_a_number()
     assert torch.isfinite(joint.price).all() and not joint.rate.isnan().any()
 
 
-def test_the_curvature_is_the_second_derivative() -> None:
+def test_the_curvature_is_the_second_derivative_towards_other_codes() -> None:
     """Decoders of ReLUs are linear piece by piece, so the second derivative of the categorical likelihood is exactly its information."""
     joint, images = make().double(), batch(1)
     vectors = torch.randn(1, DIM, 4, 4, dtype=torch.float64, generator=torch.Generator().manual_seed(4))
 
     def slope(at: Tensor) -> Tensor:
         at = at.clone().requires_grad_()
-        nats = -joint.tokenizer.likelihood.log_prob(joint.tokenizer.decoder(at), images.x).sum()
+        nats = -joint.tokenizer.likelihood.log_prob(joint.tokenizer.decoder(at), images.x.expand(len(at), -1, -1, -1)).sum()
         return torch.autograd.grad(nats, at)[0]
 
-    step = 1e-6
-    seconds = torch.zeros(vectors.numel(), dtype=torch.float64)
-    for i in range(vectors.numel()):
-        moved = torch.zeros_like(vectors).view(-1)
-        moved[i] = step
-        seconds[i] = (slope(vectors + moved.view_as(vectors)) - slope(vectors - moved.view_as(vectors))).view(-1)[i] / (2 * step)
-    expected = seconds.view(BOOKS, -1).mean(1)
+    # One row for each book, code and place: the way from that place's vector to the code's.
+    away = torch.zeros(BOOKS, SIZE, 16, BOOKS, DIM // BOOKS, 16, dtype=torch.float64)
+    for book, place in itertools.product(range(BOOKS), range(16)):
+        here = vectors.view(BOOKS, -1, 16)[book, :, place]
+        away[book, :, place, book, :, place] = joint.tokenizer.quantizer.codebook[book].double() - here
+    away, step = away.view(-1, DIM, 4, 4), 1e-6
+    seconds = ((slope(vectors + step * away) - slope(vectors - step * away)) * away).sum((1, 2, 3)) / (2 * step)
+    found, length = (value.view(BOOKS, -1).sum(1) for value in (seconds, away.square().sum((1, 2, 3))))
     torch.manual_seed(0)
-    found = torch.stack([joint._curvature(images, vectors) for _ in range(200)]).double()
-    error = 5 * found.std(0) / 200**0.5
-    assert ((found.mean(0) - expected).abs() < error).all() and (error < 0.2 * expected).all()
+    many = Batch(images.x.expand(64, -1, -1, -1))
+    drawn = torch.stack([joint._curvature(many, vectors.expand(64, -1, -1, -1)) for _ in range(20)]).double()
+    expected, error = found / length, 5 * drawn.std(0) / 20**0.5
+    assert ((drawn.mean(0) - expected).abs() < error).all() and (error < 0.1 * expected).all()
 
 
 def test_running_means_begin_as_plain_means_and_forget_later() -> None:
@@ -216,7 +233,7 @@ def test_running_means_begin_as_plain_means_and_forget_later() -> None:
 def test_a_large_weight_makes_codes_cheaper() -> None:
     perplexity = {}
     for weight in (0.0, 30.0):
-        joint, images = make(weight=weight).train(), batch(16)
+        joint, images = make(choice_weight=weight).train(), batch(16)
         optimizer = torch.optim.Adam(joint.parameters(), lr=1e-2)
         for step in range(25):
             torch.manual_seed(step)
@@ -229,24 +246,24 @@ def test_a_large_weight_makes_codes_cheaper() -> None:
 
 
 def test_only_training_batches_with_gradients_anneal_and_the_state_keeps_the_place() -> None:
-    joint, images = make(weight=2.0, anneal_steps=4), batch()
-    seen = [float(joint.train()(images).metrics["weight"]) for _ in range(6)]
-    assert seen == pytest.approx([0, 0.5, 1, 1.5, 2, 2])
+    joint, images = make(alone_steps=2, anneal_steps=3), batch()
+    seen = [float(joint.train()(images).metrics["annealed"]) for _ in range(7)]
+    assert seen == pytest.approx([0, 0, 0.25, 0.5, 0.75, 1, 1])
     before = {name: value.clone() for name, value in joint.state_dict().items()}
     with torch.no_grad():
         joint(images)
     joint.eval()(images)
     assert all(torch.equal(before[name], value) for name, value in joint.state_dict().items())
-    other = make(weight=2.0, anneal_steps=12)
+    other = make(alone_steps=4, anneal_steps=7)
     other.load_state_dict(joint.state_dict())
-    assert float(other.weight) == pytest.approx(1.0)
-    assert float(make(anneal_steps=0).weight) == 1.0
+    assert float(other.annealed) == pytest.approx(0.5)
+    assert float(make().annealed) == 1.0
 
 
 @pytest.mark.parametrize("classes", [0, 2])
 def test_in_evaluation_it_measures_the_bound_of_the_two_parts(classes: int) -> None:
     joint, images = make(classes=classes).eval(), batch()
-    joint.shares[:, 0] = 0.9
+    joint.tokenizer.rate.uniform_(generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
         loss, metrics = joint(images)
         condition = images.condition if classes else type(images.condition)()
@@ -262,6 +279,7 @@ def test_in_evaluation_it_measures_the_bound_of_the_two_parts(classes: int) -> N
 
 def test_the_two_parts_are_an_ordinary_run(tmp_path: Path) -> None:
     joint, images = make().eval(), batch()
+    joint.tokenizer.rate.uniform_(generator=torch.Generator().manual_seed(3))
     save(Pipeline(joint.tokenizer, joint.prior), tmp_path)
     loaded = load(tmp_path)
     with torch.no_grad():
@@ -288,7 +306,7 @@ def test_a_run_that_was_stopped_ends_like_an_unbroken_one(tmp_path: Path, change
         return [path.read_bytes() for path in sorted(paths)]
 
     quantizer = ProductQuantizerConfig(dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS, revive_after=3)
-    config = tiny.settings(model=settings(quantizer=quantizer, anneal_steps=9), **changes)
+    config = tiny.settings(model=settings(quantizer=quantizer, alone_steps=2, anneal_steps=9), **changes)
     whole = tiny.trainer(tmp_path / "whole", config, stage="joint").run()
     with pytest.raises(Interrupted, match="after step 6"):
         tiny.trainer(tmp_path / "broken", config, stage="joint", callbacks=[Stop(5)]).run()
@@ -318,7 +336,7 @@ def test_a_finished_joint_run_can_be_trained_on(tmp_path: Path) -> None:
 
 
 def test_wrong_settings_are_refused() -> None:
-    for changes in ({"weight": -1.0}, {"anneal_steps": -1}, {"decay": 1.0}):
+    for changes in ({"choice_weight": -1.0}, {"loss_weight": -0.5}, {"alone_steps": -1}, {"anneal_steps": -1}, {"decay": 1.0}):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             settings(**changes)
     with pytest.raises(ConfigError, match="2 codebooks of 8 codes, the prior 1 of 8"):

@@ -28,6 +28,8 @@ class VQVAEConfig:
     """Data to latents."""
     decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
+    rated: bool = False
+    """Whether codes are chosen by what they cost, too, and not by their distance alone; joint training finds out what they cost."""
 
     def build(self) -> "VQVAE":
         return VQVAE(self)
@@ -43,19 +45,28 @@ class VQVAE(CodeAutoencoder):
     codes, is constant and left out of the objective; the metrics have it.
     """
 
+    rate: Float[Tensor, "codebooks codebook_size"] | None
+    """What each code costs, as a squared distance (only where it is rated); 0 at first."""
+
     def __init__(self, config: VQVAEConfig) -> None:
         super().__init__()
         self.config = config
         self.quantizer = config.quantizer.build()
+        books, size = self.quantizer.num_codebooks, self.quantizer.codebook_size
+        self.register_buffer("rate", torch.zeros(books, size) if config.rated else None)
         self._connect(config.likelihood, config.encoder, config.decoder, self.quantizer.dim, self.quantizer.dim)
-        self.layout = (Level(self.quantizer.num_codebooks, self.quantizer.codebook_size, self.encoder.stride),)
+        self.layout = (Level(books, size, self.encoder.stride),)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics besides those of every model: the quantizer's loss, perplexity and share of codes used."""
-        return self.objective(batch, self.quantizer(self.latents(batch)))
+        return self.objective(batch, self.quantize(self.latents(batch)))
+
+    def quantize(self, latents: Float[Tensor, "batch dim *space"]) -> Quantized:
+        """Latents to codes and vectors, by distance and, where it is rated, cost."""
+        return self.quantizer(latents, rate=self.rate)
 
     def objective(self, batch: Batch, quantized: Quantized) -> Objective:
-        """``forward`` from what the quantizer has made of the batch's latents, by whatever rule it chose the codes."""
+        """``forward`` from what ``quantize`` has made of the batch's latents."""
         log_likelihood = self._log_likelihood(quantized.vectors, batch)
         loss = per_dim(-log_likelihood, batch) + quantized.loss
         bound = Bound(log_likelihood + self._log_prior(quantized.codes), log_likelihood)
@@ -79,7 +90,7 @@ class VQVAE(CodeAutoencoder):
 
     def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
         """Data to codes: one level."""
-        return (self.quantizer(self.latents(batch)).codes,)
+        return (self.quantize(self.latents(batch)).codes,)
 
     @torch.no_grad()
     def start(self, batches: Iterable[Batch]) -> None:

@@ -4,6 +4,7 @@ The prior's opinion of the codes reaches the tokenizer in two ways: as the quant
 quantization (https://doi.org/10.1109/29.17498), and as a term of the loss. docs/theory/joint-training.md derives both.
 """
 
+import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -21,7 +22,7 @@ from vqvae.priors import PixelCNNConfig
 _FLATTEST = 1e-12
 """A decoder that does not hear a codebook at all has no curvature; its price must stay a number."""
 PROBED = 2
-"""Examples of a batch that the curvature is measured on. Each has thousands of slopes, and the running mean has many batches."""
+"""Examples of a batch that the curvature is measured on. Each has many places, and the running mean has many batches."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,22 +30,26 @@ class JointConfig:
     """A tokenizer and a prior over its codes, which learn from the same batches."""
 
     tokenizer: VQVAEConfig
-    """Data to codes and back."""
+    """Data to codes and back. It becomes ``rated``, whatever is said here."""
     prior: PixelCNNConfig
     """p(codes), of as many codebooks and codes as the tokenizer has."""
-    weight: float = 1.0
-    """What the tokenizer pays for its codes once the annealing is over: at 1 a nat of codes counts like a nat of data, at 0 nothing."""
+    choice_weight: float = 0.3
+    """What codes cost when they are chosen: at 1 a nat of codes counts like a nat of data, at 0 nothing and the nearest code wins.
+    The cost is that of a code wherever it may stand; where it does stand it costs less."""
+    loss_weight: float = 1.0
+    """What codes cost in the tokenizer's loss, where they stand: at 1 a nat counts like one of data, at 0 nothing."""
+    alone_steps: int = 1000
+    """Training batches before both weights begin to rise from 0. A decoder that does not listen yet makes every code too dear, and a
+    tokenizer that pays for codes then gives them up for good. A step of n accumulated parts counts n."""
     anneal_steps: int = 1000
-    """Training batches over which the weight rises from 0, in a straight line; a step of n accumulated parts counts n."""
+    """Training batches over which both weights rise, in a straight line."""
     decay: float = 0.99
     """How much of the running means (of code probabilities and of curvature) a training batch keeps."""
 
     def __post_init__(self) -> None:
-        if self.weight < 0 or self.anneal_steps < 0:
-            raise ConfigError(
-                f"weight is {self.weight} and anneal_steps is {self.anneal_steps}; "
-                "neither may be negative (anneal_steps 0: the whole weight throughout)."
-            )
+        for name in ("choice_weight", "loss_weight", "alone_steps", "anneal_steps"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} is {getattr(self, name)}; it must not be negative (0 is off).")
         if not 0 <= self.decay < 1:
             raise ConfigError(f"decay is {self.decay}; it must lie in [0, 1).")
 
@@ -56,13 +61,13 @@ class Joint(nn.Module):
     """A VQ-VAE and a PixelCNN that are trained together.
 
     x ─ encoder ─ z_e ─ quantizer ─ codes ─ prior ─ log p(codes)
-                 │     ↑ rate           │
-                 │     └─ mean of p(k) ─┤
-                 └─ soft codes ─────────┴─ expected cost of the codes
+                   │    ↑ rate                │
+                   │    └────── mean of p(k) ─┤
+                   └─ free energy of z_e ─────┘
 
-    The prior learns from the codes of each batch, and its gradient stops there. The tokenizer minimises what it does alone plus
-    ``weight`` times the cost of its codes in nats a dimension. In evaluation mode the codes are the nearest ones, as those of the
-    tokenizer are when it is saved on its own: the bound is then that of the two parts as an ordinary run.
+    The prior learns from the codes of each batch, and its gradient stops there. The tokenizer pays for its codes, when it chooses
+    them and in its loss. What codes cost when they are chosen stays with it as its ``rate``: ``tokenizer`` and ``prior`` can be
+    saved as an ordinary run, whose bound is that of evaluation here.
     """
 
     steps: Tensor
@@ -72,7 +77,7 @@ class Joint(nn.Module):
     def __init__(self, config: JointConfig) -> None:
         super().__init__()
         self.config = config
-        self.tokenizer, self.prior = config.tokenizer.build(), config.prior.build()
+        self.tokenizer, self.prior = dataclasses.replace(config.tokenizer, rated=True).build(), config.prior.build()
         books, size, _ = self.tokenizer.layout[0]
         if (self.prior.num_codebooks, self.prior.codebook_size) != (books, size):
             raise ConfigError(
@@ -86,11 +91,9 @@ class Joint(nn.Module):
         self.register_buffer("curvature", torch.ones(books))
 
     @property
-    def weight(self) -> Float[Tensor, ""]:
-        """The weight of the next training batch."""
-        config = self.config
-        done = (self.steps / config.anneal_steps).clamp(max=1) if config.anneal_steps else torch.ones_like(self.steps, dtype=torch.float32)
-        return config.weight * done
+    def annealed(self) -> Float[Tensor, ""]:
+        """The share of both weights that holds for the next training batch, from 0 to 1."""
+        return ((self.steps + 1 - self.config.alone_steps) / (self.config.anneal_steps + 1)).clamp(0, 1)
 
     @property
     def price(self) -> Float[Tensor, " codebooks"]:
@@ -99,18 +102,24 @@ class Joint(nn.Module):
 
     @property
     def rate(self) -> Float[Tensor, "codebooks codebook_size"]:
-        """What a code costs more than the likeliest one, by the prior's mean opinion: as a squared distance, times the weight."""
+        """What a code costs more than the likeliest one, by the prior's mean opinion: as a squared distance, times its weight. It is
+        that of the next training batch."""
         shares = self.shares.clamp(min=torch.finfo(torch.float32).tiny)
-        return self.weight * self.price[:, None] * (shares.amax(1, keepdim=True) / shares).log()
+        return self.config.choice_weight * self.annealed * self.price[:, None] * (shares.amax(1, keepdim=True) / shares).log()
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch. Metrics are the tokenizer's, under the uniform prior, and with the prior that is learned
-        ``nats_per_dim_learned``, the whole bound, and ``nats_per_code``; of the annealing ``weight``, and ``price``, its mean.
+        ``nats_per_dim_learned``, the whole bound, and ``nats_per_code``; ``annealed``, the share of the weights; and the mean ``price``.
 
         Only a training batch with gradients enabled counts as a step.
         """
+        learning = self.training and torch.is_grad_enabled()
+        if learning:
+            self.tokenizer.get_buffer("rate").copy_(self.rate)
         latents = self.tokenizer.latents(batch)
-        quantized = self.tokenizer.quantizer(latents, rate=self.rate if self.training else None)
+        # Copied: running means move it, and what chose the codes must also make their loss.
+        codebook = self.tokenizer.quantizer.codebook.detach().clone()
+        quantized = self.tokenizer.quantize(latents)
         loss, metrics = self.tokenizer.objective(batch, quantized)
         condition = Condition(label=batch.condition.label) if self.prior.classes else Condition()
         log_probs = self.prior.log_probs(quantized.codes, condition)
@@ -121,13 +130,14 @@ class Joint(nn.Module):
             **metrics,
             "nats_per_dim_learned": metrics["nats_per_dim"] - metrics["kl_nats_per_dim"] + nats.detach() / dims,
             "nats_per_code": nats.detach() / codes,
-            "weight": self.weight,
+            "annealed": self.annealed,
             "price": self.price.mean(),
         }
-        if self.training and torch.is_grad_enabled():
-            if self.config.weight:
+        if learning:
+            if self.config.choice_weight or self.config.loss_weight:
                 self._observe(batch, quantized.vectors.detach(), log_probs.detach())
-                loss = loss + self.weight * self._expected_cost(latents, -log_probs.detach()) / dims
+            if self.config.loss_weight:
+                loss = loss + self.config.loss_weight * self.annealed * self._free_energy(latents, codebook, log_probs.detach()) / dims
             self.steps += 1
         return Objective(loss, metrics)
 
@@ -135,19 +145,21 @@ class Joint(nn.Module):
         """Start the codebooks from the latents of these batches; see ``Tokenizer.start``."""
         self.tokenizer.start(batches)
 
-    def _expected_cost(
-        self, latents: Float[Tensor, "batch dim height width"], costs: Float[Tensor, "batch codebooks codebook_size height width"]
+    def _free_energy(
+        self,
+        latents: Float[Tensor, "batch dim height width"],
+        codebook: Float[Tensor, "codebooks codebook_size part"],
+        log_probs: Float[Tensor, "batch codebooks codebook_size height width"],
     ) -> Float[Tensor, ""]:
-        """Nats of the batch's codes, were each drawn by how near it is: the choice as something that has a gradient.
+        """−log Σ p(k) exp(−nats that the distance to k costs the data), of all places together: the choice of a code with a gradient.
 
-        A code's share falls by a factor of e for each nat that its distance costs the data.
+        It draws latents to codes that are near and that the prior expects.
         """
         with torch.autocast(latents.device.type, enabled=False):
-            codebook = self.tokenizer.quantizer.codebook.detach()
             groups = latents.float().unflatten(1, (len(codebook), -1))
-            # |z|² is left out: it is the same for all codes.
-            nearness = 2 * torch.einsum("bcdhw,ckd->bckhw", groups, codebook) - codebook.square().sum(2)[..., None, None]
-            return ((nearness / self.price.view(-1, 1, 1, 1)).softmax(2) * costs).sum()
+            squares = groups.square().sum(2).unsqueeze(2) + codebook.square().sum(2)[..., None, None]
+            distances = squares - 2 * torch.einsum("bcdhw,ckd->bckhw", groups, codebook)
+            return -(log_probs - distances / self.price.view(-1, 1, 1, 1)).logsumexp(2).sum()
 
     def _observe(self, batch: Batch, vectors: Tensor, log_probs: Tensor) -> None:
         """Move the running means by a batch: a plain mean over the first ones, so that none starts from a guess."""
@@ -158,13 +170,17 @@ class Joint(nn.Module):
         self.curvature.lerp_(distributed.mean_(curvature), new)
 
     def _curvature(self, batch: Batch, vectors: Float[Tensor, "batch dim height width"]) -> Float[Tensor, " codebooks"]:
-        """The mean second derivative of −log p(x|z) by a channel of the vectors, in nats a squared unit.
+        """The second derivative of −log p(x|z) by one place's vector, in the direction of another code: nats a squared unit.
 
         It is the variance of the first derivative for data that the model itself draws (Fisher's information), so it needs no
-        second derivatives and is never negative. The likelihood's data takes the place of the batch's.
+        second derivatives and is never negative. A mean over all channels would be too small: codes differ where the data does.
         """
         tokenizer, vectors = self.tokenizer, vectors.clone().requires_grad_()
         parameters = parameters_of(tokenizer.decoder, tokenizer.likelihood, vectors, batch)
         drawn = tokenizer.likelihood.sample(parameters.detach().float())
         (slope,) = torch.autograd.grad(tokenizer.likelihood.log_prob(parameters, drawn).sum(), vectors)
-        return slope.float().square().unflatten(1, (len(self.curvature), -1)).mean((0, 2, 3, 4))
+        books, size = self.shares.shape
+        codes = torch.randint(size, (len(vectors), books, *vectors.shape[2:]), device=vectors.device)
+        away = (tokenizer.quantizer.decode(codes) - vectors.detach()).float().unflatten(1, (books, -1))
+        slopes = (slope.float().unflatten(1, (books, -1)) * away).sum(2)
+        return slopes.square().sum((0, 2, 3)) / away.square().sum((0, 2, 3, 4))
