@@ -26,6 +26,11 @@ def world_size() -> int:
     return dist.get_world_size() if is_active() else 1
 
 
+def started() -> int:
+    """How many processes torchrun has started, whether they have joined yet or not; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_main() -> bool:
     """Whether this process writes files and speaks to the user."""
     return rank() == 0
@@ -34,7 +39,7 @@ def is_main() -> bool:
 @contextmanager
 def group(device: torch.device) -> Iterator[None]:
     """Join the group that torchrun describes in the environment, and leave it at the end; alone or inside another, do nothing."""
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or (dist.is_available() and dist.is_initialized()):
+    if started() == 1 or (dist.is_available() and dist.is_initialized()):
         yield
         return
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")

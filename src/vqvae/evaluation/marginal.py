@@ -133,7 +133,7 @@ def sum_over_codes(
         raise ConfigError(f"samples is {samples}; it must be at least 1.")
     quantizer = model.quantizer
     latents = model.latents(batch).float()
-    codes = quantizer(latents).codes
+    codes = model.quantize(latents).codes
 
     def log_joint(codes: Tensor) -> Tensor:
         uniform = -math.prod(codes.shape[1:]) * math.log(quantizer.codebook_size)

@@ -132,7 +132,7 @@ class VIMCO(CodeAutoencoder):
             return example, example, shares.new_empty(0)
         # Shares of a loss that is not a number have no meaning, but drawing by them would be another error than the trainer's.
         sample = torch.multinomial(shares.T.nan_to_num(nan=1), count, replacement=True).flatten()
-        return sample, example, torch.full_like(example, 1, dtype=shares.dtype) / count
+        return sample, example, shares.new_full(example.shape, 1 / count)
 
     def _log_likelihoods(self, codes: Int[Tensor, "samples batch codebooks *space"], batch: Batch) -> Float[Tensor, "samples batch"]:
         """log p(x|z) of every sample."""

@@ -22,15 +22,13 @@ from vqvae.evaluation.results import this_command, write_results
 from vqvae.evaluation.tokenizer import evaluate_tokenizer
 from vqvae.likelihoods import LogisticMixtureConfig
 from vqvae.models import VQVAE, VQVAEConfig
-from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import UnigramPrior, UnigramPriorConfig
-from vqvae.quantizers import ProductQuantizer, ProductQuantizerConfig
-from vqvae.recipes.base import Job, Scale, cosine
+from vqvae.quantizers import ProductQuantizer
+from vqvae.recipes.base import Job, Scale, codebooks, cosine, even
 from vqvae.recipes.stages import train_part, trained_seconds
 from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 
-CHANNELS_A_CODE = 8
 BATCH = 64
 SCORES = ("bits_per_dim_reconstruction", "bits_per_dim_uniform", "bits_per_dim_unigram", "psnr", "perplexity", "codes_used")
 SETTINGS = ("commitment_cost", "learning", "num_codebooks", "codebook_size")
@@ -57,12 +55,13 @@ class Size:
     optimizer: AdamConfig
     num_codebooks: int
     """Of ``base``."""
-    codebook_size: int
+    codebook_size: int = 512
     """Of ``base``."""
-    commitment_costs: tuple[float, ...]
-    capacities: tuple[int, ...]
+    commitment_costs: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
+    """The paper tried 0.1 to 2.0 [VQVAE §3.2]."""
+    capacities: tuple[int, ...] = (1, 2, 4, 10)
     """Numbers of codebooks."""
-    codebook_sizes: tuple[int, ...]
+    codebook_sizes: tuple[int, ...] = (64, 512, 2048)
     scored: int
     """Held-out images, spread over the set."""
     counted: int
@@ -77,10 +76,6 @@ SIZES: dict[Scale, Size] = {
         batch_size=32,
         optimizer=cosine(2e-3),
         num_codebooks=4,
-        codebook_size=512,
-        commitment_costs=(0.1, 0.25, 0.5, 1.0, 2.0),
-        capacities=(1, 2, 4, 10),
-        codebook_sizes=(64, 512, 2048),
         scored=1_000,
         counted=4_000,
     ),
@@ -91,10 +86,6 @@ SIZES: dict[Scale, Size] = {
         batch_size=128,
         optimizer=AdamConfig(learning_rate=2e-4),
         num_codebooks=10,
-        codebook_size=512,
-        commitment_costs=(0.1, 0.25, 0.5, 1.0, 2.0),
-        capacities=(1, 2, 4, 10),
-        codebook_sizes=(64, 512, 2048),
         scored=10_000,
         counted=50_000,
     ),
@@ -104,19 +95,8 @@ SIZES: dict[Scale, Size] = {
 def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
     """The trainings by the setting that each changes."""
     size = SIZES[scale]
-    network = {"widths": (size.width, size.width), "residual_hidden": size.width}
-    quantizer = ProductQuantizerConfig(
-        dim=CHANNELS_A_CODE * size.num_codebooks,
-        codebook_size=size.codebook_size,
-        num_codebooks=size.num_codebooks,
-        revive_after=100,
-    )
-    model = VQVAEConfig(
-        quantizer=quantizer,
-        likelihood=LogisticMixtureConfig(channels=3),
-        encoder=ImageEncoderConfig(**network),
-        decoder=ImageDecoderConfig(**network),
-    )
+    quantizer = codebooks(size.num_codebooks, size.codebook_size)
+    model = VQVAEConfig(quantizer=quantizer, likelihood=LogisticMixtureConfig(channels=3), **even(size.width))
     base = TrainConfig(
         model=model,
         data=Cifar10Config(path=path),
@@ -125,11 +105,11 @@ def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
         optimizer=size.optimizer,
         evaluate_every=0,
     )
-    codebooks = {f"num_codebooks={n}": {"num_codebooks": n, "dim": CHANNELS_A_CODE * n} for n in size.capacities if n != size.num_codebooks}
+    capacities = {f"num_codebooks={n}": {"num_codebooks": n, "dim": codebooks(n).dim} for n in size.capacities if n != size.num_codebooks}
     changes: dict[str, dict[str, Any]] = {
         **{f"commitment_cost={cost:g}": {"commitment_cost": cost} for cost in size.commitment_costs if cost != quantizer.commitment_cost},
         "learning=gradient": {"learning": "gradient"},
-        **codebooks,
+        **capacities,
         **{f"codebook_size={k}": {"codebook_size": k} for k in size.codebook_sizes if k != size.codebook_size},
     }
     changed = {
@@ -137,7 +117,7 @@ def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
         for name, fields in changes.items()
     }
     short = {"base": base, **changed}
-    longer = {f"{name}, long": dataclasses.replace(short[name], steps=size.long_steps) for name in ("base", *codebooks)}
+    longer = {f"{name}, long": dataclasses.replace(short[name], steps=size.long_steps) for name in ("base", *capacities)}
     return {**short, **longer}
 
 

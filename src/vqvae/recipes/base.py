@@ -9,7 +9,7 @@ from vqvae.likelihoods import GaussianConfig
 from vqvae.models import Level, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNNConfig
-from vqvae.quantizers import EMAQuantizerConfig, QuantizerConfig
+from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, QuantizerConfig
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
 
 Scale = Literal["cpu", "paper"]
@@ -67,6 +67,17 @@ def narrow(quantizer: QuantizerConfig) -> VQVAEConfig:
         encoder=ImageEncoderConfig(widths=(64, 128), residual_hidden=64),
         decoder=ImageDecoderConfig(widths=(128, 64), residual_hidden=64),
     )
+
+
+def even(width: int) -> dict[str, Any]:
+    """An encoder and a decoder with as many channels in every hidden layer, as in the paper, and as few as one likes."""
+    network = {"widths": (width, width), "residual_hidden": width}
+    return {"encoder": ImageEncoderConfig(**network), "decoder": ImageDecoderConfig(**network)}
+
+
+def codebooks(count: int, size: int = 512) -> ProductQuantizerConfig:
+    """Several codes at each position, each of eight channels and of its own codebook of running means."""
+    return ProductQuantizerConfig(dim=8 * count, codebook_size=size, num_codebooks=count, revive_after=100)
 
 
 def wide(quantizer: QuantizerConfig) -> VQVAEConfig:

@@ -22,22 +22,20 @@ from vqvae.data import Cifar10Config
 from vqvae.data.base import Batch
 from vqvae.data.loader import spread
 from vqvae.errors import CheckpointError
-from vqvae.evaluation.bounds import Bounding, score_bound
+from vqvae.evaluation.bounds import score_bound
 from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.evaluation.marginal import sum_over_codes
 from vqvae.evaluation.results import this_command, write_results
+from vqvae.evaluation.tokenizer import evaluate_tokenizer
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
-from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, Level, VAEConfig, VIMCOConfig, VQVAEConfig
-from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, Level, ModelConfig, VAEConfig, VIMCOConfig, VQVAEConfig
 from vqvae.pipeline import TOKENIZER, Pipeline, load
-from vqvae.quantizers import ProductQuantizerConfig
-from vqvae.recipes.base import Job, Scale, cosine, pixelcnn
+from vqvae.recipes.base import Job, Scale, codebooks, cosine, even, pixelcnn
 from vqvae.recipes.stages import read_metrics, stored_data, train_part, trained_seconds
 from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 
 FOLDER = "comparison"
-CODEBOOK_SIZE, CHANNELS_A_CODE = 512, 8
 PUBLISHED = {"vae": 4.51, "vqvae": 4.67, "vimco": 5.14}
 BATCH, SUMMED = 64, 64
 """Images at a time, and grids of codes by which log Σ_z p(x|z) p(z) is estimated for the first of these batches."""
@@ -131,14 +129,8 @@ SIZES: dict[Scale, Size] = {
 def tokenizer(scale: Scale, path: str | None) -> TrainConfig:
     """The VQ-VAE on CIFAR-10."""
     size = SIZES[scale]
-    return TrainConfig(
-        model=VQVAEConfig(quantizer=_quantizer(size), **_parts(size)),
-        data=Cifar10Config(path=path),
-        steps=size.steps,
-        batch_size=size.batch_size,
-        optimizer=size.optimizer,
-        evaluate_every=size.evaluate_every,
-    )
+    model = VQVAEConfig(quantizer=codebooks(size.num_codebooks), **_parts(size))
+    return _training(size, model, data=Cifar10Config(path=path))
 
 
 def prior(scale: Scale, level: Level, classes: int) -> TrainConfig:
@@ -158,22 +150,20 @@ def others(scale: Scale) -> dict[str, TrainConfig]:
     size = SIZES[scale]
     parts: dict[str, Any] = _parts(size)
     mixture: dict[str, Any] = {**parts, "likelihood": LogisticMixtureConfig(channels=3)}
-    codes = {"codebook_size": CODEBOOK_SIZE, "num_codebooks": size.num_codebooks, "dim": CHANNELS_A_CODE * size.num_codebooks}
+    quantizer = codebooks(size.num_codebooks)
+    codes = {name: getattr(quantizer, name) for name in ("codebook_size", "num_codebooks", "dim")}
     vimco = VIMCOConfig(samples=size.samples, resampled=1, **codes, **parts)
     models = {
         "vae": VAEConfig(dim=size.gaussians, **parts),
         "gumbel": GumbelSoftmaxConfig(anneal_steps=size.steps, end_temperature=0.5, **codes, **parts),
         "vae-mixture": VAEConfig(dim=size.gaussians, **mixture),
-        "vqvae-mixture": VQVAEConfig(quantizer=_quantizer(size), **mixture),
+        "vqvae-mixture": VQVAEConfig(quantizer=quantizer, **mixture),
         "vimco": vimco,
     }
-    shared = TrainConfig(
-        model=vimco, steps=size.steps, batch_size=size.batch_size, optimizer=size.optimizer, evaluate_every=size.evaluate_every
-    )
-    configs = {stage: dataclasses.replace(shared, model=model) for stage, model in models.items()}
+    configs = {stage: _training(size, model) for stage, model in models.items()}
     if size.more_samples:
         many = dataclasses.replace(vimco, samples=size.more_samples)
-        configs[f"vimco-{size.more_samples}"] = dataclasses.replace(shared, model=many, steps=size.fewer_steps)
+        configs[f"vimco-{size.more_samples}"] = _training(size, many, steps=size.fewer_steps)
     return configs
 
 
@@ -235,13 +225,11 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
     """The row of a VQ-VAE: its bound with each of its priors, in bfloat16, and how much the sum over other codes adds."""
     model, unigram, prior = pipeline.tokenizer, pipeline.unigram, pipeline.prior
     assert isinstance(model, VQVAE) and unigram is not None and prior is not None
-    bounds: dict[str, Bounding] = {
-        "unigram": lambda batch: model.bound(batch, unigram.log_prob),
-        "learned": lambda batch: model.bound(batch, prior.log_prob),
-    }
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
-    for name, bound in bounds.items():
-        row[f"bits_per_dim_{name}"] = score_bound(bound, held_out, device=device)["bits_per_dim"]
+    # Without the label, which the prior has not seen.
+    priors = {"unigram": lambda codes, condition: unigram.log_prob(codes), "learned": lambda codes, condition: prior.log_prob(codes)}
+    scores = evaluate_tokenizer(model, (batch.to(device) for batch in held_out), log_priors=priors)
+    row |= {f"bits_per_dim_{name}": scores[f"bits_per_dim_{name}"] for name in priors}
     with torch.autocast(device.type, dtype=torch.bfloat16):
         row["bits_per_dim_bfloat16"] = score_bound(model.bound, held_out, device=device)["bits_per_dim"]
     batch = held_out[0].to(device)
@@ -270,16 +258,16 @@ def _cells(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     return (label, *("" if row.get(key) is None else f"{row[key]:.{count}f}" for key, count in shown.items()))
 
 
-def _parts(size: Size) -> dict[str, Any]:
-    network = {"widths": (size.width, size.width), "residual_hidden": size.width}
-    return {
-        "likelihood": CategoricalConfig(channels=3),
-        "encoder": ImageEncoderConfig(**network),
-        "decoder": ImageDecoderConfig(**network),
+def _training(size: Size, model: ModelConfig, **changes: Any) -> TrainConfig:
+    """What the trainings of all models have in common."""
+    shared: dict[str, Any] = {
+        "steps": size.steps,
+        "batch_size": size.batch_size,
+        "optimizer": size.optimizer,
+        "evaluate_every": size.evaluate_every,
     }
+    return TrainConfig(model=model, **{**shared, **changes})
 
 
-def _quantizer(size: Size) -> ProductQuantizerConfig:
-    return ProductQuantizerConfig(
-        dim=CHANNELS_A_CODE * size.num_codebooks, codebook_size=CODEBOOK_SIZE, num_codebooks=size.num_codebooks, revive_after=100
-    )
+def _parts(size: Size) -> dict[str, Any]:
+    return {"likelihood": CategoricalConfig(channels=3), **even(size.width)}

@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +13,12 @@ from typing import Any
 
 import torch
 
-from vqvae import storage
+from vqvae import distributed, storage
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood import bits_per_code
 from vqvae.evaluation.results import this_command, write_results
-from vqvae.models import Level
+from vqvae.models import Level, Tokenizer
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import comparison, imagenet, worlds
@@ -127,7 +126,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     """
     if name not in EXPERIMENTS:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
-    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+    if distributed.started() > 1:
         raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' by itself.")
     check_writable(results)
     experiment = EXPERIMENTS[name]
@@ -138,18 +137,21 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     extra: dict[str, Any] = {}
     if settings:
         train_tokenizer(settings.tokenizer(data), options, run, recipe=str(experiment.settings), scored=experiment.stages == 1)
-        tokenizer = load(run).tokenizer
-        level = tokenizer.layout[0]
-        bits = tokenizer.channels * math.prod(level.stride) * 8
-        extra["times_fewer_bits"] = bits / (level.num_codebooks * math.log2(level.codebook_size))
         if experiment.stages > 1:
-            config = settings.prior(level, len(read_codes(run).train.label_names))
+            config = settings.prior(load(run).tokenizer.layout[0], len(read_codes(run).train.label_names))
             train_prior(config, options, run, scored=experiment.after is None)
             extra |= compare_without_class(config, options, run)
     if experiment.after is not None:
         return experiment.after(job)
+    extra = {"times_fewer_bits": times_fewer_bits(load(run).tokenizer), **extra}
     pictures = PICTURES[: experiment.stages]
     return tabulate(run, results, written, experiment.title, published=experiment.published, extra=extra, pictures=pictures)
+
+
+def times_fewer_bits(tokenizer: Tokenizer) -> float:
+    """Bits of the pixels over bits of their codes, none of them compressed."""
+    level = tokenizer.layout[0]
+    return tokenizer.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
 
 
 def check_writable(folder: Path) -> None:

@@ -61,7 +61,7 @@ def keep_freed_memory() -> bool:
     """Have the allocator of this process keep what is freed, where it can be told so (glibc). Whether it could.
 
     By default large tensors go back to the system when they are freed, and the next step's are cleared and mapped anew page by
-    page: a quarter of the time of a training step on a CPU. The process stays as large as it was at its largest.
+    page: a quarter of the time of a step of E1's network (decision 10). The process stays as large as it was at its largest.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
     # A 32-bit int is all that the threshold takes: 2 GiB, though nothing but the very top of the memory is ever given back.
