@@ -6,48 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 import vqvae
+from tests.cli.conftest import TINY
 from vqvae.cli.main import COMMANDS, main, usage
-
-TINY = [
-    *("--data.size", "16", "--steps", "6", "--batch-size", "4", "--device", "cpu", "--precision", "float32", "--log-every", "2"),
-    *("--model.quantizer.dim", "4", "--model.quantizer.codebook-size", "8", "--model.encoder.widths", "8", "8"),
-    *("--model.decoder.widths", "8", "8", "--model.encoder.residual-hidden", "4", "--model.decoder.residual-hidden", "4"),
-]
-TINY_PRIOR = [
-    *("--steps", "6", "--batch-size", "4", "--device", "cpu", "--precision", "float32", "--model.layers", "2", "--model.hidden", "8"),
-]
-
-
-@pytest.fixture(scope="module")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Twelve pictures in each of two classes, and four held out."""
-    folder = tmp_path_factory.mktemp("pictures")
-    random = np.random.default_rng(0)
-    for side, count in (("train", 12), ("val", 2)):
-        for name, colour in (("church", (200, 60, 60)), ("truck", (40, 90, 220))):
-            place = folder / side / name
-            place.mkdir(parents=True)
-            for i in range(count):
-                noise = random.integers(-30, 30, (20, 18, 3))
-                Image.fromarray(np.clip(np.array(colour) + noise, 0, 255).astype(np.uint8)).save(place / f"{i}.png")
-    return folder
-
-
-@pytest.fixture(scope="module")
-def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of both stages, with classes."""
-    run = tmp_path_factory.mktemp("runs") / "pictures"
-    assert main(["train", "images", "--data", str(pictures), "--data.classes", "True", "--out", str(run), *TINY]) == 0
-    before = json.loads((run / "metrics.json").read_text())
-    assert before["bits_per_dim_learned"] is None
-    assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
-    return run
 
 
 def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
@@ -65,48 +29,6 @@ def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
     assert {"data", "tokenizer", "codes", "prior", "evaluation"} == set(metrics["seconds_by_stage"])
     rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert all("step" in row for row in rows) and {row["stage"] for row in rows} == {"tokenizer", "prior"}
-
-
-def test_evaluate_prints_one_json_object(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    before = json.loads((run / "metrics.json").read_text())
-    assert main(["evaluate", str(run), "--json", "--device", "cpu"]) == 0
-    scores = json.loads(capsys.readouterr().out)
-    assert scores["bits_per_dim_learned"] == pytest.approx(before["bits_per_dim_learned"])
-    assert main(["evaluate", str(run), "--data", str(pictures), "--json", "--device", "cpu"]) == 0
-    assert json.loads(capsys.readouterr().out)["psnr"] == pytest.approx(before["psnr"])
-
-
-def test_reconstruct_keeps_sizes_and_names(run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    file = pictures / "train" / "truck" / "3.png"
-    assert main(["reconstruct", str(run), str(file), "--out", str(tmp_path / "out"), "--json"]) == 0
-    assert list(json.loads(capsys.readouterr().out)) == [str(file)]
-    with Image.open(tmp_path / "out" / "3.png") as image:
-        assert image.size == (18, 20)
-    assert main(["reconstruct", str(run), str(file), str(file), "--out", str(tmp_path / "again")]) == 1
-    assert "overwrite" in capsys.readouterr().err
-    assert not (tmp_path / "again").exists()
-
-
-def test_sample_writes_what_the_suffix_says(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for name in ("array.npy", "grid.png", "folder"):
-        assert main(["sample", str(run), "--count", "3", "--seed", "5", "--label", "truck", "--out", str(tmp_path / name)]) == 0
-    array = np.load(tmp_path / "array.npy", allow_pickle=False)
-    assert array.shape == (3, 3, 16, 16) and array.dtype == np.uint8
-    assert sorted(path.name for path in (tmp_path / "folder").iterdir()) == [f"sample-{i:05d}.png" for i in range(3)]
-    with Image.open(tmp_path / "folder" / "sample-00001.png") as image:
-        assert np.array_equal(np.asarray(image).transpose(2, 0, 1), array[1])
-    assert main(["sample", str(run), "--out", str(tmp_path / "x.gif")]) == 1
-    assert ".gif" in capsys.readouterr().err
-    assert main(["sample", str(run), "--label", "boat", "--out", str(tmp_path / "x.png")]) == 1
-    assert "church, truck" in capsys.readouterr().err
-
-
-def test_info_says_what_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["info", str(run), "--json"]) == 0
-    facts = json.loads(capsys.readouterr().out)
-    assert facts["recipe"] == "images" and facts["classes"] == ["church", "truck"] and facts["size"] == "16×16"
-    assert main(["info", str(run)]) == 0
-    assert "bits_per_dim_learned" in capsys.readouterr().out
 
 
 def test_the_python_api_reads_it(run: Path) -> None:

@@ -245,10 +245,3 @@ def test_changed_weights_are_noticed_by_decoding(kind: type) -> None:
     second, _ = prior.step(codes[:, 0, 0, 0], prior.step(None, prior.start(1, (1, 1)))[1])
     total = after.log_softmax(1)[0, codes[0, 0, 0, 0]] + second.log_softmax(1)[0, codes[0, 1, 0, 0]]
     torch.testing.assert_close(total[None], prior.log_prob(codes).detach())
-
-
-def test_unigram_probabilities_are_smoothed_frequencies() -> None:
-    prior = UnigramPriorConfig(codebook_size=4).build()
-    prior.count(torch.tensor([[[0, 0, 0, 1]]]))
-    log_p = prior.log_prob(torch.tensor([[[0]], [[1]], [[2]]]))
-    torch.testing.assert_close(log_p.exp(), torch.tensor([4 / 8, 2 / 8, 1 / 8]))

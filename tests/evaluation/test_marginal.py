@@ -99,6 +99,15 @@ def test_the_estimate_lies_between_the_own_codes_and_the_likelihood_and_rises_wi
     assert means[2] == pytest.approx(exact, abs=0.1 * (exact - float(found[0].own[0])))
 
 
+def test_the_own_codes_of_a_rated_model_are_those_that_it_chooses() -> None:
+    model = toy.make(VQVAEConfig, rated=True)
+    nearest = model.encode(toy.image())[0]
+    model.rate.fill_(1e3)[0, (nearest.max() + 1) % toy.SIZE] = 0
+    assert not torch.equal(model.encode(toy.image())[0], nearest)
+    found = sum_over_codes(model, toy.image(), samples=2)
+    torch.testing.assert_close(found.own, model.bound(toy.image()).nats.detach())
+
+
 def test_draws_are_those_of_the_generator() -> None:
     model, batch = toy.make(VQVAEConfig, listens=300.0), toy.image(3)
     first, again, other = (sum_over_codes(model, batch, samples=2, generator=torch.Generator().manual_seed(s)) for s in (0, 0, 1))

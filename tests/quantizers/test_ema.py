@@ -1,8 +1,10 @@
 """The EMA quantizer beside an independent implementation."""
 
+import pytest
 import torch
 from vector_quantize_pytorch import VectorQuantize
 
+from vqvae.errors import ConfigError
 from vqvae.quantizers import EMAQuantizerConfig
 
 
@@ -39,3 +41,9 @@ def test_fifty_steps_beside_vector_quantize_pytorch() -> None:
         torch.testing.assert_close(a.grad, b.grad, rtol=1e-5, atol=1e-6)
         torch.testing.assert_close(ours.codebook, theirs._codebook.embed, rtol=0, atol=1e-5)
     assert (ours.codebook - theirs._codebook.embed).abs().max() < 1e-5
+
+
+def test_a_decay_outside_its_range_is_an_error() -> None:
+    for decay in (1.0, -0.1):
+        with pytest.raises(ConfigError, match="decay"):
+            EMAQuantizerConfig(dim=2, codebook_size=2, decay=decay).build()

@@ -7,15 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes.small import job
 from vqvae import config as configuration
 from vqvae.data import SyntheticImagesConfig
 from vqvae.recipes import ablations
 from vqvae.recipes.ablations import SIZES, reproduce_ablations, settings
-from vqvae.recipes.base import Job, Scale
-from vqvae.recipes.reproduce import EXPERIMENTS
-from vqvae.training import RunOptions, TrainConfig
-
-OPTIONS = RunOptions(device="cpu", threads=1, checkpoint_every=0)
+from vqvae.recipes.base import Scale
+from vqvae.training import TrainConfig
 
 
 @pytest.mark.parametrize("scale", SIZES)
@@ -38,17 +36,9 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(SIZES, "cpu", dataclasses.replace(SIZES["cpu"], **sizes, **values))
     # In the place of CIFAR-10.
     monkeypatch.setattr(ablations, "Cifar10Config", lambda path: SyntheticImagesConfig(count=60, size=16, classes=3))
-    job = Job(
-        run=tmp_path / "run",
-        scale="cpu",
-        data=None,
-        options=OPTIONS,
-        results=tmp_path / "results",
-        name="e11",
-        title=EXPERIMENTS["e11"].title,
-    )
-    record = reproduce_ablations(job)
-    assert record == json.loads((job.results / "e11.json").read_text())
+    called = job("e11", tmp_path / "run", tmp_path / "results")
+    record = reproduce_ablations(called)
+    assert record == json.loads((called.results / "e11.json").read_text())
     rows: dict[str, typing.Any] = {name: record[name] for name in settings("cpu", None)}
     assert set(rows) == {
         *("base", "commitment_cost=1", "learning=gradient", "num_codebooks=1", "codebook_size=4"),
@@ -60,9 +50,9 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         assert row["examples"] == 3 and row["seconds"] > 0 and 0 < row["codes_used"] <= 1
     assert (rows["base, long"]["steps"], rows["learning=gradient"]["learning"], record["steps"]) == (5, "gradient", 25)
     assert [row["num_codebooks"] for row in ablations.curve(rows, 5)] == [1, 2]
-    assert "commitment_cost=1 " in (job.results / "e11.md").read_text()
-    assert "total, unigram, 5 steps" in (job.results / "e11-curve.svg").read_text()
-    before = (job.run / "metrics.jsonl").read_bytes()
-    again = reproduce_ablations(job)
+    assert "commitment_cost=1 " in (called.results / "e11.md").read_text()
+    assert "total, unigram, 5 steps" in (called.results / "e11-curve.svg").read_text()
+    before = (called.run / "metrics.jsonl").read_bytes()
+    again = reproduce_ablations(called)
     assert [again[name]["bits_per_dim_unigram"] for name in rows] == [row["bits_per_dim_unigram"] for row in rows.values()]
-    assert (job.run / "metrics.jsonl").read_bytes() == before, "what is trained stays"
+    assert (called.run / "metrics.jsonl").read_bytes() == before, "what is trained stays"

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tests.recipes.small import OPTIONS, job
 from tests.training import tiny
 from vqvae import config as configuration
 from vqvae.data import SyntheticImagesConfig
@@ -13,18 +14,10 @@ from vqvae.errors import CheckpointError
 from vqvae.models import VAE, VQVAE, Level
 from vqvae.priors import PixelCNN
 from vqvae.recipes import collapse
-from vqvae.recipes.base import Job, Scale
+from vqvae.recipes.base import Scale
 from vqvae.recipes.collapse import FOLDER, SIZES, Size, reproduce_collapse, second_stages
-from vqvae.recipes.reproduce import EXPERIMENTS
 from vqvae.recipes.stages import train_tokenizer
-from vqvae.training import RunOptions, TrainConfig
-
-OPTIONS = RunOptions(device="cpu", threads=1, checkpoint_every=0)
-
-
-def job(run: Path, results: Path) -> Job:
-    title = EXPERIMENTS["e5"].title
-    return Job(run=run, scale="cpu", data=None, options=OPTIONS, results=results, name="e5", title=title)
+from vqvae.training import TrainConfig
 
 
 @pytest.mark.parametrize("scale", SIZES)
@@ -48,7 +41,7 @@ def test_from_a_tokenizer_to_the_table(tmp_path: Path, monkeypatch: pytest.Monke
     run, results = tmp_path / "run", tmp_path / "results"
     data = SyntheticImagesConfig(count=40, size=16, classes=3)
     train_tokenizer(tiny.settings(data=data, steps=4), OPTIONS, run, recipe="images")
-    record = reproduce_collapse(job(run, results))
+    record = reproduce_collapse(job("e5", run, results))
     assert record == json.loads((results / "e5.json").read_text())
     assert record["steps"] == 18 and set(record["seconds_by_stage"]) == {"vqvae", "vae", "without-latents", "evaluation"}
     for stage, amount in (("vqvae", "code_entropy"), ("vae", "kl_bits")):
@@ -58,11 +51,11 @@ def test_from_a_tokenizer_to_the_table(tmp_path: Path, monkeypatch: pytest.Monke
     with Image.open(results / "e5-reconstructions.png") as picture:
         assert picture.size[1] == 8 * 16 + 7 * 2, "a frame, its codes, and three draws of each"
     before = (run / FOLDER / "metrics.jsonl").read_bytes()
-    again = reproduce_collapse(job(run, results))
+    again = reproduce_collapse(job("e5", run, results))
     assert (again["vqvae"], again["vae"]) == (record["vqvae"], record["vae"])
     assert (run / FOLDER / "metrics.jsonl").read_bytes() == before, "what is trained stays"
 
 
 def test_without_a_tokenizer_it_says_so(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="vqvae train"):
-        reproduce_collapse(job(tmp_path, tmp_path))
+        reproduce_collapse(job("e5", tmp_path, tmp_path))

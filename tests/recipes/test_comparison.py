@@ -6,23 +6,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.recipes.small import OPTIONS, job
 from vqvae import config as configuration
 from vqvae.data import SyntheticImagesConfig
 from vqvae.errors import CheckpointError
 from vqvae.models import VIMCOConfig
 from vqvae.recipes import comparison
-from vqvae.recipes.base import Job, Scale
+from vqvae.recipes.base import Scale
 from vqvae.recipes.comparison import FOLDER, SIZES, others, prior, reproduce_comparison, tokenizer
-from vqvae.recipes.reproduce import EXPERIMENTS
 from vqvae.recipes.stages import train_prior, train_tokenizer
-from vqvae.training import RunOptions, TrainConfig
-
-OPTIONS = RunOptions(device="cpu", threads=1, checkpoint_every=0)
-
-
-def job(run: Path, results: Path) -> Job:
-    title = EXPERIMENTS["e1"].title
-    return Job(run=run, scale="cpu", data=None, options=OPTIONS, results=results, name="e1", title=title)
+from vqvae.training import TrainConfig
 
 
 @pytest.mark.parametrize("scale", SIZES)
@@ -60,9 +53,9 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     first = dataclasses.replace(tokenizer("cpu", None), data=data)
     train_tokenizer(first, OPTIONS, run, recipe="comparison", scored=False)
     with pytest.raises(CheckpointError, match="vqvae reproduce e1"):
-        reproduce_comparison(job(run, results))
+        reproduce_comparison(job("e1", run, results))
     train_prior(prior("cpu", first.model.build().layout[0], 3), OPTIONS, run)
-    record = reproduce_comparison(job(run, results))
+    record = reproduce_comparison(job("e1", run, results))
     assert record == json.loads((results / "e1.json").read_text())
     rows = {stage: record[stage] for stage in ("vqvae", *others("cpu"))}
     for row in rows.values():
@@ -80,6 +73,6 @@ def test_from_nothing_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     table = (results / "e1.md").read_text()
     assert "– with the learned prior" in table and "VIMCO, 3 draws" in table
     before = (run / FOLDER / "metrics.jsonl").read_bytes()
-    again = reproduce_comparison(job(run, results))
+    again = reproduce_comparison(job("e1", run, results))
     assert [again[stage]["bits_per_dim"] for stage in rows] == [row["bits_per_dim"] for row in rows.values()]
     assert (run / FOLDER / "metrics.jsonl").read_bytes() == before, "what is trained stays"

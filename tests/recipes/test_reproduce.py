@@ -8,14 +8,12 @@ from typing import Any
 
 import pytest
 
+from tests.recipes.small import OPTIONS
 from vqvae.data import SyntheticImagesConfig
 from vqvae.errors import ConfigError
 from vqvae.recipes import ablations, comparison
 from vqvae.recipes import reproduce as module
 from vqvae.recipes.reproduce import EXPERIMENTS, reproduce
-from vqvae.training import RunOptions
-
-OPTIONS = RunOptions(device="cpu", threads=1, checkpoint_every=0)
 
 
 @pytest.fixture

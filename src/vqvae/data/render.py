@@ -53,7 +53,7 @@ class _Explorer:
         self._walked_from: tuple[float, float] | None = None
 
     def act(self, view: _View) -> int:
-        blocked = self._walked_from is not None and np.hypot(*np.subtract(view.position, self._walked_from)) < self.STUCK
+        blocked = self._walked_from is not None and bool(np.hypot(*np.subtract(view.position, self._walked_from)) < self.STUCK)
         close = blocked or view.ahead < self.NEAR
         on_the_spot = self._action in (_LEFT, _RIGHT)
         self._left = max(0, self._left - 1)

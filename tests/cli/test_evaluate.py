@@ -1,0 +1,39 @@
+"""``vqvae evaluate``."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from vqvae.cli.main import main
+
+
+def test_evaluate_prints_one_json_object(run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = json.loads((run / "metrics.json").read_text())
+    assert main(["evaluate", str(run), "--json", "--device", "cpu"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["bits_per_dim_learned"] == pytest.approx(before["bits_per_dim_learned"])
+    assert main(["evaluate", str(run), "--data", str(pictures), "--json", "--device", "cpu"]) == 0
+    assert json.loads(capsys.readouterr().out)["psnr"] == pytest.approx(before["psnr"])
+
+
+def test_other_data_is_scored_and_changes_nothing(run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("train", "val"):
+        for name in ("church", "truck"):
+            (tmp_path / side / name).mkdir(parents=True)
+            Image.fromarray(np.full((16, 16, 3), 255 if name == "church" else 0, np.uint8)).save(tmp_path / side / name / "0.png")
+    before = {path: path.read_bytes() for path in run.rglob("*") if path.is_file()}
+    assert main(["evaluate", str(run), "--data", str(tmp_path), "--json", "--device", "cpu"]) == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["examples"] == 2
+    assert scores["bits_per_dim_learned"] != pytest.approx(json.loads((run / "metrics.json").read_text())["bits_per_dim_learned"])
+    assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
+
+
+def test_a_run_without_a_tokenizer_and_data_that_is_gone_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["evaluate", str(tmp_path)]) == 1
+    assert "there is no trained tokenizer" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--data", str(tmp_path / "nothing"), "--device", "cpu"]) == 1
+    assert "There is no folder" in capsys.readouterr().err

@@ -1,0 +1,28 @@
+"""``vqvae info``."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from vqvae import storage
+from vqvae.cli.main import main
+
+
+def test_info_says_what_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(run), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["recipe"] == "images" and facts["classes"] == ["church", "truck"] and facts["size"] == "16×16"
+    assert main(["info", str(run)]) == 0
+    assert "bits_per_dim_learned" in capsys.readouterr().out
+
+
+def test_parts_are_counted_and_what_is_missing_is_none(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shutil.copytree(run / "tokenizer", tmp_path / "tokenizer")
+    assert main(["info", str(tmp_path), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    count = sum(parameter.numel() for parameter in storage.load(run / "tokenizer").parameters())
+    assert facts["tokenizer"] == f"VQVAE, {count:,} parameters"
+    assert facts["codes"] == "1 × 8 codes for each 4×4 pixels"
+    assert facts["prior"] is None and facts["classes"] == [] and "psnr" not in facts

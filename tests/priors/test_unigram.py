@@ -1,0 +1,35 @@
+"""Frequencies of codes as a prior."""
+
+import pytest
+import torch
+
+from vqvae.errors import DataError
+from vqvae.priors import UnigramPriorConfig
+
+
+def test_unigram_probabilities_are_smoothed_frequencies() -> None:
+    prior = UnigramPriorConfig(codebook_size=4).build()
+    prior.count(torch.tensor([[[0, 0, 0, 1]]]))
+    log_p = prior.log_prob(torch.tensor([[[0]], [[1]], [[2]]]))
+    torch.testing.assert_close(log_p.exp(), torch.tensor([4 / 8, 2 / 8, 1 / 8]))
+
+
+def test_each_codebook_has_its_own_frequencies_wherever_a_code_stands() -> None:
+    prior = UnigramPriorConfig(codebook_size=3, num_codebooks=2).build()
+    codes = torch.tensor([[[[0, 0], [1, 0]], [[2, 2], [2, 2]]]])
+    for _ in range(3):
+        prior.count(codes)
+    assert prior.counts.tolist() == [[9, 3, 0], [0, 0, 12]]
+    expected = 3 * torch.tensor(10 / 15).log() + torch.tensor(4 / 15).log() + 4 * torch.tensor(13 / 15).log()
+    torch.testing.assert_close(prior.log_prob(codes), expected[None])
+    torch.testing.assert_close(prior.log_prob(codes.flip(2, 3)), expected[None])
+
+
+def test_counts_are_part_of_what_is_saved_and_wrong_codes_change_none() -> None:
+    prior, again = (UnigramPriorConfig(codebook_size=3).build() for _ in range(2))
+    prior.count(torch.tensor([[[0, 2, 2]]]))
+    again.load_state_dict(prior.state_dict())
+    assert torch.equal(again.log_prob(torch.tensor([[[2]]])), prior.log_prob(torch.tensor([[[2]]])))
+    with pytest.raises(DataError, match="0 to 2"):
+        prior.count(torch.tensor([[[0, 3]]]))
+    assert torch.equal(prior.counts, again.counts)
