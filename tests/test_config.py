@@ -124,3 +124,9 @@ def test_differences_are_listed_by_field() -> None:
     ]
     assert config.differences(old, old) == []
     assert config.differences({"a": 1}, {"b": 2}) == ["config.a: 1 -> None", "config.b: None -> 2"]
+
+
+def test_a_stored_tree_is_completed_by_defaults_and_left_alone_where_it_cannot_be_read() -> None:
+    whole = config.to_json(Whole(part=Small(size=1)))
+    assert config.completed(Whole, {name: value for name, value in whole.items() if name != "label"}) == whole
+    assert config.completed(Whole, {**whole, "gone": 1}) == {**whole, "gone": 1}

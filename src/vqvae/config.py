@@ -64,6 +64,14 @@ def differences(old: Any, new: Any, where: str = "config") -> list[str]:
     return [] if old == new else [f"{where}: {old!r} -> {new!r}"]
 
 
+def completed(annotation: Any, data: Any) -> Any:
+    """A stored JSON tree as today's release would write it: fields that came since have their defaults. As it is, where it cannot be read."""
+    try:
+        return to_json(from_json(annotation, data))
+    except ConfigError:
+        return data
+
+
 def _from_union(members: tuple[Any, ...], data: Any, where: str) -> Any:
     if data is None and type(None) in members:
         return None

@@ -1,5 +1,6 @@
 """The training loop."""
 
+import dataclasses
 import errno
 import json
 import math
@@ -139,6 +140,19 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path, f
     assert "config.model.quantizer.codebook_size: 8 -> 9" in str(caught.value)
     assert "seed" not in str(caught.value)
     assert tiny.contents(tmp_path) == before
+
+
+def test_a_setting_that_came_since_does_not_part_a_run_from_its_folder(tmp_path: Path) -> None:
+    first = tiny.trainer(tmp_path, tiny.settings()).run()
+    kept = tmp_path / "tokenizer" / "config.json"
+    stored = json.loads(kept.read_text())
+    for tree in (stored["config"], stored["extra"]["training"]["model"]):
+        assert tree.pop("rated") is False
+    kept.write_text(json.dumps(stored))
+    again = tiny.trainer(tmp_path, tiny.settings()).run()
+    assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
+    with pytest.raises(ConfigError, match="config.model.rated: False -> True"):
+        tiny.trainer(tmp_path, tiny.settings(model=dataclasses.replace(tiny.model(), rated=True))).run()
 
 
 def test_a_part_that_was_not_trained_here_is_not_replaced(tmp_path: Path) -> None:

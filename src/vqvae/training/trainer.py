@@ -327,7 +327,7 @@ class Trainer:
     def _check_same(self, trained: Any, where: Path) -> None:
         if not isinstance(trained, dict):
             raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
-        lines = configuration.differences(trained, self.training)
+        lines = configuration.differences(configuration.completed(TrainConfig, trained), self.training)
         if lines:
             listed = "\n  ".join(lines)
             raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
