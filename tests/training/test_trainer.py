@@ -155,6 +155,15 @@ def test_a_setting_that_came_since_does_not_part_a_run_from_its_folder(tmp_path:
         tiny.trainer(tmp_path, tiny.settings(model=dataclasses.replace(tiny.model(), rated=True))).run()
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_what_is_given_lies_in_memory_as_in_training(tmp_path: Path, precision: str) -> None:
+    for _ in ("trained", "loaded"):
+        trained = tiny.trainer(tmp_path, tiny.settings(precision=precision, steps=4)).run()
+        filters = [weight for weight in trained.parameters() if weight.ndim == 4 and min(weight.shape[1:]) > 1]
+        assert len(filters) > 2
+        assert all(weight.is_contiguous(memory_format=torch.channels_last) == (precision == "bfloat16") for weight in filters)
+
+
 def test_a_part_that_was_not_trained_here_is_not_replaced(tmp_path: Path) -> None:
     storage.save(build(tiny.settings()), tmp_path / "tokenizer")
     with pytest.raises(ConfigError, match="not trained here"):

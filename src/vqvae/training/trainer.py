@@ -164,7 +164,7 @@ class Trainer:
                 if distributed.is_main():
                     storage.save(self.learner.evaluated, self.folder / self.stage, self.extra)
             distributed.barrier()
-            return storage.load(self.folder / self.stage, JointConfig).to(self.device)
+            return lay_out(storage.load(self.folder / self.stage, JointConfig).to(self.device), self.dtype)
 
     def _begin(self) -> State | None:
         """Find the state to begin with; None where the run is finished."""
