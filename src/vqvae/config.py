@@ -65,7 +65,7 @@ def differences(old: Any, new: Any, where: str = "config") -> list[str]:
 
 
 def completed(annotation: Any, data: Any) -> Any:
-    """A stored JSON tree as today's release would write it: fields that came since have their defaults. As it is, where it cannot be read."""
+    """A stored JSON tree as this release would write it: fields that came since have their defaults. One that cannot be read stays."""
     try:
         return to_json(from_json(annotation, data))
     except ConfigError:
