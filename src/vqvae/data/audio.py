@@ -143,14 +143,16 @@ def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
 
 def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Float32[np.ndarray, " block"]]:
     """As ``read_audio``, in blocks of ``size`` samples, of which the last may be shorter: a long file is never in memory as a whole."""
-    waiting = np.empty(0, np.float32)
+    waiting, yielded = np.empty(0, np.float32), False
     for block in _resampled(Path(path), rate):
         waiting = np.concatenate([waiting, block.clip(-1, 1)])
         while len(waiting) >= size:
             yield waiting[:size]
-            waiting = waiting[size:]
+            waiting, yielded = waiting[size:], True
     if len(waiting):
         yield waiting
+    elif not yielded:
+        raise DataError(f"{path} cannot be decoded: at {rate} samples a second it holds none.")
 
 
 def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"], rate: int) -> None:

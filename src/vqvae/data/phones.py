@@ -4,7 +4,7 @@ import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -27,7 +27,7 @@ class Phone(NamedTuple):
 
 
 def read_phones(path: str | Path, *, strip_stress: bool = False) -> dict[str, tuple[Phone, ...]]:
-    """Read alignments, by the name of their recording: its path without the suffix is what joins the two.
+    """Read alignments, by the path of their recording.
 
     What is read: a ``.jsonl`` file with a line ``{"file": "a/b.flac", "phones": [[start, end, "AH0"], ...]}`` for each recording; one
     ``.TextGrid`` in Praat's long or short text form, with a tier of intervals named ``phones``; or a folder of those, at the paths of
@@ -68,8 +68,8 @@ def check_phones(phones: Mapping[str, tuple[Phone, ...]], names: Iterable[str]) 
         DataError: none of the recordings has an alignment.
     """
     names = tuple(names)
-    by_stem = {_stem(name): of for name, of in phones.items()}
-    found = {name: by_stem[_stem(name)] for name in names if _stem(name) in by_stem}
+    candidates = ((name, phones.get(name, phones.get(_without_suffix(name)))) for name in names)
+    found = {name: of for name, of in candidates if of is not None}
     if not found:
         raise DataError(
             f"None of the {len(names)} recordings has an alignment: there is none for {_some(names)}, only for {_some(tuple(phones))}. "
@@ -167,8 +167,8 @@ def _checked(rows: Iterable[tuple[Any, Any, Any]], where: str) -> tuple[Phone, .
     return tuple(phones)
 
 
-def _stem(name: str) -> str:
-    return name.rpartition(".")[0] if "." in name.rpartition("/")[2] else name
+def _without_suffix(name: str) -> str:
+    return PurePosixPath(name).with_suffix("").as_posix()
 
 
 def _some(names: Sequence[str]) -> str:

@@ -8,6 +8,7 @@ GPL, version 3: it is loaded when somebody speaks, from the package that the ext
 import _ctypes
 import ctypes
 import dataclasses
+import functools
 import hashlib
 import json
 import threading
@@ -150,6 +151,7 @@ def speak(text: str, voice: str, *, rate: int = 16_000, words_per_minute: int = 
     return Utterance(samples, rate, _phones(spoken, text))
 
 
+@functools.lru_cache(maxsize=1)
 def known_voices() -> tuple[str, ...]:
     """The voices of American English that ``speak`` takes.
 
@@ -262,7 +264,7 @@ def _phones(spoken: _Spoken, text: str) -> tuple[Phone, ...]:
 
 # From here on: https://github.com/espeak-ng/espeak-ng/blob/1.52.0/src/include/espeak-ng/speak_lib.h
 _SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT, _UTF8, _CHARACTERS = 2, 0x0001, 0x8000, 1, 1
-_RATE, _PITCH = 1, 3
+_RATE, _VOLUME, _PITCH = 1, 2, 3
 _LAST_EVENT, _PHONEME = 0, 7
 
 
@@ -319,6 +321,8 @@ def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Sp
                 raise ConfigError(f"eSpeak NG cannot load the voice {voice!r}.")
             library.espeak_SetParameter(_RATE, words_per_minute, 0)
             library.espeak_SetParameter(_PITCH, pitch, 0)
+            # At its usual 100 some voices are so loud that it turns them down for a moment, to stay within 16 bits.
+            library.espeak_SetParameter(_VOLUME, 50, 0)
             content = text.encode() + b"\0"
             failed = library.espeak_Synth(content, ctypes.c_size_t(len(content)), 0, _CHARACTERS, 0, _UTF8, None, None)
             if failed:
