@@ -89,6 +89,11 @@ def test_both_forms_of_a_text_grid_are_read(tmp_path, text, encoding):
     assert read_phones(path) == {"oh": _EXPECTED}
 
 
+def test_quotes_are_doubled_in_a_text_grid(tmp_path):
+    (tmp_path / "a.TextGrid").write_text(_SHORT.replace('"OW1"', '"O""W"'))
+    assert read_phones(tmp_path / "a.TextGrid")["a"][1].label == 'O"W'
+
+
 def test_a_folder_of_text_grids_mirrors_the_recordings(tmp_path):
     for name in ("b/2", "b/1", "a.b/c.d"):
         (tmp_path / name).parent.mkdir(exist_ok=True)

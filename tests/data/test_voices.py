@@ -1,4 +1,5 @@
 import sys
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,6 +24,13 @@ def test_speech_does_not_depend_on_what_was_said_before(voice):
     before = speak("She sells sea shells.", voice)
     speak("Something else, and loud!", "en-us+croak", words_per_minute=300, pitch=90)
     assert _equal(speak("She sells sea shells.", voice), before)
+
+
+def test_speech_does_not_depend_on_the_clock():
+    before, second = speak("Hush.", "en-us+whisper"), int(time.time())
+    while int(time.time()) == second:
+        time.sleep(0.05)
+    assert _equal(speak("Hush.", "en-us+whisper"), before)
 
 
 def test_threads_may_speak_at_once():

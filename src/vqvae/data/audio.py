@@ -228,13 +228,13 @@ def _decoded(path: Path) -> Iterator[tuple[int, np.ndarray]]:
         with soundfile.SoundFile(str(path)) as file:
             while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
                 if not np.isfinite(block).all():
-                    raise DataError(f"{path} has samples that are not finite numbers.")
+                    raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers.")
                 count += len(block)
                 yield file.samplerate, block.mean(axis=1)
             expected = file.frames
     except soundfile.LibsndfileError as error:
-        reason = "not a WAV, FLAC, OGG or MP3 file" if not count and "Format not recognised" in str(error) else "cut short, or damaged"
-        raise DataError(f"{path} cannot be decoded: {reason}.") from error
+        reason = "cut short or damaged" if count else "not a WAV, FLAC, OGG or MP3 file, or damaged"
+        raise DataError(f"{path} cannot be decoded: it is {reason}.") from error
     if not count:
         raise DataError(f"{path} cannot be decoded: it holds no samples.")
     # A file that was written as a stream may not say how long it is.

@@ -10,6 +10,7 @@ import ctypes
 import dataclasses
 import functools
 import hashlib
+import importlib.metadata
 import json
 import threading
 from collections.abc import Iterable, Sequence
@@ -76,6 +77,7 @@ _SOUNDS = {
 }
 PHONES = tuple(_SOUNDS)
 """The names of the 41 classes; ``SIL``, silence, is the last and is left out of scores."""
+_VERSION = 1  # Of the sentences and of how voices are told apart: a change makes other data of the same settings.
 _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
 
 
@@ -222,6 +224,9 @@ def _render(
 
 
 def _digest(content: object) -> str:
+    """Of the settings, and of what speaks: another release may say the same text another way."""
+    _paths()  # Says which extra is missing, where it is.
+    content = [content, _VERSION, importlib.metadata.version("espeakng-loader")]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
 
@@ -315,7 +320,9 @@ def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Sp
             if rate <= 0:
                 raise DataError(f"eSpeak NG does not find its data in {data}. Paths of more than 140 characters are too long for it.")
             library.espeak_SetSynthCallback(receive)
-            # It draws breath and noise from the C library's generator, which nothing else here uses.
+            # It draws breath and noise from a generator of its own, which it seeds with the time, and from the C library's, which nothing
+            # else here uses.
+            library.espeak_ng_SetRandSeed(ctypes.c_long(1))
             ctypes.CDLL(None).srand(1)
             if library.espeak_SetVoiceByName(voice.encode()):
                 raise ConfigError(f"eSpeak NG cannot load the voice {voice!r}.")
