@@ -60,7 +60,8 @@ _WORDS = {
     "|let us hear your view|nobody knows the truth|there is nothing new|the weather says more|he had to laugh|you have a point"
     "|I usually smile|it makes no difference|everyone wonders|my boss has no illusions",
 }
-_CHOICES = {slot: tuple(words.split("|")) for slot, words in _WORDS.items()}
+_CHOICES = {"sentence": _SENTENCES} | {slot: tuple(words.split("|")) for slot, words in _WORDS.items()}
+_SLOT = re.compile(r"\{(\w+)\}")
 
 
 def sentences(count: int, seed: int) -> tuple[str, ...]:
@@ -77,12 +78,10 @@ def sentences(count: int, seed: int) -> tuple[str, ...]:
 
 
 def _sentence(number: int) -> str:
-    """Choose at every slot by the digits of a number of 63 bits, of which a sentence needs fewer."""
-
-    def choose(options: tuple[str, ...]) -> str:
-        nonlocal number
+    """Fill slot after slot by the digits of a number of 63 bits, of which a sentence needs fewer."""
+    text = "{sentence}"
+    while slot := _SLOT.search(text):
+        options = _CHOICES[slot[1]]
         number, place = divmod(number, len(options))
-        return re.sub(r"\{(\w+)\}", lambda slot: choose(_CHOICES[slot[1]]), options[place])
-
-    text = choose(_SENTENCES)
+        text = text[: slot.start()] + options[place] + text[slot.end() :]
     return text[0].upper() + text[1:]

@@ -15,7 +15,7 @@ import json
 import threading
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int16
@@ -302,7 +302,7 @@ def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Sp
     sounds: list[tuple[int, str]] = []
 
     @_CALLBACK
-    def receive(samples: int | None, count: int, events: Sequence[_Event]) -> int:
+    def receive(samples: int | None, count: int, events: Any) -> int:
         if samples and count:
             blocks.append(ctypes.string_at(samples, 2 * count))
         place = 0
