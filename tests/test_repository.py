@@ -21,6 +21,9 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ONE_IMPORTER = {
     "numba": "layers/compiled.py",
     "vizdoom": "data/render.py",
+    "soundfile": "data/audio.py",
+    "soxr": "data/audio.py",
+    "espeakng_loader": "data/voices.py",
     "torch.utils.tensorboard": "training/logging.py",
     "torch.distributed": "distributed.py",
 }

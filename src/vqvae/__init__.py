@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from vqvae.data import (
         ArrayConfig,
+        AudioFolderConfig,
         Batch,
         Cifar10Config,
         Condition,
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
         Objective,
         Splits,
         SyntheticImagesConfig,
+        VoicesConfig,
         WorldsConfig,
     )
     from vqvae.errors import (
@@ -106,6 +108,7 @@ __all__ = [
     "VQVAE",
     "AdamConfig",
     "ArrayConfig",
+    "AudioFolderConfig",
     "AutoregressiveDecoder",
     "AutoregressivePrior",
     "Batch",
@@ -181,6 +184,7 @@ __all__ = [
     "VQVAEConfig",
     "VectorQuantizer",
     "VectorQuantizerConfig",
+    "VoicesConfig",
     "VqvaeError",
     "WorldsConfig",
     "load",

@@ -13,15 +13,18 @@ from PIL import Image
 from vqvae import config as configuration
 from vqvae.data import (
     ArrayConfig,
+    AudioFolderConfig,
     Cifar10Config,
     DataConfig,
     Dataset,
     ImageFolderConfig,
     Splits,
     SyntheticImagesConfig,
+    VoicesConfig,
     WorldsConfig,
     cifar10,
     in_order,
+    write_audio,
 )
 
 _KINDS = typing.get_args(DataConfig)
@@ -58,13 +61,29 @@ def _synthetic(folder, random):
     return SyntheticImagesConfig(count=24)
 
 
+def _audio_folder(folder, random):
+    pytest.importorskip("soundfile")
+    for number in range(6):
+        samples = random.uniform(-0.5, 0.5, 1000 + 100 * number).astype(np.float32)
+        write_audio(folder / f"{number % 2}" / f"{number}.wav", samples, 8_000)
+    return AudioFolderConfig(path=str(folder), rate=8_000, chunk=300, hop=200, cache=str(folder / ".cache"))
+
+
+def _voices(folder, random):
+    pytest.importorskip("espeakng_loader")
+    return VoicesConfig(voices=("en-us+f1", "en-us+m3"), unseen_voices=("en-us+f5",), sentences=3, rate=8_000, chunk=4_000, hop=2_000)
+
+
 _SAMPLES = {
     ImageFolderConfig: _image_folder,
     ArrayConfig: _array,
     Cifar10Config: _cifar10,
     WorldsConfig: _worlds,
     SyntheticImagesConfig: _synthetic,
+    AudioFolderConfig: _audio_folder,
+    VoicesConfig: _voices,
 }
+_AUDIO = (AudioFolderConfig, VoicesConfig)
 
 
 @pytest.fixture(scope="module", params=_KINDS, ids=lambda kind: kind.__name__)
@@ -89,11 +108,16 @@ def _equal(one, other):
     return all(a is b is None or (a.dtype == b.dtype and torch.equal(a, b)) for a, b in zip(*flat, strict=True))
 
 
-def test_a_batch_is_bytes_with_channels_first(dataset):
+def test_a_batch_is_raw_with_channels_first(config, dataset):
     batch = dataset.batch(np.arange(len(dataset)))
-    assert batch.x.dtype == torch.uint8 and batch.x.ndim == 4 and batch.x.shape[:2] in ((len(dataset), 3), (len(dataset), 1))
+    if isinstance(config, _AUDIO):
+        assert batch.x.dtype == torch.float32 and batch.x.shape == (len(dataset), 1, config.chunk) and batch.x.abs().max() <= 1
+        assert batch.mask is None or (batch.mask.dtype == torch.bool and batch.mask.shape == (len(dataset), config.chunk))
+    else:
+        assert batch.x.dtype == torch.uint8 and batch.x.ndim == 4 and batch.x.shape[:2] in ((len(dataset), 3), (len(dataset), 1))
+        assert batch.mask is None
     assert batch.x.is_contiguous() and batch.x.to(torch.float32).std() > 0
-    assert batch.mask is None and batch.condition.codes == ()
+    assert batch.condition.codes == ()
 
 
 def test_conditions_are_in_range_of_their_names(dataset):

@@ -1,6 +1,6 @@
 import pytest
 
-from vqvae.data.split import is_held_out, split_by_hash
+from vqvae.data.split import is_held_out, split_by_hash, split_of_any_size
 from vqvae.errors import DataError
 
 
@@ -33,3 +33,19 @@ def test_an_empty_side_is_an_error_that_names_the_data(held, side):
     keys = [key for key in map(str, range(200)) if is_held_out(key) is held][:5]
     with pytest.raises(DataError, match=rf"/photos has 5 examples.*none to be {side}"):
         split_by_hash(keys, "/photos")
+
+
+def test_a_small_set_has_both_sides_and_a_large_one_is_split_as_ever():
+    keys = [f"{number}.wav" for number in range(300)]
+    for rows, expected in zip(split_of_any_size(keys, "here"), split_by_hash(keys, "here"), strict=True):
+        assert rows.tolist() == expected.tolist()
+    for held in (True, False):
+        few = [key for key in keys if is_held_out(key) is held][:5]
+        train, held_out = split_of_any_size(few, "here")
+        assert sorted([*train, *held_out]) == list(range(5))
+        assert len(train if held else held_out) == 1
+    # The same one, in whatever order they come.
+    train, held_out = split_of_any_size(few[::-1], "here")
+    assert few[::-1][held_out[0]] == few[split_of_any_size(few, "here")[1][0]]
+    with pytest.raises(DataError, match="/sounds has 1 examples; at least 2"):
+        split_of_any_size(["a"], "/sounds")

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
-from vqvae.data import CodesDataset, CodesHeader, CodesWriter, DataConfig, SyntheticImagesConfig, in_order
+from vqvae.data import CodesDataset, CodesHeader, CodesWriter, DataConfig, SyntheticImagesConfig, VoicesConfig, in_order
 from vqvae.data.base import Condition, Dataset, Splits
 from vqvae.data.cache import atomic
 from vqvae.data.loader import spread_indices
@@ -244,7 +244,7 @@ def moved(data: DataConfig, path: str) -> DataConfig:
     Raises:
         ConfigError: this kind is made on the spot and lies nowhere.
     """
-    if isinstance(data, SyntheticImagesConfig):
+    if isinstance(data, SyntheticImagesConfig | VoicesConfig):
         raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
     return dataclasses.replace(data, path=path)
 
