@@ -83,6 +83,8 @@ if TYPE_CHECKING:
         UniformPriorConfig,
         UnigramPrior,
         UnigramPriorConfig,
+        WaveNetConfig,
+        WaveNetPrior,
     )
     from vqvae.quantizers import (
         EMAQuantizer,
@@ -182,6 +184,8 @@ __all__ = [
     "VectorQuantizer",
     "VectorQuantizerConfig",
     "VqvaeError",
+    "WaveNetConfig",
+    "WaveNetPrior",
     "WorldsConfig",
     "load",
     "save",
