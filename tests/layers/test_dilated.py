@@ -20,10 +20,6 @@ def random(*shape: int, seed: int = 0) -> Tensor:
 def parts() -> tuple[Tensor, ...]:
     shapes = [(BATCH, 3, LAYERS, 2 * HIDDEN), (LAYERS, 2 * HIDDEN, 2 * HIDDEN), (LAYERS, 2 * HIDDEN), (LAYERS - 1, HIDDEN, HIDDEN)]
     return random(TIME, BATCH, HIDDEN), *(random(*shape, seed=1 + i) for i, shape in enumerate(shapes))
-        random(TIME, BATCH, HIDDEN),
-        random(BATCH, 3, LAYERS, 2 * HIDDEN, seed=1),
-        *(random(*s, seed=2 + i) for i, s in enumerate(shapes)),
-    )
 
 
 def written_out(x: Tensor, bias: Tensor | None, pairs: Tensor, pairs_bias: Tensor, residual: Tensor, kept: Tensor | None = None) -> Tensor:

@@ -107,19 +107,7 @@ def test_space_must_have_one_axis(space: tuple[int, ...]) -> None:
         make().start(1, space)
 
 
-@pytest.mark.parametrize(
-    "wrong",
-    [
-        {"layers": 0},
-        {"cycle": 0},
-        {"residual": 0},
-        {"skip": 0},
-        {"output_hidden": 0},
-        {"classes": -1},
-        {"dropout": 1.0},
-        {"codebook_size": 0},
-    ],
-)
+@pytest.mark.parametrize("wrong", [*({name: 0} for name in (*SMALL, "codebook_size", "num_codebooks")), {"classes": -1}, {"dropout": 1.0}])
 def test_wrong_settings_are_errors(wrong: dict) -> None:
     with pytest.raises(ConfigError, match=f"WaveNetConfig.{next(iter(wrong))}"):
         WaveNetConfig(**{"codebook_size": 4, **wrong})
