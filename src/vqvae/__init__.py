@@ -85,6 +85,8 @@ if TYPE_CHECKING:
         UniformPriorConfig,
         UnigramPrior,
         UnigramPriorConfig,
+        WaveNetConfig,
+        WaveNetPrior,
     )
     from vqvae.quantizers import (
         EMAQuantizer,
@@ -186,6 +188,8 @@ __all__ = [
     "VectorQuantizerConfig",
     "VoicesConfig",
     "VqvaeError",
+    "WaveNetConfig",
+    "WaveNetPrior",
     "WorldsConfig",
     "load",
     "save",
