@@ -29,8 +29,8 @@ def test_a_tone_has_its_pitch(hertz: float, harmonics: int, rate: int) -> None:
     assert found.hertz.dtype == torch.float32 and 48 <= len(found.hertz) <= 51
     middle = slice(4, -4)
     assert found.voiced[middle].all()
-    # Two cents: what a parabola leaves of a lag's length.
-    assert (1200 * (found.hertz[middle] / hertz).log2()).abs().max() < 2
+    # What a parabola leaves of the lag's fraction, which weighs more where the period has few samples.
+    assert (1200 * (found.hertz[middle] / hertz).log2()).abs().max() < (2 if rate > 40 * hertz else 6)
 
 
 def test_a_missing_fundamental_is_heard_all_the_same() -> None:

@@ -71,7 +71,7 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     return Pitch(torch.where(voiced, rate / (lag + shift), 0.0).to(wave.dtype), voiced)
 
 
-def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " time"], rate: int) -> PitchError:
+def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> PitchError:
     """Compare the pitch of two waves that run side by side.
 
     Raises:

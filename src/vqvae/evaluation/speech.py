@@ -26,7 +26,9 @@ _STOI_SECONDS = 0.41
 """What thirty frames reach over, the fewest that STOI correlates: 32 hops of 12.8 ms."""
 
 
-def log_mel_distance(reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch time"], rate: int) -> Float[Tensor, " batch"]:
+def log_mel_distance(
+    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"], rate: int
+) -> Float[Tensor, " batch"]:
     """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, 25 ms windows, 5 ms apart, nothing below −100 dB.
 
     Raises:
@@ -37,7 +39,9 @@ def log_mel_distance(reference: Float[Tensor, "batch time"], other: Float[Tensor
     return _DECIBELS * (mel(reference) - mel(other)).abs().flatten(1).mean(1)
 
 
-def multi_resolution_stft_distance(reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch time"]) -> Float[Tensor, " batch"]:
+def multi_resolution_stft_distance(
+    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"]
+) -> Float[Tensor, " batch"]:
     """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, and without a unit.
 
     Equations 4 and 5 of Parallel WaveGAN [https://arxiv.org/abs/1910.11480]: ‖|S| − |S′|‖ / ‖|S|‖ by the Frobenius norm, with S of the
@@ -89,7 +93,7 @@ def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor
     return float(apart[path.first, path.second].mean())
 
 
-def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " time"], rate: int) -> float:
+def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> float:
     """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881): about 0 to 1, which is the same.
 
     Frames in which the reference is silent do not count.
