@@ -56,6 +56,32 @@ def test_a_voice_begins_and_ends_where_it_does() -> None:
     assert voiced[53:97].all() and not voiced[:48].any() and not voiced[102:].any()
 
 
+def test_the_hum_between_words_is_no_voice() -> None:
+    word = tone(150.0, harmonics=4)
+    hum = tone(100.0, 1.5)
+    wave = 0.005 * hum + torch.cat([torch.zeros(8000), word, torch.zeros(8000)])
+    voiced = f0(wave, RATE).voiced
+    assert voiced[53:97].all() and not voiced[:48].any() and not voiced[102:].any()
+    # Alone it is the loudest.
+    assert f0(0.005 * hum, RATE).voiced[4:-4].all()
+
+
+def test_a_slow_drift_is_no_voice() -> None:
+    drift = 0.5 * torch.sin(2 * math.pi * 9 * torch.arange(RATE) / RATE)
+    assert f0(drift + 1e-4 * noise(RATE), RATE).voiced.float().mean() < 0.05
+
+
+def test_a_hoarse_voice_has_its_pitch() -> None:
+    wave = tone(140.0, 1.0, harmonics=6)
+    wave = wave + 0.4 * float(wave.std()) * noise(RATE)
+    found = f0(wave, RATE)
+    middle = slice(4, -4)
+    assert found.voiced[middle].float().mean() > 0.95
+    # Some frames have no dip below 0.15, and some a dip at half or twice the period.
+    near = (found.hertz[middle] / 140 - 1).abs() < 0.03
+    assert near.float().mean() > 0.85
+
+
 def test_rows_of_a_batch_are_alike() -> None:
     waves = torch.stack([tone(120.0), 0.1 * noise(8000), tone(300.0)])
     found = f0(waves, RATE)

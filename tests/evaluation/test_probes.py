@@ -113,6 +113,7 @@ def test_chunks_have_the_labels_of_their_frames() -> None:
     assert not batch.x[2, 0, 42 * FRAME :].any()
 
 
+@torch.no_grad()
 def test_labels_that_are_not_known_teach_nothing() -> None:
     probe = RECOGNISER.build()
     x = 0.1 * torch.randn(1, 1, 10 * FRAME)
@@ -127,6 +128,7 @@ def test_labels_that_are_not_known_teach_nothing() -> None:
     assert float(nothing.loss) == 0 and float(nothing.metrics["accuracy"]) == 0
 
 
+@torch.no_grad()
 def test_a_mask_hides_what_follows_a_short_recording() -> None:
     torch.manual_seed(0)
     probe = SPEAKERS.build().eval()

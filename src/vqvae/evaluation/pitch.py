@@ -13,9 +13,10 @@ from vqvae.errors import ConfigError, DataError
 HOP_SECONDS = 0.01
 LOWEST, HIGHEST = 60.0, 500.0
 """Hz; what adults speak at. A tone above is taken for one of its whole fractions in this range."""
-THRESHOLD = 0.15
-"""Aperiodicity below which a frame is voiced. The paper has 0.1 and speech of a laboratory; codecs leave more noise."""
-_SILENCE = 1e-8
+DIP, APERIODIC = 0.15, 0.3
+"""The normalised difference below which the first dip is the period, and that below which a frame is voiced."""
+_SILENCE, _QUIET = 1e-8, 1e-3
+"""The least power of a voiced frame: of full scale, and of the loudest frame."""
 _CENTS, _LEAST_LAG = 1200, 4
 
 
@@ -39,8 +40,9 @@ class PitchError(NamedTuple):
 def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
 
-    A frame is voiced where the cumulative mean normalised difference falls below ``THRESHOLD`` and the power is above −80 dB. Differs from
-    the paper: a frame that stays above is unvoiced, without a second guess, and neighbours are not asked (step 6).
+    The period is the first dip of the cumulative mean normalised difference below ``DIP``, or else the deepest. A frame is voiced where
+    that difference is below ``APERIODIC`` there and the power is above −80 dB and above −30 dB of the loudest frame (Praat's silence
+    threshold): the hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open, and in that neighbours are not asked (step 6).
 
     Args:
         wave: silence is put before and after it.
@@ -60,10 +62,14 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     lags = torch.arange(1, longest + 2, device=wave.device)
     normalised = difference[..., 1:] * lags / difference[..., 1:].cumsum(-1).clamp(min=torch.finfo(torch.float64).tiny)
     before, here, after = (normalised[..., shortest - 1 + i : longest - 1 + i] for i in range(3))
-    # The first dip below the threshold, not the deepest: twice the period is a dip as deep.
-    dips = (here < THRESHOLD) & (here < before) & (here <= after)
-    voiced = dips.any(-1) & (power > _SILENCE)
-    lag = dips.byte().argmax(-1) + shortest + 1
+    # The first deep dip, not the deepest: twice the period is a dip as deep. An end of the range is none: rumble falls all the way.
+    dips = (here < before) & (here <= after)
+    deep = dips & (here < DIP)
+    depths = torch.where(dips, here, 1.0)
+    place = torch.where(deep.any(-1), deep.byte().argmax(-1), depths.argmin(-1))
+    loud = power > (_QUIET * power.amax(-1, keepdim=True)).clamp(min=_SILENCE)
+    voiced = loud & (depths.gather(-1, place.unsqueeze(-1)).squeeze(-1) < APERIODIC)
+    lag = place + shortest + 1
     # A parabola through three values; of the plain difference, since the normalised one leans to longer periods.
     left, low, right = (difference.gather(-1, (lag + i).unsqueeze(-1)).squeeze(-1) for i in (-1, 0, 1))
     bend = left - 2 * low + right
