@@ -41,8 +41,9 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
 
     The period is the first dip of the cumulative mean normalised difference below ``DIP``, or else the deepest. A frame is voiced where
-    that difference is below ``APERIODIC`` there and the power is above −80 dB and above −30 dB of the loudest frame (Praat's silence
-    threshold): the hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open, and in that neighbours are not asked (step 6).
+    that difference is below ``APERIODIC`` there and the power is above −80 dB and above −30 dB of the loudest frame, as in Praat: the
+    hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open, and in that neighbours are not
+    asked (step 6).
 
     Args:
         wave: silence is put before and after it.
