@@ -64,8 +64,12 @@ def test_unseen_n_grams_fall_back_one_by_one() -> None:
     assert own[0][middle].tolist() == [0, 0, 0, 0, 0]
     assert own[1][middle].tolist() == [1, 1, 0, 0, 0]
     assert own[2][middle].tolist() == [2, 1, 0, 0, 0]
-    # The end of a recording is context, too.
-    assert PhonemeProbe.fit(codes, labels, 5, 3).predict([array(2, 1)]).tolist() == [3, 1]
+
+
+def test_the_ends_of_a_recording_are_context() -> None:
+    codes, labels = [array(1, 1, 1)], [array(0, 1, 2)]
+    assert PhonemeProbe.fit(codes, labels, 2, 2).predict([array(1, 1)]).tolist() == [0, 1]
+    assert PhonemeProbe.fit(codes, labels, 2, 3).predict([array(1, 1), array(1, 1, 1, 1)]).tolist() == [0, 2, 0, 1, 1, 2]
 
 
 def test_context_does_not_leap_from_one_recording_to_the_next() -> None:
@@ -131,19 +135,20 @@ def test_information_equals_scipys() -> None:
 
 
 def test_the_chart_is_a_diagonal_of_the_codes_that_occur() -> None:
-    fit = clips("fit", 10, 0.0, 0)
-    labelled = label_codes(fit, RATE, 8, phone_inventory(fit))
-    assert code_phone_counts(labelled).sum() == sum((found != UNLABELLED).sum() for found in labelled.labels)
+    fit = clips("fit", 10, 0.2, 0, size=7)
+    labelled = label_codes(fit, RATE, 9, phone_inventory(fit))
+    counts = code_phone_counts(labelled)
+    assert counts.shape == (9, 3) and counts.sum() == sum((found != UNLABELLED).sum() for found in labelled.labels)
     root = ElementTree.fromstring(phoneme_chart(labelled))
     words = [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert words[0] == "P(phone | code) of 6 codes of 8" and words[1:4] == ["AA", "B", "C"]
-    cells = [one.attrib for one in root.iter("{http://www.w3.org/2000/svg}rect") if "fill-opacity" in one.attrib]
-    assert [cell["fill-opacity"] for cell in cells] == ["1.00"] * 6
-    # Two codes a phone, in the order of the phones, each in its own column.
-    heights = [float(cell["y"]) for cell in cells]
-    assert heights == sorted(heights) and len(set(heights)) == 3
-    places = [float(cell["x"]) for cell in cells]
-    assert places == sorted(places) and len(set(places)) == 6
+    assert words[0] == "P(phone | code) of 7 codes of 9" and words[1:4] == ["AA", "B", "C"]
+    columns: dict[float, list[tuple[float, float]]] = {}
+    for cell in (one.attrib for one in root.iter("{http://www.w3.org/2000/svg}rect") if "fill-opacity" in one.attrib):
+        columns.setdefault(float(cell["x"]), []).append((float(cell["fill-opacity"]), float(cell["y"])))
+    assert len(columns) == 7 and all(sum(share for share, _ in cells) == pytest.approx(1, abs=0.02) for cells in columns.values())
+    # From left to right the darkest cell of each code goes down, and within a phone the surest code comes first.
+    order = [(row, -share) for share, row in (max(columns[place]) for place in sorted(columns))]
+    assert order == sorted(order) and len({row for row, _ in order}) == 3
 
 
 def test_what_does_not_fit_is_an_error() -> None:

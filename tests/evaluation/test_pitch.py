@@ -66,20 +66,17 @@ def test_the_hum_between_words_is_no_voice() -> None:
     assert f0(0.005 * hum, RATE).voiced[4:-4].all()
 
 
-def test_a_slow_drift_is_no_voice() -> None:
-    drift = 0.5 * torch.sin(2 * math.pi * 9 * torch.arange(RATE) / RATE)
-    assert f0(drift + 1e-4 * noise(RATE), RATE).voiced.float().mean() < 0.05
+@pytest.mark.parametrize("hertz", [9.0, 50.0, 55.0])
+def test_what_is_lower_than_a_voice_is_none(hertz: float) -> None:
+    assert not f0(tone(hertz), RATE).voiced[4:-4].any()
 
 
 def test_a_hoarse_voice_has_its_pitch() -> None:
     wave = tone(140.0, 1.0, harmonics=6)
-    wave = wave + 0.4 * float(wave.std()) * noise(RATE)
-    found = f0(wave, RATE)
-    middle = slice(4, -4)
-    assert found.voiced[middle].float().mean() > 0.95
-    # Some frames have no dip below 0.15, and some a dip at half or twice the period.
-    near = (found.hertz[middle] / 140 - 1).abs() < 0.03
-    assert near.float().mean() > 0.85
+    # So much noise that hardly a dip is below 0.15, and twice the period is the deepest in every other frame.
+    found = f0(wave + 0.5 * float(wave.std()) * noise(RATE), RATE)
+    near = (found.hertz[4:-4] / 140 - 1).abs() < 0.05
+    assert near.float().mean() > 0.9
 
 
 def test_rows_of_a_batch_are_alike() -> None:

@@ -17,6 +17,8 @@ DIP, APERIODIC = 0.15, 0.3
 """The normalised difference below which the first dip is the period, and that below which a frame is voiced."""
 _SILENCE, _QUIET = 1e-8, 1e-3
 """The least power of a voiced frame: of full scale, and of the loudest frame."""
+_AS_DEEP = 0.1
+"""By how much noise makes dips differ that would be equal."""
 _CENTS, _LEAST_LAG = 1200, 4
 
 
@@ -40,10 +42,10 @@ class PitchError(NamedTuple):
 def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
 
-    The period is the first dip of the cumulative mean normalised difference below ``DIP``, or else the deepest. A frame is voiced where
-    that difference is below ``APERIODIC`` there and the power is above −80 dB and above −30 dB of the loudest frame, as in Praat: the
-    hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open, and in that neighbours are not
-    asked (step 6).
+    The period is the first dip of the cumulative mean normalised difference that is below ``DIP`` or about as deep as the deepest. A frame
+    is voiced where that difference is below ``APERIODIC`` there, and the power above −80 dB and above −30 dB of the loudest frame, as in
+    Praat: the hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open; in frames without a dip
+    below ``DIP``, where the paper takes the deepest, often twice the period; and in that neighbours are not asked (step 6).
 
     Args:
         wave: silence is put before and after it.
@@ -63,11 +65,10 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     lags = torch.arange(1, longest + 2, device=wave.device)
     normalised = difference[..., 1:] * lags / difference[..., 1:].cumsum(-1).clamp(min=torch.finfo(torch.float64).tiny)
     before, here, after = (normalised[..., shortest - 1 + i : longest - 1 + i] for i in range(3))
-    # The first deep dip, not the deepest: twice the period is a dip as deep. An end of the range is none: rumble falls all the way.
-    dips = (here < before) & (here <= after)
-    deep = dips & (here < DIP)
-    depths = torch.where(dips, here, 1.0)
-    place = torch.where(deep.any(-1), deep.byte().argmax(-1), depths.argmin(-1))
+    # An end of the range is no dip: a tone that is too low falls all the way.
+    depths = torch.where((here < before) & (here <= after), here, 1.0)
+    # The first of the deep dips, not the deepest: twice the period is a dip as deep.
+    place = (depths <= (depths.amin(-1, keepdim=True) + _AS_DEEP).clamp(min=DIP)).byte().argmax(-1)
     loud = power > (_QUIET * power.amax(-1, keepdim=True)).clamp(min=_SILENCE)
     voiced = loud & (depths.gather(-1, place.unsqueeze(-1)).squeeze(-1) < APERIODIC)
     lag = place + shortest + 1
