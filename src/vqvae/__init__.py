@@ -99,6 +99,8 @@ if TYPE_CHECKING:
         UniformPriorConfig,
         UnigramPrior,
         UnigramPriorConfig,
+        WaveNetConfig,
+        WaveNetPrior,
     )
     from vqvae.quantizers import (
         EMAQuantizer,
@@ -212,8 +214,10 @@ __all__ = [
     "VectorQuantizer",
     "VectorQuantizerConfig",
     "VqvaeError",
+    "WaveNetConfig",
     "WaveNetDecoder",
     "WaveNetDecoderConfig",
+    "WaveNetPrior",
     "WorldsConfig",
     "load",
     "save",

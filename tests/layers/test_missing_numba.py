@@ -9,18 +9,23 @@ import torch
 from vqvae.errors import MissingExtraError
 from vqvae.layers import autoregressive
 from vqvae.layers.autoregressive import sample
-from vqvae.priors import PixelCNNConfig
+from vqvae.priors import PixelCNNConfig, WaveNetConfig
 
 
-def test_the_pytorch_loop_takes_over(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    ("config", "space"), [(PixelCNNConfig(codebook_size=4, layers=1, hidden=4), (2, 3)), (WaveNetConfig(codebook_size=4, layers=1), (6,))]
+)
+def test_the_pytorch_loop_takes_over(
+    monkeypatch: pytest.MonkeyPatch, config: PixelCNNConfig | WaveNetConfig, space: tuple[int, ...]
+) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(autoregressive, "find_spec", lambda name: None if name == "numba" else find(name))
     monkeypatch.setitem(sys.modules, "numba", None)
     monkeypatch.delitem(sys.modules, "vqvae.layers.compiled", raising=False)
     monkeypatch.delattr("vqvae.layers.compiled", raising=False)
-    model = PixelCNNConfig(codebook_size=4, layers=1, hidden=4).build().eval()
-    assert sample(model, 1, (2, 3)).shape == (1, 1, 2, 3)
+    model = config.build().eval()
+    assert sample(model, 1, space).shape == (1, 1, *space)
     with pytest.raises(MissingExtraError, match=r"vqvae\[fast\]"):
-        sample(model, 1, (2, 3), compiled=True)
+        sample(model, 1, space, compiled=True)
     with pytest.raises(MissingExtraError, match=r"vqvae\[fast\]"):
-        model.fused(model.start(1, (2, 3)), torch.rand(1, 6, dtype=torch.float64))
+        model.fused(model.start(1, space), torch.rand(1, 6, dtype=torch.float64))

@@ -49,6 +49,12 @@ def test_each_step_gives_the_logits_of_the_whole(kernel: int, books: int, space:
         code = flat[:, position]
 
 
+def test_rows_that_are_known_are_taken_in_at_once() -> None:
+    prior, prefix = make(), torch.full((2, 2, 5, 9), -1)
+    prefix[:, :, :3], prefix[1, :, 3] = 1, 1
+    assert prior.start(2, (5, 9), prefix=prefix).position == 3 * 9 * 2
+
+
 def test_a_code_reaches_all_later_ones_and_no_earlier_one() -> None:
     prior = make(size=3, layers=6).double()
     codes = random_codes(1, 2, 3, 4, size=3)

@@ -28,6 +28,17 @@ class State(Protocol):
 
 
 @runtime_checkable
+class Extensible(State, Protocol):
+    """A state that goes on where a call has left it."""
+
+    value: Tensor | None
+    """The last code, until the next step takes it in."""
+
+    def upcoming(self, count: int) -> Tensor:
+        """The next codes (batch, count): those that are known, and -1 for those that are to be drawn."""
+
+
+@runtime_checkable
 class Autoregressive(Protocol):
     """What can be sampled from: codes in raster order, the codebooks of a position one after another."""
 
@@ -111,9 +122,35 @@ def sample(
         codes = fused(state, uniforms, choice)
     else:
         known = None if prefix is None else prefix.to(state.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
-        codes = _loop(model, state, uniforms, known, choice)
+        codes = _loop(model, state, uniforms, known, choice, state.position)
     books = model.num_codebooks
     return codes.view(batch_size, math.prod(space), books).transpose(1, 2).reshape(batch_size, books, *space)
+
+
+@torch.no_grad()
+def extend(
+    model: Autoregressive,
+    state: Extensible,
+    uniforms: Float[Tensor, "batch draws"],
+    choice: Choice = Choice(),
+    *,
+    compiled: bool | None = None,
+) -> Int64[Tensor, "batch draws"]:
+    """Draw the next codes from a state that can go on, one for each uniform number: several calls draw what one call draws.
+
+    Raises:
+        ConfigError, MissingExtraError: see ``sample``.
+        DataError: what the state does not take.
+    """
+    choice.check()
+    uniforms = uniforms.to(state.device, torch.float64).clamp(0, _BELOW_ONE)
+    fused = _fused(model, state, compiled)
+    if fused is not None:
+        return fused(state, uniforms, choice)
+    codes = _loop(model, state, uniforms, state.upcoming(uniforms.shape[1]), choice)
+    if codes.shape[1]:
+        state.value = codes[:, -1].clone()
+    return codes
 
 
 def draw(
@@ -130,12 +167,14 @@ def draw(
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(-1)
 
 
-def _loop(model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice) -> Int64[Tensor, "batch draws"]:
-    """Draw one code after another."""
+def _loop(
+    model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice, first: int = 0
+) -> Int64[Tensor, "batch draws"]:
+    """Draw one code after another, from the first that the state has not behind it."""
     codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
     is_known = None if known is None else known >= 0
     code = None
-    for position in range(state.position, uniforms.shape[1]):
+    for position in range(first, uniforms.shape[1]):
         logits, state = model.step(code, state)
         code = draw(logits, uniforms[:, position : position + 1], choice)
         if is_known is not None:

@@ -87,10 +87,7 @@ class CodesPixelCNN(nn.Module, ABC):
             DataError: a prefix of the wrong shape or range.
         """
         if prefix is not None:
-            expected = (batch_size, self.num_codebooks, *space)
-            if tuple(prefix.shape) != expected:
-                raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
-            check_codes(prefix.clamp_min(0), self.num_codebooks, self.codebook_size, "PixelCNN")
+            check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
         return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
 
     def _hidden(
@@ -170,6 +167,13 @@ def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: st
         )
     if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
         raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this {taker} has 0 to {codebook_size - 1}.")
+
+
+def check_prefix(prefix: Tensor, expected: tuple[int, ...], codebook_size: int, taker: str) -> None:
+    """Raise DataError unless known codes have the expected shape (batch, num_codebooks, *space), and are codes or -1."""
+    if tuple(prefix.shape) != expected:
+        raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
+    check_codes(prefix.clamp_min(0), expected[1], codebook_size, taker)
 
 
 class Packed(NamedTuple):

@@ -59,20 +59,23 @@ def _gate(out, x):
 @_compile
 @no_type_check
 def _add_product(out, x, matrix):
-    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often."""
+    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often.
+    The matrix may hold whole numbers, which are turned into float32 on their way."""
     size = x.shape[0]
     i = 0
     while i + 8 <= size:
         a, b, c, d, e, f, g, h = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+        m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        m4, m5, m6, m7 = matrix[i + 4], matrix[i + 5], matrix[i + 6], matrix[i + 7]
         for j in range(out.shape[0]):
-            left = a * matrix[i, j] + b * matrix[i + 1, j] + c * matrix[i + 2, j] + d * matrix[i + 3, j]
-            right = e * matrix[i + 4, j] + f * matrix[i + 5, j] + g * matrix[i + 6, j] + h * matrix[i + 7, j]
+            left = a * np.float32(m0[j]) + b * np.float32(m1[j]) + c * np.float32(m2[j]) + d * np.float32(m3[j])
+            right = e * np.float32(m4[j]) + f * np.float32(m5[j]) + g * np.float32(m6[j]) + h * np.float32(m7[j])
             out[j] += left + right
         i += 8
     while i < size:
         a = x[i]
         for j in range(out.shape[0]):
-            out[j] += a * matrix[i, j]
+            out[j] += a * np.float32(matrix[i, j])
         i += 1
 
 
@@ -248,3 +251,81 @@ def _add(out, x):
 def _relu(out, x):
     for j in range(x.shape[0]):
         out[j] = max(x[j], _ZERO)
+
+
+@_compile
+@no_type_check
+def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position, since, block, books, queues, bias, dilations, weights):
+    """Draw the next values of a WaveNet: ``vqvae.layers.wavenet_decoding`` step by step, for one example.
+
+    Args:
+        values: int64, -1 where one is to be drawn; overwritten.
+        uniforms: float64, as many.
+        temperature, top_k, top_p: as for ``sample_pixelcnn``.
+        before: the value before the first of them; -1 where there is none.
+        position: how many values are before them.
+        since: how many values before them have used the bias.
+        block: how many values a block of the bias holds for.
+        books: how many codebooks take turns.
+        queues: float32 (sum of the dilations, hidden), the past inputs of each layer; updated.
+        bias: float32 (blocks, layers, gates), added to the gates.
+        dilations: int64 (layers).
+        weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix.
+    """
+    embedding, pairs, pairs_scale, pairs_bias, outputs, outputs_scale, skip_bias = weights[:7]
+    hidden, hidden_scale, hidden_bias, logits_matrix, logits_scale, logits_bias = weights[7:]
+    layers, pair, gates = pairs.shape
+    size, entries = pair // 2, logits_matrix.shape[1]
+    gates_bias, both = np.empty((layers, gates), np.float32), np.empty(pair, np.float32)
+    products, opened = np.empty(gates, np.float32), np.empty(size, np.float32)
+    # The residual stream and, after it, the sum of what all layers give.
+    onward = np.empty(outputs.shape[2], np.float32)
+    stream, features = onward[:size], onward[size:]
+    seen, logits = np.empty(hidden.shape[1], np.float32), np.empty(entries, np.float32)
+    sums = np.empty(max(gates, onward.shape[0], seen.shape[0], entries), np.float32)
+    for t in range(values.shape[0]):
+        if t == 0 or (since + t) % block == 0:
+            for i in range(layers):
+                _copy(gates_bias[i], pairs_bias[i])
+                _add(gates_bias[i], bias[(since + t) // block, i])
+        if before < 0:
+            for j in range(size):
+                stream[j] = _ZERO
+        else:
+            _copy(stream, embedding[(position + t - 1) % books * entries + before])
+        _copy(features, skip_bias)
+        first = 0
+        for i in range(layers):
+            past = queues[first + (position + t) % dilations[i]]
+            first += dilations[i]
+            _copy(both, past)
+            _copy(both[size:], stream)
+            _copy(past, stream)
+            _copy(products, gates_bias[i])
+            _add_scaled_product(products, both, pairs[i], pairs_scale[i], sums)
+            _gate(opened, products)
+            _add_scaled_product(onward, opened, outputs[i], outputs_scale[i], sums)
+        before = values[t]
+        if before < 0:
+            _relu(features, features)
+            _copy(seen, hidden_bias)
+            _add_scaled_product(seen, features, hidden, hidden_scale, sums)
+            _relu(seen, seen)
+            _copy(logits, logits_bias)
+            _add_scaled_product(logits, seen, logits_matrix, logits_scale, sums)
+            before = _draw(logits, uniforms[t], temperature, top_k, top_p)
+            values[t] = before
+
+
+@_compile
+@no_type_check
+def _add_scaled_product(out, x, matrix, scale, sums):
+    """out += (x @ matrix) · scale for one row; no scale is a scale of 1. Overwrites ``sums``."""
+    if scale.shape[0] == 0:
+        _add_product(out, x, matrix)
+        return
+    for j in range(out.shape[0]):
+        sums[j] = _ZERO
+    _add_product(sums[: out.shape[0]], x, matrix)
+    for j in range(out.shape[0]):
+        out[j] += sums[j] * scale[j]

@@ -4,8 +4,9 @@ from vqvae.priors.base import AutoregressivePrior, Prior
 from vqvae.priors.pixelcnn import PixelCNN, PixelCNNConfig
 from vqvae.priors.uniform import UniformPrior, UniformPriorConfig
 from vqvae.priors.unigram import UnigramPrior, UnigramPriorConfig
+from vqvae.priors.wavenet import WaveNetConfig, WaveNetPrior
 
-PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig
+PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig
 
 __all__ = [
     "AutoregressivePrior",
@@ -17,4 +18,6 @@ __all__ = [
     "UniformPriorConfig",
     "UnigramPrior",
     "UnigramPriorConfig",
+    "WaveNetConfig",
+    "WaveNetPrior",
 ]

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqvae.data.base import Batch, Condition, Objective
+from vqvae.errors import DataError
 from vqvae.layers.codes import check_codes
 
 
@@ -57,6 +58,21 @@ class AutoregressivePrior(Prior):
 def check_prior_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
     """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
     check_codes(codes, num_codebooks, codebook_size, "prior")
+
+
+def check_label(condition: Condition, classes: int, batch_size: int) -> None:
+    """Raise DataError unless there is a label in [0, classes) for each example, or none where the prior has no classes."""
+    label = condition.label
+    if classes == 0:
+        if label is not None:
+            raise DataError("condition.label was given, but this prior was trained without classes; leave it out.")
+        return
+    if label is None:
+        raise DataError(f"condition.label is missing; this prior has {classes} classes, numbered from 0.")
+    if label.shape != (batch_size,):
+        raise DataError(f"condition.label has the shape {tuple(label.shape)}; one label for each of {batch_size} examples is expected.")
+    if batch_size and not 0 <= int(label.min()) <= int(label.max()) < classes:
+        raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {classes - 1}.")
 
 
 def count_codes(codes: Tensor, mask: Tensor | None) -> int:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_settings
-from vqvae.priors.base import AutoregressivePrior, check_prior_codes, count_codes
+from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes, count_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,7 +116,7 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
             DataError: space that has not two axes, a prefix of the wrong shape or range, or a wrong label.
         """
         self._check_space(space)
-        self._check_label(condition, batch_size)
+        check_label(condition, self.classes, batch_size)
         return self._start(batch_size, space, self._bias(condition), prefix)
 
     def _log_prob_of(self, hidden: Tensor, codes: Int[Tensor, "batch height width"], book: int) -> Float[Tensor, "batch height width"]:
@@ -130,21 +130,8 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
     def _check(self, codes: Tensor, condition: Condition) -> None:
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
-        self._check_label(condition, len(codes))
+        check_label(condition, self.classes, len(codes))
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if len(space) != 2:
             raise DataError(f"The space of these codes has {len(space)} axes {tuple(space)}; a PixelCNN takes two, (height, width).")
-
-    def _check_label(self, condition: Condition, batch_size: int) -> None:
-        label = condition.label
-        if self.classes == 0:
-            if label is not None:
-                raise DataError("condition.label was given, but this prior was trained without classes; leave it out.")
-            return
-        if label is None:
-            raise DataError(f"condition.label is missing; this prior has {self.classes} classes, numbered from 0.")
-        if label.shape != (batch_size,):
-            raise DataError(f"condition.label has the shape {tuple(label.shape)}; one label for each of {batch_size} examples is expected.")
-        if batch_size and not 0 <= int(label.min()) <= int(label.max()) < self.classes:
-            raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {self.classes - 1}.")

@@ -1,0 +1,158 @@
+"""Audio from a WaveNet on one core: in one compiled kernel, with cached state in PyTorch, and by evaluating all it sees anew.
+
+    python benchmarks/wavenet_generation.py [--rounds 5] [--seconds 0.5] [--out docs/results]
+
+Networks with random weights and 256 levels draw one wave, given a bias of the gates for every 16 samples, as a decoder gives it.
+"compiled" is the numba kernel, with weights in float32 or in 8 bits; "cached" is the loop over ``step`` in PyTorch; "naive" runs
+the network over its whole receptive field for each sample, as training does, and is timed for a few samples. All take turns in
+one process with one thread. They draw the same values from the same uniform numbers, which is checked.
+"""
+
+import argparse
+import json
+import math
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from turns import take_turns
+
+from vqvae.evaluation.results import markdown_table, this_command, write_results
+from vqvae.layers.autoregressive import draw, extend
+from vqvae.layers.wavenet import WaveNet
+
+LEVELS, BLOCK, RATE = 256, 16, 16000
+CACHED, NAIVE = 512, 2
+"""Samples for which the two slow ways are timed."""
+NAIVE_BAR, CACHED_BAR = 500, 5
+
+
+class Case(NamedTuple):
+    """A network, the type of its weights, and how many samples a second it must draw."""
+
+    residual: int
+    skip: int
+    layers: int
+    int8: bool
+    bar: int | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.residual}/{self.skip}/{self.layers} {'int8' if self.int8 else 'float32'}"
+
+
+CASES = (Case(32, 128, 30, False, 40000), Case(64, 128, 30, False, None), Case(64, 128, 30, True, 16000))
+
+
+def main() -> None:
+    """Print the table, then one line of JSON; with ``--out`` write both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5, help="timed rounds of each")
+    parser.add_argument("--seconds", type=float, default=0.5, help="of audio at 16 kHz that the kernel draws in each round")
+    parser.add_argument("--out", type=Path, help="folder for wavenet-generation.md and .json, such as docs/results")
+    arguments = parser.parse_args()
+
+    began = time.perf_counter()
+    torch.set_num_threads(1)
+    count = math.ceil(arguments.seconds * RATE / BLOCK) * BLOCK
+    found = [measure(case, count, arguments.rounds) for case in CASES]
+    columns = ["residual/skip/layers, weights", "naive, samples/s", "cached", "compiled", "bar", "of 16 kHz", "compiled / naive"]
+    columns += ["compiled / cached"]
+    rows = [row(case, values) for case, values in zip(CASES, found, strict=True)]
+    print(markdown_table(columns, rows))
+    record = write_results(
+        arguments.out,
+        "wavenet-generation",
+        title="Audio from a WaveNet on one core",
+        command=this_command(),
+        columns=columns,
+        rows=rows,
+        values={
+            "samples_per_second": {case.name: values["samples_per_second"] for case, values in zip(CASES, found, strict=True)},
+            "ratio_naive": min(values["ratio_naive"] for values in found),
+            "ratio_cached": min(values["ratio_cached"] for values in found),
+            "cases": [case._asdict() | values for case, values in zip(CASES, found, strict=True)],
+        },
+        seconds=time.perf_counter() - began,
+        notes=NOTES.format(
+            rounds=arguments.rounds,
+            count=count,
+            cached=CACHED,
+            naive=NAIVE,
+            naive_bar=NAIVE_BAR,
+            cached_bar=CACHED_BAR,
+            others=max(values["others_cores"] for values in found),
+        ),
+    )
+    print(json.dumps(record))
+
+
+@torch.inference_mode()
+def measure(case: Case, count: int, rounds: int) -> dict:
+    """Samples a second each way, and their ratios."""
+    torch.manual_seed(0)
+    model = WaveNet(codebook_size=LEVELS, layers=case.layers, residual=case.residual, skip=case.skip).eval()
+    bias = torch.randn(1, max(count // BLOCK, CACHED // BLOCK), *model.pairs_bias.shape) / 4
+    uniforms = torch.rand(1, bias.shape[1] * BLOCK, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+
+    def drawn(count: int, compiled: bool) -> Tensor:
+        state = model.start(1, bias, block=BLOCK, int8=case.int8)
+        return extend(model, state, uniforms[:, :count], compiled=compiled)
+
+    values = drawn(max(count, CACHED), True)
+    check(drawn(CACHED, False), values[:, :CACHED], "the cached loop")
+    window = math.ceil(model.receptive_field / BLOCK) * BLOCK
+    # A wave as long as the receptive field, in which naive draws the last samples.
+    sees = torch.cat([values] * math.ceil(window / values.shape[1]), 1)[:, -window:]
+    sees_bias = torch.cat([bias] * math.ceil(window / values.shape[1]), 1)[:, -window // BLOCK :]
+    exact = model.rounded_to_int8() if case.int8 else model
+
+    def naive() -> list[Tensor]:
+        return [draw(exact(sees, sees_bias)[:, -1], uniforms[:, :1]) for _ in range(NAIVE)]
+
+    turns = {"naive": naive, "cached": lambda: drawn(CACHED, False), "compiled": lambda: drawn(count, True)}
+    turned = take_turns(turns, rounds)
+    speeds = {name: samples / turned.seconds[name] for name, samples in (("naive", NAIVE), ("cached", CACHED), ("compiled", count))}
+    return {
+        "samples_per_second": speeds["compiled"],
+        "cached_samples_per_second": speeds["cached"],
+        "naive_samples_per_second": speeds["naive"],
+        "ratio_naive": speeds["compiled"] / speeds["naive"],
+        "ratio_cached": speeds["compiled"] / speeds["cached"],
+        "others_cores": turned.others,
+    }
+
+
+def row(case: Case, values: dict) -> list[str]:
+    """One line of the table."""
+    return [
+        case.name,
+        f"{values['naive_samples_per_second']:.1f}",
+        f"{values['cached_samples_per_second']:.0f}",
+        f"{values['samples_per_second']:.0f}",
+        f"{case.bar}" if case.bar else "",
+        f"{values['samples_per_second'] / RATE:.2f}",
+        f"{values['ratio_naive']:.0f}×",
+        f"{values['ratio_cached']:.1f}×",
+    ]
+
+
+def check(found: Tensor, expected: Tensor, name: str) -> None:
+    """All must be equal up to the first draw in which rounding decides between neighbours: what follows it may differ."""
+    same = int((found == expected).int().cumprod(1).sum())
+    if same < found.numel() // 4:
+        raise SystemExit(f"{name} differs from the kernel at sample {same} of {found.numel()}.")
+
+
+NOTES = """
+256 levels, batch 1, one thread; the bias of the gates changes every 16 samples; medians of {rounds} rounds taken in turns, in which
+other processes used at most {others:.2f} cores. A round is {count} samples of the kernel, {cached} of the cached loop and {naive} of
+the naive way, which evaluates the receptive field for each. Bars: {naive_bar}× naive and {cached_bar}× the cached loop.
+What making the bias from codes takes is not in it.
+"""
+
+
+if __name__ == "__main__":
+    main()

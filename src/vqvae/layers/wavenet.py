@@ -1,0 +1,194 @@
+"""WaveNet, each value of a sequence from all values before it: https://arxiv.org/abs/1609.03499."""
+
+import copy
+from typing import Any
+
+import torch
+from jaxtyping import Float, Float64, Int, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.layers.autoregressive import Choice
+from vqvae.layers.dilated import dilated_gates
+from vqvae.layers.wavenet_decoding import PackedWaveNet, WaveNetState, check_bias, to_int8
+
+
+class WaveNet(nn.Module):
+    """p(values) = Π p(value | all values before it), given a bias of each gate.
+
+    values ─ shift by one ─ embedding ─ dilated layers ─ gates of all layers ─ 1×1 ─ ReLU ─ 1×1 ─ ReLU ─ 1×1 ─ logits
+
+    The layers' dilations are 1, 2, 4, ... 2^(cycle − 1), over and over [arXiv 1609.03499 §2.1]. The first value is given nothing.
+    Where several codebooks take turns in the sequence, each has embeddings of its own: so the network knows whose turn is next.
+
+    Differs from the paper: all skip connections are one product at the end, and the last layer has no residual connection, which
+    would lead nowhere. Conditions come as a bias that is constant over blocks of time, so that they cost nothing a value.
+    """
+
+    def __init__(
+        self,
+        *,
+        codebook_size: int,
+        num_codebooks: int = 1,
+        layers: int = 30,
+        cycle: int = 10,
+        residual: int = 64,
+        skip: int = 128,
+        output_hidden: int = 128,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.codebook_size, self.num_codebooks, self.dropout = codebook_size, num_codebooks, dropout
+        self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
+        # All matrices are (inputs, outputs).
+        self.embedding = nn.Parameter(torch.randn(num_codebooks * codebook_size, residual))
+        self.pairs, self.pairs_bias = _uniform(layers, 2 * residual, 2 * residual), nn.Parameter(torch.zeros(layers, 2 * residual))
+        self.residual = _uniform(layers - 1, residual, residual)
+        self.skip, self.skip_bias = _uniform(layers * residual, skip), nn.Parameter(torch.zeros(skip))
+        self.hidden, self.hidden_bias = _uniform(skip, output_hidden), nn.Parameter(torch.zeros(output_hidden))
+        self.logits, self.logits_bias = _uniform(output_hidden, codebook_size), nn.Parameter(torch.zeros(codebook_size))
+        self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
+
+    @property
+    def receptive_field(self) -> int:
+        """How many values before it a prediction sees."""
+        return sum(self.dilations) + 1
+
+    def forward(
+        self, values: Int[Tensor, "batch time"], bias: Float[Tensor, "batch blocks layers gates"] | None = None
+    ) -> Float[Tensor, "batch time codebook_size"]:
+        """The logits of all values at once, in float32 under any autocast.
+
+        Args:
+            values: in [0, codebook_size); each reaches only the logits of later ones.
+            bias: added to the gates of each layer; each of its blocks holds for time / blocks values.
+
+        Raises:
+            DataError: blocks that do not divide the time, or a bias of another shape.
+        """
+        batch, time = values.shape
+        if bias is not None:
+            check_bias(bias, batch, *self.pairs_bias.shape)
+            if time % bias.shape[1]:
+                raise DataError(f"The bias has {bias.shape[1]} blocks, which do not divide {time} values. Give blocks of equal length.")
+        if not values.numel():
+            return self.logits_bias.new_zeros(batch, time, self.codebook_size)
+        gates = dilated_gates(
+            self._embed(values), bias, self.pairs, self.pairs_bias, self.residual, self.dilations, self.dropout if self.training else 0.0
+        )
+        features = torch.addmm(self.skip_bias, gates.flatten(0, 1), self.skip).relu().view(time, batch, -1)
+        hidden = torch.addmm(self.hidden_bias, features.transpose(0, 1).reshape(batch * time, -1), self.hidden).relu()
+        logits = hidden @ self.logits
+        with torch.autocast(logits.device.type, enabled=False):
+            logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias
+        return logits.view(batch, time, self.codebook_size)
+
+    @torch.no_grad()
+    def start(
+        self,
+        batch_size: int,
+        bias: Float[Tensor, "batch blocks layers gates"] | None = None,
+        *,
+        block: int | None = None,
+        prefix: Int[Tensor, "batch known"] | None = None,
+        int8: bool = False,
+    ) -> WaveNetState:
+        """The decoding state before the first value.
+
+        Args:
+            bias: as in ``forward``, for the values to come; ``WaveNetState.go_on`` gives the next blocks.
+            block: how many values a block holds for; None for one block that holds for all.
+            prefix: values that are known where they are not -1; ``fused`` keeps them, and so does the sampling loop.
+            int8: round the weights to 8 bits, which a core's own memory holds: see ``rounded_to_int8``.
+
+        Raises:
+            DataError: a bias of another shape, or several blocks of no length.
+        """
+        return WaveNetState(self._packed(), self.dilations, batch_size, bias, block, prefix, int8=int8)
+
+    @torch.no_grad()
+    def step(self, value: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
+        """Feed the value before (None at the first, or where the state has drawn it itself) and get the logits of the next one, in
+        float32 under any autocast.
+
+        Raises:
+            DataError: the blocks of the bias are used up.
+        """
+        if value is not None:
+            state.value = value
+        return state.logits(), state
+
+    @torch.no_grad()
+    def fused(
+        self, state: WaveNetState, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
+        """The next values of a state that has ``can_fuse``, as many as there are uniforms: the loop of
+        ``vqvae.layers.autoregressive`` as one compiled kernel. The state stands behind them afterwards.
+
+        Raises:
+            DataError: the blocks of the bias are used up.
+            MissingExtraError: numba is not installed.
+        """
+        try:
+            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+        except ImportError as error:
+            raise MissingExtraError("numba", "fast") from error
+        return state.fused(compiled.sample_wavenet, uniforms, choice)
+
+    @torch.no_grad()
+    def rounded_to_int8(self) -> "WaveNet":
+        """A copy whose weights are what ``start(int8=True)`` decodes with: its ``forward`` says what the rounding costs in nats."""
+        rounded = copy.deepcopy(self)
+        layers, hidden = self.pairs_bias.shape[0], self.embedding.shape[1]
+        for matrix in (rounded.pairs, rounded.residual, rounded.skip.view(layers, hidden, -1), rounded.hidden, rounded.logits):
+            matrix.copy_(to_int8(matrix).restored())
+        return rounded
+
+    def _embed(self, values: Int[Tensor, "batch time"]) -> Float[Tensor, "time batch residual"]:
+        """The embedding of the value before each, in the type that products run in; the first one has none."""
+        before = values[:, :-1].t()
+        book = torch.arange(len(before), device=values.device).unsqueeze(1) % self.num_codebooks
+        found = F.pad(F.embedding(before + book * self.codebook_size, self.embedding), (0, 0, 0, 0, 1, 0))
+        kind = values.device.type
+        return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
+
+    def _packed(self) -> PackedWaveNet:
+        """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
+        changed = [(weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version) for weight in self.parameters()]
+        if self.training or self._last_packed is None or self._last_packed[0] != changed:
+            self._last_packed = (changed, self._pack())
+        return self._last_packed[1]
+
+    @torch.no_grad()
+    def _pack(self) -> PackedWaveNet:
+        width = torch.promote_types(self.embedding.dtype, torch.float32)
+        layers, hidden = self.pairs_bias.shape[0], self.embedding.shape[1]
+        # The last layer has no residual connection; zeros there make all layers alike.
+        residual = torch.cat([self.residual, self.residual.new_zeros(1, hidden, hidden)])
+        return PackedWaveNet(
+            embedding=self.embedding.detach().to(width),
+            pairs=self.pairs.detach().to(width),
+            pairs_bias=self.pairs_bias.detach().to(width),
+            outputs=torch.cat([residual, self.skip.view(layers, hidden, -1)], -1).to(width),
+            skip_bias=self.skip_bias.detach().to(width),
+            hidden=self.hidden.detach().to(width),
+            hidden_bias=self.hidden_bias.detach().to(width),
+            logits=self.logits.detach().to(width),
+            logits_bias=self.logits_bias.detach().to(width),
+        )
+
+
+def check_settings(config: Any) -> None:
+    """Raise ConfigError for a number that is out of range in a configuration with the settings of a WaveNet."""
+    kind = type(config).__name__
+    for name in ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden"):
+        if getattr(config, name, 1) < 1:
+            raise ConfigError(f"{kind}.{name} is {getattr(config, name)}; it must be at least 1.")
+    if not 0 <= config.dropout < 1:
+        raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
+
+
+def _uniform(*shape: int) -> nn.Parameter:
+    """First weights (..., inputs, outputs), as torch's own linear layers have them."""
+    return nn.Parameter(torch.empty(shape).uniform_(-1, 1) / shape[-2] ** 0.5)

@@ -1,0 +1,209 @@
+"""The decoding of a WaveNet, one value after another through queues of past layer inputs: https://arxiv.org/abs/1611.09482."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import accumulate
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float64, Int, Int8, Int64
+from torch import Tensor
+
+from vqvae.errors import DataError
+from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
+
+FUSED = 8
+"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
+_FOREVER = 2**62
+"""The length of a block that holds for all values."""
+
+
+class PackedWaveNet(NamedTuple):
+    """The weights as decoding takes them: matrices (inputs, outputs), at least float32."""
+
+    embedding: Float[Tensor, "entries hidden"]
+    pairs: Float[Tensor, "layers pair gates"]
+    """From the past (the first half of the inputs) and the present to the gates."""
+    pairs_bias: Float[Tensor, "layers gates"]
+    outputs: Float[Tensor, "layers hidden outputs"]
+    """From the gates to the next layer's input and, after it, to the sum of all layers."""
+    skip_bias: Float[Tensor, " skip"]
+    hidden: Float[Tensor, "skip output_hidden"]
+    hidden_bias: Float[Tensor, " output_hidden"]
+    logits: Float[Tensor, "output_hidden codebook_size"]
+    logits_bias: Float[Tensor, " codebook_size"]
+
+
+MATRICES = ("pairs", "outputs", "hidden", "logits")
+"""Those of the weights that are products: the rest are look-ups and biases."""
+
+
+class Int8Matrix(NamedTuple):
+    """A matrix in 8 bits, with a scale for each output."""
+
+    weights: Int8[Tensor, "*layers inputs outputs"]
+    scale: Float[Tensor, "*layers outputs"]
+
+    def restored(self) -> Float[Tensor, "*layers inputs outputs"]:
+        """The matrix that it stands for."""
+        return self.weights * self.scale.unsqueeze(-2)
+
+
+def to_int8(matrix: Float[Tensor, "*layers inputs outputs"]) -> Int8Matrix:
+    """Round to the nearest of 255 levels between plus and minus the largest weight of each output."""
+    scale = matrix.abs().amax(-2).clamp_min(torch.finfo(matrix.dtype).tiny) / 127
+    return Int8Matrix((matrix / scale.unsqueeze(-2)).round().to(torch.int8), scale)
+
+
+def check_bias(bias: Tensor, batch: int, layers: int, gates: int) -> None:
+    """Raise DataError unless a bias is (batch, blocks, layers, gates)."""
+    if bias.ndim != 4 or (bias.shape[0], *bias.shape[2:]) != (batch, layers, gates) or not bias.shape[1]:
+        raise DataError(f"The bias has the shape {tuple(bias.shape)}; ({batch}, blocks, {layers}, {gates}) is expected, blocks at least 1.")
+
+
+class WaveNetState:
+    """Where a decoding stands, and what it needs to go on: the same logits as all at once, at the cost of one value.
+
+    Each layer has a queue of as many inputs as its dilation, used as a ring: what a value finds there is what the layer was given
+    that long ago. Memory stays the same however many values are drawn.
+    """
+
+    position: int
+    """Values whose logits it has given."""
+    value: Int64[Tensor, " batch"] | None
+    """The value before the next one, until the next step takes it in; None at the start."""
+    device: torch.device
+    can_fuse: bool
+    """Whether ``WaveNet.fused`` takes it."""
+    gains_from_fusing: bool
+    """Whether that is faster than step by step, too."""
+
+    def __init__(
+        self,
+        packed: PackedWaveNet,
+        dilations: tuple[int, ...],
+        batch_size: int,
+        bias: Float[Tensor, "batch blocks layers gates"] | None,
+        block: int | None,
+        prefix: Int[Tensor, "batch known"] | None,
+        *,
+        int8: bool,
+    ) -> None:
+        """Allocate the queues and the buffers."""
+        self._int8 = {name: to_int8(getattr(packed, name)) for name in MATRICES} if int8 else {}
+        packed = packed._replace(**{name: matrix.restored() for name, matrix in self._int8.items()})
+        (layers, gates), hidden, new = packed.pairs_bias.shape, packed.embedding.shape[1], packed.skip_bias.new_zeros
+        self._packed, self._dilations, self._batch, self._known = packed, dilations, batch_size, prefix
+        self._books = len(packed.embedding) // len(packed.logits_bias)
+        self.position, self.value, self.device = 0, None, packed.skip_bias.device
+        self.can_fuse = packed.skip_bias.dtype == torch.float32 and self.device.type == "cpu"
+        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
+        self._queues = new(batch_size, sum(dilations), hidden)
+        self._first = torch.tensor([0, *accumulate(dilations[:-1])], device=self.device)
+        self._length = torch.tensor(dilations, device=self.device)
+        self._own, self._past = packed.pairs[:, hidden:].unbind(), packed.pairs[:, :hidden]
+        self._residual, self._skip = packed.outputs[:, :, :hidden].unbind(), packed.outputs[:, :, hidden:].flatten(0, 1)
+        # The streams of all layers, their products and their gates, of one value.
+        stream, opened = new(layers, batch_size, hidden), new(batch_size, layers, hidden)
+        self._stream, self._streams, self._products = stream, stream.unbind(), new(layers, batch_size, gates)
+        self._opened, self._opened_of = opened.view(batch_size, layers * hidden), opened.unbind(1)
+        self._give(bias, block)
+
+    def go_on(self, bias: Float[Tensor, "batch blocks layers gates"]) -> None:
+        """Give the bias of the values to come, in blocks as long as those before, which must be used up.
+
+        Raises:
+            DataError: a bias of another shape, or blocks that are not used up.
+        """
+        used, given = self.position - self._since, self._bias.shape[1] * self._block
+        if used != given:
+            raise DataError(f"{used} of the {given} values that have a bias are drawn. Go on when all are.")
+        self._give(bias, self._block)
+
+    def upcoming(self, count: int) -> Int64[Tensor, "batch count"]:
+        """The next values: those that the prefix knows, and -1 for those that are to be drawn."""
+        values = torch.full((self._batch, count), -1, device=self.device)
+        if self._known is not None:
+            known = self._known[:, self.position : self.position + count]
+            values[:, : known.shape[1]] = known
+        return values
+
+    def logits(self) -> Float[Tensor, "batch codebook_size"]:
+        """The logits of the value at ``position``, once for each position."""
+        self._check_blocks(1)
+        packed, streams, last = self._packed, self._streams, len(self._dilations) - 1
+        index, inside = divmod(self.position - self._since, self._block)
+        if not inside:
+            torch.add(packed.pairs_bias.unsqueeze(1), self._bias[:, index].transpose(0, 1), out=self._gates_bias)
+        if self.value is None:
+            assert self.position == 0, "step was given no value"
+            streams[0].zero_()
+        else:
+            book = (self.position - 1) % self._books
+            torch.index_select(packed.embedding, 0, self.value + book * len(packed.logits_bias), out=streams[0])
+        slots = self._first + self.position % self._length
+        torch.baddbmm(self._gates_bias, self._queues[:, slots].transpose(0, 1), self._past, out=self._products)
+        for i, (product, stream, opened) in enumerate(zip(self._products, streams, self._opened_of, strict=True)):
+            product.addmm_(stream, self._own[i])
+            product[:, : product.shape[1] // 2].tanh_()
+            # pyrefly: ignore[unexpected-keyword]  # torch's stubs leave ``out`` out.
+            torch._C._nn.glu(product, -1, out=opened)
+            if i < last:
+                torch.addmm(stream, opened, self._residual[i], out=streams[i + 1])
+        self._queues[:, slots] = self._stream.transpose(0, 1)
+        self.position, self.value = self.position + 1, None
+        features = _product(packed.skip_bias, self._opened, self._skip).relu_()
+        return _product(packed.logits_bias, _product(packed.hidden_bias, features, packed.hidden).relu_(), packed.logits)
+
+    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+        """Draw the next values with a kernel that takes the weights as arrays, example by example, on as many cores as torch has
+        threads: the kernel lets go of the interpreter's lock."""
+        count = uniforms.shape[1]
+        self._check_blocks(count)
+        values = self.upcoming(count)
+        before = torch.full((self._batch,), -1) if self.value is None else self.value
+        options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
+        place = (self.position, self.position - self._since, self._block, self._books)
+        dilations, arrays = np.array(self._dilations), self._arrays()
+
+        def draw(i: int) -> None:
+            state = (self._queues[i].numpy(), self._bias[i].numpy(), dilations)
+            kernel(values[i].numpy(), uniforms[i].contiguous().numpy(), *options, int(before[i]), *place, *state, arrays)
+
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            list(pool.map(draw, range(self._batch)))
+        if count:
+            self.position, self.value = self.position + count, values[:, -1].clone()
+        return values
+
+    def _arrays(self) -> tuple[np.ndarray, ...]:
+        """The weights as arrays, each matrix before its scales: none where it is in float32."""
+        arrays = []
+        for name, weight in zip(self._packed._fields, self._packed, strict=True):
+            if name in MATRICES:
+                arrays += self._int8.get(name, (weight, weight.new_empty(*weight.shape[:-2], 0)))
+            else:
+                arrays.append(weight)
+        return tuple(array.contiguous().numpy() for array in arrays)
+
+    def _give(self, bias: Float[Tensor, "batch blocks layers gates"] | None, block: int | None) -> None:
+        layers, gates = self._packed.pairs_bias.shape
+        if bias is None:
+            bias, block = self._packed.pairs_bias.new_zeros(self._batch, 1, layers, gates), None
+        check_bias(bias, self._batch, layers, gates)
+        if (block is None and bias.shape[1] > 1) or (block is not None and block < 1):
+            raise DataError(f"{bias.shape[1]} blocks of the bias came with the length {block}; give how many values each holds for.")
+        self._bias = bias.detach().to(self._packed.pairs_bias.dtype).contiguous()
+        self._block, self._since = _FOREVER if block is None else block, self.position
+        self._gates_bias = torch.empty_like(self._products)
+
+    def _check_blocks(self, count: int) -> None:
+        used, given = self.position - self._since, self._bias.shape[1] * self._block
+        if used + count > given:
+            raise DataError(f"The bias is given for {given} values, {used} of which are drawn; {count} more were asked for. Call go_on.")
+
+
+def _product(bias: Float[Tensor, " outputs"], x: Float[Tensor, "batch inputs"], matrix: Float[Tensor, "inputs outputs"]) -> Tensor:
+    """One affine map, in the type of its weights under any autocast."""
+    return torch.addmm(bias, x, matrix, out=x.new_empty(len(x), len(bias)))

@@ -1,0 +1,148 @@
+"""The WaveNet prior over sequences of codes [VQVAE §3.3, §4.3]: https://arxiv.org/abs/1609.03499."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import Batch, Condition, Objective
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.autoregressive import Choice
+from vqvae.layers.codes import check_prefix
+from vqvae.layers.wavenet import WaveNet, check_settings
+from vqvae.layers.wavenet_decoding import WaveNetState
+from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes, count_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveNetConfig:
+    """A WaveNet over codes in time."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """Codes a time step; they take turns in the sequence."""
+    layers: int = 20
+    """Dilated layers."""
+    cycle: int = 10
+    """Layers after which the dilation starts again: 1, 2, 4, ... 2^(cycle − 1)."""
+    residual: int = 64
+    """Channels of the layers."""
+    skip: int = 128
+    """Channels of the sum of all layers."""
+    output_hidden: int = 128
+    """Channels of the output layer's hidden units."""
+    classes: int = 0
+    """Classes, such as speakers, that ``condition.label`` can name; 0 for a prior without classes."""
+    dropout: float = 0.0
+    """Share of the gates that are dropped in training."""
+
+    def __post_init__(self) -> None:
+        check_settings(self)
+        if self.classes < 0:
+            raise ConfigError(f"WaveNetConfig.classes is {self.classes}; it must be 0 (none) or more.")
+
+    def build(self) -> "WaveNetPrior":
+        return WaveNetPrior(self)
+
+
+class WaveNetPrior(AutoregressivePrior):
+    """p(codes) of sequences, the codebooks of a time step one after the other, optionally given a class.
+
+    codes (batch, codebooks, time) ─ codebooks take turns ─ WaveNet, whose gates a class adds to ─ logits
+    """
+
+    def __init__(self, config: WaveNetConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.num_codebooks, self.codebook_size, self.classes = config.num_codebooks, config.codebook_size, config.classes
+        self.wavenet = WaveNet(
+            codebook_size=config.codebook_size,
+            num_codebooks=config.num_codebooks,
+            layers=config.layers,
+            cycle=config.cycle,
+            residual=config.residual,
+            skip=config.skip,
+            output_hidden=config.output_hidden,
+            dropout=config.dropout,
+        )
+        self.label = nn.Embedding(config.classes, config.layers * 2 * config.residual) if config.classes else None
+        if self.label is not None:
+            nn.init.normal_(self.label.weight, std=0.1)
+
+    def forward(self, batch: Batch) -> Objective:
+        """The cross-entropy of a batch of codes (batch, codebooks, time), in nats a code."""
+        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / count_codes(batch.x, batch.mask)
+        return Objective(loss, {"nats_per_code": loss.detach()})
+
+    def log_prob(
+        self,
+        codes: Int[Tensor, "batch codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes | condition), in nats an example. Sequences of several lengths are filled up at their ends, where the mask is
+        False: what stands there reaches no code before it.
+
+        Raises:
+            DataError: codes of the wrong shape or range, a mask that is True after it was False, or a label that is missing, not
+                wanted or out of range.
+        """
+        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        self._check_space(codes.shape[2:])
+        check_label(condition, self.classes, len(codes))
+        if mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any()):
+            raise DataError("The mask is True after it was False; a WaveNet takes sequences that are filled up at their ends.")
+        values = _in_turns(codes).long()
+        logits = self.wavenet(values, self._bias(condition))
+        nats = F.cross_entropy(logits.flatten(0, 1), values.flatten(), reduction="none").view(values.shape)
+        return -(nats if mask is None else nats * mask.repeat_interleave(self.num_codebooks, 1)).sum(1)
+
+    @torch.no_grad()
+    def start(
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    ) -> WaveNetState:
+        """The decoding state before the first code.
+
+        Raises:
+            DataError: space that has not one axis, a prefix of the wrong shape or range, or a wrong label.
+        """
+        self._check_space(space)
+        check_label(condition, self.classes, batch_size)
+        if prefix is not None:
+            check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "WaveNet")
+        return self.wavenet.start(batch_size, self._bias(condition), prefix=None if prefix is None else _in_turns(prefix))
+
+    def step(self, code: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
+        """Feed the code before (None at the first) and get the logits of the next one, in float32 under any autocast."""
+        return self.wavenet.step(code, state)
+
+    def fused(
+        self, state: WaveNetState, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
+        """All codes at once from a state that has ``can_fuse``, in one compiled kernel.
+
+        Raises:
+            MissingExtraError: numba is not installed.
+        """
+        return self.wavenet.fused(state, uniforms, choice)
+
+    def _bias(self, condition: Condition) -> Float[Tensor, "batch one layers gates"] | None:
+        if self.label is None:
+            return None
+        return self.label(condition.label).view(-1, 1, self.config.layers, 2 * self.config.residual)
+
+    def _check_space(self, space: tuple[int, ...]) -> None:
+        if len(space) != 1:
+            raise DataError(f"The space of these codes has {len(space)} axes {tuple(space)}; a WaveNet takes one, (time,).")
+
+
+def _in_turns(codes: Int[Tensor, "batch codebooks time"]) -> Int[Tensor, "batch values"]:
+    """The codes as one sequence, codebook fastest."""
+    return codes.transpose(1, 2).flatten(1)

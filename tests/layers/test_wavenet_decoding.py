@@ -1,0 +1,193 @@
+"""WaveNet value by value: the same logits as all at once, the same values in one kernel, and going on where a call has left."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.layers.test_wavenet import SIZE, make, random_bias, random_values
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.autoregressive import Choice, extend
+from vqvae.layers.wavenet import WaveNet
+from vqvae.layers.wavenet_decoding import FUSED, WaveNetState, to_int8
+
+BLOCK, TIME = 6, 36
+"""The longest queue of ``make`` has four places, so all are used several times."""
+CHOICES = [Choice(), Choice(0.0), Choice(0.5, top_k=3), Choice(top_p=0.6)]
+
+
+def step_by_step(model: WaveNet, state: WaveNetState, values: Tensor, first: Tensor | None = None) -> Tensor:
+    """The logits of given values."""
+    before, logits = first, []
+    for value in values.unbind(1):
+        found, state = model.step(before, state)
+        logits.append(found)
+        before = value
+    return torch.stack(logits, 1)
+
+
+def numbers(batch: int, draws: int = TIME) -> Tensor:
+    return torch.rand(batch, draws, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+
+
+@pytest.mark.parametrize("books", [1, 3])
+@pytest.mark.parametrize("has_bias", [False, True])
+@pytest.mark.parametrize("layers", [1, 4])
+def test_step_by_step_is_all_at_once(books: int, has_bias: bool, layers: int) -> None:
+    model, values = make(num_codebooks=books, layers=layers), random_values(2, TIME)
+    bias = random_bias(model, 2, TIME // BLOCK) if has_bias else None
+    state = model.start(2, bias, block=BLOCK if has_bias else None)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        found = step_by_step(model, state, values)
+    assert found.dtype == torch.float32 and state.position == TIME
+    torch.testing.assert_close(found, model(values, bias).detach(), rtol=0, atol=1e-4)
+
+
+def test_float64_stays_float64() -> None:
+    model, values = make().double(), random_values(2, TIME)
+    torch.testing.assert_close(step_by_step(model, model.start(2), values), model(values).detach(), rtol=0, atol=1e-12)
+
+
+def test_one_block_holds_for_all_values() -> None:
+    model, values = make(), random_values(2, TIME)
+    bias = random_bias(model, 2, 1)
+    torch.testing.assert_close(step_by_step(model, model.start(2, bias), values), model(values, bias).detach(), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("int8", [False, True])
+def test_int8_decodes_with_the_rounded_weights(int8: bool) -> None:
+    model, values = make(), random_values(2, TIME)
+    expected = (model.rounded_to_int8() if int8 else model)(values).detach()
+    torch.testing.assert_close(step_by_step(model, model.start(2, int8=int8), values), expected, rtol=0, atol=1e-4)
+    assert torch.allclose(expected, model(values), rtol=0, atol=1e-4) != int8
+
+
+def test_int8_of_zeros_is_zero() -> None:
+    found = to_int8(torch.tensor([[0.0, -2.0], [0.0, 1.0]]))
+    assert found.weights.tolist() == [[0, -127], [0, 64]] and found.restored()[:, 0].eq(0).all()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("int8", [False, True])
+def test_several_calls_draw_what_one_call_draws(compiled: bool, int8: bool) -> None:
+    pytest.importorskip("numba")
+    model, uniforms = make(num_codebooks=2), numbers(2)
+    bias = random_bias(model, 2, TIME // BLOCK)
+    whole = extend(model, model.start(2, bias, block=BLOCK, int8=int8), uniforms, compiled=compiled)
+    state = model.start(2, bias[:, :2], block=BLOCK, int8=int8)
+    found = [extend(model, state, part, compiled=compiled) for part in uniforms[:, : 2 * BLOCK].split([1, 0, 4, 7], 1)]
+    for i, part in zip((2, 4), uniforms[:, 2 * BLOCK :].split([2 * BLOCK] * 2, 1), strict=True):
+        state.go_on(bias[:, i : i + 2])
+        # Both ways may take turns: each leaves the state as the other would.
+        found.append(extend(model, state, part, compiled=compiled != (i == 2)))
+    assert torch.equal(torch.cat(found, 1), whole) and len(whole.unique()) > 2
+    assert state.position == TIME
+
+
+def test_memory_does_not_grow() -> None:
+    model = make()
+    state = model.start(1)
+
+    def held() -> dict[str, int]:
+        tensors = {name: part for name, part in vars(state).items() if isinstance(part, Tensor)}
+        return {name: part.untyped_storage().nbytes() for name, part in tensors.items() if name != "value"}
+
+    before = held()
+    extend(model, state, numbers(1, 50), compiled=False)
+    assert held() == before
+
+
+@pytest.mark.parametrize("choice", CHOICES)
+@pytest.mark.parametrize("books", [1, 3])
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_kernel_draws_what_the_loop_draws(choice: Choice, books: int, int8: bool) -> None:
+    pytest.importorskip("numba")
+    # 9 inputs and 13 outputs are no multiples of what the kernel takes at a time.
+    model, uniforms = make(num_codebooks=books, residual=9, skip=13), numbers(3)
+    bias = random_bias(model, 3, TIME // BLOCK)
+    prefix = torch.full((3, 20), -1)
+    prefix[:, :5], prefix[1, 9], prefix[2, 12:] = 1, 4, 2
+    states = [model.start(3, bias, block=BLOCK, prefix=prefix, int8=int8) for _ in range(2)]
+    loop, kernel = (extend(model, state, uniforms, choice, compiled=flag) for flag, state in zip((False, True), states, strict=True))
+    assert torch.equal(loop, kernel)
+    known = prefix >= 0
+    assert torch.equal(kernel[:, :20][known], prefix[known]) and prefix[0, 5] == -1
+    assert kernel.min() >= 0 and kernel.max() < SIZE
+    # Given another past, the rest differs.
+    other = extend(
+        model, model.start(3, bias, block=BLOCK, prefix=prefix.where(prefix != 1, 3), int8=int8), uniforms, choice, compiled=True
+    )
+    assert not torch.equal(other[:, 5:9], kernel[:, 5:9]) or choice.temperature == 0
+
+
+def test_the_logits_of_the_kernel_are_those_of_the_whole() -> None:
+    pytest.importorskip("numba")
+    # A value is drawn exactly where the cumulative probability passes its number: numbers a little on either side show the logits.
+    model, values = make(scale=1.0), random_values(1, TIME)
+    p = model(values).softmax(-1).cumsum(-1).double().detach()[0]
+    for shift in (-1e-4, 1e-4):
+        border = p[torch.arange(TIME), 1] + shift
+        for t in (0, 1, 7, 20, TIME - 1):
+            state = model.start(1, prefix=values[:, :t])
+            uniforms = numbers(1, t + 1)
+            uniforms[0, t] = border[t]
+            drawn = extend(model, state, uniforms, compiled=True)
+            assert drawn[0, :t].equal(values[0, :t]) and drawn[0, t] == (1 if shift < 0 else 2)
+
+
+def test_several_examples_are_drawn_as_each_alone() -> None:
+    pytest.importorskip("numba")
+    model, uniforms = make(), numbers(4)
+    bias = random_bias(model, 4, TIME // BLOCK)
+
+    def drawn(rows: list[int], compiled: bool) -> Tensor:
+        return extend(model, model.start(len(rows), bias[rows], block=BLOCK), uniforms[rows], compiled=compiled)
+
+    together = drawn([0, 1, 2, 3], True)
+    assert torch.equal(together, torch.cat([drawn([i], True) for i in range(4)]))
+    assert torch.equal(together, drawn([0, 1, 2, 3], False))
+    assert drawn([], True).shape == drawn([], False).shape == (0, TIME)
+
+
+def test_few_examples_on_a_cpu_are_compiled_by_themselves(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+    model, calls = make(), []
+    fused = model.fused
+    monkeypatch.setattr(model, "fused", lambda *given: calls.append(1) or fused(*given))
+    many = FUSED * torch.get_num_threads()
+    extend(model, model.start(many + 1), numbers(many + 1, 1))
+    assert not calls
+    extend(model, model.start(many), numbers(many, 1))
+    assert calls
+    with pytest.raises(ConfigError, match="float32 on a CPU"):
+        extend(model.double(), model.start(1), numbers(1), compiled=True)
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_blocks_that_end_too_early_or_too_late_are_errors(compiled: bool) -> None:
+    pytest.importorskip("numba")
+    model = make()
+    state = model.start(1, random_bias(model, 1, 2), block=BLOCK)
+    extend(model, state, numbers(1, BLOCK), compiled=compiled)
+    with pytest.raises(DataError, match="6 of the 12 values that have a bias are drawn"):
+        state.go_on(random_bias(model, 1, 1))
+    with pytest.raises(DataError, match="Call go_on"):
+        extend(model, state, numbers(1, BLOCK + 1), compiled=compiled)
+    with pytest.raises(DataError, match="2 blocks of the bias came with the length None"):
+        model.start(1, random_bias(model, 1, 2))
+
+
+def test_wrong_choices_are_errors() -> None:
+    model = make()
+    with pytest.raises(ConfigError, match="temperature"):
+        extend(model, model.start(1), numbers(1), Choice(-1.0))
+
+
+def test_weights_are_packed_once_until_they_change() -> None:
+    model = make()
+    packed = model._packed()
+    assert model._packed() is packed
+    with torch.no_grad():
+        model.logits_bias.add_(1)
+    assert model._packed() is not packed
+    model.train()
+    assert model._packed() is not model._packed()
