@@ -12,6 +12,7 @@ from torch import nn
 from tests.training import tiny
 from vqvae import storage
 from vqvae.errors import CheckpointError
+from vqvae.evaluation.probes import ProbeConfig, SpeakerClassifierConfig
 
 
 @pytest.fixture
@@ -181,3 +182,12 @@ def test_temporaries_of_killed_processes_are_removed(part: nn.Module, tmp_path: 
     (tmp_path / ".a-123.tmp" / "weights.safetensors").write_text("half")
     storage.remove_temporaries(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_other_kinds_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
+    probe = SpeakerClassifierConfig(speakers=3, width=4, layers=1).build()
+    storage.save(probe, tmp_path / "probe", {"label_names": ["a", "b", "c"]})
+    with pytest.raises(CheckpointError, match="'SpeakerClassifierConfig'; it must be one of"):
+        storage.load(tmp_path / "probe")
+    for also in (SpeakerClassifierConfig, ProbeConfig):
+        assert same(probe, storage.load(tmp_path / "probe", also))

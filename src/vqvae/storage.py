@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import UnionType
 from typing import Any, NamedTuple
 
 import torch
@@ -45,7 +46,7 @@ def save(part: nn.Module, folder: Path | str, extra: Mapping[str, Any] | None = 
         write(part, temporary, extra)
 
 
-def load(folder: Path | str, also: type | None = None) -> nn.Module:
+def load(folder: Path | str, also: type | UnionType | None = None) -> nn.Module:
     """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators. ``also``: see ``read``.
 
     Raises:
@@ -62,12 +63,12 @@ def load(folder: Path | str, also: type | None = None) -> nn.Module:
     return part.eval()
 
 
-def read(folder: Path | str, also: type | None = None) -> Stored:
+def read(folder: Path | str, also: type | UnionType | None = None) -> Stored:
     """Read only the configuration of a stored part.
 
     Args:
         folder: where it lies.
-        also: a kind of configuration that it may have besides those of models and priors.
+        also: a kind of configuration, or a union of kinds, that it may have besides those of models and priors.
 
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.

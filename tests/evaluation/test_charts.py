@@ -5,9 +5,10 @@ import re
 from pathlib import Path
 from xml.etree import ElementTree
 
+import numpy as np
 import pytest
 
-from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, line_chart, save_line_chart
+from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, heat_map, line_chart, save_line_chart, save_svg
 
 
 def lines(text: str) -> list[list[tuple[float, float]]]:
@@ -87,3 +88,18 @@ def test_a_saved_chart_stands_for_itself(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="from 1 to 4"):
         save_line_chart(path, "nothing", [Series("short", [(1, math.inf)])])
     assert path.read_text() == text
+
+
+def test_a_heat_map_has_a_cell_for_what_is_not_faint(tmp_path: Path) -> None:
+    shares = np.array([[0.0, 0.004, 1.0, 0.25], [0.5, 0.0, 0.0, 0.006]])
+    text = heat_map("shares & codes", shares, ["<one>", "two"], "codes")
+    save_svg(tmp_path / "deep" / "map.svg", text)
+    root = ElementTree.fromstring((tmp_path / "deep" / "map.svg").read_text())
+    assert [one.text for one in root.iter("{http://www.w3.org/2000/svg}text")] == ["shares & codes", "<one>", "two", "codes"]
+    cells = [one.attrib for one in root.iter("{http://www.w3.org/2000/svg}rect")]
+    *cells, frame = cells
+    assert [cell["fill-opacity"] for cell in cells] == ["1.00", "0.25", "0.50", "0.01"]
+    column = float(frame["width"]) / 4
+    assert [(float(cell["x"]) - float(frame["x"])) / column for cell in cells] == pytest.approx([2, 3, 0, 3], abs=0.01)
+    tops = [float(cell["y"]) - float(frame["y"]) for cell in cells]
+    assert tops == [0, 0, float(cells[0]["height"]), float(cells[0]["height"])]

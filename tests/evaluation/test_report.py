@@ -11,7 +11,8 @@ import torch
 from PIL import Image
 
 from vqvae.errors import CheckpointError
-from vqvae.evaluation.report import MEASURES, write_report
+from vqvae.evaluation.report import MEASURES, Sound, write_report
+from vqvae.evaluation.waves import wave_chart
 
 VOID = {"meta", "link", "img", "br", "line"}
 
@@ -99,6 +100,21 @@ def test_pictures_are_inside_and_nothing_is_fetched(tmp_path: Path) -> None:
     assert "<script" not in text and "url(" not in text and "@import" not in text and "http://" not in text and "https://" not in text
 
 
+def test_sounds_and_charts_are_inside(tmp_path: Path) -> None:
+    wave = torch.linspace(-1, 1, 300)
+    page = report(
+        tmp_path, sounds=[Sound("original & more", wave, 8000), Sound("other", -wave, 8000)], charts=[wave_chart("w", {"x": wave}, 8000)]
+    )
+    sources = [value for tag, name, value in page.attributes if (tag, name) == ("audio", "src")]
+    assert len(sources) == 2 and all(source.startswith("data:audio/wav;base64,") for source in sources)
+    assert page.text.index("original & more") < page.text.index("other") and "Sounds" in page.text
+    # The policy of the page lets them play.
+    (policy,) = [value for tag, name, value in page.attributes if name == "content" and "default-src" in value]
+    assert "media-src data:" in policy
+    assert [value for tag, name, value in page.attributes if (tag, name) == ("svg", "aria-label") and value == "w"]
+    assert "Sounds" not in report(tmp_path).text
+
+
 def test_all_text_is_escaped(tmp_path: Path) -> None:
     bad = "<script>alert('&\"')</script>"
     pixels = np.zeros((2, 2, 3), dtype=np.uint8)
@@ -110,10 +126,11 @@ def test_all_text_is_escaped(tmp_path: Path) -> None:
         settings=bad,
         metrics={bad: 1.0, f"frechet_{bad}": 1.0, f"bits_per_dim_{bad}": 2.0, "seconds_by_stage": {bad: 1.0}},
         pictures={bad: pixels},
+        sounds=[Sound(bad, torch.zeros(9), 8000)],
         rows=[{"step": step, "stage": bad, bad: 1.0} for step in (1, 2)],
     )
     assert "<script" not in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert page.text.count(bad) >= 8
+    assert page.text.count(bad) >= 9
 
 
 def test_use_of_the_codebook_is_drawn(tmp_path: Path) -> None:

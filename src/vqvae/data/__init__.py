@@ -1,6 +1,7 @@
 """Examples in, batches out; nothing here knows of models."""
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
+from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, audio_blocks, read_audio, write_audio
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.codes import (
@@ -13,15 +14,20 @@ from vqvae.data.codes import (
 )
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
+from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
 from vqvae.data.synthetic import SyntheticImagesConfig
 from vqvae.data.transforms import read_image
+from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig, WorldsDataset
 
-DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig
+DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
 
 __all__ = [
+    "PHONES",
     "ArrayConfig",
     "ArrayDataset",
+    "AudioDataset",
+    "AudioFolderConfig",
     "Batch",
     "Cifar10Config",
     "CodesDataset",
@@ -35,13 +41,25 @@ __all__ = [
     "ImageFolderConfig",
     "Loader",
     "Objective",
+    "Phone",
+    "Recording",
     "Shard",
     "Splits",
     "SyntheticImagesConfig",
+    "Utterance",
+    "VoicesConfig",
     "WorldsConfig",
     "WorldsDataset",
+    "audio_blocks",
+    "check_phones",
     "global_indices",
     "in_order",
+    "known_voices",
+    "labels_at",
+    "read_audio",
     "read_image",
     "read_manifest",
+    "read_phones",
+    "speak",
+    "write_audio",
 ]

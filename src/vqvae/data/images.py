@@ -5,7 +5,7 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -17,6 +17,7 @@ from jaxtyping import UInt8
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import atomic, user_cache
+from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
 from vqvae.data.transforms import SUFFIXES, read_image
 from vqvae.errors import ConfigError, DataError
@@ -105,8 +106,7 @@ def _build(config: ImageFolderConfig) -> Splits:
         else [_check(side, name) for side, name in zip(sides, names, strict=True)]
     )
     bad = {str(side.root / file): reason for side, part in zip(sides, decoded, strict=True) for file, reason in part.bad.items()}
-    if bad:
-        _report(bad, sum(len(side.files) for side in sides), config.skip_bad)
+    report_bad(bad, sum(len(side.files) for side in sides), "image", config.skip_bad)
     return Splits(*(_dataset(*item, label_names, config) for item in zip(sides, names, decoded, strict=True)))
 
 
@@ -114,37 +114,18 @@ def _sides(root: Path) -> tuple[_Side, _Side]:
     if (root / "val").is_dir():
         if not (root / "train").is_dir():
             raise DataError(f"{root} has a folder val/ but no train/ beside it. Move the images to train on into {root / 'train'}.")
-        train, held_out = (_Side(name, root / name, tuple(_find(root / name))) for name in ("train", "val"))
+        train, held_out = (_Side(name, root / name, tuple(find_files(root / name, SUFFIXES))) for name in ("train", "val"))
         for side in (train, held_out):
             if not side.files:
                 raise DataError(f"{side.root} holds no image files ({', '.join(SUFFIXES)}).")
         return train, held_out
-    files = tuple(_find(root))
+    files = tuple(find_files(root, SUFFIXES))
     if not files:
         raise DataError(f"{root} holds no image files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
     train_rows, held_out_rows = split_by_hash(files, str(root))
     return _Side("train", root, tuple(files[row] for row in train_rows)), _Side(
         "held-out", root, tuple(files[row] for row in held_out_rows)
     )
-
-
-def _find(root: Path) -> list[str]:
-    """The image files below ``root`` as sorted POSIX paths relative to it; links are followed, except back to a parent."""
-
-    def walk(folder: Path, seen: frozenset[str]) -> Iterator[str]:
-        real = os.path.realpath(folder)
-        if real in seen:
-            return
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                if entry.name.startswith("."):
-                    continue
-                if entry.is_dir():
-                    yield from walk(folder / entry.name, seen | {real})
-                elif entry.is_file() and entry.name.lower().endswith(SUFFIXES):
-                    yield (folder / entry.name).relative_to(root).as_posix()
-
-    return sorted(walk(root, frozenset()))
 
 
 def _classes(sides: tuple[_Side, _Side]) -> tuple[str, ...]:
@@ -212,18 +193,6 @@ def _check(side: _Side, name: str) -> _Decoded:
         with atomic(record) as partial:
             partial.write_text(json.dumps(bad))
     return _Decoded(None, bad)
-
-
-def _report(bad: dict[str, str], count: int, skip: bool) -> None:
-    if skip:
-        for reason in bad.values():
-            _log.warning("Skipped: %s", reason)
-        return
-    first = "\n  ".join(list(bad.values())[:5])
-    more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
-    raise DataError(
-        f"{len(bad)} of {count} image files cannot be decoded:\n  {first}{more}\nMend or remove them, or leave them out with --skip-bad."
-    )
 
 
 def _dataset(side: _Side, name: str, decoded: _Decoded, label_names: tuple[str, ...], config: ImageFolderConfig) -> Dataset:

@@ -5,7 +5,7 @@ every run, and an example never changes sides when others are added.
 """
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -17,8 +17,7 @@ HELD_OUT_SHARE = 0.05
 
 def is_held_out(key: str) -> bool:
     """Whether the example with this key belongs to the held-out 5 %."""
-    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
-    return int.from_bytes(digest, "little") < HELD_OUT_SHARE * 2**64
+    return _hash(key) < HELD_OUT_SHARE
 
 
 def split_by_hash(keys: Iterable[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
@@ -35,3 +34,22 @@ def split_by_hash(keys: Iterable[str], where: str) -> tuple[Int[np.ndarray, " tr
             "Add examples, or split them yourself: folders train/ and val/, or arrays x_train and x_val in one .npz."
         )
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
+    """As ``split_by_hash``, for sets that may be small: the least hash is always held out, the greatest is always trained on.
+
+    Raises:
+        DataError: there are fewer than two keys; ``where`` names them.
+    """
+    if len(keys) < 2:
+        raise DataError(f"{where} has {len(keys)} examples; at least 2 are needed, one to train on and one to hold out.")
+    hashes = np.array([_hash(key) for key in keys])
+    held_out = (hashes < max(HELD_OUT_SHARE, np.nextafter(hashes.min(), 1))) & (hashes < hashes.max())
+    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def _hash(key: str) -> float:
+    """From 0 to 1."""
+    digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
+    return int.from_bytes(digest, "little") / 2**64

@@ -1,10 +1,16 @@
-"""Charts as inline SVG, without scripts: lines, areas and stacked bars, coloured by the classes ``a`` to ``d`` of the page's style."""
+"""Charts as inline SVG, without scripts: lines, areas and stacked bars, coloured by the classes ``a`` to ``d`` of the page's style.
+
+Heat maps have their colours with them, so that they are at home in a page and in a file alike.
+"""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from pathlib import Path
 from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float
 
 from vqvae.data.cache import atomic
 
@@ -14,6 +20,9 @@ _TICKS = 4
 _MOST_POINTS = 400
 _LINE = 18
 COLOURS = "abcd"
+QUIET, DARK = "#667080", "#2f6db3"
+"""Colours of words and of shapes that can be seen on white and on black."""
+_CELL, _WIDE, _FAINTEST = 12, 640, 0.005
 _COLOURED = """
 text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }
 .a { stroke: #2f6db3; } .b { stroke: #d9772b; } .c { stroke: #4b9a6a; } .d { stroke: #9a5fb0; }
@@ -70,8 +79,7 @@ def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
 <svg y="{top}" height="{_HEIGHT}">{_lines(finite)}</svg>
 </svg>
 """
-    with atomic(path) as partial:
-        partial.write_text(text, encoding="utf-8")
+    save_svg(path, text)
 
 
 def area_chart(title: str, series: Sequence[Series]) -> str:
@@ -98,6 +106,45 @@ def bar_chart(title: str, bars: Sequence[Bar], legend: Sequence[str] = ()) -> st
         )
         rows += f"<tr><th>{escape(bar.name)}</th><td><div>{parts}</div></td><td>{escape(bar.words)}</td></tr>"
     return f'<figure class="bars"><figcaption>{escape(title)}{_legend(legend)}</figcaption><table>{rows}</table></figure>'
+
+
+def heat_map(title: str, shares: Float[np.ndarray, "rows columns"], rows: Sequence[str], across: str) -> str:
+    """A table of numbers from 0 to 1, the larger the darker, as an SVG picture that stands for itself.
+
+    Args:
+        title: what the numbers are.
+        shares: the numbers; those below 0.005 are not drawn.
+        rows: the name of each row.
+        across: what the columns are.
+    """
+    count, width = len(rows), _WIDE / max(shares.shape[1], 1)
+    left, top, bottom = 2 * _CELL + 7 * max(map(len, rows), default=0), 2 * _LINE, 2 * _LINE
+    height = top + _CELL * count + bottom
+    parts = [f'<text x="{left}" y="13">{escape(title)}</text>']
+    for row, name in enumerate(rows):
+        parts.append(f'<text x="{left - 6}" y="{top + _CELL * row + 10}" text-anchor="end">{escape(name)}</text>')
+    for row, column in np.argwhere(shares >= _FAINTEST).tolist():
+        place = f'x="{left + width * column:.2f}" y="{top + _CELL * row}" width="{width:.2f}" height="{_CELL}"'
+        parts.append(f'<rect {place} fill="{DARK}" fill-opacity="{shares[row, column]:.2f}"/>')
+    parts.append(
+        f'<rect x="{left}" y="{top}" width="{_WIDE}" height="{_CELL * count}" fill="none" stroke="{QUIET}" stroke-width="0.5"/>'
+        f'<text x="{left + _WIDE / 2:g}" y="{height - _LINE}" text-anchor="middle">{escape(across)}</text>'
+    )
+    return svg(left + _WIDE + _CELL, height, title, "".join(parts))
+
+
+def svg(width: float, height: float, said: str, body: str) -> str:
+    """An SVG picture that stands for itself; ``body`` is drawn in it, its words small and grey."""
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(said)}">'
+        f'<g fill="{QUIET}" font-family="system-ui, sans-serif" font-size="11">{body}</g></svg>\n'
+    )
+
+
+def save_svg(path: Path, text: str) -> None:
+    """Write a picture, whole or not at all; folders on the way are made."""
+    with atomic(path) as partial:
+        partial.write_text(text, encoding="utf-8")
 
 
 class _Frame(NamedTuple):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Float, Int, UInt8
 from PIL import Image
 from torch import Tensor
 
@@ -18,11 +18,22 @@ from vqvae.data.cache import atomic
 from vqvae.errors import CheckpointError
 from vqvae.evaluation.charts import Bar, Series, area_chart, bar_chart, line_chart
 from vqvae.evaluation.likelihood import bits
+from vqvae.evaluation.waves import audio_player
 
 _STYLE = "report.css"
 _NOT_SHOWN = {"step", "stage", "seconds", "learning_rate", "examples_per_second", "waited_share", "gradient_norm"}
 _SMALL = 480
 _MOST_CODEBOOKS = 16
+
+
+class Sound(NamedTuple):
+    """Something to listen to."""
+
+    title: str
+    samples: Float[Tensor, " time"]
+    """In [-1, 1]."""
+    rate: int
+    """Samples a second."""
 
 
 class Measure(NamedTuple):
@@ -91,6 +102,8 @@ def write_report(
     summary: str = "",
     command: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
+    sounds: Sequence[Sound] = (),
+    charts: Sequence[str] = (),
 ) -> None:
     """Write the report of a run, whole or not at all.
 
@@ -104,6 +117,8 @@ def write_report(
         summary: what this model is, in a sentence or two.
         command: what makes this run again.
         counts: how often each code occurs.
+        sounds: recordings and what was made of them, in order; each has a player.
+        charts: SVG pictures, such as those of ``waves.wave_chart`` and ``phonemes.phoneme_chart``.
 
     Raises:
         CheckpointError: the place cannot be written.
@@ -113,7 +128,8 @@ def write_report(
         f"<p>{escape(summary)}</p>" if summary else "",
         f'<p class="quiet">{escape(_ABOUT)}</p>',
         _cards(numbers),
-        _pictures(pictures),
+        _sounds(sounds),
+        _pictures(pictures, charts),
         _likelihood(numbers),
         _curves(rows),
         "" if counts is None else _usage(counts),
@@ -127,7 +143,7 @@ def write_report(
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; style-src 'unsafe-inline'">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; img-src data:; media-src data:; style-src 'unsafe-inline'">
 <link rel="icon" href="data:,">
 <title>{escape(title)}</title>
 <style>
@@ -167,7 +183,15 @@ def _cards(numbers: Mapping[str, float]) -> str:
     return f'<div class="cards">{"".join(cards)}</div>' if cards else ""
 
 
-def _pictures(pictures: Mapping[str, np.ndarray]) -> str:
+def _sounds(sounds: Sequence[Sound]) -> str:
+    figures = "".join(
+        f'<figure class="picture"><figcaption>{escape(sound.title)}</figcaption>{audio_player(sound.samples, sound.rate)}</figure>'
+        for sound in sounds
+    )
+    return f"<h2>Sounds</h2>{figures}" if figures else ""
+
+
+def _pictures(pictures: Mapping[str, np.ndarray], charts: Sequence[str]) -> str:
     figures = ""
     for name, pixels in pictures.items():
         height, width = pixels.shape[:2]
@@ -179,6 +203,7 @@ def _pictures(pictures: Mapping[str, np.ndarray]) -> str:
             f'<figure class="picture"><figcaption>{words}</figcaption><img width="{zoom * width}" height="{zoom * height}" '
             f'alt="{escape(name)}" src="data:image/png;base64,{base64.b64encode(file.getvalue()).decode()}"></figure>'
         )
+    figures += "".join(f'<figure class="picture">{chart}</figure>' for chart in charts)
     return f"<h2>Pictures</h2>{figures}" if figures else ""
 
 

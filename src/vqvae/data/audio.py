@@ -1,0 +1,360 @@
+"""Recordings: any audio file to samples and back, and folders of speech as data sets; the only importer of soundfile and soxr."""
+
+import dataclasses
+import hashlib
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float32, Int, Int16
+
+from vqvae.data.base import Batch, Condition, Dataset, Splits
+from vqvae.data.cache import atomic, locked, user_cache
+from vqvae.data.files import find_files, report_bad
+from vqvae.data.phones import Phone
+from vqvae.data.split import split_of_any_size
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+
+_log = logging.getLogger(__name__)
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+"""What counts as an audio file, in any case; files with other suffixes are ignored."""
+_BLOCK = 65_536
+_VERSION = 1  # Of how files become samples: a change makes others, which need another place in the cache.
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AudioFolderConfig:
+    """Every WAV, FLAC, OGG and MP3 file in a folder and its sub-folders, as one channel at one rate.
+
+    Who speaks is found by looking: LibriSpeech and VCTK (0.80 and 0.92, whose first microphone is taken) are known by their paths. Any
+    other folder has a sub-folder for each speaker, or files alone and no speakers. Held out are the ``held_out_speakers`` where there
+    are some; else 5 % of the recordings, at least one, by a hash of the relative path. Hidden files and folders are ignored.
+    """
+
+    path: str
+    """The folder."""
+    rate: int = 16_000
+    """Samples a second; files of another rate are resampled."""
+    chunk: int = 20_480
+    """Samples of an example."""
+    hop: int = 1_280
+    """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
+    held_out_speakers: tuple[str, ...] = ()
+    """Speakers of whom nothing is trained on; the others are then not held out at all."""
+    cache: str | None = None
+    """The folder that keeps what was decoded; ~/.cache/vqvae/audio where it is left out."""
+    skip_bad: bool = False
+    """List files that cannot be decoded and go on without them, instead of stopping."""
+
+    def build(self) -> Splits:
+        """Find the files, and decode them or take them from the cache."""
+        return _build(self)
+
+
+class Recording(NamedTuple):
+    """One recording of a data set."""
+
+    name: str
+    """The file's path relative to the folder of the data set."""
+    speaker: int
+    """A number into ``label_names``; 0 where the data set has no speakers."""
+    samples: int
+    """How many there are."""
+
+
+class AudioDataset(Dataset):
+    """Recordings of any length, end to end in one array; an example is a chunk of one of them.
+
+    Chunks begin at every multiple of ``hop`` samples from which a whole one is left. A recording shorter than a chunk is one example,
+    with silence at its end, which the mask leaves out. A batch is ``x`` float32 (batch, 1, chunk) in [-1, 1), ``condition.label`` int64
+    (batch,), the speaker, where there are speakers, and ``mask`` (batch, chunk), or None where no example is filled up.
+    """
+
+    def __init__(
+        self,
+        samples: Int16[np.ndarray, " samples"],
+        starts: Int[np.ndarray, " recordings"],
+        recordings: Sequence[Recording],
+        *,
+        name: str,
+        rate: int,
+        chunk: int,
+        hop: int,
+        label_names: tuple[str, ...] = (),
+        phones: Mapping[str, tuple[Phone, ...]] | None = None,
+    ) -> None:
+        """Keep a reference to the array (in memory, or a memory-mapped file); ``starts`` says where in it each recording begins."""
+        self.name, self.label_names = name, label_names
+        self.recordings = tuple(recordings)
+        """The recordings, in the order of the examples."""
+        self.rate = rate
+        """Samples a second."""
+        self.phones: dict[str, tuple[Phone, ...]] = dict(phones or {})
+        """What is spoken when, by the name of the recording, where that is known."""
+        # A view without numpy's memmap class, which slices would carry on.
+        self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
+        self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
+        self._speakers = np.array([recording.speaker for recording in self.recordings], np.int64)
+        self._chunk, self._hop = chunk, hop
+        # Of the examples: how many there are up to the end of each recording.
+        self._ends = np.cumsum(np.maximum(self._lengths - chunk, 0) // hop + 1)
+
+    def __len__(self) -> int:
+        return int(self._ends[-1]) if len(self._ends) else 0
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        rows = np.searchsorted(self._ends, indices, side="right")
+        first = np.where(rows > 0, self._ends[rows - 1], 0)
+        starts = self._starts[rows] + (indices - first) * self._hop
+        lengths = np.minimum(self._lengths[rows], self._chunk)
+        chunks = np.zeros((len(indices), self._chunk), np.int16)
+        for chunk, start, length in zip(chunks, starts.tolist(), lengths.tolist(), strict=True):
+            chunk[:length] = self._samples[start : start + length]
+        x = torch.from_numpy(chunks).to(torch.float32).div_(32_768)[:, None]
+        label = torch.from_numpy(self._speakers[rows]) if self.label_names else None
+        mask = None if (lengths == self._chunk).all() else torch.from_numpy(np.arange(self._chunk) < lengths[:, None])
+        return Batch(x, Condition(label=label), mask)
+
+    def clip(self, index: int) -> Float32[np.ndarray, " samples"]:
+        """The whole of one recording, in [-1, 1)."""
+        return _to_float32(self._samples[self._starts[index] : self._starts[index] + self._lengths[index]])
+
+
+def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
+    """Decode a WAV, FLAC, OGG or MP3 file of any length: the mean of its channels, resampled to ``rate``, in [-1, 1].
+
+    Raises:
+        DataError: the file is missing, empty, cut short (of an MP3 without a header, that does not show), has samples that are not
+            finite, or is something else.
+        MissingExtraError: soundfile or soxr is not installed.
+    """
+    return np.concatenate(list(audio_blocks(path, rate)))
+
+
+def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Float32[np.ndarray, " block"]]:
+    """As ``read_audio``, in blocks of ``size`` samples, of which the last may be shorter: a long file is never in memory as a whole."""
+    waiting = np.empty(0, np.float32)
+    for block in _resampled(Path(path), rate):
+        waiting = np.concatenate([waiting, block.clip(-1, 1)])
+        while len(waiting) >= size:
+            yield waiting[:size]
+            waiting = waiting[size:]
+    if len(waiting):
+        yield waiting
+
+
+def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"], rate: int) -> None:
+    """Write one channel as a .wav or .flac file with 16 bits a sample, whole or not at all. What is beyond [-1, 1] is clipped.
+
+    Raises:
+        DataError: the suffix is another one, or a sample is not finite.
+        MissingExtraError: soundfile is not installed.
+    """
+    path, soundfile = Path(path), _soundfile()
+    kind = path.suffix.lower()
+    if kind not in (".wav", ".flac"):
+        raise DataError(f"{path} ends in '{path.suffix}'; audio is written as .wav or .flac.")
+    if not np.isfinite(samples).all():
+        raise DataError(f"The samples for {path} are not all finite numbers; nothing was written.")
+    with atomic(path) as partial:
+        soundfile.write(str(partial), to_int16(samples), rate, subtype="PCM_16", format=kind[1:].upper())
+
+
+def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:
+    """Change the rate, with nothing above the lower of the two half rates; times stay. The result is in [-1, 1].
+
+    Raises:
+        MissingExtraError: soxr is not installed.
+    """
+    return samples if rate == new_rate else _soxr().resample(samples, rate, new_rate).clip(-1, 1)
+
+
+def to_int16(samples: Float32[np.ndarray, " samples"]) -> Int16[np.ndarray, " samples"]:
+    """Round to steps of 1/32768; what is beyond [-1, 1) is clipped."""
+    return np.rint(samples * np.float32(32_768)).clip(-32_768, 32_767).astype(np.int16)
+
+
+def _to_float32(samples: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
+    return samples.astype(np.float32) / np.float32(32_768)
+
+
+def _soundfile() -> ModuleType:
+    try:
+        import soundfile
+    except ImportError as error:
+        raise MissingExtraError("soundfile", "audio") from error
+    return soundfile
+
+
+def _soxr() -> ModuleType:
+    try:
+        import soxr
+    except ImportError as error:
+        raise MissingExtraError("soxr", "audio") from error
+    return soxr
+
+
+def _resampled(path: Path, rate: int) -> Iterator[np.ndarray]:
+    """The file's samples at another rate, in blocks of any size."""
+    stream = None
+    for own_rate, block in _decoded(path):
+        if own_rate == rate:
+            yield block
+        else:
+            stream = stream or _soxr().ResampleStream(own_rate, rate, 1, dtype="float32")
+            yield stream.resample_chunk(block)
+    if stream is not None:
+        yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+
+
+def _decoded(path: Path) -> Iterator[tuple[int, np.ndarray]]:
+    """The file's rate with one block of samples after another, float32 (samples,)."""
+    soundfile = _soundfile()
+    _check_whole(path)
+    count = 0
+    try:
+        with soundfile.SoundFile(str(path)) as file:
+            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
+                if not np.isfinite(block).all():
+                    raise DataError(f"{path} has samples that are not finite numbers.")
+                count += len(block)
+                yield file.samplerate, block.mean(axis=1)
+            expected = file.frames
+    except soundfile.LibsndfileError as error:
+        reason = "not a WAV, FLAC, OGG or MP3 file" if not count and "Format not recognised" in str(error) else "cut short, or damaged"
+        raise DataError(f"{path} cannot be decoded: {reason}.") from error
+    if not count:
+        raise DataError(f"{path} cannot be decoded: it holds no samples.")
+    # A file that was written as a stream may not say how long it is.
+    if count < expected < sys.maxsize:
+        raise DataError(f"{path} cannot be decoded: it is cut short, with {count} of {expected} samples.")
+
+
+def _check_whole(path: Path) -> None:
+    """That there is a file with something in it, and that a WAV file is as long as it says: libsndfile takes what is there."""
+    try:
+        length = path.stat().st_size
+        with path.open("rb") as file:
+            riff, _, wave = file.read(4), file.read(4), file.read(4)
+            while riff == b"RIFF" and wave == b"WAVE" and len(head := file.read(8)) == 8:
+                size = int.from_bytes(head[4:], "little")
+                # A stream, whose writer could not know the length, says 2^32 - 1.
+                if head[:4] == b"data" and size < 2**32 - 1 and file.tell() + size > length:
+                    raise DataError(f"{path} cannot be decoded: it is cut short, with {length - file.tell()} of {size} bytes of samples.")
+                file.seek(size + size % 2, os.SEEK_CUR)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    if not length:
+        raise DataError(f"{path} cannot be decoded: the file is empty.")
+
+
+class _Decoded(NamedTuple):
+    """The good files' samples, end to end, with their names and lengths; and the bad files, with the reason."""
+
+    samples: Int16[np.ndarray, " samples"]
+    names: list[str]
+    lengths: list[int]
+    bad: dict[str, str]
+
+
+def _build(config: AudioFolderConfig) -> Splits:
+    root = Path(config.path).expanduser()
+    for field in ("rate", "chunk", "hop"):
+        if getattr(config, field) < 1:
+            raise ConfigError(f"config.data.{field} is {getattr(config, field)}; it must be at least 1.")
+    if not root.is_dir():
+        raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
+    speakers = _speakers(root, find_files(root, SUFFIXES))
+    if not speakers:
+        raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
+    label_names = tuple(sorted({speaker for speaker in speakers.values() if speaker is not None}))
+    unknown = sorted(set(config.held_out_speakers) - set(label_names))
+    if unknown:
+        raise ConfigError(f"config.data.held_out_speakers has {unknown}; the speakers of {root} are {list(label_names)}.")
+    digest = _digest(root, tuple(speakers), config.rate)
+    decoded = _decode(config, root, tuple(speakers), digest)
+    report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
+    if config.held_out_speakers:
+        held = np.array([speakers[name] in config.held_out_speakers for name in decoded.names], dtype=bool)
+        rows = np.flatnonzero(~held), np.flatnonzero(held)
+    else:
+        rows = split_of_any_size(decoded.names, str(root))
+    starts = np.cumsum([0, *decoded.lengths[:-1]])
+    labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
+    content = json.dumps([digest, config.chunk, config.hop, config.held_out_speakers])
+    name = f"audio-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+    sides: list[Dataset] = []
+    for side, of, hop in zip(Splits._fields, rows, (config.hop, config.chunk), strict=True):
+        if not len(of):
+            raise DataError(f"No recording in {root} is left for the {side} side. Hold out other speakers.")
+        recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
+        settings = {"rate": config.rate, "chunk": config.chunk, "hop": hop, "label_names": label_names}
+        sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
+    return Splits(*sides)
+
+
+def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
+    """The files that belong to the data set, each with its speaker, if it has speakers."""
+    # The folder may be the whole of a corpus or a part: what tells is above it, too.
+    full = {file: (root.resolve() / file).as_posix() for file in files}
+    librispeech = {file: re.search(r"/(\d+)/(\d+)/\1-\2-\d+\.\w+$", path) for file, path in full.items()}
+    if all(librispeech.values()):
+        return {file: match[1] for file, match in librispeech.items() if match}
+    for pattern in (r"/wav48_silence_trimmed/([^/]+)/[^/]+_mic1\.\w+$", r"/wav48/([^/]+)/[^/]+$"):
+        vctk = {file: match[1] for file, path in full.items() if (match := re.search(pattern, path))}
+        if vctk:
+            return vctk
+    loose = [file for file in files if "/" not in file]
+    if loose and len(loose) < len(files):
+        raise DataError(f"{root / loose[0]} lies in no sub-folder, so it has no speaker, but others do. Move it into one.")
+    return {file: None if loose else file.partition("/")[0] for file in files}
+
+
+def _digest(root: Path, files: Sequence[str], rate: int) -> str:
+    facts = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
+    return hashlib.blake2b(json.dumps([facts, rate, _VERSION]).encode(), digest_size=8).hexdigest()
+
+
+def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest: str) -> _Decoded:
+    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit."""
+    folder = (user_cache() / "audio" if config.cache is None else Path(config.cache).expanduser()) / digest
+
+    def decode(file: str) -> np.ndarray | str:
+        try:
+            return np.concatenate([to_int16(block) for block in audio_blocks(root / file, config.rate)])
+        except DataError as error:
+            return str(error)
+
+    with locked(folder):
+        if not folder.is_dir():
+            lengths: dict[str, int] = {}
+            bad: dict[str, str] = {}
+            _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
+            with atomic(folder) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
+                partial.mkdir()
+                with (partial / "samples.s16").open("wb") as output:
+                    # A few at a time, so that what is decoded does not pile up in memory before it is written.
+                    for first in range(0, len(files), 64):
+                        group = files[first : first + 64]
+                        for file, result in zip(group, pool.map(decode, group), strict=True):
+                            if isinstance(result, str):
+                                bad[file] = result
+                            else:
+                                lengths[file] = len(result)
+                                output.write(result.astype("<i2").tobytes())
+                (partial / "recordings.json").write_text(json.dumps({"lengths": lengths, "bad": bad}))
+    kept = json.loads((folder / "recordings.json").read_text())
+    if not kept["lengths"]:
+        return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
+    samples = np.memmap(folder / "samples.s16", "<i2", "r")
+    return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])

@@ -1,0 +1,56 @@
+"""The files of a folder that are data, and what is said about those that cannot be decoded."""
+
+import logging
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from vqvae.errors import DataError
+
+_log = logging.getLogger(__name__)
+
+
+def find_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+    """The files below ``root`` with one of the suffixes, in any case, as sorted POSIX paths relative to it.
+
+    Hidden files and folders are left out. Links are followed, except back to a parent.
+    """
+
+    def walk(folder: Path, seen: frozenset[str]) -> Iterator[str]:
+        real = os.path.realpath(folder)
+        if real in seen:
+            return
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith("."):
+                    continue
+                if entry.is_dir():
+                    yield from walk(folder / entry.name, seen | {real})
+                elif entry.is_file() and entry.name.lower().endswith(suffixes):
+                    yield (folder / entry.name).relative_to(root).as_posix()
+
+    return sorted(walk(root, frozenset()))
+
+
+def report_bad(bad: Mapping[str, str], count: int, kind: str, skip: bool) -> None:
+    """Warn of the files that cannot be decoded, each with its reason, where they may be skipped.
+
+    Args:
+        bad: the reason for each of them.
+        count: how many files there are in all.
+        kind: what they are, such as "image".
+        skip: whether the data set goes on without them.
+
+    Raises:
+        DataError: there are some, and they may not be skipped.
+    """
+    if skip:
+        for reason in bad.values():
+            _log.warning("Skipped: %s", reason)
+    elif bad:
+        first = "\n  ".join(list(bad.values())[:5])
+        more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
+        raise DataError(
+            f"{len(bad)} of {count} {kind} files cannot be decoded:\n  {first}{more}\n"
+            "Mend or remove them, or leave them out with --skip-bad."
+        )

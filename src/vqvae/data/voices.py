@@ -1,0 +1,329 @@
+"""Speech with exact phone times, spoken by eSpeak NG (https://github.com/espeak-ng/espeak-ng) as many voices; the only importer of
+espeakng_loader.
+
+Differs from the paper: its speech is VCTK, which is a download of 11 GB and has no phone times. The library is free software under the
+GPL, version 3: it is loaded when somebody speaks, from the package that the extra ``voices`` installs, and is no part of this one.
+"""
+
+import _ctypes
+import ctypes
+import dataclasses
+import hashlib
+import json
+import threading
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float32, Int16
+
+from vqvae.config import to_json
+from vqvae.data.audio import AudioDataset, Recording, resample, to_int16
+from vqvae.data.base import Splits
+from vqvae.data.phones import Phone
+from vqvae.data.sentences import sentences
+from vqvae.data.split import HELD_OUT_SHARE
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.seeding import mix
+
+# For each of 41 classes, eSpeak's names (its "mnemonics") of the sounds of American English that belong to it. The classes are the 39
+# phones of ARPAbet as the CMU dictionary has them, the neutral vowel AX, and silence. A vowel with an r in it, which eSpeak has as one
+# sound ("near", "car", "fire"), counts as its vowel; a tap as T, and so does the glottal stop of "button", a syllabic l or n as L or N.
+_SOUNDS = {
+    "AA": "0 0# 02 A: A@ A#",  # hot, father, car
+    "AE": "a aa",  # cat, bath
+    "AH": "V",  # cut
+    "AO": "O: O O2 O@ o@ o:",  # caught, more
+    "AW": "aU aU@",  # house
+    "AX": "@ @2 @5 @- @# a# a2 a#2",  # about, the
+    "AY": "aI aI@ aI3",  # my, fire
+    "EH": "E E# E2 e@ e e# e:",  # bed, hair
+    "ER": "3 3: IR VR",  # bird, butter
+    "EY": "eI",  # day
+    "IH": "I I2 I# I2# i@3",  # bit, roses, near
+    "IY": "i: i i@",  # see, happy
+    "OW": "oU oU# o",  # go
+    "OY": "OI",  # boy
+    "UH": "U U@",  # book, tour
+    "UW": "u: u",  # two
+    "P": "p",
+    "B": "b",
+    "T": "t t2 t# ?",
+    "D": "d d#",
+    "K": "k x",
+    "G": "g",
+    "CH": "tS",
+    "JH": "dZ",
+    "F": "f",
+    "V": "v v#",
+    "TH": "T",
+    "DH": "D",
+    "S": "s",
+    "Z": "z z# z/2",
+    "SH": "S",
+    "ZH": "Z",
+    "HH": "h",
+    "M": "m m-",
+    "N": "n n-",
+    "NG": "N N-",
+    "L": "l l- l/ @L",
+    "R": "r r- r/ *",
+    "W": "w w#",
+    "Y": "j ;",  # yes; and the glide of "we are"
+    "SIL": "_ _: _! _| _:: ||",
+}
+PHONES = tuple(_SOUNDS)
+"""The names of the 41 classes; ``SIL``, silence, is the last and is left out of scores."""
+_CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VoicesConfig:
+    """Sentences spoken by eSpeak NG: half an hour to train on, by twenty voices, and other sentences by four others.
+
+    Every training sentence is spoken by one voice, in turn. Held out are 5 % as many sentences, none of which is trained on, each by
+    all of ``unseen_voices``. The sentences are our own, and the same settings give the same samples.
+    """
+
+    voices: tuple[str, ...] = (
+        *("en-us+f1", "en-us+m1", "en-us+f2", "en-us+m3", "en-us+f3", "en-us+m7", "en-us+f4", "en-us+Alex", "en-us+Alicia", "en-us+Denis"),
+        *("en-us+Andrea", "en-us+Gene2", "en-us+Annie", "en-us+Marco", "en-us+anika", "en-us+ed", "en-us+belinda", "en-us+klatt"),
+        *("en-us+grandma", "en-us+Nguyen"),
+    )
+    """Who speaks what is trained on: American English, ``en-us``, with one of eSpeak's variants."""
+    unseen_voices: tuple[str, ...] = ("en-us+f5", "en-us+m4", "en-us+steph", "en-us+Michael")
+    """Who speaks what is held out; where there are none, ``voices`` do."""
+    sentences: int = 600
+    """How many are trained on, about three seconds each."""
+    rate: int = 16_000
+    """Samples a second."""
+    chunk: int = 20_480
+    """Samples of an example."""
+    hop: int = 1_280
+    """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
+    seed: int = 0
+    """Another seed, other sentences."""
+
+    def build(self) -> Splits:
+        """Speak all sentences: a few seconds for half an hour."""
+        return _build(self)
+
+
+class Utterance(NamedTuple):
+    """What was spoken."""
+
+    samples: Float32[np.ndarray, " samples"]
+    """In [-1, 1]."""
+    rate: int
+    """Samples a second."""
+    phones: tuple[Phone, ...]
+    """From the first to the last sample without a gap, each with one of ``PHONES``."""
+
+
+def speak(text: str, voice: str, *, rate: int = 16_000, words_per_minute: int = 175, pitch: int = 50) -> Utterance:
+    """Speak an English text: a pure function of its arguments, whatever was spoken before, in any thread.
+
+    Args:
+        text: what to say.
+        voice: ``en-us``, or ``en-us+`` and a variant, such as ``en-us+f3``; ``known_voices`` lists them.
+        rate: samples a second; eSpeak's own are 22,050, and are resampled.
+        words_per_minute: from 80 to 450.
+        pitch: from 0 to 100; 50 is the voice's own.
+
+    Raises:
+        ConfigError: the voice is unknown, or a number is out of its range.
+        DataError: there is nothing to say, or something that is not English.
+        MissingExtraError: espeakng-loader or soxr is not installed.
+    """
+    if voice not in known_voices():
+        raise ConfigError(f"There is no voice {voice!r}; there are {', '.join(known_voices())}.")
+    if not (80 <= words_per_minute <= 450 and 0 <= pitch <= 100 and rate >= 1):
+        raise ConfigError(
+            f"words_per_minute is {words_per_minute}, pitch {pitch} and rate {rate}; "
+            "they must be from 80 to 450, from 0 to 100, and 1 or more."
+        )
+    spoken = _synthesise(text.replace("\0", " "), voice, words_per_minute, pitch)
+    if not len(spoken.samples):
+        raise DataError(f"There is nothing to say in the text {text!r}.")
+    samples = resample(spoken.samples.astype(np.float32) / np.float32(32_768), spoken.rate, rate)
+    return Utterance(samples, rate, _phones(spoken, text))
+
+
+def known_voices() -> tuple[str, ...]:
+    """The voices of American English that ``speak`` takes.
+
+    Raises:
+        MissingExtraError: espeakng-loader is not installed.
+    """
+    return ("en-us", *(f"en-us+{path.name}" for path in sorted((_paths().data / "voices" / "!v").iterdir())))
+
+
+def render(texts: Iterable[str], voices: Sequence[str], *, rate: int = 16_000, chunk: int = 20_480, hop: int | None = None) -> AudioDataset:
+    """Every text, spoken by every voice: recording ``v * len(texts) + t`` is text ``t`` in voice ``v``, so that voices can be compared.
+
+    Args:
+        texts: what to say.
+        voices: by whom; ``label_names`` of the result, in this order.
+        rate: samples a second.
+        chunk: samples of an example.
+        hop: samples from the start of an example to the start of the next; ``chunk`` where it is left out.
+
+    Raises:
+        ConfigError, DataError, MissingExtraError: as ``speak``.
+    """
+    texts = tuple(texts)
+    plan = [(voice, number, text) for voice in voices for number, text in enumerate(texts)]
+    settings = {"rate": rate, "chunk": chunk, "hop": hop or chunk}
+    return _render(plan, tuple(voices), f"voices-{_digest([texts, voices, settings])}", **settings)
+
+
+def _build(config: VoicesConfig) -> Splits:
+    for field in ("sentences", "rate", "chunk", "hop"):
+        if getattr(config, field) < 1:
+            raise ConfigError(f"config.data.{field} is {getattr(config, field)}; it must be at least 1.")
+    label_names = (*config.voices, *config.unseen_voices)
+    if not config.voices or len(set(label_names)) < len(label_names):
+        raise ConfigError("config.data.voices must name a voice, and no voice twice, nor one of unseen_voices.")
+    train_texts = sentences(config.sentences, mix(config.seed, "train"))
+    count = max(1, round(HELD_OUT_SHARE * config.sentences))
+    new_texts = [text for text in sentences(count, mix(config.seed, "held-out")) if text not in train_texts]
+    train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
+    held_out = [(voice, number, text) for voice in config.unseen_voices or config.voices for number, text in enumerate(new_texts)]
+    name, settings = f"voices-{_digest(to_json(config))}", {"rate": config.rate, "chunk": config.chunk}
+    return Splits(
+        _render(train, label_names, f"{name}-train", hop=config.hop, **settings),
+        _render(held_out, label_names, f"{name}-held-out", hop=config.chunk, **settings),
+    )
+
+
+def _render(
+    plan: Sequence[tuple[str, int, str]], label_names: tuple[str, ...], name: str, *, rate: int, chunk: int, hop: int
+) -> AudioDataset:
+    """Speak (voice, number, text) after (voice, number, text); recordings are named ``voice/number``."""
+    clips: list[Int16[np.ndarray, " samples"]] = []
+    recordings: list[Recording] = []
+    phones: dict[str, tuple[Phone, ...]] = {}
+    for voice, number, text in plan:
+        # Each voice has its own habits, or voices of one family would differ in little but their formants.
+        manner = mix(0, "manner", voice)
+        utterance = speak(text, voice, rate=rate, words_per_minute=150 + manner % 51, pitch=35 + manner // 51 % 31)
+        recording = Recording(f"{voice}/{number:05d}", label_names.index(voice), len(utterance.samples))
+        clips.append(to_int16(utterance.samples))
+        recordings.append(recording)
+        phones[recording.name] = utterance.phones
+    lengths = [len(clip) for clip in clips]
+    samples, starts = np.concatenate([np.empty(0, np.int16), *clips]), np.cumsum([0, *lengths[:-1]])
+    return AudioDataset(
+        samples, starts[: len(clips)], recordings, name=name, rate=rate, chunk=chunk, hop=hop, label_names=label_names, phones=phones
+    )
+
+
+def _digest(content: object) -> str:
+    return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
+
+
+class _Paths(NamedTuple):
+    library: Path
+    data: Path
+
+
+def _paths() -> _Paths:
+    try:
+        import espeakng_loader
+    except ImportError as error:
+        raise MissingExtraError("espeakng-loader", "voices") from error
+    return _Paths(Path(espeakng_loader.get_library_path()), Path(espeakng_loader.get_data_path()))
+
+
+class _Spoken(NamedTuple):
+    """eSpeak's own: samples at its rate, and the place of each sound's first sample with its mnemonic."""
+
+    samples: Int16[np.ndarray, " samples"]
+    rate: int
+    sounds: list[tuple[int, str]]
+
+
+def _phones(spoken: _Spoken, text: str) -> tuple[Phone, ...]:
+    phones: list[Phone] = []
+    # Before the first sound there is silence.
+    starts, mnemonics = [0, *(start for start, _ in spoken.sounds)], ["_", *(mnemonic for _, mnemonic in spoken.sounds)]
+    for start, end, mnemonic in zip(starts, [*starts[1:], len(spoken.samples)], mnemonics, strict=True):
+        # Marks of stress, and of its absence, stand before the sound.
+        label = _CLASSES.get(mnemonic.lstrip("',%="))
+        if label is None:
+            raise DataError(f"eSpeak NG says the sound {mnemonic!r} in {text!r}, which is none of American English. Spell it another way.")
+        if phones and label == phones[-1].label == "SIL":
+            phones[-1] = phones[-1]._replace(end=end / spoken.rate)
+        elif end > start:
+            phones.append(Phone(start / spoken.rate, end / spoken.rate, label))
+    return tuple(phones)
+
+
+# From here on: https://github.com/espeak-ng/espeak-ng/blob/1.52.0/src/include/espeak-ng/speak_lib.h
+_SYNCHRONOUS, _PHONEME_EVENTS, _DO_NOT_EXIT, _UTF8, _CHARACTERS = 2, 0x0001, 0x8000, 1, 1
+_RATE, _PITCH = 1, 3
+_LAST_EVENT, _PHONEME = 0, 7
+
+
+class _Event(ctypes.Structure):
+    """``espeak_EVENT``; ``string`` is one of a union, which a phoneme uses: at most 8 bytes, and a zero where there is room."""
+
+    _fields_ = (
+        ("type", ctypes.c_int),
+        ("unique_identifier", ctypes.c_uint),
+        ("text_position", ctypes.c_int),
+        ("length", ctypes.c_int),
+        ("audio_position", ctypes.c_int),
+        ("sample", ctypes.c_int),
+        ("user_data", ctypes.c_void_p),
+        ("string", ctypes.c_char * 8),
+    )
+
+
+_CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int, ctypes.POINTER(_Event))
+_LOCK = threading.Lock()
+
+
+def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Spoken:
+    """Let a fresh copy of the library speak.
+
+    It keeps much between two calls that cannot be set back (how far its flutter of the pitch has come, the gain, an echo), so that a
+    text would sound a little different every time. Loading it again takes half a millisecond.
+    """
+    blocks: list[bytes] = []
+    sounds: list[tuple[int, str]] = []
+
+    @_CALLBACK
+    def receive(samples: int | None, count: int, events: Sequence[_Event]) -> int:
+        if samples and count:
+            blocks.append(ctypes.string_at(samples, 2 * count))
+        place = 0
+        while events[place].type != _LAST_EVENT:
+            if events[place].type == _PHONEME:
+                sounds.append((events[place].sample, events[place].string.decode()))
+            place += 1
+        return 0
+
+    library_path, data = _paths()
+    with _LOCK:
+        library = ctypes.CDLL(str(library_path))
+        try:
+            rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(data.parent).encode(), _PHONEME_EVENTS | _DO_NOT_EXIT)
+            if rate <= 0:
+                raise DataError(f"eSpeak NG does not find its data in {data}. Paths of more than 140 characters are too long for it.")
+            library.espeak_SetSynthCallback(receive)
+            # It draws breath and noise from the C library's generator, which nothing else here uses.
+            ctypes.CDLL(None).srand(1)
+            if library.espeak_SetVoiceByName(voice.encode()):
+                raise ConfigError(f"eSpeak NG cannot load the voice {voice!r}.")
+            library.espeak_SetParameter(_RATE, words_per_minute, 0)
+            library.espeak_SetParameter(_PITCH, pitch, 0)
+            content = text.encode() + b"\0"
+            failed = library.espeak_Synth(content, ctypes.c_size_t(len(content)), 0, _CHARACTERS, 0, _UTF8, None, None)
+            if failed:
+                raise DataError(f"eSpeak NG cannot say {text!r} (error {failed}).")
+        finally:
+            library.espeak_Terminate()
+            _ctypes.dlclose(library._handle)
+    return _Spoken(np.frombuffer(b"".join(blocks), np.int16), rate, sounds)
