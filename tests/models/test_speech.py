@@ -54,7 +54,7 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(name: str, encoder
     model.start([batch])
     optimizer = torch.optim.Adam(model.parameters(), 1e-2)
     losses = []
-    for step in range(25):
+    for step in range(20):
         optimizer.zero_grad()
         objective = model(batch)
         objective.loss.backward()
@@ -75,7 +75,7 @@ def test_codes_decode_to_a_wave_of_any_length_and_of_another_speaker(name: str) 
     waves = [
         model.decode(codes, Condition(label=torch.tensor(label)), generator.manual_seed(0), 1.0, size=(100,)) for label in ([0, 1], [1, 0])
     ]
-    assert waves[0].shape == (2, 1, 100) and waves[0].dtype == torch.float32 and float(waves[0].abs().max()) <= 1
+    assert waves[0].shape == (2, 1, 100) and waves[0].dtype == torch.float32 and float(waves[0].detach().abs().max()) <= 1
     assert not torch.equal(*waves)
     assert model.decode(codes, batch.condition).shape == (2, 1, 128)
     with pytest.raises(DataError, match="2 speakers"):
@@ -164,9 +164,9 @@ def test_a_distance_has_no_nats() -> None:
 
 def test_jitter_changes_training_and_nothing_else() -> None:
     plain, jittered, batch = make("wavenet"), make("wavenet", jitter=0.5), speech()
-    for model in (plain, jittered):
-        model.start([batch])
-        model.eval()
+    plain.start([batch])
+    jittered.load_state_dict(plain.eval().state_dict())
+    jittered.eval()
     assert torch.equal(plain(batch).loss, jittered(batch).loss)
     losses = []
     with torch.no_grad():

@@ -8,8 +8,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.audio import check_audio
 from vqvae.likelihoods.base import Likelihood
 from vqvae.likelihoods.pixels import check_parameters, check_temperature
 

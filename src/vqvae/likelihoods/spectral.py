@@ -7,8 +7,8 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.audio import check_audio
 from vqvae.layers.mel import FLOOR, power_spectrum
 from vqvae.likelihoods.base import Likelihood
 from vqvae.likelihoods.mu_law import check_agreement

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
@@ -14,7 +14,7 @@ from vqvae.layers.autoregressive import Choice, extend
 from vqvae.likelihoods.base import BinnedLikelihood
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.decoding import LogitsOf
-from vqvae.networks import AutoregressiveDecoder, Given, WaveNetDecoder
+from vqvae.networks import Given, WaveNetDecoder
 
 
 def encode_stream(
@@ -53,20 +53,36 @@ def decode_stream(
         ConfigError: the model's data is not over time.
         DataError: blocks or a condition that the decoder does not take.
     """
-    (stride,), decoder, likelihood = _over_time(model.decoder.stride), model.decoder, model.likelihood
-    state, steps = None, decoder
-    if isinstance(decoder, AutoregressiveDecoder) and isinstance(likelihood, BinnedLikelihood):
-        steps = LogitsOf(decoder, likelihood)
-    for piece in _pieces(blocks, decoder.context[0], 1):
-        if not isinstance(decoder, WaveNetDecoder):
-            whole = model.decode((piece.x,), condition, generator, temperature)
-            yield whole[..., piece.inside.start * stride : piece.inside.stop * stride]
-            continue
+    (stride,), decoder = _over_time(model.decoder.stride), model.decoder
+    pieces = _pieces(blocks, decoder.context[0], 1)
+    if isinstance(decoder, WaveNetDecoder):
+        yield from _drawn(model, decoder, pieces, condition, generator, Choice(temperature))
+        return
+    for piece in pieces:
+        with torch.no_grad():
+            wave = model.decode((piece.x,), condition, generator, temperature)
+        yield wave[..., piece.inside.start * stride : piece.inside.stop * stride]
+
+
+def _drawn(
+    model: CodeAutoencoder,
+    decoder: WaveNetDecoder,
+    pieces: Iterable["_Piece"],
+    condition: Condition,
+    generator: torch.Generator | None,
+    choice: Choice,
+) -> Iterator[Float[Tensor, "batch channels time"]]:
+    """The samples of each piece's codes, drawn by a state that goes on from piece to piece."""
+    likelihood = model.likelihood
+    state: Any = None
+    steps: Any = LogitsOf(decoder, likelihood) if isinstance(likelihood, BinnedLikelihood) else decoder
+    source = "cpu" if generator is None else generator.device
+    for piece in pieces:
         with torch.no_grad():
             state = decoder.go_on(state, Given(model.vectors(piece.x), condition), piece.inside)
-        count, source = (piece.inside.stop - piece.inside.start) * stride, "cpu" if generator is None else generator.device
+        count = (piece.inside.stop - piece.inside.start) * decoder.config.stride
         uniforms = torch.rand(len(piece.x), count, generator=generator, dtype=torch.float64, device=source)
-        yield likelihood.restore(extend(steps, state, uniforms, Choice(temperature)).unsqueeze(1))
+        yield likelihood.restore(extend(steps, state, uniforms, choice).unsqueeze(1))
 
 
 class _Piece(NamedTuple):

@@ -9,8 +9,8 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError
-from vqvae.layers.audio import check_audio
 from vqvae.layers.mel import FLOOR, LogMel
 from vqvae.layers.residual import ResidualBlock1d
 from vqvae.networks.base import Encoder
