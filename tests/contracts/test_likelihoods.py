@@ -1,5 +1,7 @@
 """What every likelihood of the Union must do."""
 
+import inspect
+import math
 import typing
 
 import pytest
@@ -8,17 +10,24 @@ import torch
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import Categorical, CategoricalCodes, CategoricalCodesConfig, CategoricalConfig, Likelihood, LikelihoodConfig
 
-every = pytest.mark.parametrize("kind", typing.get_args(LikelihoodConfig))
+KINDS = typing.get_args(LikelihoodConfig)
+AUDIO = [kind for kind in KINDS if "channels" not in inspect.signature(kind).parameters]
+"""Those whose data has one channel and one axis, whatever is asked for."""
 
 
 def make(kind: type, channels: int) -> Likelihood:
     """Of 256 levels, whatever its data are."""
-    return kind(channels=channels, **({"codebook_size": 256} if kind is CategoricalCodesConfig else {})).build()
+    settings = {"channels": channels, "codebook_size": 256}
+    return kind(**{name: value for name, value in settings.items() if name in inspect.signature(kind).parameters}).build()
 
 
-def raw(kind: type, levels: torch.Tensor) -> torch.Tensor:
-    """Levels as the data that the likelihood takes: uint8 pixels, or codes."""
-    return levels.long() if kind is CategoricalCodesConfig else levels
+DENSITIES = [kind for kind in KINDS if make(kind, 1).is_density]
+every = pytest.mark.parametrize("kind", DENSITIES)
+
+
+def space(kind: type, *sides: int) -> tuple[int, ...]:
+    """Two axes, or one that is as long as both together."""
+    return (math.prod(sides),) if kind in AUDIO else sides
 
 
 def parameters(likelihood: Likelihood, *shape: int, seed: int = 0, scale: float = 1.0) -> torch.Tensor:
@@ -26,8 +35,15 @@ def parameters(likelihood: Likelihood, *shape: int, seed: int = 0, scale: float 
     return scale * torch.randn(batch, likelihood.num_parameters, *space, generator=torch.Generator().manual_seed(seed))
 
 
-def pixels(*shape: int, seed: int = 1) -> torch.Tensor:
-    return torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(seed))
+def data(likelihood: Likelihood, *shape: int, seed: int = 1) -> torch.Tensor:
+    """Random levels as the data that the likelihood takes."""
+    batch, *sides = shape
+    levels = torch.randint(0, 256, (batch, likelihood.channels, *sides), generator=torch.Generator().manual_seed(seed))
+    return likelihood.restore(levels)
+
+
+def test_the_union_has_data_of_every_kind_and_one_that_is_no_density() -> None:
+    assert AUDIO and len(AUDIO) < len(KINDS) and set(DENSITIES) < set(KINDS)
 
 
 @every
@@ -35,7 +51,7 @@ def pixels(*shape: int, seed: int = 1) -> torch.Tensor:
 def test_levels_sum_to_one(kind: type, scale: float) -> None:
     likelihood = make(kind, 1)
     one = parameters(likelihood, 20, 1, scale=scale)
-    levels = raw(kind, torch.arange(256, dtype=torch.uint8).view(256, 1, 1))
+    levels = likelihood.restore(torch.arange(256).view(256, 1, 1))
     total = sum(likelihood.log_prob(one, level.expand(20, 1, 1)).double().exp() for level in levels)
     torch.testing.assert_close(total, torch.ones(20, dtype=torch.float64), rtol=1e-4, atol=0)
 
@@ -43,20 +59,23 @@ def test_levels_sum_to_one(kind: type, scale: float) -> None:
 @every
 def test_an_example_is_the_sum_of_its_pixels_and_others_do_not_matter(kind: type) -> None:
     likelihood = make(kind, 3)
-    p, x = parameters(likelihood, 4, 2, 3), raw(kind, pixels(4, 3, 2, 3))
+    sides = space(kind, 2, 3)
+    p, x = parameters(likelihood, 4, *sides), data(likelihood, 4, *sides)
     whole = likelihood.log_prob(p, x)
     assert whole.shape == (4,)
     torch.testing.assert_close(whole[2:3], likelihood.log_prob(p[2:3], x[2:3]))
-    parts = sum(likelihood.log_prob(p[:, :, i : i + 1, j : j + 1], x[:, :, i : i + 1, j : j + 1]) for i in range(2) for j in range(3))
+    p, x = p.flatten(2), x.flatten(2)
+    parts = sum(likelihood.log_prob(p[..., i : i + 1], x[..., i : i + 1]) for i in range(6))
     torch.testing.assert_close(whole, parts)
 
 
 @every
 def test_gradients_equal_float64_differences(kind: type) -> None:
     likelihood = make(kind, 1).double()
-    p, x = parameters(likelihood, 2, 1, 2).double().requires_grad_(), raw(kind, pixels(2, 1, 1, 2))
+    sides = space(kind, 1, 2)
+    p, x = parameters(likelihood, 2, *sides).double().requires_grad_(), data(likelihood, 2, *sides)
     likelihood.log_prob(p, x).sum().backward()
-    direction = parameters(likelihood, 2, 1, 2, seed=7).double()
+    direction = parameters(likelihood, 2, *sides, seed=7).double()
     step = 1e-5
     with torch.no_grad():
         difference = (likelihood.log_prob(p + step * direction, x) - likelihood.log_prob(p - step * direction, x)).sum() / (2 * step)
@@ -66,7 +85,8 @@ def test_gradients_equal_float64_differences(kind: type) -> None:
 @every
 def test_float32_under_autocast(kind: type) -> None:
     likelihood = make(kind, 3)
-    p, x = parameters(likelihood, 2, 3, 4), raw(kind, pixels(2, 3, 3, 4))
+    sides = space(kind, 3, 4)
+    p, x = parameters(likelihood, 2, *sides), data(likelihood, 2, *sides)
     expected = likelihood.log_prob(p, x)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         assert torch.equal(likelihood.log_prob(p, x), expected)
@@ -76,10 +96,11 @@ def test_float32_under_autocast(kind: type) -> None:
 @every
 def test_samples_are_data_of_the_seed(kind: type) -> None:
     likelihood = make(kind, 3)
-    p = parameters(likelihood, 2, 5, 4)
+    sides = space(kind, 5, 4)
+    p = parameters(likelihood, 2, *sides)
     first, again, other = (likelihood.sample(p, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1))
-    assert first.dtype == likelihood.mode(p).dtype == raw(kind, pixels(1)).dtype
-    assert first.shape == likelihood.mode(p).shape == (2, 3, 5, 4)
+    assert first.dtype == likelihood.mode(p).dtype == data(likelihood, 1, 1).dtype
+    assert first.shape == likelihood.mode(p).shape == (2, likelihood.channels, *sides)
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert torch.equal(likelihood.sample(p, temperature=0.0), likelihood.mode(p))
@@ -94,34 +115,49 @@ def test_samples_follow_the_probabilities_which_sum_to_one(kind: type, channels:
     p = parameters(likelihood, 1, 1, scale=0.1).expand(count, -1, -1)
     x = likelihood.sample(p, torch.Generator().manual_seed(0))
     # The mean of 1 / p(x) over samples in a box is the number of levels in the box, all channels together.
-    inside = ((x >= 64) & (x < 192)).flatten(1).all(1)
+    bins = likelihood.discretise(x)
+    inside = ((bins >= 64) & (bins < 192)).flatten(1).all(1)
     counted = (-likelihood.log_prob(p, x)[inside].double()).exp().sum() / count
-    assert float(counted) == pytest.approx(128**channels, rel=0.05)
+    assert float(counted) == pytest.approx(128**likelihood.channels, rel=0.05)
 
 
 @every
 def test_every_level_survives(kind: type) -> None:
-    x = raw(kind, torch.arange(256, dtype=torch.uint8).view(256, 1, 1))
-    assert torch.equal(make(kind, 1).discretise(x), x.long())
+    likelihood, levels = make(kind, 1), torch.arange(256).view(256, 1, 1)
+    assert torch.equal(likelihood.discretise(likelihood.restore(levels)), levels)
 
 
 @every
 def test_empty_batch(kind: type) -> None:
-    likelihood = make(kind, 3)
-    assert likelihood.log_prob(parameters(likelihood, 0, 2, 2), raw(kind, pixels(0, 3, 2, 2))).shape == (0,)
+    likelihood, sides = make(kind, 3), space(kind, 2, 2)
+    assert likelihood.log_prob(parameters(likelihood, 0, *sides), data(likelihood, 0, *sides)).shape == (0,)
 
 
 @every
-@pytest.mark.parametrize("x", [torch.zeros(2, 3, 4), torch.zeros(2, 1, 4, dtype=torch.uint8), torch.zeros(2, 3, 5, dtype=torch.uint8)])
-def test_wrong_data_is_an_error(kind: type, x: torch.Tensor) -> None:
+def test_wrong_data_is_an_error(kind: type) -> None:
     likelihood = make(kind, 3)
-    with pytest.raises(DataError):
-        likelihood.log_prob(parameters(likelihood, 2, 4), x if x.is_floating_point() else raw(kind, x))
+    p, x = parameters(likelihood, 2, 4), data(likelihood, 2, 4)
+    for wrong in (x.to(torch.int32 if x.is_floating_point() else torch.float32), torch.cat([x, x[:, :1]], 1), x[..., :3], x[:1]):
+        with pytest.raises(DataError):
+            likelihood.log_prob(p, wrong)
+
+
+@every
+def test_a_mask_leaves_out_or_is_refused(kind: type) -> None:
+    likelihood = make(kind, 1)
+    p, x, mask = parameters(likelihood, 2, 5), data(likelihood, 2, 5), torch.arange(5) < torch.tensor([[3], [0]])
+    if not likelihood.takes_masks:
+        with pytest.raises(DataError, match="mask"):
+            likelihood.log_prob(p, x, mask)
+        return
+    found = likelihood.log_prob(p, x, mask)
+    torch.testing.assert_close(found[:1], likelihood.log_prob(p[:1, :, :3], x[:1, :, :3]))
+    assert float(found[1].detach()) == 0
 
 
 def test_categorical_beside_torch_distributions() -> None:
     likelihood: Categorical = CategoricalConfig(channels=3).build()
-    p, x = parameters(likelihood, 2, 3, 4), pixels(2, 3, 3, 4)
+    p, x = parameters(likelihood, 2, 3, 4), data(likelihood, 2, 3, 4)
     logits = p.reshape(2, 3, 256, 3, 4).movedim(2, -1)
     expected = torch.distributions.Categorical(logits=logits).log_prob(x.long()).flatten(1).sum(1)
     torch.testing.assert_close(likelihood.log_prob(p, x), expected)

@@ -75,3 +75,7 @@ def test_what_does_not_fit_is_an_error() -> None:
         LogMel(rate=RATE, window=400, hop=0, mels=40)
     with pytest.raises(DataError, match="159 samples"):
         power_spectrum(torch.zeros(159), 400, 160)
+
+
+def test_no_waves_have_no_spectra() -> None:
+    assert LogMel(rate=RATE, window=400, hop=160, mels=40)(torch.zeros(0, 800)).shape == (0, 40, 5)

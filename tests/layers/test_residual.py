@@ -3,7 +3,7 @@
 import torch
 from torch.nn import functional as F
 
-from vqvae.layers.residual import ResidualBlock2d
+from vqvae.layers.residual import ResidualBlock1d, ResidualBlock2d
 
 
 def test_the_block_adds_relu_3x3_relu_1x1_to_its_input() -> None:
@@ -19,3 +19,13 @@ def test_the_input_is_not_written_to() -> None:
     before = x.clone()
     ResidualBlock2d(3, 2)(x)
     assert torch.equal(x, before)
+
+
+def test_over_time_it_keeps_what_is_in_the_middle() -> None:
+    torch.manual_seed(0)
+    block = ResidualBlock1d(4, 6)
+    x = torch.randn(2, 4, 9)
+    expected = x + F.conv1d(
+        F.conv1d(x.relu(), block.wide.weight, block.wide.bias, padding=1).relu(), block.narrow.weight, block.narrow.bias
+    )
+    torch.testing.assert_close(block(x), expected[..., 1:-1])

@@ -7,7 +7,7 @@ from torch import Tensor
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import sample
-from vqvae.networks import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
+from vqvae.networks import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig, Given
 
 K, SPACE, DIM = 7, (5, 9), 6
 
@@ -64,7 +64,7 @@ def test_the_vector_depends_on_every_code() -> None:
 def test_each_step_gives_the_logits_of_the_whole(books: int, kernel: int) -> None:
     model, codes, vectors = decoder(books, kernel=kernel), random_codes(2, books, *SPACE), random_vectors(2)
     expected, flat = in_raster_order(model(vectors, Condition(), codes)).detach(), codes.permute(0, 2, 3, 1).flatten(1)
-    state, code = model.start(2, SPACE, vectors), None
+    state, code = model.start(2, SPACE, Given(vectors)), None
     for position in range(flat.shape[1]):
         with torch.autocast("cpu", dtype=torch.bfloat16):
             logits, state = model.step(code, state)
@@ -87,20 +87,20 @@ def test_a_code_reaches_later_ones_and_no_earlier_one_and_the_vector_all() -> No
 
 def test_codes_are_drawn_given_each_vector_by_the_one_loop() -> None:
     model, vectors, numbers = decoder(), random_vectors(3), torch.rand(3, 90, generator=torch.Generator().manual_seed(3))
-    drawn = sample(model, 3, SPACE, condition=vectors, uniforms=numbers)
+    drawn = sample(model, 3, SPACE, condition=Given(vectors), uniforms=numbers)
     assert drawn.shape == (3, 2, *SPACE)
-    alone = sample(model, 1, SPACE, condition=vectors[1:2], uniforms=numbers[1:2], compiled=False)
+    alone = sample(model, 1, SPACE, condition=Given(vectors[1:2]), uniforms=numbers[1:2], compiled=False)
     assert torch.equal(alone, drawn[1:2])
-    assert not torch.equal(sample(model, 3, SPACE, condition=vectors.flip(0), uniforms=numbers), drawn)
+    assert not torch.equal(sample(model, 3, SPACE, condition=Given(vectors.flip(0)), uniforms=numbers), drawn)
     prefix = torch.full((3, 2, *SPACE), -1)
     prefix[:, :, :2] = 3
-    assert (sample(model, 3, SPACE, condition=vectors, uniforms=numbers, prefix=prefix)[:, :, :2] == 3).all()
+    assert (sample(model, 3, SPACE, condition=Given(vectors), uniforms=numbers, prefix=prefix)[:, :, :2] == 3).all()
 
 
 def test_the_compiled_loop_takes_the_vector() -> None:
     pytest.importorskip("numba")
     model, vectors, numbers = decoder(), random_vectors(1), torch.rand(1, 90, generator=torch.Generator().manual_seed(3))
-    drawn = [sample(model, 1, SPACE, condition=vectors, uniforms=numbers, compiled=compiled) for compiled in (True, False)]
+    drawn = [sample(model, 1, SPACE, condition=Given(vectors), uniforms=numbers, compiled=compiled) for compiled in (True, False)]
     assert torch.equal(*drawn)
 
 
@@ -132,11 +132,11 @@ def test_wrong_input_is_an_error() -> None:
     with pytest.raises(DataError, match=r"\(batch, 2, \*space\)"):
         decoder()(vectors, Condition(), codes[:, :1])
     with pytest.raises(DataError, match=r"\(5, 9\) is expected"):
-        decoder().start(2, (5, 8), vectors)
+        decoder().start(2, (5, 8), Given(vectors))
     with pytest.raises(DataError, match="2 vectors came for 3"):
-        decoder().start(3, SPACE, vectors)
+        decoder().start(3, SPACE, Given(vectors))
     with pytest.raises(DataError, match="prefix"):
-        decoder().start(2, SPACE, vectors, torch.full((2, 1, *SPACE), -1))
+        decoder().start(2, SPACE, Given(vectors), torch.full((2, 1, *SPACE), -1))
     with pytest.raises(ConfigError, match="nothing is left"):
         encoder(widths=(8, 8, 8))
     with pytest.raises(ConfigError, match="no multiple"):

@@ -31,6 +31,8 @@ def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop: int) ->
     before = (window - hop) // 2
     # A negative amount cuts off: a window shorter than the hop lies in the middle of it.
     frames = F.pad(wave, (before, window - hop - before)).unfold(-1, window, hop)
+    if not frames.numel():  # The transform of nothing is an error of its own.
+        return frames.new_zeros(*wave.shape[:-1], _points(window) // 2 + 1, time // hop)
     shape = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
     return torch.fft.rfft(frames * (shape / shape.sum()), n=_points(window)).abs().square().transpose(-1, -2)
 

@@ -1,4 +1,4 @@
-"""The residual block of [VQVAE §4.1]."""
+"""The residual block of [VQVAE §4.1], over pictures and over time."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,3 +15,23 @@ class ResidualBlock2d(nn.Module):
     def forward(self, x: Float[Tensor, "batch width height columns"]) -> Float[Tensor, "batch width height columns"]:
         """Keep the shape."""
         return x + self.narrow(self.wide(x.relu()).relu())
+
+
+class ResidualBlock1d(nn.Module):
+    """x + conv1(ReLU(conv3(ReLU(x)))) over time, without padding: the result is shorter by one position at each end.
+
+    A network over time is padded once, at its input. What it makes of a position then depends on what is around it alone and not on
+    where the wave was cut, so that pieces give what the whole gives.
+    """
+
+    reach = 1
+    """Positions that are lost at each end."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.wide = nn.Conv1d(width, hidden, 3)
+        self.narrow = nn.Conv1d(hidden, width, 1)
+
+    def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width shortened"]:
+        """Shorten by ``reach`` at each end."""
+        return x[..., self.reach : x.shape[2] - self.reach] + self.narrow(self.wide(x.relu()).relu())

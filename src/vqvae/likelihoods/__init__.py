@@ -1,14 +1,20 @@
 """Distributions over raw data, given the decoder's output."""
 
-from vqvae.likelihoods.base import Likelihood
+from vqvae.likelihoods.base import BinnedLikelihood, Likelihood
 from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
 from vqvae.likelihoods.codes import CategoricalCodes, CategoricalCodesConfig
 from vqvae.likelihoods.gaussian import Gaussian, GaussianConfig
 from vqvae.likelihoods.logistic_mixture import LogisticMixture, LogisticMixtureConfig
+from vqvae.likelihoods.mu_law import MuLaw, MuLawConfig
+from vqvae.likelihoods.mu_law_mixture import MuLawMixture, MuLawMixtureConfig
+from vqvae.likelihoods.spectral import Spectral, SpectralConfig
 
-LikelihoodConfig = GaussianConfig | LogisticMixtureConfig | CategoricalConfig | CategoricalCodesConfig
+LikelihoodConfig = (
+    GaussianConfig | LogisticMixtureConfig | CategoricalConfig | CategoricalCodesConfig | MuLawConfig | MuLawMixtureConfig | SpectralConfig
+)
 
 __all__ = [
+    "BinnedLikelihood",
     "Categorical",
     "CategoricalCodes",
     "CategoricalCodesConfig",
@@ -19,4 +25,10 @@ __all__ = [
     "LikelihoodConfig",
     "LogisticMixture",
     "LogisticMixtureConfig",
+    "MuLaw",
+    "MuLawConfig",
+    "MuLawMixture",
+    "MuLawMixtureConfig",
+    "Spectral",
+    "SpectralConfig",
 ]

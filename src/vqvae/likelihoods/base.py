@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 
@@ -12,6 +12,10 @@ class Likelihood(nn.Module, ABC):
 
     channels: int
     """Channels of the data."""
+    is_density: bool = True
+    """Whether ``log_prob`` is the logarithm of a probability. Where it is not, it trains, but no bound on log p(x) is made of it."""
+    takes_masks: bool = False
+    """Whether ``log_prob`` takes a mask, for examples of several lengths in one batch."""
 
     @property
     @abstractmethod
@@ -19,11 +23,13 @@ class Likelihood(nn.Module, ABC):
         """Channels that the decoder must put out."""
 
     @abstractmethod
-    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) of raw data (batch, channels, *space), in nats an example.
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """log p(x | parameters) of raw data (batch, channels, *space), in nats an example; where ``mask`` is False nothing counts.
 
         Raises:
-            DataError: data of the wrong type, shape or range.
+            DataError: data of the wrong type, shape or range, or a mask where ``takes_masks`` is False.
         """
 
     @abstractmethod
@@ -39,3 +45,15 @@ class Likelihood(nn.Module, ABC):
     @abstractmethod
     def discretise(self, x: Tensor) -> Tensor:
         """Raw data to the int64 bins that this likelihood counts, (batch, channels, *space)."""
+
+    @abstractmethod
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Tensor:
+        """Bins to the raw data that they stand for: ``discretise(restore(bins)) == bins``."""
+
+
+class BinnedLikelihood(Likelihood):
+    """A likelihood whose parameters of a value are not yet the logits of its bins, for which an autoregressive decoder is asked."""
+
+    @abstractmethod
+    def logits(self, parameters: Float[Tensor, "batch parameters"]) -> Float[Tensor, "batch bins"]:
+        """The logits of the bins of one value of each example, in float32."""

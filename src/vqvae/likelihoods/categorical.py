@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import LEVELS, check_parameters, check_shapes, check_temperature, to_bins
+from vqvae.likelihoods.pixels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
 
 _ROWS, _ROWS_CUDA = 2**10, 2**17
 """Rows of logits at a time: on a CPU 1 MiB, which stays in its cache; on a GPU 128 MiB."""
@@ -43,12 +43,15 @@ class Categorical(Likelihood):
         """One logit a level, for each channel."""
         return self.channels * LEVELS
 
-    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
         """log p(x | parameters), in nats an example.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape.
+            DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
+        refuse_mask(mask)
         check_shapes(parameters, x, self.num_parameters, self.channels)
         # Channels last, as the output of a decoder in bfloat16 lies in memory.
         logits = parameters.movedim(1, -1).reshape(-1, LEVELS)
@@ -73,6 +76,10 @@ class Categorical(Likelihood):
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
         """Pixels as bins: the levels themselves."""
         return to_bins(x, self.channels)
+
+    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+        """The levels as pixels."""
+        return to_raw(bins)
 
     def _logits(self, parameters: Tensor) -> Float[Tensor, "batch channels levels *space"]:
         return parameters.unflatten(1, (self.channels, LEVELS))

@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.codes import check_codes
 from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_parameters, check_temperature
+from vqvae.likelihoods.pixels import check_parameters, check_temperature, refuse_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +41,15 @@ class CategoricalCodes(Likelihood):
         """One logit a code, for each codebook."""
         return self.channels * self.codebook_size
 
-    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
         """log p(x | parameters), in nats an example.
 
         Raises:
-            DataError: codes or parameters of the wrong type, shape or range.
+            DataError: codes or parameters of the wrong type, shape or range, or a mask.
         """
+        refuse_mask(mask)
         codes, logits = self.discretise(x), self._logits(parameters)
         if logits.shape[:-1] != codes.shape:
             raise DataError(
@@ -79,6 +82,10 @@ class CategoricalCodes(Likelihood):
         """
         check_codes(x, self.channels, self.codebook_size, "likelihood")
         return x.long()
+
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:
+        """Bins as codes: the bins themselves."""
+        return bins
 
     def _logits(self, parameters: Tensor) -> Float[Tensor, "batch channels *space codes"]:
         parameters = check_parameters(parameters, self.num_parameters)

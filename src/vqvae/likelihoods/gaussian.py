@@ -7,13 +7,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_pair, check_parameters, check_temperature, to_bins, to_pixels
+from vqvae.likelihoods.pixels import check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_pixels, to_raw
 
 _START = 64.0
 _PACE = 10.0
@@ -72,12 +72,15 @@ class Gaussian(Likelihood):
             log_scale = math.log(_START) + _PACE * self.steps_of_scale.float()
         return log_scale.clamp(math.log(_SMALLEST), math.log(_LARGEST))
 
-    def log_prob(self, parameters: Float[Tensor, "batch channels *space"], x: Tensor) -> Float[Tensor, " batch"]:
+    def log_prob(
+        self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
         """log p(x | parameters) in nats an example, with finite gradients for any finite mean and scale.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape.
+            DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
+        refuse_mask(mask)
         parameters, x = check_pair(parameters, x, self.num_parameters, self.channels)
         log_scale = self.log_scale.to(parameters)
         if torch.is_grad_enabled() and (parameters.requires_grad or log_scale.requires_grad):
@@ -100,6 +103,10 @@ class Gaussian(Likelihood):
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
         """The levels."""
         return to_bins(x, self.channels)
+
+    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+        """The levels as pixels."""
+        return to_raw(bins)
 
 
 class _LogMass(NamedTuple):

@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_pair, check_parameters, check_temperature, to_bins, to_pixels
+from vqvae.likelihoods.pixels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_pixels, to_raw
 
 _BOUND = 7.0
 _FARTHEST = 1e4
@@ -59,16 +59,17 @@ class LogisticMixture(Likelihood):
         """A component takes one logit, a mean and a scale a channel and, with 3 channels, 3 coefficients."""
         return self.mixtures * (1 + 2 * self.channels + _num_coefficients(self.channels))
 
-    def log_prob(self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor) -> Float[Tensor, " batch"]:
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
         """log p(x | parameters) in nats an example, with finite gradients for any finite parameters.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape.
+            DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
+        refuse_mask(mask)
         parameters, x = check_pair(parameters, x, self.num_parameters, self.channels)
-        if torch.is_grad_enabled() and parameters.requires_grad:
-            return _LogProb.apply(parameters, x, self.mixtures)
-        return _log_mass(parameters, x, self.mixtures, with_slope=False).log_prob
+        return mixture_log_prob(parameters, x, self.mixtures, LEVELS)
 
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
@@ -110,6 +111,10 @@ class LogisticMixture(Likelihood):
         """The levels."""
         return to_bins(x, self.channels)
 
+    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+        """The levels as pixels."""
+        return to_raw(bins)
+
     def _parts(self, parameters: Tensor) -> "_Parts":
         return _split(check_parameters(parameters, self.num_parameters), self.channels, self.mixtures)
 
@@ -136,20 +141,32 @@ class _LogProb(torch.autograd.Function):
     """Value and derivatives share their work, and only the derivatives are kept, not the dozen tensors of the steps between."""
 
     @staticmethod
-    def forward(ctx: Any, parameters: Tensor, x: Tensor, mixtures: int) -> Tensor:
-        mass = _log_mass(parameters, x, mixtures, with_slope=True)
+    def forward(ctx: Any, parameters: Tensor, x: Tensor, mixtures: int, levels: int) -> Tensor:
+        mass = _log_mass(parameters, x, mixtures, levels, with_slope=True)
         ctx.save_for_backward(mass.slope)
         return mass.log_prob
 
     @staticmethod
     @once_differentiable
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
-        return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None, None
+        return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None, None, None
 
 
-def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, *, with_slope: bool) -> _LogMass:
+def mixture_log_prob(
+    parameters: Float[Tensor, "batch parameters *space"], bins: Shaped[Tensor, "batch channels *space"], mixtures: int, levels: int
+) -> Float[Tensor, " batch"]:
+    """log p(bins | parameters) in nats an example, of bins from 0 to ``levels`` - 1 that lie evenly on [-1, 1], their ends included.
+
+    The parameters are those that ``LogisticMixture`` describes, in float32 at least; nothing is checked.
+    """
+    if torch.is_grad_enabled() and parameters.requires_grad:
+        return _LogProb.apply(parameters, bins, mixtures, levels)
+    return _log_mass(parameters, bins, mixtures, levels, with_slope=False).log_prob
+
+
+def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, levels: int, *, with_slope: bool) -> _LogMass:
     """A few positions at a time on a CPU, so that what lies between stays in its cache."""
     batch, positions, channels = len(x), math.prod(x.shape[2:]), x.shape[1]
     flat, pixels = parameters.reshape(batch, parameters.shape[1], positions), x.reshape(batch, channels, positions)
@@ -163,27 +180,27 @@ def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, *, with_slope: bool)
         rows = slice(row, row + max(1, few // wide))
         for column in range(0, positions, wide):
             columns = slice(column, column + wide)
-            part = _log_mass_of_some(flat[rows, :, columns], pixels[rows, :, columns], mixtures, with_slope=with_slope)
+            part = _log_mass_of_some(flat[rows, :, columns], pixels[rows, :, columns], mixtures, levels, with_slope=with_slope)
             log_prob[rows] += part.log_prob
             if slope is not None and part.slope is not None:
                 slope[rows, :, columns] = part.slope
     return _LogMass(log_prob, None if slope is None else slope.view(parameters.shape))
 
 
-def _log_mass_of_some(parameters: Tensor, x: Tensor, mixtures: int, *, with_slope: bool) -> _LogMass:
+def _log_mass_of_some(parameters: Tensor, x: Tensor, mixtures: int, levels: int, *, with_slope: bool) -> _LogMass:
     """With a bin's ends a and b in scales from the mean, log(σ(b) - σ(a)) = log(1 - exp(a - b)) - softplus(a) - softplus(-b).
 
-    Level 0 has no a and level 255 no b: the terms that hold them are left out, by weights of 0 and 1.
+    The first level has no a and the last no b: the terms that hold them are left out, by weights of 0 and 1.
     """
     channels = x.shape[1]
     parts = _split(parameters.contiguous(), channels, mixtures)
-    unit = _to_unit(x.to(parameters.dtype)).unsqueeze(2)
+    unit = _to_unit(x.to(parameters.dtype), levels).unsqueeze(2)
     has_lower, has_upper = (unit > -1).to(unit.dtype), (unit < 1).to(unit.dtype)
     has_both = has_lower * has_upper
     means = [_mean(parts.means, parts.coefficients, channel, unit.unbind(1)) for channel in range(channels)]
     per_scale = (-parts.log_scales).exp()
     centre = unit.sub(torch.stack(means, 1)).mul_(per_scale)
-    half = per_scale / 255
+    half = per_scale / (levels - 1)
     lower, upper = centre - half, centre + half
     mass_of_width = torch.expm1(-2 * half).neg_()
     log_mass = mass_of_width.log().mul_(has_both).sub_(softplus(lower).mul_(has_lower)).sub_(softplus(-upper).mul_(has_upper))
@@ -230,9 +247,10 @@ def _mean(means: Tensor, coefficients: Tensor, channel: int, before: Sequence[Te
     return mean + (green_in_red * before[0] if channel == 1 else blue_in_red * before[0] + blue_in_green * before[1])
 
 
-def _to_unit(levels: Tensor) -> Tensor:
-    """Levels from 0 to 255 as numbers from -1 to 1."""
-    return (levels - 127.5) / 127.5
+def _to_unit(x: Tensor, levels: int = LEVELS) -> Tensor:
+    """Levels from 0 up as numbers from -1 to 1."""
+    middle = (levels - 1) / 2
+    return (x - middle) / middle
 
 
 def _to_levels(unit: Tensor) -> Tensor:

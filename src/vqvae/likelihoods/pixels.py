@@ -63,6 +63,12 @@ def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: i
         )
 
 
+def refuse_mask(mask: Tensor | None) -> None:
+    """Raise DataError where there is a mask."""
+    if mask is not None:
+        raise DataError("A mask came, but this likelihood counts whole examples. Give it examples of one size, without a mask.")
+
+
 def check_temperature(temperature: float) -> float:
     """Give back a temperature from 0 (the mode) up.
 
@@ -82,6 +88,11 @@ def to_pixels(levels: Shaped[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
 def to_bins(x: Tensor, channels: int, levels: int = LEVELS) -> Int64[Tensor, "batch channels *space"]:
     """Pixels as int64 bins: the levels themselves."""
     return check_pixels(x, channels, levels).long()
+
+
+def to_raw(bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+    """Bins as pixels."""
+    return bins.to(torch.uint8)
 
 
 def _check_floats(parameters: Tensor, num_parameters: int) -> None:

@@ -1,14 +1,16 @@
 """From vectors to data and to what the likelihood makes of it: the way that all models with a decoder have in common."""
 
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import sample
-from vqvae.likelihoods.base import Likelihood
-from vqvae.networks.base import AutoregressiveDecoder, Decoder
+from vqvae.likelihoods.base import BinnedLikelihood, Likelihood
+from vqvae.networks.base import AutoregressiveDecoder, Decoder, Given
 
 
 def parameters_of(
@@ -31,11 +33,39 @@ def decode_vectors(
     """Vectors to raw data: the likelihood's mode at temperature 0, else a sample. See ``Tokenizer.decode``."""
     if isinstance(decoder, AutoregressiveDecoder):
         space = tuple(step * length for step, length in zip(decoder.stride, vectors.shape[2:], strict=True))
-        drawn = sample(decoder, len(vectors), space, condition=vectors, generator=generator, temperature=temperature)
-        return crop(drawn, space if size is None else size)
+        steps = LogitsOf(decoder, likelihood) if isinstance(likelihood, BinnedLikelihood) else decoder
+        given = Given(vectors, condition)
+        bins = sample(steps, len(vectors), space, condition=given, generator=generator, temperature=temperature)
+        return likelihood.restore(crop(bins, space if size is None else size))
     parameters = decoder(vectors, condition)
     parameters = crop(parameters, parameters.shape[2:] if size is None else size).float()
     return likelihood.mode(parameters) if temperature == 0 else likelihood.sample(parameters, generator, temperature)
+
+
+class LogitsOf:
+    """An autoregressive decoder as the sampling loop takes it, where its parameters are not logits yet."""
+
+    def __init__(self, decoder: AutoregressiveDecoder, likelihood: BinnedLikelihood) -> None:
+        self.decoder, self.likelihood = decoder, likelihood
+        self.num_codebooks, self.codebook_size = decoder.num_codebooks, decoder.codebook_size
+
+    def start(self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Tensor | None = None) -> Any:
+        """The decoder's own."""
+        return self.decoder.start(batch_size, space, condition, prefix)
+
+    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
+        """The decoder's step, and what the likelihood makes of its parameters."""
+        parameters, state = self.decoder.step(code, state)
+        return self.likelihood.logits(parameters), state
+
+
+def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...]) -> Bool[Tensor, "batch *space"]:
+    """The mask of latents: one counts where any position of its block does."""
+    for axis, step in enumerate(stride, start=1):
+        missing = -mask.shape[axis] % step
+        whole = torch.cat([mask, mask.new_zeros(*mask.shape[:axis], missing, *mask.shape[axis + 1 :])], axis)
+        mask = whole.unflatten(axis, (-1, step)).any(axis + 1)
+    return mask
 
 
 def crop(x: Tensor, size: tuple[int, ...]) -> Tensor:

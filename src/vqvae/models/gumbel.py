@@ -112,7 +112,7 @@ class GumbelSoftmax(CodeAutoencoder):
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""
 
-    def _vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _relaxed(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, "batch dim *space"]:

@@ -118,7 +118,7 @@ class VIMCO(CodeAutoencoder):
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""
 
-    def _vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:

@@ -1,13 +1,18 @@
 """Encoders and decoders, one file a modality."""
 
-from vqvae.networks.base import AutoregressiveDecoder, Decoder, Encoder
+from vqvae.networks.audio import AudioEncoder, AudioEncoderConfig, LogMelEncoder, LogMelEncoderConfig
+from vqvae.networks.base import AutoregressiveDecoder, Decoder, Encoder, Given
 from vqvae.networks.codes import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
 from vqvae.networks.image import ImageDecoder, ImageDecoderConfig, ImageEncoder, ImageEncoderConfig
+from vqvae.networks.spectral import SpectralDecoder, SpectralDecoderConfig
+from vqvae.networks.wavenet import WaveNetDecoder, WaveNetDecoderConfig
 
-EncoderConfig = ImageEncoderConfig | CodesEncoderConfig
-DecoderConfig = ImageDecoderConfig | CodesDecoderConfig
+EncoderConfig = ImageEncoderConfig | CodesEncoderConfig | AudioEncoderConfig | LogMelEncoderConfig
+DecoderConfig = ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig
 
 __all__ = [
+    "AudioEncoder",
+    "AudioEncoderConfig",
     "AutoregressiveDecoder",
     "CodesDecoder",
     "CodesDecoderConfig",
@@ -17,8 +22,15 @@ __all__ = [
     "DecoderConfig",
     "Encoder",
     "EncoderConfig",
+    "Given",
     "ImageDecoder",
     "ImageDecoderConfig",
     "ImageEncoder",
     "ImageEncoderConfig",
+    "LogMelEncoder",
+    "LogMelEncoderConfig",
+    "SpectralDecoder",
+    "SpectralDecoderConfig",
+    "WaveNetDecoder",
+    "WaveNetDecoderConfig",
 ]

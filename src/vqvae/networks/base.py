@@ -1,7 +1,7 @@
 """The interface of encoders and decoders."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from typing import Any, NamedTuple
 
 from jaxtyping import Float, Int
 from torch import Tensor, nn
@@ -38,11 +38,18 @@ class Decoder(nn.Module, ABC):
         """Decode; ``past`` is the discretised data, for decoders that are autoregressive."""
 
 
+class Given(NamedTuple):
+    """What an autoregressive decoder draws data from."""
+
+    vectors: Float[Tensor, "batch dim *space"]
+    condition: Condition = Condition()
+
+
 class AutoregressiveDecoder(Decoder):
     """A decoder that predicts each value from the vectors and from the values before it, in raster order, channel fastest.
 
     Its ``forward`` needs ``past``, of which each position sees only what is before it. Data is drawn by
-    ``vqvae.layers.autoregressive.sample``, with the vectors as the condition.
+    ``vqvae.layers.autoregressive.sample``, whose ``condition`` is a ``Given``.
     """
 
     num_codebooks: int
@@ -52,15 +59,11 @@ class AutoregressiveDecoder(Decoder):
 
     @abstractmethod
     def start(
-        self,
-        batch_size: int,
-        space: tuple[int, ...],
-        condition: Float[Tensor, "batch dim *latent_space"],
-        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
     ) -> Any:
-        """The decoding state before the first value, given the vectors as ``condition``. Where ``prefix`` is not -1 it holds known
-        values, which the sampling loop keeps."""
+        """The decoding state before the first value. Where ``prefix`` is not -1 it holds known values, which the sampling loop keeps."""
 
     @abstractmethod
-    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
-        """Feed the value before (None at the first) and get the logits of the next one, in float32."""
+    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch parameters"], Any]:
+        """Feed the value before (None at the first) and get the parameters of the next one, in float32: its logits, but for a
+        ``BinnedLikelihood``."""

@@ -11,7 +11,7 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_codes, check_settings
 from vqvae.layers.residual import ResidualBlock2d
-from vqvae.networks.base import AutoregressiveDecoder, Encoder
+from vqvae.networks.base import AutoregressiveDecoder, Encoder, Given
 from vqvae.networks.image import check_widths
 
 
@@ -146,22 +146,19 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
 
     @torch.no_grad()
     def start(
-        self,
-        batch_size: int,
-        space: tuple[int, ...],
-        condition: Float[Tensor, "batch dim 1 1"],
-        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
     ) -> PixelCNNState:
-        """The decoding state before the first code, given the vectors as ``condition``; ``prefix`` is that of the prior.
+        """The decoding state before the first code; ``prefix`` is that of the prior. Of what is given, the vectors are used.
 
         Raises:
             DataError: another space, another number of vectors, or a prefix of the wrong shape or range.
         """
         check_space(space, self.config.space)
-        if len(condition) != batch_size:
-            raise DataError(f"{len(condition)} vectors came for {batch_size} maps; one for each is expected.")
-        with torch.autocast(condition.device.type, enabled=False):
-            bias = self._bias(condition.to(self.given.weight.dtype))
+        vectors = condition.vectors
+        if len(vectors) != batch_size:
+            raise DataError(f"{len(vectors)} vectors came for {batch_size} maps; one for each is expected.")
+        with torch.autocast(vectors.device.type, enabled=False):
+            bias = self._bias(vectors.to(self.given.weight.dtype))
         return self._start(batch_size, space, bias, prefix)
 
     def _bias(self, vectors: Float[Tensor, "batch dim 1 1"]) -> Float[Tensor, "batch layers 2 gates"]:

@@ -1,0 +1,132 @@
+"""Audio companded by the mu-law of ITU-T G.711, with a free probability for each bin: https://arxiv.org/abs/1609.03499, §2.2."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqvae.data.base import check_audio
+from vqvae.errors import ConfigError, DataError
+from vqvae.likelihoods.base import Likelihood
+from vqvae.likelihoods.pixels import check_parameters, check_temperature
+
+
+@dataclass(frozen=True, kw_only=True)
+class MuLawConfig:
+    """A free probability for each bin of mu-law audio."""
+
+    levels: int = 256
+    """Bins; 256 are the 8 bits of telephony."""
+
+    def build(self) -> "MuLaw":
+        return MuLaw(self)
+
+
+class MuLaw(Likelihood):
+    """A softmax over the bins of every sample. Audio is (batch, 1, time), floats in [-1, 1].
+
+    The likelihood is that of the discretised wave: ``levels`` = 256 counts the bits of a sample of an 8-bit mu-law recording, and
+    numbers of other ``levels``, or of linear 16-bit audio, are not comparable with it.
+    """
+
+    takes_masks = True
+    channels = 1
+
+    def __init__(self, config: MuLawConfig) -> None:
+        super().__init__()
+        check_levels(config.levels, "MuLawConfig")
+        self.config = config
+
+    @property
+    def num_parameters(self) -> int:
+        """One logit a bin."""
+        return self.config.levels
+
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """log p(x | parameters) of the discretised wave, in nats an example; where ``mask`` is False nothing counts.
+
+        Raises:
+            DataError: audio, parameters or a mask of the wrong type, shape or range.
+        """
+        bins, logits = self.discretise(x), check_parameters(parameters, self.num_parameters)
+        check_agreement(logits, x, mask)
+        # As rows, which costs no copy where a decoder works with channels last.
+        rows = logits.movedim(1, -1).reshape(-1, self.config.levels)
+        log_prob = -F.cross_entropy(rows, bins.flatten(), reduction="none").view(len(x), x.shape[2])
+        return sum_where(log_prob, mask)
+
+    def sample(
+        self, parameters: Float[Tensor, "batch parameters time"], generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "batch 1 time"]:
+        """Draw a wave; the logits are divided by ``temperature``, and 0 is the mode."""
+        if check_temperature(temperature) == 0:
+            return self.mode(parameters)
+        share = (check_parameters(parameters, self.num_parameters).movedim(1, -1) / temperature).softmax(-1)
+        drawn = torch.multinomial(share.reshape(-1, self.config.levels), 1, generator=generator)
+        return self.restore(drawn.view(share.shape[:-1]).unsqueeze(1))
+
+    def mode(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
+        """The most likely bin of each sample."""
+        return self.restore(check_parameters(parameters, self.num_parameters).argmax(1, keepdim=True))
+
+    def discretise(self, x: Tensor) -> Int64[Tensor, "batch 1 time"]:
+        """Audio as bins, from the most negative one.
+
+        Raises:
+            DataError: not floats (batch, 1, time) in [-1, 1], or not finite.
+        """
+        return to_bins(x, self.config.levels)
+
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Bins as audio: the middle of each, but for the first and the last, which stand for -1 and 1."""
+        return to_audio(bins, self.config.levels)
+
+
+def to_bins(x: Tensor, levels: int) -> Int64[Tensor, "batch 1 time"]:
+    """Audio to bins: the nearest of ``levels`` that lie evenly on [-1, 1] after sign(x) · ln(1 + μ |x|) / ln(1 + μ), μ = levels - 1.
+
+    Raises:
+        DataError: not floats (batch, 1, time) in [-1, 1], or not finite.
+    """
+    check_audio(x)
+    mu, wide = levels - 1, x.to(torch.promote_types(x.dtype, torch.float32))
+    companded = wide.sign() * torch.log1p(mu * wide.abs()) / math.log1p(mu)
+    return ((companded + 1) * (mu / 2) + 0.5).floor().clamp(0, mu).long()
+
+
+def to_audio(bins: Int64[Tensor, "*any"], levels: int) -> Float[Tensor, "*any"]:
+    """Bins to audio: the inverse of the companding at the middle of each."""
+    mu = levels - 1
+    companded = bins.float() * (2 / mu) - 1
+    # Held within, because rounding may lead a little beyond.
+    return (companded.sign() * torch.expm1(companded.abs() * math.log1p(mu)) / mu).clamp(-1, 1)
+
+
+def check_agreement(parameters: Tensor, x: Tensor, mask: Tensor | None) -> None:
+    """Raise DataError unless parameters, audio and mask have the same examples and times."""
+    if parameters.ndim != 3 or parameters.shape[0] != x.shape[0] or parameters.shape[2] != x.shape[2]:
+        raise DataError(
+            f"Parameters of the shape {tuple(parameters.shape)} came for audio of the shape {tuple(x.shape)}; "
+            f"expected ({x.shape[0]}, {parameters.shape[1]}, {x.shape[2]})."
+        )
+    if mask is not None and (mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2])):
+        raise DataError(
+            f"The mask is {mask.dtype} of the shape {tuple(mask.shape)}; expected torch.bool ({x.shape[0]}, {x.shape[2]}), "
+            "True where there is audio."
+        )
+
+
+def check_levels(levels: int, owner: str) -> None:
+    """Raise ConfigError unless there are from 2 to 65,536 bins: beyond 16 bits float32 would not tell them apart."""
+    if not 2 <= levels <= 2**16:
+        raise ConfigError(f"{owner}.levels is {levels}; it must lie between 2 and 65536.")
+
+
+def sum_where(each: Float[Tensor, "batch time"], mask: Bool[Tensor, "batch time"] | None) -> Float[Tensor, " batch"]:
+    """The sum over time of what counts."""
+    return (each if mask is None else each.masked_fill(~mask, 0)).sum(1)

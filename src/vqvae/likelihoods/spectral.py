@@ -1,0 +1,125 @@
+"""A distance between waves over several resolutions of their spectra: https://arxiv.org/abs/1910.11480, section 2.2."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqvae.data.base import check_audio
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.mel import FLOOR, power_spectrum
+from vqvae.likelihoods.base import Likelihood
+from vqvae.likelihoods.mu_law import check_agreement
+from vqvae.likelihoods.pixels import check_parameters, check_temperature
+
+_QUIETEST = 1e-3
+"""A target quieter than -60 dB counts as so loud: the convergence, which is relative, would have no bound in silence."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectralConfig:
+    """The distance of spectra of several resolutions, and a little of the distance of the waves."""
+
+    windows: tuple[int, ...] = (512, 1024, 2048)
+    """Windows of the spectra in samples; each moves on by a quarter of itself."""
+    weight: float = 1.0
+    """What the mean distance of the spectra counts a sample."""
+    wave_weight: float = 1.0
+    """What the mean absolute difference of the waves counts a sample: small beside the spectra, it says which way is up."""
+
+    def build(self) -> "Spectral":
+        return Spectral(self)
+
+
+class Spectral(Likelihood):
+    """``log_prob`` is minus a distance: it trains a decoder that makes the wave itself, and is no probability.
+
+    Of each resolution it is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S; then the
+    mean over resolutions. Times the samples that count, as if each cost it: a batch's ``per_dim`` is then the distance itself.
+    """
+
+    is_density = False
+    takes_masks = True
+    channels = 1
+
+    def __init__(self, config: SpectralConfig) -> None:
+        super().__init__()
+        if not config.windows or any(window < 4 or window % 4 for window in config.windows):
+            raise ConfigError(f"SpectralConfig.windows is {config.windows}; it must hold at least one multiple of 4.")
+        if not (config.weight >= 0 and config.wave_weight >= 0 and config.weight + config.wave_weight > 0):
+            raise ConfigError(
+                f"SpectralConfig.weight is {config.weight} and wave_weight {config.wave_weight}; neither may be negative, nor both 0."
+            )
+        self.config = config
+
+    @property
+    def num_parameters(self) -> int:
+        """A sample is its own parameter."""
+        return 1
+
+    def log_prob(
+        self, parameters: Float[Tensor, "batch 1 time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Minus the distance of the wave from the audio, times its samples; where ``mask`` is False nothing counts.
+
+        Raises:
+            DataError: audio, parameters or a mask of the wrong type, shape or range.
+        """
+        check_audio(x)
+        made = check_parameters(parameters, self.num_parameters)
+        check_agreement(made, x, mask)
+        with torch.autocast(x.device.type, enabled=False):
+            counted = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
+            made, real = made[:, 0] * counted, x[:, 0].to(made.dtype) * counted
+            samples = counted.sum(1)
+            distance = self.config.wave_weight * (made - real).abs().sum(1) / samples.clamp(min=1)
+            for window in self.config.windows:
+                distance = distance + self.config.weight / len(self.config.windows) * _distance(made, real, counted, window)
+            return -distance * samples
+
+    def sample(
+        self, parameters: Float[Tensor, "batch 1 time"], generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "batch 1 time"]:
+        """The wave itself, at any temperature: there is nothing to draw from."""
+        check_temperature(temperature)
+        return self.mode(parameters)
+
+    def mode(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
+        """The wave itself, cut off at -1 and 1."""
+        return check_parameters(parameters, self.num_parameters).clamp(-1, 1)
+
+    def discretise(self, x: Tensor) -> Int64[Tensor, "batch 1 time"]:
+        """There are no bins.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("Spectral has no bins: it takes waves as they are. Take MuLawConfig for a decoder that draws bins.")
+
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Tensor:
+        """There are no bins.
+
+        Raises:
+            DataError: always.
+        """
+        raise DataError("Spectral has no bins: it takes waves as they are. Take MuLawConfig for a decoder that draws bins.")
+
+
+def _distance(
+    made: Float[Tensor, "batch time"], real: Float[Tensor, "batch time"], counted: Bool[Tensor, "batch time"], window: int
+) -> Float[Tensor, " batch"]:
+    """The distance of one resolution, over the spectra that are centred on data."""
+    hop = window // 4
+    missing = -made.shape[1] % hop
+    made, real, counted = (F.pad(wave, (0, missing)) for wave in (made, real, counted))
+    frames = counted.unflatten(1, (-1, hop)).any(2)
+    # Held above a floor of power: the slope of a root has no bound at 0.
+    a, b = (power_spectrum(wave, window, hop).clamp(min=FLOOR).sqrt() * frames.unsqueeze(1) for wave in (made, real))
+    entries = (frames.sum(1) * a.shape[1]).clamp(min=1)
+    # The mean square of a spectrum of white noise is 1.5 / window of that of the noise, under a Hann window.
+    least = _QUIETEST * (1.5 / window * entries).sqrt()
+    convergence = torch.linalg.vector_norm(b - a, dim=(1, 2)) / torch.linalg.vector_norm(b, dim=(1, 2)).maximum(least)
+    in_logs = (b.clamp(min=FLOOR**0.5).log() - a.clamp(min=FLOOR**0.5).log()).abs().sum((1, 2))
+    return convergence + in_logs / entries

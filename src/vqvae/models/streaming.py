@@ -1,0 +1,111 @@
+"""Encode and decode over time piece by piece: what comes out is what the whole gives, in memory that does not grow."""
+
+import math
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from vqvae.data.base import Batch, Condition
+from vqvae.errors import ConfigError
+from vqvae.layers.autoregressive import Choice, extend
+from vqvae.likelihoods.base import BinnedLikelihood
+from vqvae.models.autoencoder import CodeAutoencoder
+from vqvae.models.decoding import LogitsOf
+from vqvae.networks import Given, WaveNetDecoder
+
+
+def encode_stream(
+    model: CodeAutoencoder, blocks: Iterable[Float[Tensor, "batch channels time"]]
+) -> Iterator[Int[Tensor, "batch codebooks frames"]]:
+    """Encode audio that comes in blocks of any lengths, 0 included.
+
+    Codes come as soon as the encoder has seen as much after them as it looks at (``encoder.context``). They are those of
+    ``model.encode`` of all blocks together, but where rounding decides between two codes.
+
+    Raises:
+        ConfigError: the model's data is not over time.
+        DataError: blocks that the encoder does not take.
+    """
+    (stride,) = _over_time(model.encoder.stride)
+    context = math.ceil(model.encoder.context[0] / stride) * stride
+    for piece in _pieces(blocks, context, stride):
+        with torch.no_grad():
+            (codes,) = model.encode(Batch(piece.x))
+        yield codes[..., piece.inside.start // stride : math.ceil(piece.inside.stop / stride)]
+
+
+def decode_stream(
+    model: CodeAutoencoder,
+    blocks: Iterable[Int[Tensor, "batch codebooks frames"]],
+    condition: Condition = Condition(),
+    generator: torch.Generator | None = None,
+    temperature: float = 0.0,
+) -> Iterator[Float[Tensor, "batch channels time"]]:
+    """Decode codes that come in blocks of any lengths, 0 included; see ``Tokenizer.decode``.
+
+    At the temperature 0 audio is that of ``model.decode`` of all blocks together, to float rounding. A WaveNet's draws at another
+    temperature are, too, for one example; other draws only have the same distribution.
+
+    Raises:
+        ConfigError: the model's data is not over time.
+        DataError: blocks or a condition that the decoder does not take.
+    """
+    (stride,), decoder = _over_time(model.decoder.stride), model.decoder
+    pieces = _pieces(blocks, decoder.context[0], 1)
+    if isinstance(decoder, WaveNetDecoder):
+        yield from _drawn(model, decoder, pieces, condition, generator, Choice(temperature))
+        return
+    for piece in pieces:
+        with torch.no_grad():
+            wave = model.decode((piece.x,), condition, generator, temperature)
+        yield wave[..., piece.inside.start * stride : piece.inside.stop * stride]
+
+
+def _drawn(
+    model: CodeAutoencoder,
+    decoder: WaveNetDecoder,
+    pieces: Iterable["_Piece"],
+    condition: Condition,
+    generator: torch.Generator | None,
+    choice: Choice,
+) -> Iterator[Float[Tensor, "batch channels time"]]:
+    """The samples of each piece's codes, drawn by a state that goes on from piece to piece."""
+    likelihood = model.likelihood
+    state: Any = None
+    steps: Any = LogitsOf(decoder, likelihood) if isinstance(likelihood, BinnedLikelihood) else decoder
+    source = "cpu" if generator is None else generator.device
+    for piece in pieces:
+        with torch.no_grad():
+            state = decoder.go_on(state, Given(model.vectors(piece.x), condition), piece.inside)
+        count = (piece.inside.stop - piece.inside.start) * decoder.config.stride
+        uniforms = torch.rand(len(piece.x), count, generator=generator, dtype=torch.float64, device=source)
+        yield likelihood.restore(extend(steps, state, uniforms, choice).unsqueeze(1))
+
+
+class _Piece(NamedTuple):
+    x: Tensor
+    inside: slice
+    """What is wanted of it; the rest is context."""
+
+
+def _pieces(blocks: Iterable[Tensor], context: int, multiple: int) -> Iterator[_Piece]:
+    """Pieces with as much context on each side as there is, up to ``context``; all but the last want a multiple of ``multiple``."""
+    held, done = None, 0
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], -1)
+        ready = max(held.shape[-1] - done - context, 0) // multiple * multiple
+        if ready:
+            yield _Piece(held[..., : done + ready + context], slice(done, done + ready))
+            passed = max(done + ready - context, 0)
+            held, done = held[..., passed:], done + ready - passed
+    if held is not None and held.shape[-1] > done:
+        yield _Piece(held, slice(done, held.shape[-1]))
+
+
+def _over_time(stride: tuple[int, ...]) -> tuple[int]:
+    if len(stride) != 1:
+        raise ConfigError(f"The stride is {stride}; only data over time, with one axis, comes in blocks.")
+    return stride

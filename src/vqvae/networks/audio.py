@@ -1,0 +1,154 @@
+"""Encoders of audio: strided convolutions over the raw wave [VQVAE §4.3], or over its log-mel spectrum."""
+
+import math
+from dataclasses import dataclass
+from itertools import accumulate
+from operator import mul
+
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import check_audio
+from vqvae.errors import ConfigError
+from vqvae.layers.mel import FLOOR, LogMel
+from vqvae.layers.residual import ResidualBlock1d
+from vqvae.networks.base import Encoder
+
+
+@dataclass(frozen=True, kw_only=True)
+class AudioEncoderConfig:
+    """Strided convolutions over the raw wave, then residual blocks."""
+
+    strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
+    """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples a latent."""
+    width: int = 256
+    """Channels of every layer."""
+    residual_blocks: int = 2
+    """Residual blocks at the lowest rate."""
+
+    def build(self, channels: int, dim: int) -> "AudioEncoder":
+        return AudioEncoder(self, channels, dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class LogMelEncoderConfig:
+    """A log-mel spectrum, which nothing is learned in, then strided convolutions and residual blocks."""
+
+    rate: int = 16_000
+    """Samples a second."""
+    window: int = 400
+    """Samples of a spectrum's window."""
+    hop: int = 160
+    """Samples from one spectrum to the next."""
+    mels: int = 80
+    """Mel bands."""
+    strides: tuple[int, ...] = (2, 2)
+    """Stride of each convolution over the spectra; a latent has ``hop`` times their product samples."""
+    width: int = 256
+    """Channels of every layer."""
+    residual_blocks: int = 2
+    """Residual blocks at the lowest rate."""
+
+    def build(self, channels: int, dim: int) -> "LogMelEncoder":
+        return LogMelEncoder(self, channels, dim)
+
+
+class AudioEncoder(Encoder):
+    """Raw audio to latents.
+
+    x ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
+
+    All padding is silence around the wave; inside, there is none.
+    """
+
+    def __init__(self, config: AudioEncoderConfig, channels: int, dim: int) -> None:
+        super().__init__()
+        check_channels(channels)
+        self.config, self.dim = config, dim
+        self.trunk = _Trunk(channels, dim, config.strides, config.width, config.residual_blocks)
+        self.stride = (self.trunk.stride,)
+        self.context = (max(self.trunk.before, self.trunk.after),)
+
+    def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
+        """Encode audio in [-1, 1] whose length the stride divides.
+
+        Raises:
+            DataError: audio of another type, shape or range.
+        """
+        check_audio(x)
+        return self.trunk(F.pad(x.float(), (self.trunk.before, self.trunk.after)))
+
+
+class LogMelEncoder(Encoder):
+    """Audio to latents through its log-mel spectrum.
+
+    x ─ log-mel, from -1 (-100 dB) to 1 (full scale) ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
+
+    The scale is fixed, not taken from each clip: a latent depends on the sound around it, not on all that is said before and after.
+    """
+
+    def __init__(self, config: LogMelEncoderConfig, channels: int, dim: int) -> None:
+        super().__init__()
+        check_channels(channels)
+        self.config, self.dim = config, dim
+        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
+        self.trunk = _Trunk(config.mels, dim, config.strides, config.width, config.residual_blocks)
+        self.stride = (config.hop * self.trunk.stride,)
+        # Of its window, a spectrum has so much beyond its own hop.
+        beyond = max(0, math.ceil((config.window - config.hop) / 2))
+        self.context = (max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
+
+    def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
+        """Encode audio in [-1, 1] whose length the stride divides.
+
+        Raises:
+            DataError: audio of another type, shape or range.
+        """
+        check_audio(x)
+        hop = self.config.hop
+        spectra = self.log_mel(F.pad(x[:, 0].float(), (self.trunk.before * hop, self.trunk.after * hop)))
+        return self.trunk(1 - spectra * (2 / math.log(FLOOR)))
+
+
+class _Trunk(nn.Module):
+    """Strided convolutions and residual blocks without padding: (batch, channels, before + frames · stride + after) to
+    (batch, dim, frames)."""
+
+    stride: int
+    before: int
+    """Input positions that a latent sees before its own block."""
+    after: int
+    """Input positions that it sees after its own block."""
+
+    def __init__(self, channels: int, dim: int, strides: tuple[int, ...], width: int, residual_blocks: int) -> None:
+        super().__init__()
+        check_strides(strides)
+        if width < 1 or residual_blocks < 0:
+            raise ConfigError(f"width is {width} and residual_blocks {residual_blocks}; expected at least 1 and at least 0.")
+        steps = list(accumulate(strides, mul, initial=1))
+        self.stride = steps[-1]
+        reach = ResidualBlock1d.reach * residual_blocks * self.stride
+        self.before = reach + sum(stride // 2 * step for stride, step in zip(strides, steps, strict=False))
+        self.after = reach + sum((stride - stride // 2) * step for stride, step in zip(strides, steps, strict=False))
+        blocks: list[nn.Module] = []
+        for stride in strides:
+            blocks += [nn.Conv1d(channels, width, 2 * stride, stride), nn.ReLU()]
+            channels = width
+        blocks += [ResidualBlock1d(width, width) for _ in range(residual_blocks)]
+        self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv1d(width, dim, 1))
+
+    def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
+        return self.layers(x)
+
+
+def check_channels(channels: int) -> None:
+    """Raise ConfigError unless there is one channel."""
+    if channels != 1:
+        raise ConfigError(f"The likelihood's data has {channels} channels; audio has one. Take a likelihood of audio, such as MuLawConfig.")
+
+
+def check_strides(strides: tuple[int, ...]) -> None:
+    """Raise ConfigError unless there is at least one stride and all are positive."""
+    if not strides or min(strides) < 1:
+        raise ConfigError(f"strides is {strides}; it must hold at least one number, each at least 1.")

@@ -1,0 +1,39 @@
+"""Who speaks, as a vector that is added everywhere: [VQVAE §4.3] gives its decoder the speaker beside the latents."""
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from vqvae.data.base import Condition
+from vqvae.errors import ConfigError, DataError
+
+
+class Speakers(nn.Module):
+    """Add a learned vector for the speaker of each example to all positions. The paper's one-hot speaker, times its first weights,
+    is the same."""
+
+    def __init__(self, speakers: int, width: int) -> None:
+        """Take ``condition.label`` from 0 to ``speakers`` - 1, or none where ``speakers`` is 0."""
+        super().__init__()
+        if speakers < 0:
+            raise ConfigError(f"speakers is {speakers}; it must be 0 (none) or more.")
+        self.speakers = speakers
+        self.embedding = nn.Embedding(speakers, width) if speakers else None
+
+    def forward(self, hidden: Float[Tensor, "batch width time"], condition: Condition) -> Float[Tensor, "batch width time"]:
+        """Keep the shape.
+
+        Raises:
+            DataError: the speaker is missing, not wanted or out of range.
+        """
+        label = condition.label
+        if self.embedding is None:
+            if label is not None:
+                raise DataError("condition.label was given, but this decoder was built without speakers; leave it out.")
+            return hidden
+        if label is None:
+            raise DataError(f"condition.label is missing; this decoder has {self.speakers} speakers, numbered from 0.")
+        if label.shape != (len(hidden),):
+            raise DataError(f"condition.label has the shape {tuple(label.shape)}; one speaker for each of {len(hidden)} waves is expected.")
+        if len(label) and not 0 <= int(label.min()) <= int(label.max()) < self.speakers:
+            raise DataError(f"Speakers lie between {int(label.min())} and {int(label.max())}; this decoder has 0 to {self.speakers - 1}.")
+        return hidden + self.embedding(label.long()).unsqueeze(2).to(hidden.dtype)

@@ -1,0 +1,184 @@
+"""The decoder of speech: a WaveNet that is given the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Float64, Int, Int64
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import Condition
+from vqvae.errors import ConfigError, DataError
+from vqvae.layers.autoregressive import Choice
+from vqvae.layers.codes import check_codes, check_prefix
+from vqvae.layers.wavenet import WaveNet
+from vqvae.layers.wavenet_decoding import WaveNetState
+from vqvae.networks.base import AutoregressiveDecoder, Given
+from vqvae.networks.speakers import Speakers
+
+_CONTEXT = 2
+"""Convolutions over the vectors, of three positions each."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WaveNetDecoderConfig:
+    """A WaveNet over the bins of a wave, each of whose gates is given what the vectors and the speaker say of its time."""
+
+    stride: int = 64
+    """Samples a latent."""
+    levels: int = 256
+    """Bins of the likelihood."""
+    speakers: int = 0
+    """Speakers that ``condition.label`` can name; 0 for a decoder without speakers."""
+    layers: int = 30
+    """Gated layers."""
+    cycle: int = 10
+    """Layers after which the dilations begin at 1 again."""
+    residual: int = 64
+    """Channels of the residual stream."""
+    skip: int = 128
+    """Channels of the skip connections and of the output layer."""
+    condition_hidden: int = 128
+    """Channels between the vectors and the gates."""
+
+    def build(self, dim: int, num_parameters: int) -> "WaveNetDecoder":
+        return WaveNetDecoder(self, dim, num_parameters)
+
+
+class WaveNetDecoder(AutoregressiveDecoder):
+    """p(wave | vectors, speaker), sample by sample.
+
+    z_q ─ [conv 3, ReLU] × 2, + speaker ─ upsample to blocks of samples ─ ReLU ─ 1×1 ─ bias of every gate ─ WaveNet ─ parameters
+
+    What the gates are given is constant over blocks of ``block`` samples, a millisecond at 16 kHz: it then costs little a sample. All
+    padding is zeros around the vectors.
+    """
+
+    num_codebooks = 1
+
+    def __init__(self, config: WaveNetDecoderConfig, dim: int, num_parameters: int) -> None:
+        super().__init__()
+        for name in ("stride", "levels", "layers", "cycle", "residual", "skip", "condition_hidden"):
+            if getattr(config, name) < 1:
+                raise ConfigError(f"WaveNetDecoderConfig.{name} is {getattr(config, name)}; it must be at least 1.")
+        self.config = config
+        self.codebook_size, self.stride = config.levels, (config.stride,)
+        self.block = next(length for length in (16, 8, 4, 2, 1) if config.stride % length == 0)
+        """Samples that are given the same."""
+        self.ratio = config.stride // self.block
+        # Upsampling sees one more vector on each side.
+        self.context = (_CONTEXT + 1,)
+        hidden = config.condition_hidden
+        self.first, self.second = nn.Conv1d(dim, hidden, 3), nn.Conv1d(hidden, hidden, 3)
+        self.speaker = Speakers(config.speakers, hidden)
+        self.upsample = nn.ConvTranspose1d(hidden, hidden, 2 * self.ratio, self.ratio)
+        self.bias = nn.Linear(hidden, config.layers * 2 * config.residual)
+        self.wavenet = WaveNet(
+            codebook_size=config.levels,
+            layers=config.layers,
+            cycle=config.cycle,
+            residual=config.residual,
+            skip=config.skip,
+            output_hidden=config.skip,
+        )
+        self.head = nn.Linear(config.levels, num_parameters) if num_parameters != config.levels else None
+        """Logits to other parameters, such as those of a mixture."""
+
+    def forward(
+        self, vectors: Float[Tensor, "batch dim frames"], condition: Condition = Condition(), past: Tensor | None = None
+    ) -> Float[Tensor, "batch parameters time"]:
+        """The parameters of every sample, given the vectors, the speaker and the bins of ``past`` before it.
+
+        ``past`` (batch, 1, time) may end within the last latent; the parameters go on to its end.
+
+        Raises:
+            DataError: bins are missing, or of the wrong type, shape or range; the speaker is missing, not wanted or out of range.
+        """
+        if past is None:
+            raise DataError("past is missing; this decoder predicts each sample from those before it. Give it the bins of the data.")
+        check_codes(past, 1, self.codebook_size, "decoder")
+        time = vectors.shape[2] * self.config.stride
+        missing = time - past.shape[2] if past.ndim == 3 else -1
+        if len(past) != len(vectors) or not 0 <= missing < self.config.stride:
+            raise DataError(
+                f"Bins have the shape {tuple(past.shape)} and vectors {tuple(vectors.shape)}; for so many vectors ({len(vectors)}, 1, "
+                f"{time}) is expected, or less than {self.config.stride} samples fewer."
+            )
+        # What fills the last latent is seen by nothing that is data.
+        logits = self.wavenet(F.pad(past[:, 0].long(), (0, missing)), self.gate_bias(vectors, condition))
+        return self._to_parameters(logits).transpose(1, 2)
+
+    @torch.no_grad()
+    def start(
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
+    ) -> WaveNetState:
+        """The decoding state before the first sample; bins are known where ``prefix`` (batch, 1, time) is not -1.
+
+        Raises:
+            DataError: another space than that of the vectors, another number of them, a wrong prefix, or a wrong speaker.
+        """
+        vectors = condition.vectors
+        if len(vectors) != batch_size or space != (vectors.shape[2] * self.config.stride,):
+            raise DataError(
+                f"Vectors of the shape {tuple(vectors.shape)} came for {batch_size} waves of the space {tuple(space)}; "
+                f"they give {len(vectors)} of ({vectors.shape[2] * self.config.stride},)."
+            )
+        if prefix is not None:
+            check_prefix(prefix, (batch_size, 1, *space), self.codebook_size, "decoder")
+        bias = self._decoding_bias(condition)
+        return self.wavenet.start(batch_size, bias, block=self.block, prefix=None if prefix is None else prefix[:, 0].long())
+
+    @torch.no_grad()
+    def go_on(self, state: WaveNetState | None, given: Given, inside: slice) -> WaveNetState:
+        """A state before the samples of some of the vectors; those around them are seen, too.
+
+        Args:
+            state: where the samples before have been drawn; None at the first ones.
+            inside: which of the vectors, those before and after which are their context.
+        """
+        bias = self._decoding_bias(given)[:, inside.start * self.ratio : inside.stop * self.ratio]
+        if state is None:
+            return self.wavenet.start(len(bias), bias, block=self.block)
+        state.go_on(bias)
+        return state
+
+    @torch.no_grad()
+    def step(self, code: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch parameters"], WaveNetState]:
+        """Feed the bin before (None at the first) and get the parameters of the next one, in float32 under any autocast."""
+        logits, state = self.wavenet.step(code, state)
+        return self._to_parameters(logits), state
+
+    @torch.no_grad()
+    def fused(
+        self, state: WaveNetState, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
+        """The next bins from a state that has ``can_fuse``, where the parameters are logits; see ``WaveNet.fused``.
+
+        Raises:
+            MissingExtraError: numba is not installed.
+        """
+        assert self.head is None, "the kernel draws by logits"
+        return self.wavenet.fused(state, uniforms, choice)
+
+    def gate_bias(self, vectors: Float[Tensor, "batch dim frames"], condition: Condition) -> Float[Tensor, "batch blocks layers gates"]:
+        """What the vectors and the speaker add to every gate, for each block of samples.
+
+        Raises:
+            DataError: the speaker is missing, not wanted or out of range.
+        """
+        hidden = self.first(F.pad(vectors, (self.context[0], self.context[0]))).relu()
+        hidden = self.upsample(self.speaker(self.second(hidden), condition).relu())
+        # A vector is spread over two latents' time, its own and half of each neighbour's.
+        hidden = hidden.narrow(2, self.ratio + self.ratio // 2, vectors.shape[2] * self.ratio)
+        return self.bias(hidden.relu().transpose(1, 2)).unflatten(-1, (self.config.layers, -1))
+
+    def _decoding_bias(self, given: Given) -> Float[Tensor, "batch blocks layers gates"]:
+        with torch.autocast(given.vectors.device.type, enabled=False):
+            return self.gate_bias(given.vectors.to(self.bias.weight.dtype), given.condition)
+
+    def _to_parameters(self, logits: Float[Tensor, "*any levels"]) -> Float[Tensor, "*any parameters"]:
+        """What the likelihood takes, in float32 under any autocast."""
+        if self.head is None:
+            return logits
+        with torch.autocast(logits.device.type, enabled=False):
+            return self.head(logits)

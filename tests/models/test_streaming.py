@@ -1,0 +1,93 @@
+"""Piece by piece is the whole: codes and audio, whatever the lengths of the blocks, and in constant memory."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from tests.models.test_speech import ENCODERS, PARTS, STRIDE, make, speech
+from tests.models.toy import image
+from tests.models.toy import make as make_toy
+from vqvae.data.base import Batch, Condition
+from vqvae.errors import ConfigError
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.models.streaming import decode_stream, encode_stream
+
+CUTS = [(500,), (1, 2, 3, 94, 400), (0, 37, 0, 300, 163), (64,) * 7 + (52,)]
+
+
+def cut(x: Tensor, *lengths: int) -> Iterator[Tensor]:
+    return iter(x.split(lengths, -1))
+
+
+def random_codes(frames: int, batch: int = 1) -> Tensor:
+    return torch.randint(8, (batch, 1, frames), generator=torch.Generator().manual_seed(1))
+
+
+def started(name: str, encoder: str = "raw") -> VQVAE:
+    model = make(name, encoder)
+    model.start([speech()])
+    return model.eval()
+
+
+@pytest.mark.parametrize("encoder", ENCODERS)
+@pytest.mark.parametrize("lengths", CUTS, ids=str)
+def test_codes_of_pieces_are_those_of_the_whole(encoder: str, lengths: tuple[int, ...]) -> None:
+    model, x = started("wavenet", encoder), speech(2, 500).x
+    found = list(encode_stream(model, cut(x, *lengths)))
+    assert torch.equal(torch.cat(found, -1), model.encode(Batch(x))[0])
+    assert torch.cat(found, -1).shape == (2, 1, 16) and all(codes.shape[-1] for codes in found)
+
+
+@pytest.mark.parametrize("name", PARTS)
+@pytest.mark.parametrize("lengths", [(9,), (1, 1, 4, 3), (0, 5, 0, 4)], ids=str)
+def test_audio_of_pieces_is_that_of_the_whole(name: str, lengths: tuple[int, ...]) -> None:
+    model, codes, condition = started(name), random_codes(9), Condition(label=torch.tensor([1]))
+    for temperature in (0.0, 1.0):
+        whole = model.decode((codes,), condition, torch.Generator().manual_seed(0), temperature)
+        pieces = decode_stream(model, cut(codes, *lengths), condition, torch.Generator().manual_seed(0), temperature)
+        found = torch.cat(list(pieces), -1)
+        assert found.shape == whole.shape == (1, 1, 9 * STRIDE)
+        torch.testing.assert_close(found, whole, rtol=1e-4, atol=1e-5)
+
+
+def test_several_examples_are_decoded_at_once() -> None:
+    model, codes, condition = started("wavenet"), random_codes(6, 3), Condition(label=torch.tensor([0, 1, 1]))
+    found = torch.cat(list(decode_stream(model, cut(codes, 2, 4), condition)), -1)
+    torch.testing.assert_close(found, model.decode((codes,), condition))
+
+
+def test_what_has_come_is_given_out_as_soon_as_its_context_is_there() -> None:
+    model, taken = started("spectral"), []
+
+    def endless() -> Iterator[Tensor]:
+        while True:
+            taken.append(1)
+            yield speech(1, STRIDE).x
+
+    stream = encode_stream(model, endless())
+    around = -(-model.encoder.context[0] // STRIDE)
+    for index in range(20):
+        assert next(stream).shape == (1, 1, 1) and len(taken) == index + 1 + around
+
+
+def test_memory_does_not_grow_with_the_stream() -> None:
+    model, sizes = started("spectral"), []
+    hook = model.encoder.register_forward_pre_hook(lambda module, given: sizes.append(given[0].untyped_storage().nbytes()))
+    for _ in encode_stream(model, (speech(1, 64).x for _ in range(30))):
+        pass
+    hook.remove()
+    assert max(sizes[10:]) <= max(sizes[:10])
+
+
+def test_nothing_gives_nothing() -> None:
+    model = started("spectral")
+    assert list(encode_stream(model, [])) == list(decode_stream(model, [])) == []
+    assert list(encode_stream(model, [torch.zeros(1, 1, 0)])) == []
+
+
+def test_pictures_do_not_come_in_blocks() -> None:
+    model = make_toy(VQVAEConfig)
+    with pytest.raises(ConfigError, match="only data over time"):
+        next(encode_stream(model, [image().x]))
