@@ -9,7 +9,15 @@ import torch
 from torch import nn
 
 from vqvae.errors import ConfigError
-from vqvae.training.machine import lay_out, pick_device, pick_dtype
+from vqvae.training.machine import check_compiler, lay_out, pick_device, pick_dtype
+
+
+def test_a_missing_compiler_is_named_before_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.which", lambda name: "/usr/bin/clang++" if name == "clang++" else None)
+    check_compiler()
+    monkeypatch.setattr("shutil.which", lambda name: None)
+    with pytest.raises(ConfigError, match=r"no C\+\+ compiler.*apt-get install g\+\+"):
+        check_compiler()
 
 
 @pytest.mark.parametrize(("amx", "avx", "dtype"), [(0, 0, "float32"), (1, 0, "bfloat16"), (0, 1, "bfloat16")])

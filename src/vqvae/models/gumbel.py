@@ -91,7 +91,7 @@ class GumbelSoftmax(CodeAutoencoder):
         bound = Bound(log_likelihood - self.posterior.kl(log_probs), log_likelihood)
         metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2))}
         if self.training and torch.is_grad_enabled():
-            self.steps += 1
+            self.steps = self.steps + 1  # Not in place: a compiled backward pass reads what this step began with.
         return Objective(per_dim(-bound.nats, batch), metrics)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:

@@ -73,6 +73,8 @@ class Size:
     steps: int
     batch_size: int
     optimizer: AdamConfig
+    compile: bool = False
+    """Whether torch.compile makes kernels of the models: a minute that a long training gains back."""
     samples: int
     """k of VIMCO, in training and in its bound, and of the VAE's importance-weighted bound."""
     more_samples: int
@@ -113,6 +115,7 @@ SIZES: dict[Scale, Size] = {
         steps=250_000,
         batch_size=128,
         optimizer=AdamConfig(learning_rate=2e-4),
+        compile=True,
         samples=50,
         more_samples=0,
         fewer_steps=0,
@@ -264,6 +267,7 @@ def _training(size: Size, model: ModelConfig, **changes: Any) -> TrainConfig:
         "steps": size.steps,
         "batch_size": size.batch_size,
         "optimizer": size.optimizer,
+        "compile": size.compile,
         "evaluate_every": size.evaluate_every,
     }
     return TrainConfig(model=model, **{**shared, **changes})

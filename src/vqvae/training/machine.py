@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import shutil
 from typing import Literal
 
 import torch
@@ -55,6 +56,16 @@ def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
         return module
     # pyrefly: ignore[no-matching-overload]  # torch documents memory_format but leaves it out of its stubs.
     return module.to(memory_format=torch.channels_last)
+
+
+def check_compiler() -> None:
+    """That there is what torch.compile makes its kernels with.
+
+    Raises:
+        ConfigError: there is no C++ compiler.
+    """
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
+        raise ConfigError("compile is on, but there is no C++ compiler. Install one (Debian: apt-get install g++), or switch compile off.")
 
 
 def keep_freed_memory() -> bool:

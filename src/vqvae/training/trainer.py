@@ -29,7 +29,7 @@ from vqvae.training.checkpoint import Best, Checkpoints, Learner, State, only_wr
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.logging import Log, Meter
-from vqvae.training.machine import Precision, keep_freed_memory, lay_out, pick_device, pick_dtype
+from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import AdamConfig, learning_rate
 
 START_BATCHES = 4
@@ -199,6 +199,7 @@ class Trainer:
     def _train(self, state: State, log: Log, interruption: Interruption) -> None:
         config, options = self.config, self.options
         if config.compile:
+            check_compiler()
             self.module.compile()
         parallel = distributed.data_parallel(self.module)
         rank, world_size = distributed.rank(), distributed.world_size()
