@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, Float32, Int64
 from torch import Tensor
 
 from vqvae import seeding, storage
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.evaluation.likelihood import bits_per_dim
-from vqvae.generation.sampling import sample
+from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 
@@ -32,7 +32,8 @@ SAMPLED = 64
 class Pipeline:
     """A trained tokenizer and, where there are, its priors. Everything runs in batches and without gradients.
 
-    Images are uint8 (n, channels, height, width), codes int64 (n, codebooks, h, w).
+    Images are uint8 (n, channels, height, width) and their codes int64 (n, codebooks, h, w); audio is float32 (n, 1, samples) in
+    [-1, 1] and its codes int64 (n, codebooks, frames).
     """
 
     def __init__(
@@ -42,7 +43,8 @@ class Pipeline:
         *,
         unigram: UnigramPrior | None = None,
         label_names: tuple[str, ...] = (),
-        size: tuple[int, int] | None = None,
+        size: tuple[int, ...] | None = None,
+        rate: int | None = None,
     ) -> None:
         """Join trained parts.
 
@@ -50,8 +52,10 @@ class Pipeline:
             tokenizer: data to codes and back.
             prior: p(codes), for samples and for bits with a learned prior.
             unigram: the frequencies of the codes.
-            label_names: names of the classes that the prior is conditioned on, in the order of their numbers.
-            size: height and width of the training data, which samples get.
+            label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
+                their numbers.
+            size: height and width of the training data, or its samples, which samples of the model get.
+            rate: of audio, samples a second.
 
         Raises:
             ConfigError: a prior does not fit the tokenizer.
@@ -66,7 +70,7 @@ class Pipeline:
         self.tokenizer = tokenizer.eval()
         self.prior = None if prior is None else prior.eval()
         self.unigram = unigram
-        self.label_names, self.size = label_names, size
+        self.label_names, self.size, self.rate = label_names, size, rate
 
     @property
     def device(self) -> torch.device:
@@ -75,13 +79,18 @@ class Pipeline:
 
     @property
     def batch_size(self) -> int:
-        """Images that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
+        """Examples that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
         return 16 if self.device.type == "cpu" else 256
 
     @property
     def is_conditional(self) -> bool:
         """Whether the prior takes a class."""
         return self.prior is not None and self.prior.classes > 0
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Whose voices the decoder has: the first of ``label_names``; none where it takes no speaker."""
+        return self.label_names[: self.tokenizer.speakers]
 
     def to(self, device: torch.device | str) -> "Pipeline":
         """Move all parts to a device."""
@@ -91,26 +100,56 @@ class Pipeline:
         return self
 
     @torch.inference_mode()
-    def encode(self, images: Tensor) -> Int64[Tensor, "n codebooks h w"]:
-        """Images to codes. Sides that the tokenizer's stride does not divide are padded by repeating the edge.
+    def encode(self, data: Tensor) -> Int64[Tensor, "n codebooks *space"]:
+        """Images or audio to codes. Sides that the tokenizer's stride does not divide are padded by repeating the edge.
 
         Raises:
-            DataError: images of another type or shape.
+            DataError: data of another type or shape.
         """
-        self._check_images(images)
-        parts = [self.tokenizer.encode(Batch(part.to(self.device)))[0].cpu() for part in self._batches(images)]
+        self._check(data)
+        parts = [self.tokenizer.encode(Batch(part.to(self.device)))[0].cpu() for part in self._batches(data)]
         return torch.cat(parts)
 
     @torch.inference_mode()
     def decode(
-        self, codes: Int64[Tensor, "n codebooks h w"], size: tuple[int, int] | None = None
-    ) -> UInt8[Tensor, "n channels height width"]:
-        """Codes to images: the most likely one of each. ``size`` cuts off what ``encode`` padded."""
-        return torch.cat([self.tokenizer.decode((part.to(self.device),), size=size).cpu() for part in self._batches(codes)])
+        self,
+        codes: Int64[Tensor, "n codebooks *space"],
+        size: tuple[int, ...] | None = None,
+        speaker: str | int | Int64[Tensor, " n"] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Codes to data: the most likely image of each; of a decoder that draws sample by sample, one draw.
 
-    def reconstruct(self, images: UInt8[Tensor, "n channels height width"]) -> UInt8[Tensor, "n channels height width"]:
-        """Encode and decode, at the same size."""
-        return self.decode(self.encode(images), size=(images.shape[2], images.shape[3]))
+        Args:
+            codes: as ``encode`` gives them.
+            size: cuts off what ``encode`` padded.
+            speaker: whose voice speaks all of it, by name or number, or one number for each, where the decoder has speakers.
+            seed: of what is drawn.
+
+        Raises:
+            ConfigError: the speaker is missing, not wanted or unknown; the message lists those that are known.
+        """
+        label, parts = self._speaker_numbers(speaker, len(codes)), []
+        for number, rows in enumerate(self._batches(torch.arange(len(codes)))):
+            condition = Condition(label=None if label is None else label[rows].to(self.device))
+            generator = seeding.generator(seed, "decode", number, device=self.device)
+            temperature = 1.0 if self.tokenizer.draws else 0.0
+            made = self.tokenizer.decode((codes[rows].to(self.device),), condition, generator, temperature, size)
+            parts.append(made.cpu())
+        return torch.cat(parts)
+
+    def reconstruct(self, data: Tensor, speaker: str | int | Int64[Tensor, " n"] | None = None) -> Tensor:
+        """Encode and decode, at the same size; see ``decode``."""
+        return self.decode(self.encode(data), tuple(data.shape[2:]), speaker)
+
+    def convert(self, audio: Float32[Tensor, "n 1 samples"], speaker: str | int) -> Float32[Tensor, "n 1 samples"]:
+        """The same words in another voice [VQVAE §4.3]: only the codes are kept, and who speaks is given anew.
+
+        Raises:
+            ConfigError: the decoder has no such speaker; the message lists those that it has.
+            DataError: audio of another type or shape.
+        """
+        return self.reconstruct(audio, speaker)
 
     @torch.inference_mode()
     def sample(
@@ -122,18 +161,18 @@ class Pipeline:
         temperature: float = 1.0,
         top_k: int | None = None,
         top_p: float | None = None,
-        size: tuple[int, int] | None = None,
-    ) -> UInt8[Tensor, "count channels height width"]:
-        """Draw images: codes from the prior [VQVAE §3.3], then the decoder's most likely image.
+        size: tuple[int, ...] | None = None,
+    ) -> Tensor:
+        """Draw images or audio: codes from the prior [VQVAE §3.3], then what the decoder makes of them.
 
         Args:
             count: how many.
             seed: the same seed gives the same images; image i does not depend on ``count``.
-            label: a class by name or number, for a class-conditional prior; without it each image's class is drawn too.
+            label: a class or a speaker by name or number, where the prior or the decoder takes one; without it each sample's is drawn.
             temperature: divides the logits of the codes; 0 takes the likeliest code each time.
             top_k: draw only from the k likeliest codes.
             top_p: draw only from the likeliest codes that hold this share of the probability.
-            size: height and width; without it, that of the training data.
+            size: height and width, or samples of audio; without it, that of the training data.
 
         Raises:
             ConfigError: there is no prior, the label is unknown, or a number is out of range.
@@ -141,20 +180,21 @@ class Pipeline:
         prior = self._needed_prior()
         size = size or self.size
         if size is None:
-            raise ConfigError("This model does not say how large its training data was; give size=(height, width).")
-        down, across = self.tokenizer.layout[0].stride
-        space = (-(-size[0] // down), -(-size[1] // across))
-        condition = Condition(label=self._labels(count, label, seed).to(self.device) if self.is_conditional else self._no_label(label))
-        drawn = sample(
-            *(self.tokenizer, prior, count, space),
-            condition=condition,
+            raise ConfigError("This model does not say how large its training data was; give size=(height, width), or (samples,).")
+        stride = self.tokenizer.layout[0].stride
+        space = tuple(-(-length // step) for length, step in zip(size, stride, strict=True))
+        wanted = self.is_conditional or bool(self.speakers)
+        labels = self._labels(count, label, seed) if wanted else self._no_label(label)
+        codes = sample_codes(
+            *(prior, count, space),
+            condition=Condition(label=labels.to(self.device) if labels is not None and self.is_conditional else None),
             seed=seed,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             batch_size=SAMPLED,
         )
-        return drawn[:, :, : size[0], : size[1]].cpu()
+        return self.decode(codes, size, labels if self.speakers else None, seed)
 
     @torch.inference_mode()
     def bits_per_dim(self, images: Tensor, labels: Int64[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
@@ -166,7 +206,7 @@ class Pipeline:
         Raises:
             DataError: images of another type or shape, or labels that the prior does not know.
         """
-        self._check_images(images)
+        self._check(images)
         parts = []
         for rows in self._batches(torch.arange(len(images))):
             condition = Condition(label=None if labels is None else labels[rows].to(self.device))
@@ -174,7 +214,7 @@ class Pipeline:
             parts.append(self.tokenizer.elbo(batch, lambda codes, given=condition: self.log_prior(codes, given)).cpu())
         return bits_per_dim(-torch.cat(parts), math.prod(images.shape[1:]))
 
-    def log_prior(self, codes: Int64[Tensor, "n codebooks h w"], condition: Condition = Condition()) -> Float[Tensor, " n"]:
+    def log_prior(self, codes: Int64[Tensor, "n codebooks *space"], condition: Condition = Condition()) -> Float[Tensor, " n"]:
         """log p(codes | condition) in nats an example: of the learned prior where there is one, else of the uniform one.
 
         A class-conditional prior without a label is taken as the mixture of its classes.
@@ -204,12 +244,22 @@ class Pipeline:
     def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
         if label is not None:
             return torch.full((count,), self.label_number(label))
-        # One generator an image, so that image i has the same class whatever the count.
+        # One generator a sample, so that sample i has the same class whatever the count.
         return torch.tensor([_draw(len(self.label_names), seed, i) for i in range(count)], dtype=torch.int64)
 
     def _no_label(self, label: str | int | None) -> None:
         if label is not None:
             raise ConfigError(f"The label {label!r} was given, but this model's prior is not conditioned on classes.")
+
+    def _speaker_numbers(self, speaker: str | int | Tensor | None, count: int) -> Int64[Tensor, " n"] | None:
+        known = self.speakers
+        if speaker is None and not known:
+            return None
+        if not known:
+            raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
+        if speaker is None:
+            raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
+        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker))
 
     def _needed_prior(self) -> AutoregressivePrior:
         if self.prior is None:
@@ -220,16 +270,17 @@ class Pipeline:
         """The rows in batches; one empty batch where there are none."""
         return iter(rows.split(self.batch_size)) if len(rows) else iter([rows])
 
-    def _check_images(self, images: Tensor) -> None:
-        channels = self.tokenizer.channels
-        if images.dtype != torch.uint8 or images.ndim != 4 or images.shape[1] != channels:
+    def _check(self, data: Tensor) -> None:
+        channels, axes = self.tokenizer.channels, len(self.tokenizer.layout[0].stride)
+        dtype, expected = (torch.float32, "samples") if axes == 1 else (torch.uint8, "height, width")
+        if data.dtype != dtype or data.ndim != 2 + axes or data.shape[1] != channels:
             raise DataError(
-                f"Images are {str(images.dtype).removeprefix('torch.')} of the shape {tuple(images.shape)}; "
-                f"this model takes uint8 (n, {channels}, height, width)."
+                f"Data is {str(data.dtype).removeprefix('torch.')} of the shape {tuple(data.shape)}; this model takes "
+                f"{str(dtype).removeprefix('torch.')} (n, {channels}, {expected})."
             )
 
 
-def mixture_log_prob(prior: AutoregressivePrior, codes: Int64[Tensor, "n codebooks h w"]) -> Float[Tensor, " n"]:
+def mixture_log_prob(prior: AutoregressivePrior, codes: Int64[Tensor, "n codebooks *space"]) -> Float[Tensor, " n"]:
     """log Σ_c p(codes | c) / classes: a class-conditional prior where the class is not known, in nats an example."""
     given = [prior.log_prob(codes, Condition(label=codes.new_full((len(codes),), label))) for label in range(prior.classes)]
     return torch.stack(given).logsumexp(0) - math.log(prior.classes)
@@ -247,10 +298,15 @@ def load(run: Path | str, device: torch.device | str = "cpu") -> Pipeline:
     if not isinstance(tokenizer, Tokenizer):
         raise CheckpointError(f"{run / TOKENIZER} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
     prior, unigram = _part(run / PRIOR, AutoregressivePrior), _part(run / UNIGRAM, UnigramPrior)
-    names = storage.read(run / PRIOR).extra.get("label_names", ()) if prior is not None else ()
-    height, width = extra.get("size") or (None, None)
-    size = None if height is None or width is None else (int(height), int(width))
-    return Pipeline(tokenizer, prior, unigram=unigram, label_names=tuple(names), size=size).to(device)
+    named = storage.read(run / PRIOR).extra if prior is not None and not tokenizer.speakers else extra
+    size = extra.get("size")
+    return Pipeline(
+        *(tokenizer, prior),
+        unigram=unigram,
+        label_names=tuple(named.get("label_names", ())),
+        size=None if size is None else tuple(map(int, size)),
+        rate=extra.get("rate"),
+    ).to(device)
 
 
 def about(run: Path) -> dict[str, Any]:
@@ -271,7 +327,8 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
     Raises:
         CheckpointError: the folder cannot be written.
     """
-    extra = {"label_names": list(pipeline.label_names), "size": None if pipeline.size is None else list(pipeline.size)}
+    size = None if pipeline.size is None else list(pipeline.size)
+    extra = {"label_names": list(pipeline.label_names), "size": size, "rate": pipeline.rate}
     for name, part in ((TOKENIZER, pipeline.tokenizer), (PRIOR, pipeline.prior), (UNIGRAM, pipeline.unigram)):
         if part is not None:
             storage.save(part, Path(run) / name, extra)

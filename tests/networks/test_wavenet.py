@@ -130,7 +130,5 @@ def test_wrong_input_is_an_error() -> None:
         model.start(2, (64,), Given(z))
     with pytest.raises(DataError, match="prefix"):
         model.start(1, (64,), Given(z), torch.full((1, 1, 60), -1))
-    with pytest.raises(DataError, match="without speakers"):
-        model.start(1, (64,), Given(z, Condition(label=torch.tensor([0]))))
     with pytest.raises(ConfigError, match="WaveNetDecoderConfig.layers"):
         make(layers=0)

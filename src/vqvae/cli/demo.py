@@ -4,21 +4,26 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from vqvae.cli.arguments import Options, note, parse, say
 from vqvae.recipes import RECIPES
 from vqvae.recipes.stages import REPORT, prior_config, read_metrics, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
-DESCRIPTION = "Render frames of a ViZDoom world, train a tokenizer of them and a prior over its codes, score both and draw samples."
+DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."
+DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech")}
+"""The recipe and the run folder of each."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    out: Path = Path("runs/demo")
-    """The run folder."""
+    modality: Literal["images", "speech"] = "images"
+    """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
+    out: Path | None = None
+    """The run folder; runs/demo or runs/demo-speech where it is left out."""
     data: str | None = None
-    """The folder that keeps the rendered frames; the user's cache where it is left out."""
+    """The folder that keeps the rendered frames; the user's cache where it is left out. Speech is not kept."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
     seed: int = 0
@@ -29,13 +34,14 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the recipe 'demo' from the frames to the report."""
+    """Carry out the recipe of a demo from the data to the report."""
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
-    tokenizer = _changed(RECIPES["demo"].tokenizer(chosen.data), chosen)
-    train_tokenizer(tokenizer, chosen.options, chosen.out, recipe="demo", scored=False)
-    train_prior(_changed(prior_config(chosen.out), chosen), chosen.options, chosen.out)
-    say(read_metrics(chosen.out), chosen.json)
-    note(f"Open {chosen.out / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
+    recipe, folder = DEMOS[chosen.modality]
+    run = chosen.out or Path(folder)
+    train_tokenizer(_changed(RECIPES[recipe].tokenizer(chosen.data), chosen), chosen.options, run, recipe=recipe, scored=False)
+    train_prior(_changed(prior_config(run), chosen), chosen.options, run)
+    say(read_metrics(run), chosen.json)
+    note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
     return 0
 
 

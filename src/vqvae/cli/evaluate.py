@@ -3,11 +3,15 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.data import AudioDataset, read_phones
+from vqvae.errors import ConfigError
+from vqvae.recipes.speech_scores import score_phonemes, spoken_codes
 from vqvae.recipes.stages import REPORT, evaluate, score, stored_data
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
@@ -19,6 +23,10 @@ class Arguments:
     """The run folder."""
     data: str | None = None
     """Other data of the same kind: its held-out part is scored, and nothing in the run folder changes."""
+    phones: Path | None = None
+    """Of speech: who says which phone when, as .jsonl or TextGrids, for data that does not say so itself."""
+    phones_source: str = "the given alignments"
+    """Where these labels come from, to stand beside every score."""
     json: bool = False
     """Print one JSON object."""
     device: str = "auto"
@@ -31,6 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     """Score a run on held-out data: its own, then metrics.json and the report are written anew, or other data."""
     chosen = parse(Arguments, "evaluate", arguments, "Score a run on held-out data.")
     options = RunOptions(device=chosen.device, threads=chosen.threads)
+    if chosen.phones is not None:
+        say(phones(chosen), chosen.json)
+        return 0
     if chosen.data is None:
         say(evaluate(chosen.run, stored_data(chosen.run).held_out, options), chosen.json)
         note(f"The report is {chosen.run / REPORT}.")
@@ -38,3 +49,18 @@ def main(arguments: Sequence[str]) -> int:
     model = pipeline.load(chosen.run, pick_device(chosen.device))
     say(score(model, stored_data(chosen.run, chosen.data).held_out).scores, chosen.json)
     return 0
+
+
+def phones(chosen: Arguments) -> dict[str, Any]:
+    """How well the codes of held-out recordings tell the phones of an alignment.
+
+    Raises:
+        ConfigError: the run is no model of speech.
+        DataError: no recording has an alignment.
+    """
+    assert chosen.phones is not None
+    model, held_out = pipeline.load(chosen.run, pick_device(chosen.device)), stored_data(chosen.run, chosen.data).held_out
+    if not isinstance(held_out, AudioDataset):
+        raise ConfigError(f"{chosen.run} is no model of speech, so --phones has nothing to stand beside.")
+    clips = spoken_codes(model, held_out, read_phones(chosen.phones, strip_stress=True))
+    return score_phonemes(clips, model, held_out.rate, chosen.phones_source)

@@ -11,13 +11,14 @@ from difflib import get_close_matches
 from vqvae.errors import VqvaeError
 
 COMMANDS = {
-    "demo": "train a tokenizer of a rendered world and its prior, and look at both, in minutes",
+    "demo": "train a tokenizer of rendered worlds or of speech and its prior, and look at both, in minutes",
     "recipes": "list what can be trained, with its source and its cost",
     "train": "train a tokenizer: vqvae train RECIPE [--data PATH] [--out RUN]",
     "train-prior": "train the prior over the codes of a run",
     "evaluate": "score a run on held-out data",
-    "reconstruct": "encode and decode image files",
-    "sample": "draw new images",
+    "reconstruct": "encode and decode image or audio files",
+    "convert": "say what a recording says in another voice",
+    "sample": "draw new images or speech",
     "info": "what a run is, what it was trained on, and its numbers",
     "reproduce": "train, score and tabulate an experiment of the paper",
 }
@@ -65,7 +66,7 @@ def usage() -> str:
         [
             "usage: vqvae [--version] COMMAND ...",
             "",
-            "Discrete codes for images, learned without labels; priors over them; samples and likelihoods.",
+            "Discrete codes for images and speech, learned without labels; priors over them; samples and likelihoods.",
             "",
             *lines,
             "",

@@ -10,6 +10,7 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
 from vqvae.cli.pictures import write_images
+from vqvae.cli.sounds import reconstruct_audio
 from vqvae.data import read_image
 from vqvae.errors import ConfigError
 from vqvae.evaluation.reconstruction import psnr
@@ -21,9 +22,11 @@ class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Image files, of any size."""
+    """Image files of any size, or audio files of any length and rate."""
     out: Path
-    """The folder for the reconstructions, as PNG files of the same names."""
+    """The folder for the reconstructions, as PNG or WAV files of the same names."""
+    speaker: str | None = None
+    """Of speech, whose voice speaks, where the decoder has speakers."""
     json: bool = False
     """Print one JSON object."""
     device: str = "auto"
@@ -31,8 +34,8 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Encode and decode image files; print the PSNR (dB) of each."""
-    chosen = parse(Arguments, "reconstruct", arguments, "Encode image files to codes and decode them again.")
+    """Encode and decode files; print the PSNR (dB) of each image, or the log-mel distance (dB) of each recording."""
+    chosen = parse(Arguments, "reconstruct", arguments, "Encode image or audio files to codes and decode them again.")
     names = [file.stem for file in chosen.files]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -40,6 +43,9 @@ def main(arguments: Sequence[str]) -> int:
     if not names:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
+    if model.rate is not None:
+        say(reconstruct_audio(model, chosen.files, chosen.out, chosen.speaker), chosen.json)
+        return 0
     images = [torch.from_numpy(read_image(file))[None] for file in chosen.files]
     scores = {}
     for file, image in zip(chosen.files, images, strict=True):

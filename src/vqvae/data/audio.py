@@ -125,6 +125,11 @@ class AudioDataset(Dataset):
         mask = None if (lengths == self._chunk).all() else torch.from_numpy(np.arange(self._chunk) < lengths[:, None])
         return Batch(x, Condition(label=label), mask)
 
+    def apart(self) -> "AudioDataset":
+        """The same recordings in chunks that do not overlap, for what is to hear each moment once."""
+        settings = {"rate": self.rate, "chunk": self._chunk, "hop": self._chunk, "label_names": self.label_names, "phones": self.phones}
+        return AudioDataset(self._samples, self._starts, self.recordings, name=self.name, **settings)
+
     def clip(self, index: int) -> Float32[np.ndarray, " samples"]:
         """The whole of one recording, in [-1, 1)."""
         return _to_float32(self._samples[self._starts[index] : self._starts[index] + self._lengths[index]])

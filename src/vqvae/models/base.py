@@ -66,6 +66,10 @@ class Tokenizer(LatentModel):
     """Channels of the data."""
     layout: tuple[Level, ...]
     """The shape of each level of codes."""
+    speakers: int = 0
+    """Speakers whose voices it decodes to, by ``condition.label``; 0 where it takes none."""
+    draws: bool = False
+    """Whether ``decode`` makes data value by value, where a draw sounds like data and the likeliest values do not."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:

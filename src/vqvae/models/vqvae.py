@@ -14,7 +14,7 @@ from vqvae.likelihoods import LikelihoodConfig
 from vqvae.models.autoencoder import CodeAutoencoder, per_dim
 from vqvae.models.base import Bound, Level, LogPrior
 from vqvae.models.decoding import latent_mask
-from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+from vqvae.networks import AutoregressiveDecoder, DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import Quantized, QuantizerConfig
 
 
@@ -63,6 +63,7 @@ class VQVAE(CodeAutoencoder):
         self._connect(config.likelihood, config.encoder, config.decoder, self.quantizer.dim, self.quantizer.dim, needs_density=False)
         self.takes_masks = self.likelihood.takes_masks
         self.layout = (Level(books, size, self.encoder.stride),)
+        self.speakers, self.draws = self.decoder.speakers, isinstance(self.decoder, AutoregressiveDecoder)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics besides those of every model: the quantizer's loss, perplexity and share of codes used."""

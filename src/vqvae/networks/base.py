@@ -30,6 +30,8 @@ class Decoder(nn.Module, ABC):
     stride: tuple[int, ...]
     context: tuple[int, ...]
     """Latent positions on each side that an output block can see, one number an axis."""
+    speakers: int = 0
+    """Speakers that ``condition.label`` must name one of; 0 where the decoder takes none."""
 
     @abstractmethod
     def forward(

@@ -12,7 +12,7 @@ class Speakers(nn.Module):
     is the same."""
 
     def __init__(self, speakers: int, width: int) -> None:
-        """Take ``condition.label`` from 0 to ``speakers`` - 1, or none where ``speakers`` is 0."""
+        """Take ``condition.label`` from 0 to ``speakers`` - 1; where ``speakers`` is 0, labels that the data has are not looked at."""
         super().__init__()
         if speakers < 0:
             raise ConfigError(f"speakers is {speakers}; it must be 0 (none) or more.")
@@ -23,12 +23,10 @@ class Speakers(nn.Module):
         """Keep the shape.
 
         Raises:
-            DataError: the speaker is missing, not wanted or out of range.
+            DataError: the speaker is missing or out of range.
         """
         label = condition.label
         if self.embedding is None:
-            if label is not None:
-                raise DataError("condition.label was given, but this decoder was built without speakers; leave it out.")
             return hidden
         if label is None:
             raise DataError(f"condition.label is missing; this decoder has {self.speakers} speakers, numbered from 0.")

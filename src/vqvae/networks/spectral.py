@@ -83,7 +83,7 @@ class SpectralDecoder(Decoder):
         self.surplus = math.ceil(beyond / self.ratio) * self.ratio - beyond
         width = config.width
         self.first = nn.Conv1d(dim, width, 3)
-        self.speaker = Speakers(config.speakers, width)
+        self.speakers, self.speaker = config.speakers, Speakers(config.speakers, width)
         self.codes = nn.Sequential(*(_Block(width, _CODES) for _ in range(config.blocks)))
         self.upsample = nn.ConvTranspose1d(width, width, self.ratio, self.ratio)
         self.frames = nn.Sequential(*(_Block(width, _SPECTRA) for _ in range(config.blocks)))
@@ -100,7 +100,7 @@ class SpectralDecoder(Decoder):
         """Decode; ``past`` is not used.
 
         Raises:
-            DataError: the speaker is missing, not wanted or out of range.
+            DataError: the speaker is missing or out of range.
         """
         (context,), time = self.context, vectors.shape[2] * self.config.stride
         hidden = self.speaker(self.first(F.pad(vectors, (context, context))), condition)

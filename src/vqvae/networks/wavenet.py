@@ -70,7 +70,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         self.context = (_CONTEXT + 1,)
         hidden = config.condition_hidden
         self.first, self.second = nn.Conv1d(dim, hidden, 3), nn.Conv1d(hidden, hidden, 3)
-        self.speaker = Speakers(config.speakers, hidden)
+        self.speakers, self.speaker = config.speakers, Speakers(config.speakers, hidden)
         self.upsample = nn.ConvTranspose1d(hidden, hidden, 2 * self.ratio, self.ratio)
         self.bias = nn.Linear(hidden, config.layers * 2 * config.residual)
         self.wavenet = WaveNet(
@@ -92,7 +92,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         ``past`` (batch, 1, time) may end within the last latent; the parameters go on to its end.
 
         Raises:
-            DataError: bins are missing, or of the wrong type, shape or range; the speaker is missing, not wanted or out of range.
+            DataError: bins are missing, or of the wrong type, shape or range; the speaker is missing or out of range.
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each sample from those before it. Give it the bins of the data.")
@@ -164,7 +164,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         """What the vectors and the speaker add to every gate, for each block of samples.
 
         Raises:
-            DataError: the speaker is missing, not wanted or out of range.
+            DataError: the speaker is missing or out of range.
         """
         hidden = self.first(F.pad(vectors, (self.context[0], self.context[0]))).relu()
         hidden = self.upsample(self.speaker(self.second(hidden), condition).relu())

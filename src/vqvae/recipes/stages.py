@@ -15,34 +15,43 @@ import json
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
-from vqvae.data import CodesDataset, CodesHeader, CodesWriter, DataConfig, SyntheticImagesConfig, VoicesConfig, in_order
-from vqvae.data.base import Condition, Dataset, Splits
+from vqvae.data import (
+    AudioDataset,
+    CodesDataset,
+    CodesHeader,
+    CodesWriter,
+    DataConfig,
+    SyntheticImagesConfig,
+    VoicesConfig,
+    in_order,
+)
+from vqvae.data.base import Dataset, Splits
 from vqvae.data.cache import atomic
-from vqvae.data.loader import spread_indices
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.evaluation.frechet import Moments, TokenizerFeatures, frechet_distance
-from vqvae.evaluation.grids import grid, labelled_rows, pair_grid, save_png
+from vqvae.evaluation.charts import save_svg
+from vqvae.evaluation.grids import save_png
 from vqvae.evaluation.report import write_report
-from vqvae.evaluation.tokenizer import TokenizerEvaluation
 from vqvae.models import Tokenizer
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
 from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES
+from vqvae.recipes.scores import Evaluation, score_images
+from vqvae.recipes.speech_scores import score_speech
 from vqvae.training import ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.machine import pick_device
 
 METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
 CODES, SIDES = "codes", ("train", "held-out")
 PICTURES = ("reconstructions", "samples")
-SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
+DEMOS = {"demo": "vqvae demo", "speech-demo": "vqvae demo --modality speech"}
 
 
 def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, scored: bool = True) -> None:
@@ -59,8 +68,11 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
     began = time.perf_counter()
     splits = config.data.build()
     seconds = time.perf_counter() - began
-    callbacks = [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
+    of_audio = isinstance(splits.held_out, AudioDataset)
+    callbacks = [] if of_audio else [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
     extra = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
+    if isinstance(splits.held_out, AudioDataset):
+        extra["rate"] = splits.held_out.rate
     trainer = Trainer(module, splits, config, options, run, TOKENIZER, callbacks, extra)
     with distributed.group(trainer.device):
         trainer.run()
@@ -84,7 +96,7 @@ def train_prior(config: TrainConfig, options: RunOptions, run: Path, *, scored: 
     splits = read_codes(run, labels=prior.classes > 0)
     stored = load(run, pick_device(options.device))
     pipeline = Pipeline(stored.tokenizer, label_names=splits.train.label_names, size=stored.size)
-    callbacks = [SampleGrid(pipeline, every=config.evaluate_every)]
+    callbacks = [SampleGrid(pipeline, every=config.evaluate_every)] if stored.rate is None else []
     trainer = Trainer(prior, splits, config, options, run, PRIOR, callbacks, {"recipe": recipe_of(run)})
     with distributed.group(trainer.device):
         trainer.run()
@@ -115,7 +127,8 @@ def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
     began, written = time.perf_counter(), 0
     pipeline = load(run, pick_device(options.device))
     level = pipeline.tokenizer.layout[0]
-    for side, dataset in zip(SIDES, splits, strict=True):
+    for side, whole in zip(SIDES, splits, strict=True):
+        dataset = whole.apart() if isinstance(whole, AudioDataset) else whole
         header = CodesHeader(
             source=_source(run, side),
             num_codebooks=level.num_codebooks,
@@ -157,65 +170,33 @@ def evaluate(run: Path, held_out: Dataset, options: RunOptions) -> dict[str, Any
     evaluation = score(pipeline, held_out)
     for name, pixels in evaluation.pictures.items():
         save_png(run / f"{name}.png", pixels)
+    for name, chart in evaluation.charts.items():
+        save_svg(run / f"{name}.svg", chart)
     update_metrics(run, evaluation.scores)
     _record(run, evaluation=time.perf_counter() - began)
     metrics, stored = read_metrics(run), about(run)
     settings = {part: storage.read(run / part).extra.get("training") for part in (TOKENIZER, PRIOR) if (run / part).is_dir()}
     level, recipe = pipeline.tokenizer.layout[0], recipe_of(run)
+    what = "pixels" if pipeline.rate is None else "samples"
     write_report(
         run / REPORT,
         title=f"{recipe}: {stored.get('data')}",
-        summary=f"Every {'×'.join(map(str, level.stride))} pixels become {level.num_codebooks} of {level.codebook_size} codes.",
+        summary=f"Every {'×'.join(map(str, level.stride))} {what} become {level.num_codebooks} of {level.codebook_size} codes.",
         metrics=metrics,
         pictures=evaluation.pictures,
         rows=_rows(run),
         settings=json.dumps(settings, indent=2),
-        command=f"vqvae demo --out {run.name}" if recipe == "demo" else f"vqvae train {recipe}\nvqvae train-prior RUN",
+        command=DEMOS.get(recipe, f"vqvae train {recipe}\nvqvae train-prior RUN"),
         counts=evaluation.counts,
+        sounds=evaluation.sounds,
+        charts=list(evaluation.charts.values()),
     )
     return metrics
 
 
-class Evaluation(NamedTuple):
-    """What is found out about a model."""
-
-    scores: dict[str, Any]
-    """Numbers by name; None for those that a missing prior is needed for."""
-    pictures: dict[str, np.ndarray]
-    """Reconstructions, and samples where there is a prior."""
-    counts: Tensor
-    """How often each code occurs (codebooks, codebook_size)."""
-
-
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model on held-out data; ``frechet_samples_…`` is the distance of 256 samples, ``frechet_…`` that of reconstructions."""
-    priors = {}
-    if pipeline.unigram is not None:
-        unigram = pipeline.unigram
-        priors["unigram"] = lambda codes, given: unigram.log_prob(codes)
-    if pipeline.prior is not None:
-        priors["learned"] = lambda codes, given: pipeline.log_prior(codes, given if pipeline.is_conditional else Condition())
-    extractor = TokenizerFeatures(pipeline.tokenizer)
-    evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=priors, extractor=extractor)
-    for batch in in_order(held_out, pipeline.batch_size):
-        evaluation.add(batch.to(pipeline.device))
-    missing = ("bits_per_dim_unigram", "bits_per_dim_learned", "bits_per_code", "bits_per_code_unigram")
-    scores = {**dict.fromkeys(missing), **evaluation.scores()}
-    shown = held_out.batch(spread_indices(held_out, SHOWN)).x
-    pictures = {"reconstructions": pair_grid(shown, pipeline.reconstruct(shown), 8)}
-    if pipeline.prior is not None:
-        samples = pipeline.sample(SAMPLES)
-        drawn = Moments()
-        for part in samples.split(pipeline.batch_size):
-            drawn.add(extractor(part.to(pipeline.device)))
-        scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
-        pictures["samples"] = class_rows(pipeline) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)
-    return Evaluation(scores, pictures, evaluation.usage.counts)
-
-
-def class_rows(pipeline: Pipeline) -> np.ndarray:
-    """Eight samples of each class, a row a class."""
-    return labelled_rows({name: pipeline.sample(8, label=name) for name in pipeline.label_names})
+    """Score a model on held-out data: of images by ``score_images``, of audio by ``score_speech``."""
+    return score_speech(pipeline, held_out) if isinstance(held_out, AudioDataset) else score_images(pipeline, held_out)
 
 
 def recipe_of(run: Path) -> str:

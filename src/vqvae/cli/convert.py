@@ -1,0 +1,53 @@
+"""``vqvae convert RUN IN --speaker NAME --out OUT``: speaker conversion [VQVAE §4.3]."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tyro
+
+from vqvae import pipeline
+from vqvae.cli.arguments import note, parse
+from vqvae.cli.sounds import check_place, read_wave, write_sound
+from vqvae.errors import ConfigError
+from vqvae.training.machine import pick_device
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    run: tyro.conf.Positional[Path]
+    """The run folder of a model of speech whose decoder has speakers."""
+    file: tyro.conf.Positional[Path]
+    """A recording: WAV, FLAC, OGG or MP3, of any rate and length, by anyone."""
+    out: Path
+    """The WAV or FLAC file to write; with --all-speakers the folder for one of each."""
+    speaker: str | None = None
+    """Whose voice shall say it, by name or number."""
+    all_speakers: bool = False
+    """Say it in every voice that the decoder has."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", ..."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Say what a recording says in another voice."""
+    chosen = parse(Arguments, "convert", arguments, "Say what a recording says in another voice: its codes, decoded with another speaker.")
+    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    if (chosen.speaker is None) != chosen.all_speakers:
+        raise ConfigError(f"Give either --speaker NAME or --all-speakers. The speakers are {', '.join(model.speakers) or 'none'}.")
+    if not model.speakers:
+        raise ConfigError(f"The decoder of {chosen.run} has no speakers to choose from; train it with config.model.decoder.speakers.")
+    if chosen.all_speakers:
+        check_place(chosen.out, model)
+        places = {name: chosen.out / f"{chosen.file.stem}-{name.replace('/', '_')}.wav" for name in model.speakers}
+    else:
+        assert chosen.speaker is not None
+        if chosen.out.suffix.lower() not in (".wav", ".flac"):
+            raise ConfigError(f"{chosen.out} ends in '{chosen.out.suffix}'; audio is written as .wav or .flac.")
+        places = {model.speakers[model.label_number(chosen.speaker)]: chosen.out}
+    wave = read_wave(chosen.file, model)
+    assert model.rate is not None
+    for name, place in places.items():
+        write_sound(place, model.convert(wave, name)[0, 0], model.rate)
+        note(f"{place} says it as {name}.")
+    return 0

@@ -1,0 +1,65 @@
+"""Reading and writing audio where commands take files of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.data import read_audio, write_audio
+from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.speech import log_mel_distance
+from vqvae.pipeline import Pipeline
+
+
+def read_wave(path: Path, model: Pipeline) -> Float[Tensor, "1 1 samples"]:
+    """A recording of any rate as a model of speech takes it.
+
+    Raises:
+        ConfigError: the model is none of speech.
+        DataError: the file cannot be decoded.
+    """
+    if model.rate is None:
+        raise ConfigError("This model was trained on images, not on speech. Take another run folder.")
+    return torch.from_numpy(read_audio(path, model.rate))[None, None]
+
+
+def check_place(path: Path, model: Pipeline) -> None:
+    """Raise ConfigError unless ``write_sounds`` or ``write_images`` can write there: before the work, not after it."""
+    if model.rate is not None and path.suffix:
+        raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected for several sounds.")
+
+
+def write_sounds(sounds: Float[Tensor, "n 1 samples"], rate: int, folder: Path, names: Sequence[str]) -> None:
+    """Write a WAV file each, with these names.
+
+    Raises:
+        DataError: the place cannot be written.
+    """
+    for name, sound in zip(names, sounds, strict=True):
+        write_sound(folder / f"{name}.wav", sound[0], rate)
+
+
+def write_sound(path: Path, sound: Float[Tensor, " samples"], rate: int) -> None:
+    """Write one WAV or FLAC file.
+
+    Raises:
+        DataError: another suffix, or the place cannot be written.
+    """
+    try:
+        write_audio(path, sound.numpy(), rate)
+    except OSError as error:
+        raise DataError(f"{path} could not be written ({error}). Choose another place.") from error
+
+
+def reconstruct_audio(model: Pipeline, files: Sequence[Path], folder: Path, speaker: str | None) -> dict[str, float]:
+    """Encode and decode recordings, write them to a folder, and give the log-mel distance (dB) of each to its file."""
+    scores = {}
+    for file in files:
+        wave = read_wave(file, model)
+        made = model.reconstruct(wave, speaker)
+        assert model.rate is not None
+        write_sounds(made, model.rate, folder, [file.stem])
+        scores[str(file)] = float(log_mel_distance(wave[0], made[0], model.rate))
+    return scores

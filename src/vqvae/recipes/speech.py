@@ -1,0 +1,169 @@
+"""Speech from the raw wave: E6 to E9 of [VQVAE §4.3]; eSpeak's voices where nothing is to be downloaded."""
+
+from vqvae.data import AudioFolderConfig, VoicesConfig
+from vqvae.errors import ConfigError
+from vqvae.likelihoods import MuLawConfig, SpectralConfig
+from vqvae.models import Level, VQVAEConfig
+from vqvae.networks import AudioEncoderConfig, LogMelEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
+from vqvae.priors import WaveNetConfig
+from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.recipes.base import Recipe, codebook, cosine
+from vqvae.training import TrainConfig
+
+KNOWN = VoicesConfig(unseen_voices=(), chunk=16_384, hop=1_024)
+"""Twenty voices, whose decoder can speak as any of them: held out are other sentences."""
+VCTK_SPEAKERS = 110
+
+
+def demo_tokenizer(path: str | None) -> TrainConfig:
+    """64 samples a code, K = 512, and a decoder that makes the whole wave at once: what two cores teach to speak in minutes."""
+    _made_on_the_spot("speech-demo", path)
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=codebook(revive_after=50),
+            likelihood=SpectralConfig(),
+            encoder=AudioEncoderConfig(width=128),
+            decoder=SpectralDecoderConfig(stride=64, hop=64, n_fft=512, width=192, speakers=len(KNOWN.voices)),
+        ),
+        data=KNOWN,
+        steps=1_500,
+        batch_size=8,
+        optimizer=cosine(1e-3),
+        evaluate_every=750,
+    )
+
+
+def demo_prior(level: Level, classes: int) -> TrainConfig:
+    """A WaveNet over a second of codes, for two minutes on two cores."""
+    return TrainConfig(
+        model=wavenet(level, layers=12, residual=64, skip=128),
+        steps=1_200,
+        batch_size=16,
+        optimizer=cosine(2e-3),
+        evaluate_every=600,
+    )
+
+
+def phonemes_tokenizer(path: str | None) -> TrainConfig:
+    """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter."""
+    _made_on_the_spot("phonemes25hz", path)
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=50),
+            likelihood=SpectralConfig(),
+            encoder=LogMelEncoderConfig(),
+            decoder=SpectralDecoderConfig(stride=640, width=192, speakers=len(KNOWN.voices)),
+            jitter=0.12,
+        ),
+        data=KNOWN,
+        steps=4_000,
+        batch_size=16,
+        optimizer=cosine(1e-3),
+        evaluate_every=1_000,
+    )
+
+
+def phonemes_prior(level: Level, classes: int) -> TrainConfig:
+    """A small WaveNet: there are few codes a second."""
+    return TrainConfig(model=wavenet(level, layers=8, residual=64, skip=128), steps=1_500, batch_size=16, optimizer=cosine(2e-3))
+
+
+def vctk_tokenizer(path: str | None) -> TrainConfig:
+    """E6: VCTK at 64 samples a code, K = 512, and a WaveNet decoder that is given the speaker."""
+    if path is None:
+        raise ConfigError(
+            "The recipe 'vctk' trains on the VCTK corpus; give its folder (with wav48 or wav48_silence_trimmed): --data FOLDER"
+        )
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=codebook(),
+            likelihood=MuLawConfig(),
+            encoder=AudioEncoderConfig(),
+            decoder=WaveNetDecoderConfig(speakers=VCTK_SPEAKERS),
+        ),
+        data=AudioFolderConfig(path=path),
+        steps=250_000,
+        batch_size=32,
+        optimizer=cosine(5e-4, warmup_steps=500),
+        evaluate_every=5_000,
+    )
+
+
+def librispeech_tokenizer(path: str | None) -> TrainConfig:
+    """E8: LibriSpeech at 128 samples a code; chunks of 40,960 samples are 320 codes."""
+    if path is None:
+        raise ConfigError("The recipe 'librispeech128' trains on LibriSpeech; give its folder: --data FOLDER")
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=codebook(),
+            likelihood=MuLawConfig(),
+            encoder=AudioEncoderConfig(strides=(2,) * 7),
+            decoder=WaveNetDecoderConfig(stride=128),
+        ),
+        data=AudioFolderConfig(path=path, chunk=40_960, hop=2_560),
+        steps=250_000,
+        batch_size=16,
+        optimizer=cosine(5e-4, warmup_steps=500),
+        evaluate_every=5_000,
+    )
+
+
+def long_prior(level: Level, classes: int) -> TrainConfig:
+    """A deep WaveNet over the codes, without the speaker: E8 has none."""
+    return TrainConfig(
+        model=wavenet(level, layers=20, residual=128, skip=256),
+        steps=100_000,
+        batch_size=32,
+        optimizer=cosine(5e-4, warmup_steps=500),
+        evaluate_every=5_000,
+    )
+
+
+def wavenet(level: Level, *, layers: int, residual: int, skip: int) -> WaveNetConfig:
+    """A WaveNet that fits a tokenizer of speech."""
+    return WaveNetConfig(
+        codebook_size=level.codebook_size, num_codebooks=level.num_codebooks, layers=layers, cycle=8, residual=residual, skip=skip
+    )
+
+
+def _made_on_the_spot(recipe: str, path: str | None) -> None:
+    if path is not None:
+        raise ConfigError(f"The recipe {recipe!r} makes its speech on the spot; leave --data out, or take 'vctk' or 'librispeech128'.")
+
+
+DEMO = Recipe(
+    name="speech-demo",
+    summary="sentences in eSpeak's voices to 250 codes a second, and their prior, in minutes",
+    paper="E6 and E7, short",
+    cost="under 10 minutes on 2 cores, speaking included",
+    expected="docs/results/speech-demo.md",
+    tokenizer=demo_tokenizer,
+    prior=demo_prior,
+)
+PHONEMES = Recipe(
+    name="phonemes25hz",
+    summary="sentences in eSpeak's voices to 25 codes a second of 128 kinds, which are held beside their phones",
+    paper="E9",
+    cost="about half an hour on 2 cores",
+    expected="not measured yet",
+    tokenizer=phonemes_tokenizer,
+    prior=phonemes_prior,
+)
+VCTK = Recipe(
+    name="vctk",
+    summary="the VCTK corpus to 250 codes a second, decoded by a WaveNet in the voice of any of its speakers",
+    paper="E6, E7",
+    cost="a GPU",
+    expected="not measured",
+    tokenizer=vctk_tokenizer,
+    prior=long_prior,
+)
+LIBRISPEECH = Recipe(
+    name="librispeech128",
+    summary="LibriSpeech to 125 codes a second, and a WaveNet prior over 2.56 s of them",
+    paper="E8",
+    cost="a GPU",
+    expected="not measured",
+    tokenizer=librispeech_tokenizer,
+    prior=long_prior,
+)

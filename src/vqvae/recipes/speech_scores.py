@@ -1,0 +1,178 @@
+"""What is found out about a trained model of speech on held-out recordings: numbers, pictures, and sounds [VQVAE §4.3]."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.data import AudioDataset, in_order
+from vqvae.data.phones import Phone, check_phones
+from vqvae.errors import DataError
+from vqvae.evaluation.codebook import CodebookUsage
+from vqvae.evaluation.likelihood import bits, bits_per_code, bits_per_dim
+from vqvae.evaluation.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
+from vqvae.evaluation.pitch import f0_error
+from vqvae.evaluation.report import Sound
+from vqvae.evaluation.speech import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance
+from vqvae.evaluation.waves import spectrogram, wave_chart
+from vqvae.models import VQVAE
+from vqvae.pipeline import Pipeline
+from vqvae.recipes.scores import Evaluation, log_priors
+
+RECONSTRUCTED, HEARD = 12, 2
+"""Recordings that are decoded again for the distances, and those of them that the report lets one hear."""
+SECONDS = 2.5
+"""How much is decoded of each: a WaveNet takes its time."""
+SPEAKER_SECONDS = 2.56
+"""What is drawn from a prior: the paper's length."""
+SAMPLES = 4
+
+
+class Heard(NamedTuple):
+    """A recording and what was made of it, all of one length."""
+
+    name: str
+    speaker: str
+    original: Float[Tensor, " time"]
+    reconstruction: Float[Tensor, " time"]
+    other: str
+    """Whose voice speaks in ``converted``; empty where the decoder has no speakers."""
+    converted: Float[Tensor, " time"] | None
+
+
+def score_speech(pipeline: Pipeline, held_out: AudioDataset, *, label_source: str = "the data set's own alignments") -> Evaluation:
+    """Score a model of speech.
+
+    ``bits_per_sample_NAME`` is −log₂ of the bound log p(x|z) + log p(z) a sample, where the likelihood is a density: of the wave in the
+    likelihood's own bins. ``bits_per_second_NAME`` is what the codes cost. Distances are means over some recordings.
+    """
+    scores, usage = score_codes(pipeline, held_out)
+    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_recordings(held_out, RECONSTRUCTED)]
+    scores |= distances(heard, held_out.rate)
+    charts: dict[str, str] = {}
+    if held_out.phones:
+        clips = spoken_codes(pipeline, held_out)
+        scores |= score_phonemes(clips, pipeline, held_out.rate, label_source)
+        charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
+    pictures: dict[str, np.ndarray] = {}
+    sounds: list[Sound] = []
+    for number, one in enumerate(heard[:HEARD]):
+        waves = {f"original, {one.speaker}": one.original, "reconstruction": one.reconstruction}
+        if one.converted is not None:
+            waves[f"in the voice of {one.other}"] = one.converted
+        charts[f"waves_{number}"] = wave_chart(one.name, waves, held_out.rate)
+        pictures[f"spectrograms_{number}"] = np.concatenate([spectrogram(wave, held_out.rate) for wave in waves.values()])
+        sounds += [Sound(f"{one.name}: {words}", wave, held_out.rate) for words, wave in waves.items()]
+    if pipeline.prior is not None:
+        for number, wave in enumerate(pipeline.sample(SAMPLES, size=(round(SPEAKER_SECONDS * held_out.rate),))):
+            sounds.append(Sound(f"drawn from the prior, {number}", wave[0], held_out.rate))
+    return Evaluation(scores=scores, counts=usage.counts, pictures=pictures, charts=charts, sounds=tuple(sounds))
+
+
+@torch.inference_mode()
+def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, Any], CodebookUsage]:
+    """What the codes cost, how they are used, and what the samples cost once they are known."""
+    tokenizer, priors = pipeline.tokenizer, log_priors(pipeline)
+    assert isinstance(tokenizer, VQVAE)
+    level = tokenizer.layout[0]
+    usage, codes_seen, samples = CodebookUsage(level.num_codebooks, level.codebook_size), 0, 0
+    nats, wave_nats = dict.fromkeys(priors, 0.0), 0.0
+    for batch in in_order(held_out, pipeline.batch_size):
+        if batch.mask is not None:
+            # Whole examples only: a prior has no masks of its own for what is filled up.
+            batch = batch.take(torch.nonzero(batch.mask.all(1))[:, 0])._replace(mask=None)
+        if not len(batch.x):
+            continue
+        batch = batch.to(pipeline.device)
+        (codes,) = tokenizer.encode(batch)
+        usage.add(codes)
+        codes_seen, samples = codes_seen + codes.numel(), samples + batch.x.numel()
+        for name, log_prior in priors.items():
+            nats[name] -= float(log_prior(codes, batch.condition).double().sum())
+        if tokenizer.likelihood.is_density:
+            wave_nats -= float(tokenizer.log_likelihood(batch, (codes,)).double().sum())
+    if not samples:
+        raise DataError("No held-out recording is as long as an example, so there is nothing to score. Give config.data a shorter chunk.")
+    costs = {"uniform": codes_seen * math.log(level.codebook_size), **nats}
+    seconds = samples / held_out.rate
+    scores: dict[str, Any] = {
+        **{f"bits_per_second_{name}": bits(cost) / seconds for name, cost in costs.items()},
+        **{"bits_per_code" if name == "learned" else f"bits_per_code_{name}": bits_per_code(c, codes_seen) for name, c in costs.items()},
+        "perplexity": usage.perplexity,
+        "codes_used": usage.codes_used,
+        "seconds_scored": seconds,
+    }
+    if tokenizer.likelihood.is_density:
+        scores |= {f"bits_per_sample_{name}": bits_per_dim(wave_nats + cost, samples) for name, cost in costs.items()}
+        scores["bits_per_sample_reconstruction"] = bits_per_dim(wave_nats, samples)
+    return scores, usage
+
+
+def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
+    """A recording's beginning, decoded in its own voice and in another one."""
+    recording = audio.recordings[index]
+    whole = torch.from_numpy(audio.clip(index))
+    wave = whole[: round(SECONDS * audio.rate)][None, None]
+    known = pipeline.speakers
+    speaker = recording.speaker if recording.speaker < len(known) else 0
+    other = (speaker + max(1, len(known) // 2)) % len(known) if len(known) > 1 else None
+    made = pipeline.reconstruct(wave, speaker if known else None)[0, 0]
+    converted = None if other is None else pipeline.convert(wave, other)[0, 0]
+    name = audio.label_names[recording.speaker] if audio.label_names else ""
+    return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
+
+
+def spread_recordings(audio: AudioDataset, count: int) -> np.ndarray:
+    """The places of at most ``count`` recordings, at equal distances over the set."""
+    count = min(count, len(audio.recordings))
+    return np.arange(count) * len(audio.recordings) // max(count, 1)
+
+
+def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
+    """How near reconstructions come to their recordings, in the mean."""
+    pairs = [(one.original, one.reconstruction) for one in heard]
+    pitch = [f0_error(a, b, rate) for a, b in pairs]
+    cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
+    return {
+        "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], rate)) for a, b in pairs])),
+        "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
+        "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, rate) for a, b in pairs])),
+        "f0_cents": float(np.mean(cents)) if cents else math.nan,
+        "f0_voicing": float(np.mean([float(one.voicing) for one in pitch])),
+    }
+
+
+def spoken_codes(pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None) -> list[SpokenCodes]:
+    """The codes of all recordings that have an alignment, beside it.
+
+    Raises:
+        DataError: none has.
+    """
+    found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
+    stride, clips = pipeline.tokenizer.layout[0].stride[0], []
+    for index, recording in enumerate(audio.recordings):
+        if recording.name in found and recording.samples >= stride:
+            codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
+            clips.append(SpokenCodes(recording.name, codes, found[recording.name]))
+    return clips
+
+
+def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, label_source: str) -> dict[str, Any]:
+    """The phones by the codes: the map is fitted on every other recording and scored on the rest."""
+    level = pipeline.tokenizer.layout[0]
+    if len(clips) < 2:
+        raise DataError("Phones are told by a map that is fitted on some recordings and scored on others; only one has an alignment.")
+    found = evaluate_phonemes(
+        clips[::2], clips[1::2], rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source
+    )
+    return {name: value for name, value in found.items() if name != "inventory"} | {"phoneme_inventory": len(found["inventory"])}
+
+
+def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int) -> str:
+    """The code × phone table of all these recordings, as SVG."""
+    level = pipeline.tokenizer.layout[0]
+    return phoneme_chart(label_codes(clips, rate / level.stride[0], level.codebook_size, phone_inventory(clips)))
