@@ -42,9 +42,9 @@ def test_threads_may_speak_at_once():
 
 
 def test_phones_are_those_of_the_text():
-    phones = speak("The boy saw a measure of thick oil.", "en-us").phones
+    phones = speak("The boy saw a measure of thick tea.", "en-us").phones
     said = [phone.label for phone in phones if phone.label != "SIL"]
-    assert said == ["DH", "AX", "B", "OY", "S", "AO", "AX", "M", "EH", "ZH", "ER", "AX", "V", "TH", "IH", "K", "OY", "L"]
+    assert said == ["DH", "AX", "B", "OY", "S", "AO", "AX", "M", "EH", "ZH", "ER", "R", "AH", "V", "TH", "IH", "K", "T", "IY"]
 
 
 def test_phones_cover_every_sample_in_order():
@@ -102,7 +102,7 @@ def test_what_cannot_be_said_is_explained():
     for settings in ({"words_per_minute": 20}, {"pitch": 101}, {"rate": 0}):
         with pytest.raises(ConfigError, match="must be from 80 to 450"):
             speak("Hello.", "en-us", **settings)
-    for text in ("", "   "):
+    for text in ("", "   ", "..."):
         with pytest.raises(DataError, match="nothing to say"):
             speak(text, "en-us")
 

@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -248,21 +248,42 @@ def _decoded(path: Path) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _check_whole(path: Path) -> None:
-    """That there is a file with something in it, and that a WAV file is as long as it says: libsndfile takes what is there."""
+    """That there is a file with something in it, and that a WAV or OGG file has its end: libsndfile takes what is there."""
     try:
         length = path.stat().st_size
         with path.open("rb") as file:
-            riff, _, wave = file.read(4), file.read(4), file.read(4)
-            while riff == b"RIFF" and wave == b"WAVE" and len(head := file.read(8)) == 8:
-                size = int.from_bytes(head[4:], "little")
-                # A stream, whose writer could not know the length, says 2^32 - 1.
-                if head[:4] == b"data" and size < 2**32 - 1 and file.tell() + size > length:
-                    raise DataError(f"{path} cannot be decoded: it is cut short, with {length - file.tell()} of {size} bytes of samples.")
-                file.seek(size + size % 2, os.SEEK_CUR)
+            kind = file.read(12)
+            whole = _has_all_samples(file, length) if kind[:4] == b"RIFF" and kind[8:] == b"WAVE" else True
+            if kind[:4] == b"OggS":
+                file.seek(-min(length, _LARGEST_PAGE), os.SEEK_END)
+                whole = _ends_a_stream(file.read())
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if not length:
         raise DataError(f"{path} cannot be decoded: the file is empty.")
+    if not whole:
+        raise DataError(f"{path} cannot be decoded: it is cut short.")
+
+
+def _has_all_samples(file: BinaryIO, length: int) -> bool:
+    """Whether the chunk of samples of a WAV file, read up to its first chunk, ends within the file."""
+    while len(head := file.read(8)) == 8:
+        size = int.from_bytes(head[4:], "little")
+        # A stream, whose writer could not know the length, says 2^32 - 1.
+        if head[:4] == b"data" and size < 2**32 - 1 and file.tell() + size > length:
+            return False
+        file.seek(size + size % 2, os.SEEK_CUR)
+    return True
+
+
+# RFC 3533, section 6: 27 bytes, of which the sixth has flags and the last counts the lengths that follow; then what has these lengths.
+_LARGEST_PAGE = 27 + 255 + 255 * 255
+
+
+def _ends_a_stream(tail: bytes) -> bool:
+    """Whether the last page of an OGG file is there as a whole, and is marked as the last of its stream."""
+    page = tail[tail.rfind(b"OggS") :]
+    return len(page) >= 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
 
 
 class _Decoded(NamedTuple):

@@ -147,10 +147,10 @@ def speak(text: str, voice: str, *, rate: int = 16_000, words_per_minute: int = 
             "they must be from 80 to 450, from 0 to 100, and 1 or more."
         )
     spoken = _synthesise(text.replace("\0", " "), voice, words_per_minute, pitch)
-    if not len(spoken.samples):
+    phones = _phones(spoken, text)
+    if all(phone.label == "SIL" for phone in phones):
         raise DataError(f"There is nothing to say in the text {text!r}.")
-    samples = resample(spoken.samples.astype(np.float32) / np.float32(32_768), spoken.rate, rate)
-    return Utterance(samples, rate, _phones(spoken, text))
+    return Utterance(resample(spoken.samples.astype(np.float32) / np.float32(32_768), spoken.rate, rate), rate, phones)
 
 
 @functools.lru_cache(maxsize=1)
@@ -262,7 +262,7 @@ def _phones(spoken: _Spoken, text: str) -> tuple[Phone, ...]:
             raise DataError(f"eSpeak NG says the sound {mnemonic!r} in {text!r}, which is none of American English. Spell it another way.")
         if phones and label == phones[-1].label == "SIL":
             phones[-1] = phones[-1]._replace(end=end / spoken.rate)
-        elif end > start:
+        elif end > start:  # An l may be run into the vowel before it, and has no time of its own.
             phones.append(Phone(start / spoken.rate, end / spoken.rate, label))
     return tuple(phones)
 
