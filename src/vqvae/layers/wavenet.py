@@ -43,11 +43,11 @@ class WaveNet(nn.Module):
         self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
         # All matrices are (inputs, outputs).
         self.embedding = nn.Parameter(torch.randn(num_codebooks * codebook_size, residual))
-        self.pairs, self.pairs_bias = _uniform(layers, 2 * residual, 2 * residual), nn.Parameter(torch.zeros(layers, 2 * residual))
-        self.residual = _uniform(layers - 1, residual, residual)
-        self.skip, self.skip_bias = _uniform(layers * residual, skip), nn.Parameter(torch.zeros(skip))
-        self.hidden, self.hidden_bias = _uniform(skip, output_hidden), nn.Parameter(torch.zeros(output_hidden))
-        self.logits, self.logits_bias = _uniform(output_hidden, codebook_size), nn.Parameter(torch.zeros(codebook_size))
+        self.pairs, self.pairs_bias = _linear(layers, 2 * residual, 2 * residual)
+        self.residual, _ = _linear(layers - 1, residual, residual)
+        self.skip, self.skip_bias = _linear(layers * residual, skip)
+        self.hidden, self.hidden_bias = _linear(skip, output_hidden)
+        self.logits, self.logits_bias = _linear(output_hidden, codebook_size)
         self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
 
     @property
@@ -189,6 +189,8 @@ def check_settings(config: Any) -> None:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
 
 
-def _uniform(*shape: int) -> nn.Parameter:
-    """First weights (..., inputs, outputs), as torch's own linear layers have them."""
-    return nn.Parameter(torch.empty(shape).uniform_(-1, 1) / shape[-2] ** 0.5)
+def _linear(*shape: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """First weights (..., inputs, outputs) and biases (..., outputs), as torch's own linear layers have them."""
+    largest = shape[-2] ** -0.5
+    weights, biases = torch.empty(shape), torch.empty(*shape[:-2], shape[-1])
+    return nn.Parameter(weights.uniform_(-largest, largest)), nn.Parameter(biases.uniform_(-largest, largest))
