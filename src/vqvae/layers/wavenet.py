@@ -103,8 +103,10 @@ class WaveNet(nn.Module):
             int8: round the weights to 8 bits, which a core's own memory holds: see ``rounded_to_int8``.
 
         Raises:
-            DataError: a bias of another shape, or several blocks of no length.
+            DataError: a bias of another shape, several blocks of no length, or a prefix of the wrong shape or range.
         """
+        if prefix is not None:
+            self._check_prefix(prefix, batch_size)
         return WaveNetState(self._packed(), self.dilations, batch_size, bias, block, prefix, int8=int8)
 
     @torch.no_grad()
@@ -152,6 +154,15 @@ class WaveNet(nn.Module):
         found = F.pad(F.embedding(before + book * self.codebook_size, self.embedding), (0, 0, 0, 0, 1, 0))
         kind = values.device.type
         return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
+
+    def _check_prefix(self, prefix: Tensor, batch_size: int) -> None:
+        if len(prefix) != batch_size:
+            raise DataError(f"The prefix has {len(prefix)} sequences; {batch_size} are expected, one for each example.")
+        if prefix.numel() and not -1 <= int(prefix.min()) <= int(prefix.max()) < self.codebook_size:
+            raise DataError(
+                f"The prefix lies between {int(prefix.min())} and {int(prefix.max())}; this WaveNet has 0 to {self.codebook_size - 1}, "
+                "with -1 for values to be drawn."
+            )
 
     def _packed(self) -> PackedWaveNet:
         """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
