@@ -43,11 +43,11 @@ class WaveNet(nn.Module):
         self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
         # All matrices are (inputs, outputs).
         self.embedding = nn.Parameter(torch.randn(num_codebooks * codebook_size, residual))
-        self.pairs, self.pairs_bias = _uniform(layers, 2 * residual, 2 * residual), nn.Parameter(torch.zeros(layers, 2 * residual))
-        self.residual = _uniform(layers - 1, residual, residual)
-        self.skip, self.skip_bias = _uniform(layers * residual, skip), nn.Parameter(torch.zeros(skip))
-        self.hidden, self.hidden_bias = _uniform(skip, output_hidden), nn.Parameter(torch.zeros(output_hidden))
-        self.logits, self.logits_bias = _uniform(output_hidden, codebook_size), nn.Parameter(torch.zeros(codebook_size))
+        self.pairs, self.pairs_bias = _linear(layers, 2 * residual, 2 * residual)
+        self.residual, _ = _linear(layers - 1, residual, residual)
+        self.skip, self.skip_bias = _linear(layers * residual, skip)
+        self.hidden, self.hidden_bias = _linear(skip, output_hidden)
+        self.logits, self.logits_bias = _linear(output_hidden, codebook_size)
         self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
 
     @property
@@ -103,8 +103,10 @@ class WaveNet(nn.Module):
             int8: round the weights to 8 bits, which a core's own memory holds: see ``rounded_to_int8``.
 
         Raises:
-            DataError: a bias of another shape, or several blocks of no length.
+            DataError: a bias of another shape, several blocks of no length, or a prefix of the wrong shape or range.
         """
+        if prefix is not None:
+            self._check_prefix(prefix, batch_size)
         return WaveNetState(self._packed(), self.dilations, batch_size, bias, block, prefix, int8=int8)
 
     @torch.no_grad()
@@ -153,6 +155,15 @@ class WaveNet(nn.Module):
         kind = values.device.type
         return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
 
+    def _check_prefix(self, prefix: Tensor, batch_size: int) -> None:
+        if len(prefix) != batch_size:
+            raise DataError(f"The prefix has {len(prefix)} sequences; {batch_size} are expected, one for each example.")
+        if prefix.numel() and not -1 <= int(prefix.min()) <= int(prefix.max()) < self.codebook_size:
+            raise DataError(
+                f"The prefix lies between {int(prefix.min())} and {int(prefix.max())}; this WaveNet has 0 to {self.codebook_size - 1}, "
+                "with -1 for values to be drawn."
+            )
+
     def _packed(self) -> PackedWaveNet:
         """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
         changed = [(weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version) for weight in self.parameters()]
@@ -189,6 +200,8 @@ def check_settings(config: Any) -> None:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
 
 
-def _uniform(*shape: int) -> nn.Parameter:
-    """First weights (..., inputs, outputs), as torch's own linear layers have them."""
-    return nn.Parameter(torch.empty(shape).uniform_(-1, 1) / shape[-2] ** 0.5)
+def _linear(*shape: int) -> tuple[nn.Parameter, nn.Parameter]:
+    """First weights (..., inputs, outputs) and biases (..., outputs), as torch's own linear layers have them."""
+    largest = shape[-2] ** -0.5
+    weights, biases = torch.empty(shape), torch.empty(*shape[:-2], shape[-1])
+    return nn.Parameter(weights.uniform_(-largest, largest)), nn.Parameter(biases.uniform_(-largest, largest))
