@@ -6,8 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tests.models.test_speech import ENCODERS, PARTS, STRIDE, make, speech
-from tests.models.toy import image
+from tests.models.test_speech import ENCODERS, PARTS, STRIDE, listening, make, speech
 from tests.models.toy import make as make_toy
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
@@ -26,7 +25,7 @@ def random_codes(frames: int, batch: int = 1) -> Tensor:
 
 
 def started(name: str, encoder: str = "raw") -> VQVAE:
-    model = make(name, encoder)
+    model = listening(make(name, encoder))
     model.start([speech()])
     return model.eval()
 
@@ -90,4 +89,4 @@ def test_nothing_gives_nothing() -> None:
 def test_pictures_do_not_come_in_blocks() -> None:
     model = make_toy(VQVAEConfig)
     with pytest.raises(ConfigError, match="only data over time"):
-        next(encode_stream(model, [image().x]))
+        next(encode_stream(model, [torch.zeros(1, 1, 4)]))

@@ -74,7 +74,7 @@ def _drawn(
 ) -> Iterator[Float[Tensor, "batch channels time"]]:
     """The samples of each piece's codes, drawn by a state that goes on from piece to piece."""
     likelihood = model.likelihood
-    state: Any = None
+    state = None
     steps: Any = LogitsOf(decoder, likelihood) if isinstance(likelihood, BinnedLikelihood) else decoder
     source = "cpu" if generator is None else generator.device
     for piece in pieces:

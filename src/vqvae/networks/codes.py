@@ -142,7 +142,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
         check_space(past.shape[2:], self.config.space)
         hidden = self._hidden(past.long(), self._bias(vectors), None)
         logits = torch.cat([self._logits(hidden, book) for book in range(self.num_codebooks)], dim=1)
-        return logits.view(*hidden.shape[:3], -1).permute(0, 3, 1, 2)
+        return logits.view(*hidden.shape[:3], logits.shape[1]).permute(0, 3, 1, 2)
 
     @torch.no_grad()
     def start(

@@ -1,6 +1,7 @@
 """The decoder of speech: a WaveNet that is given the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Float64, Int, Int64
@@ -129,7 +130,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         return self.wavenet.start(batch_size, bias, block=self.block, prefix=None if prefix is None else prefix[:, 0].long())
 
     @torch.no_grad()
-    def go_on(self, state: WaveNetState | None, given: Given, inside: slice) -> WaveNetState:
+    def go_on(self, state: WaveNetState | None, given: Given, inside: slice) -> Any:
         """A state before the samples of some of the vectors; those around them are seen, too.
 
         Args:
