@@ -43,3 +43,24 @@ def run(pictures: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert before["bits_per_dim_learned"] is None
     assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
     return run
+
+
+TINY_SPEECH = [
+    *("--data.voices", "en-us+f1", "en-us+m3", "--data.sentences", "6", "--data.chunk", "4096", "--data.hop", "4096"),
+    *("--model.encoder.width", "8", "--model.encoder.residual-blocks", "0", "--model.decoder.width", "8", "--model.decoder.blocks", "1"),
+    *("--model.quantizer.dim", "4", "--model.quantizer.codebook-size", "8"),
+    *("--steps", "3", "--batch-size", "4", "--device", "cpu", "--precision", "float32"),
+]
+TINY_WAVENET = [
+    *("--steps", "3", "--batch-size", "4", "--device", "cpu", "--precision", "float32"),
+    *("--model.layers", "2", "--model.residual", "4", "--model.skip", "4", "--model.output-hidden", "4"),
+]
+
+
+@pytest.fixture(scope="session")
+def speech_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of both stages on two of eSpeak's voices."""
+    run = tmp_path_factory.mktemp("runs") / "speech"
+    assert main(["train", "speech-demo", "--out", str(run), *TINY_SPEECH]) == 0
+    assert main(["train-prior", str(run), *TINY_WAVENET]) == 0
+    return run

@@ -1,30 +1,14 @@
-"""Data from codes from priors."""
+"""Codes from priors."""
 
 import pytest
 import torch
 
-from vqvae.data.base import Batch, Condition
+from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.generation.sampling import sample, sample_codes
-from vqvae.likelihoods import GaussianConfig
-from vqvae.models import VQVAE, VQVAEConfig
-from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.generation.sampling import sample_codes
 from vqvae.priors import PixelCNN, PixelCNNConfig
-from vqvae.quantizers import VectorQuantizerConfig
 
 SPACE = (3, 4)
-
-
-def tokenizer(size: int = 6) -> VQVAE:
-    torch.manual_seed(0)
-    network = {"widths": (8,), "residual_blocks": 0, "residual_hidden": 8}
-    config = VQVAEConfig(
-        quantizer=VectorQuantizerConfig(dim=4, codebook_size=size),
-        likelihood=GaussianConfig(channels=3),
-        encoder=ImageEncoderConfig(**network),
-        decoder=ImageDecoderConfig(**network),
-    )
-    return config.build().eval()
 
 
 def prior(classes: int = 0, size: int = 6) -> PixelCNN:
@@ -34,13 +18,6 @@ def prior(classes: int = 0, size: int = 6) -> PixelCNN:
         # First weights are small; larger ones let the class show in the samples.
         torch.nn.init.normal_(model.label.weight, std=3)
     return model
-
-
-def test_samples_are_decoded_codes() -> None:
-    model, codes = tokenizer(), sample_codes(prior(), 5, SPACE, seed=3)
-    images = sample(model, prior(), 5, SPACE, seed=3, batch_size=2)
-    assert images.shape == (5, 3, 6, 8) and images.dtype == torch.uint8
-    assert torch.equal(images, model.decode((codes,)))
 
 
 def test_sample_i_is_the_same_whatever_the_count_and_the_batch_size() -> None:
@@ -69,12 +46,10 @@ def test_cold_samples_are_all_the_same() -> None:
 
 
 def test_no_samples() -> None:
-    assert sample(tokenizer(), prior(), 0, SPACE).shape == (0, 3, 6, 8)
+    assert sample_codes(prior(), 0, SPACE).shape == (0, 1, *SPACE)
 
 
 def test_what_does_not_fit_is_an_error() -> None:
-    with pytest.raises(ConfigError, match="7"):
-        sample(tokenizer(), prior(size=7), 1, SPACE)
     with pytest.raises(DataError, match="condition.label has 2 rows"):
         sample_codes(prior(classes=3), 3, SPACE, condition=Condition(label=torch.tensor([0, 1])))
     with pytest.raises(DataError, match="prefix has 2 rows"):
@@ -83,9 +58,3 @@ def test_what_does_not_fit_is_an_error() -> None:
         sample_codes(prior(), 3, SPACE, batch_size=0)
     with pytest.raises(ConfigError, match="temperature"):
         sample_codes(prior(), 3, SPACE, temperature=-1.0)
-
-
-def test_samples_can_be_encoded_again() -> None:
-    model = tokenizer()
-    images = sample(model, prior(), 2, SPACE)
-    assert model.encode(Batch(images))[0].shape == (2, 1, *SPACE)

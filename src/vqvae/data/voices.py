@@ -78,6 +78,7 @@ _SOUNDS = {
 PHONES = tuple(_SOUNDS)
 """The names of the 41 classes; ``SIL``, silence, is the last and is left out of scores."""
 _VERSION = 1  # Of the sentences and of how voices are told apart: a change makes other data of the same settings.
+_AT_A_TIME = 4
 _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
 
 
@@ -86,7 +87,8 @@ class VoicesConfig:
     """Sentences spoken by eSpeak NG: half an hour to train on, by twenty voices, and other sentences by four others.
 
     Every training sentence is spoken by one voice, in turn. Held out are 5 % as many sentences, none of which is trained on, each by
-    all of ``unseen_voices``. The sentences are our own, and the same settings give the same samples.
+    all of ``unseen_voices``, or by four of ``voices`` in turn where there are none. The sentences are our own, and the same settings
+    give the same samples.
     """
 
     voices: tuple[str, ...] = (
@@ -96,7 +98,7 @@ class VoicesConfig:
     )
     """Who speaks what is trained on: American English, ``en-us``, with one of eSpeak's variants."""
     unseen_voices: tuple[str, ...] = ("en-us+f5", "en-us+m4", "en-us+steph", "en-us+Michael")
-    """Who speaks what is held out; where there are none, ``voices`` do."""
+    """Who speaks what is held out, besides nobody of ``voices``."""
     sentences: int = 600
     """How many are trained on, about three seconds each."""
     rate: int = 16_000
@@ -193,12 +195,20 @@ def _build(config: VoicesConfig) -> Splits:
     count = max(1, round(HELD_OUT_SHARE * config.sentences))
     new_texts = [text for text in sentences(count, mix(config.seed, "held-out")) if text not in train_texts]
     train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
-    held_out = [(voice, number, text) for voice in config.unseen_voices or config.voices for number, text in enumerate(new_texts)]
+    held_out = [(voice, number, text) for number, text in enumerate(new_texts) for voice in _new_speakers(config, number)]
     name, settings = f"voices-{_digest(to_json(config))}", {"rate": config.rate, "chunk": config.chunk}
     return Splits(
         _render(train, label_names, f"{name}-train", hop=config.hop, **settings),
         _render(held_out, label_names, f"{name}-held-out", hop=config.chunk, **settings),
     )
+
+
+def _new_speakers(config: VoicesConfig, number: int) -> tuple[str, ...]:
+    """Who speaks a held-out sentence."""
+    if config.unseen_voices:
+        return config.unseen_voices
+    count = len(config.voices)
+    return tuple(config.voices[(_AT_A_TIME * number + i) % count] for i in range(min(_AT_A_TIME, count)))
 
 
 def _render(

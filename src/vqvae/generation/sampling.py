@@ -1,85 +1,39 @@
-"""New data: codes drawn from a prior, then decoded [VQVAE §3.3]."""
+"""Codes drawn from a prior [VQVAE §3.3]; ``Pipeline.sample`` decodes them."""
 
 import math
 
 import torch
-from jaxtyping import Int64, UInt8
+from jaxtyping import Int64
 from torch import Tensor
 
 from vqvae import seeding
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers import autoregressive
-from vqvae.models import Tokenizer
 from vqvae.priors import AutoregressivePrior
-
-
-@torch.inference_mode()
-def sample(
-    tokenizer: Tokenizer,
-    prior: AutoregressivePrior,
-    count: int,
-    space: tuple[int, int],
-    *,
-    condition: Condition = Condition(),
-    prefix: Int64[Tensor, "count codebooks h w"] | None = None,
-    seed: int = 0,
-    temperature: float = 1.0,
-    top_k: int | None = None,
-    top_p: float | None = None,
-    batch_size: int = 64,
-) -> UInt8[Tensor, "count channels height width"]:
-    """Draw images: codes by ``sample_codes``, then the decoder's most likely image of each.
-
-    Args:
-        tokenizer: codes to images; its first level must be the prior's codes.
-        prior, count, space, condition, prefix, seed, temperature, top_k, top_p, batch_size: see ``sample_codes``.
-
-    Raises:
-        ConfigError: the prior does not fit the tokenizer, or a number is out of range.
-        DataError: a condition or prefix that does not fit the prior or ``count``.
-    """
-    level = tokenizer.layout[0]
-    if (prior.num_codebooks, prior.codebook_size) != (level.num_codebooks, level.codebook_size):
-        raise ConfigError(
-            f"The tokenizer has {level.num_codebooks} codebooks of {level.codebook_size} codes, the prior {prior.num_codebooks} of "
-            f"{prior.codebook_size}. Take a prior that was trained on this tokenizer's codes."
-        )
-    codes = sample_codes(
-        *(prior, count, space),
-        condition=condition,
-        prefix=prefix,
-        seed=seed,
-        temperature=temperature,
-        top_k=top_k,
-        top_p=top_p,
-        batch_size=batch_size,
-    )
-    parts = codes.split(batch_size) if count else [codes]
-    return torch.cat([tokenizer.decode((part,)) for part in parts])
 
 
 @torch.inference_mode()
 def sample_codes(
     prior: AutoregressivePrior,
     count: int,
-    space: tuple[int, int],
+    space: tuple[int, ...],
     *,
     condition: Condition = Condition(),
-    prefix: Int64[Tensor, "count codebooks h w"] | None = None,
+    prefix: Int64[Tensor, "count codebooks *space"] | None = None,
     seed: int = 0,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
     batch_size: int = 64,
-) -> Int64[Tensor, "count codebooks h w"]:
+) -> Int64[Tensor, "count codebooks *space"]:
     """Draw codes from a prior. The random numbers of sample i are a function of the seed and i alone, so it is the same sample
     whatever ``count`` and ``batch_size`` are, but where rounding, which depends on the shape of a batch, decides a draw.
 
     Args:
         prior: what to draw from.
         count: how many.
-        space: height and width in codes.
+        space: length of each axis of space, in codes.
         condition: what to condition on; its tensors have ``count`` rows.
         prefix: codes that are known where they are not -1: continuation and inpainting.
         seed: names the random numbers.

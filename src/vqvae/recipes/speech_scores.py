@@ -9,7 +9,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqvae.data import AudioDataset, in_order
+from vqvae.data import AudioDataset
+from vqvae.data.loader import spread
 from vqvae.data.phones import Phone, check_phones
 from vqvae.errors import DataError
 from vqvae.evaluation.codebook import CodebookUsage
@@ -23,12 +24,14 @@ from vqvae.models import VQVAE
 from vqvae.pipeline import Pipeline
 from vqvae.recipes.scores import Evaluation, log_priors
 
+SCORED, SPOKEN = 512, 240
+"""Examples whose codes are counted, and recordings whose phones are told, at most; both spread over the set."""
 RECONSTRUCTED, HEARD = 12, 2
 """Recordings that are decoded again for the distances, and those of them that the report lets one hear."""
 SECONDS = 2.5
 """How much is decoded of each: a WaveNet takes its time."""
-SPEAKER_SECONDS = 2.56
-"""What is drawn from a prior: the paper's length."""
+SAMPLE_SECONDS = 2.56
+"""How long what is drawn from a prior is: as in the paper."""
 SAMPLES = 4
 
 
@@ -68,7 +71,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset, *, label_source: st
         pictures[f"spectrograms_{number}"] = np.concatenate([spectrogram(wave, held_out.rate) for wave in waves.values()])
         sounds += [Sound(f"{one.name}: {words}", wave, held_out.rate) for words, wave in waves.items()]
     if pipeline.prior is not None:
-        for number, wave in enumerate(pipeline.sample(SAMPLES, size=(round(SPEAKER_SECONDS * held_out.rate),))):
+        for number, wave in enumerate(pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * held_out.rate),))):
             sounds.append(Sound(f"drawn from the prior, {number}", wave[0], held_out.rate))
     return Evaluation(scores=scores, counts=usage.counts, pictures=pictures, charts=charts, sounds=tuple(sounds))
 
@@ -81,7 +84,7 @@ def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, A
     level = tokenizer.layout[0]
     usage, codes_seen, samples = CodebookUsage(level.num_codebooks, level.codebook_size), 0, 0
     nats, wave_nats = dict.fromkeys(priors, 0.0), 0.0
-    for batch in in_order(held_out, pipeline.batch_size):
+    for batch in spread(held_out, SCORED, pipeline.batch_size):
         if batch.mask is not None:
             # Whole examples only: a prior has no masks of its own for what is filled up.
             batch = batch.take(torch.nonzero(batch.mask.all(1))[:, 0])._replace(mask=None)
@@ -147,14 +150,15 @@ def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
 
 
 def spoken_codes(pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None) -> list[SpokenCodes]:
-    """The codes of all recordings that have an alignment, beside it.
+    """The codes of recordings that have an alignment, beside it.
 
     Raises:
         DataError: none has.
     """
     found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
     stride, clips = pipeline.tokenizer.layout[0].stride[0], []
-    for index, recording in enumerate(audio.recordings):
+    for index in spread_recordings(audio, SPOKEN).tolist():
+        recording = audio.recordings[index]
         if recording.name in found and recording.samples >= stride:
             codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
             clips.append(SpokenCodes(recording.name, codes, found[recording.name]))
