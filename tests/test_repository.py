@@ -24,6 +24,7 @@ ONE_IMPORTER = {
     "soundfile": "data/audio.py",
     "soxr": "data/audio.py",
     "espeakng_loader": "data/voices.py",
+    "pystoi": "evaluation/speech.py",
     "torch.utils.tensorboard": "training/logging.py",
     "torch.distributed": "distributed.py",
 }

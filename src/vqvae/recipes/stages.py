@@ -70,7 +70,7 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
     seconds = time.perf_counter() - began
     of_audio = isinstance(splits.held_out, AudioDataset)
     callbacks = [] if of_audio else [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
-    extra = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
+    extra: dict[str, Any] = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
     if isinstance(splits.held_out, AudioDataset):
         extra["rate"] = splits.held_out.rate
     trainer = Trainer(module, splits, config, options, run, TOKENIZER, callbacks, extra)

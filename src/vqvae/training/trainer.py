@@ -19,6 +19,7 @@ from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Condition, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError, VqvaeError
+from vqvae.evaluation.probes import ProbeConfig
 from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
 from vqvae.priors import PriorConfig
@@ -34,13 +35,15 @@ from vqvae.training.optimizers import AdamConfig, learning_rate
 
 START_BATCHES = 4
 EVALUATED = 1024
+OTHERS = JointConfig | ProbeConfig
+"""What is trained and stored besides models and priors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that decides what is learned. A run folder belongs to one of these."""
 
-    model: ModelConfig | PriorConfig | JointConfig
+    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig
     """What is trained."""
     data: DataConfig | None = None
     """What it is trained on; None for priors, which are trained on the codes of their run."""
@@ -164,7 +167,7 @@ class Trainer:
                 if distributed.is_main():
                     storage.save(self.learner.evaluated, self.folder / self.stage, self.extra)
             distributed.barrier()
-            return lay_out(storage.load(self.folder / self.stage, JointConfig).to(self.device), self.dtype)
+            return lay_out(storage.load(self.folder / self.stage, OTHERS).to(self.device), self.dtype)
 
     def _begin(self) -> State | None:
         """Find the state to begin with; None where the run is finished."""
@@ -176,7 +179,7 @@ class Trainer:
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
         if finished.exists():
-            self._check_same(storage.read(finished, JointConfig).extra.get("training"), finished)
+            self._check_same(storage.read(finished, OTHERS).extra.get("training"), finished)
             if distributed.is_main():
                 print(f"{finished} is finished; nothing is left to train.", file=sys.stderr)
             return None
@@ -189,7 +192,7 @@ class Trainer:
             return last
         if config.start_from is not None:
             source = Path(config.start_from) / self.stage
-            storage.restore(self.module, storage.load(source, JointConfig).state_dict(), source / storage.WEIGHTS)
+            storage.restore(self.module, storage.load(source, OTHERS).state_dict(), source / storage.WEIGHTS)
         elif isinstance(self.module, (Tokenizer, Joint)):
             self._start_codebooks(self.module)
         distributed.broadcast_module(self.module)
