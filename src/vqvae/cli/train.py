@@ -10,7 +10,7 @@ import tyro
 
 from vqvae.cli.arguments import Options, Settings, first_words, note, option, parse, read_settings
 from vqvae.cli.main import WRONG_USE
-from vqvae.data import ImageFolderConfig
+from vqvae.data import AudioFolderConfig, ImageFolderConfig
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
 from vqvae.recipes.stages import REPORT, moved, train_tokenizer
@@ -29,7 +29,7 @@ class Arguments:
     out: Path
     """The run folder; runs/RECIPE where it is left out."""
     skip_bad: bool = False
-    """List image files that cannot be decoded and go on without them, instead of stopping before training starts."""
+    """List files that cannot be decoded and go on without them, instead of stopping before training starts."""
     source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
     """A run whose tokenizer training begins with (fine-tuning)."""
     config: Settings
@@ -55,8 +55,8 @@ def main(arguments: Sequence[str]) -> int:
             raise ConfigError(f"{name} has no data to take from elsewhere; train-prior trains priors.")
         config = dataclasses.replace(config, data=moved(config.data, chosen.data))
     if chosen.skip_bad:
-        if not isinstance(config.data, ImageFolderConfig):
-            raise ConfigError(f"{name} trains on no folder of image files; leave --skip-bad out.")
+        if not isinstance(config.data, ImageFolderConfig | AudioFolderConfig):
+            raise ConfigError(f"{name} trains on no folder of files; leave --skip-bad out.")
         config = dataclasses.replace(config, data=dataclasses.replace(config.data, skip_bad=True))
     if chosen.source is not None:
         config = dataclasses.replace(config, start_from=str(chosen.source))
