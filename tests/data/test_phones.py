@@ -77,7 +77,7 @@ def _lines(path, entries):
 
 def test_json_lines_are_read_by_their_files(tmp_path):
     path = _lines(tmp_path / "phones.jsonl", [("a/b.flac", [[0, 0.16, "AH0"], [0.16, 0.3, "SIL"]]), ("c.wav", [])])
-    path.write_text(path.read_text() + "\n")
+    path.write_text(path.read_text() + "\n", encoding="utf-8-sig")  # An editor may put a mark before it, and an empty line at its end.
     assert read_phones(path) == {"a/b.flac": (Phone(0.0, 0.16, "AH0"), Phone(0.16, 0.3, "SIL")), "c.wav": ()}
 
 
