@@ -24,13 +24,13 @@ def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], dic
     shared = {"width": 4, "num_codebooks": 2, "steps": 3, "batch_size": 4, "scored": 3}
     sampled = {"samples": 2, "more_samples": 3, "fewer_steps": 2, "layers": 2, "hidden": 4, "prior_steps": 3}
     monkeypatch.setitem(comparison.SIZES, "cpu", dataclasses.replace(comparison.SIZES["cpu"], **shared, **sampled))
-    settings = {"long_steps": 5, "commitment_costs": (0.25,), "capacities": (1, 2), "codebook_sizes": (512,), "counted": 20}
+    settings = {"other_steps": (5,), "commitment_costs": (0.25,), "capacities": (1, 2), "codebook_sizes": (512,), "counted": 20}
     monkeypatch.setitem(ablations.SIZES, "cpu", dataclasses.replace(ablations.SIZES["cpu"], **shared, **settings))
     monkeypatch.setattr(comparison, "SUMMED", 2)
     return lambda name: reproduce(name, "cpu", data=None, results=tmp_path / "results", runs=tmp_path / "runs", options=OPTIONS)
 
 
-@pytest.mark.parametrize(("name", "rows"), [("e1", {"vae", "vqvae", "vimco", "gumbel"}), ("e11", {"base", "base, long"})])
+@pytest.mark.parametrize(("name", "rows"), [("e1", {"vae", "vqvae", "vimco", "gumbel"}), ("e11", {"base", "seed=1", "base, 5 steps"})])
 def test_from_a_name_to_the_table(name: str, rows: set[str], call: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
     record = call(name)
     assert record == json.loads((tmp_path / "results" / f"{name}.json").read_text())
