@@ -40,3 +40,8 @@ def test_both_stages_take_the_flags_and_end_in_the_report(
         training = storage.read(run / part).extra["training"]
         assert (training["steps"], training["seed"]) == (3, 5)
     assert (storage.read(run / "tokenizer").extra["recipe"], len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
+
+
+def test_speech_has_no_data_to_take_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["demo", "--modality", "speech", "--data", "frames", "--out", str(tmp_path / "run")]) == 1
+    assert "leave --data out" in capsys.readouterr().err and not (tmp_path / "run").exists()

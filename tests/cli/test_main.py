@@ -12,6 +12,7 @@ import torch
 import vqvae
 from tests.cli.conftest import TINY
 from vqvae.cli.main import COMMANDS, main, usage
+from vqvae.recipes import RECIPES
 
 
 def test_a_run_folder_holds_what_is_promised(run: Path) -> None:
@@ -101,4 +102,4 @@ def test_every_command_has_help(command: str) -> None:
 
 def test_recipes_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["recipes", "--json"]) == 0
-    assert {"demo", "images", "cifar10", "cifar10-small", "imagenet128", "worlds"} == set(json.loads(capsys.readouterr().out))
+    assert {*RECIPES} == set(json.loads(capsys.readouterr().out))

@@ -3,7 +3,7 @@
 import pytest
 
 from vqvae import config as configuration
-from vqvae.data import Cifar10Config, ImageFolderConfig, WorldsConfig
+from vqvae.data import AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
 from vqvae.errors import ConfigError
 from vqvae.models import Level
 from vqvae.recipes import RECIPES, Recipe
@@ -12,6 +12,7 @@ from vqvae.training import TrainConfig
 
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 BUILDS_ITSELF = {"demo", "worlds", "cifar10", "cifar10-small"}
+SPOKEN = {"speech-demo", "phonemes25hz"}
 
 
 @every
@@ -23,7 +24,10 @@ def test_settings_survive_json(recipe: Recipe) -> None:
 @every
 def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
     data = recipe.tokenizer("somewhere").data
-    assert isinstance(data, ImageFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
+    if recipe.name in SPOKEN:
+        assert data == recipe.tokenizer(None).data and isinstance(data, VoicesConfig), "made on the spot, wherever that is"
+        return
+    assert isinstance(data, ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
     if recipe.name in BUILDS_ITSELF:
         assert recipe.tokenizer(None).data.path is None
     else:
@@ -46,3 +50,12 @@ def test_paper_scale_has_the_numbers_of_the_paper() -> None:
     for settings in (SETTINGS["imagenet128"]["paper"], SETTINGS["worlds"]["paper"]):
         model = settings.tokenizer("somewhere").model
         assert (model.quantizer.codebook_size, model.encoder.widths, model.encoder.residual_blocks) == (512, (256, 256), 2)
+
+
+def test_speech_at_paper_scale_has_the_numbers_of_the_paper() -> None:
+    vctk, librispeech = (RECIPES[name].tokenizer("somewhere") for name in ("vctk", "librispeech128"))
+    assert vctk.model.encoder.strides == (2,) * 6 and vctk.model.decoder.stride == 64 and vctk.model.quantizer.codebook_size == 512
+    assert librispeech.model.decoder.stride == 128 == 2 ** len(librispeech.model.encoder.strides)
+    assert librispeech.data.chunk == 40_960 == 320 * 128
+    phonemes = RECIPES["phonemes25hz"].tokenizer(None).model
+    assert phonemes.quantizer.codebook_size == 128 and phonemes.build().encoder.stride == (640,)

@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Literal
 
 from vqvae.cli.arguments import Options, note, parse, say
+from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
-from vqvae.recipes.stages import REPORT, moved, prior_config, read_metrics, train_prior, train_tokenizer
+from vqvae.recipes.stages import REPORT, prior_config, read_metrics, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
 DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."
@@ -38,10 +39,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
     recipe, folder = DEMOS[chosen.modality]
     run = chosen.out or Path(folder)
-    config = _changed(RECIPES[recipe].tokenizer(None), chosen)
-    if chosen.data is not None and config.data is not None:
-        config = dataclasses.replace(config, data=moved(config.data, chosen.data))
-    train_tokenizer(config, chosen.options, run, recipe=recipe, scored=False)
+    if chosen.data is not None and chosen.modality == "speech":
+        raise ConfigError("Speech is made on the spot and kept nowhere; leave --data out.")
+    train_tokenizer(_changed(RECIPES[recipe].tokenizer(chosen.data), chosen), chosen.options, run, recipe=recipe, scored=False)
     train_prior(_changed(prior_config(run), chosen), chosen.options, run)
     say(read_metrics(run), chosen.json)
     note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
