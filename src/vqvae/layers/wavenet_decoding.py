@@ -133,8 +133,9 @@ class WaveNetState:
         """The logits of the value at ``position``, once for each position."""
         self._check_blocks(1)
         packed, streams, last = self._packed, self._streams, len(self._dilations) - 1
-        index, inside = divmod(self.position - self._since, self._block)
-        if not inside:
+        index = (self.position - self._since) // self._block
+        if index != self._index:
+            self._index = index
             torch.add(packed.pairs_bias.unsqueeze(1), self._bias[:, index].transpose(0, 1), out=self._gates_bias)
         if self.value is None:
             assert self.position == 0, "step was given no value"
@@ -196,7 +197,8 @@ class WaveNetState:
             raise DataError(f"{bias.shape[1]} blocks of the bias came with the length {block}; give how many values each holds for.")
         self._bias = bias.detach().to(self._packed.pairs_bias.dtype).contiguous()
         self._block, self._since = _FOREVER if block is None else block, self.position
-        self._gates_bias = torch.empty_like(self._products)
+        # The gates' own bias and that of a block, once for all steps of the block.
+        self._gates_bias, self._index = torch.empty_like(self._products), -1
 
     def _check_blocks(self, count: int) -> None:
         used, given = self.position - self._since, self._bias.shape[1] * self._block
