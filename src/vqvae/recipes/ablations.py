@@ -73,7 +73,7 @@ SIZES: dict[Scale, Size] = {
     "cpu": Size(
         width=64,
         steps=1_200,
-        other_steps=(150, 2_400),
+        other_steps=(150,),
         batch_size=32,
         optimizer=cosine(2e-3),
         num_codebooks=4,
