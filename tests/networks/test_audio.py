@@ -120,3 +120,11 @@ def test_wrong_input_is_an_error() -> None:
             raw(*strides)
     with pytest.raises(ConfigError, match="width"):
         AudioEncoderConfig(width=0).build(1, DIM)
+
+
+@pytest.mark.parametrize("config", [AudioEncoderConfig(width=64), LogMelEncoderConfig(width=64)])
+def test_first_weights_tell_one_moment_of_quiet_speech_from_another(config: AudioEncoderConfig | LogMelEncoderConfig) -> None:
+    torch.manual_seed(0)
+    loudness = torch.rand(1, 1, 16, 1).expand(1, 1, 16, 640).flatten(2)
+    latents = config.build(1, 16)(0.05 * loudness * torch.randn(1, 1, 10_240))
+    assert float(latents.detach().std(2).mean()) > 0.1, "else all latents take the same code"

@@ -15,6 +15,9 @@ from vqvae.layers.mel import FLOOR, LogMel
 from vqvae.layers.residual import ResidualBlock1d
 from vqvae.networks.base import Encoder
 
+LOUDNESS = 0.05
+"""About the root mean square of speech, which raw audio is divided by."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AudioEncoderConfig:
@@ -57,7 +60,7 @@ class LogMelEncoderConfig:
 class AudioEncoder(Encoder):
     """Raw audio to latents.
 
-    x ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
+    x / loudness of speech ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
 
     All padding is silence around the wave; inside, there is none.
     """
@@ -77,7 +80,7 @@ class AudioEncoder(Encoder):
             DataError: audio of another type, shape or range.
         """
         check_audio(x)
-        return self.trunk(F.pad(x.float(), (self.trunk.before, self.trunk.after)))
+        return self.trunk(F.pad(x.float() / LOUDNESS, (self.trunk.before, self.trunk.after)))
 
 
 class LogMelEncoder(Encoder):
@@ -137,6 +140,12 @@ class _Trunk(nn.Module):
             channels = width
         blocks += [ResidualBlock1d(width, width) for _ in range(residual_blocks)]
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv1d(width, dim, 1))
+        # torch's own first weights halve a signal at every layer and add as much of their biases: after six, latents would hardly
+        # differ from place to place, and every one of them would take the same code.
+        for layer in self.layers:
+            if isinstance(layer, nn.Conv1d):
+                nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+                nn.init.zeros_(layer.bias)
 
     def forward(self, x: Float[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
         return self.layers(x)
