@@ -143,7 +143,7 @@ class _Trunk(nn.Module):
         # torch's own first weights halve a signal at every layer and add as much of their biases: after six, latents would hardly
         # differ from place to place, and every one of them would take the same code.
         for layer in self.layers:
-            if isinstance(layer, nn.Conv1d):
+            if isinstance(layer, nn.Conv1d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)
 
