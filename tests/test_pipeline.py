@@ -157,3 +157,14 @@ def test_several_codebooks() -> None:
     both = Pipeline(model, PixelCNNConfig(codebook_size=5, num_codebooks=3, layers=1, hidden=8).build(), size=(8, 8))
     assert both.encode(images(2, 8, 8)).shape == (2, 3, 2, 2)
     assert both.sample(2).shape == (2, 3, 8, 8)
+
+
+def test_a_decoder_speaks_only_as_those_that_it_has() -> None:
+    model = tokenizer()
+    model.speakers = 2
+    both = Pipeline(model, label_names=("a", "b", "unseen"))
+    assert both.speakers == ("a", "b") and both.label_number("b") == both.label_number(1) == 1
+    for unknown in ("unseen", 2):
+        with pytest.raises(ConfigError, match="knows a, b "):
+            both.label_number(unknown)
+    assert set(both._labels(40, None, 0).tolist()) == {0, 1}

@@ -234,18 +234,23 @@ class Pipeline:
         Raises:
             ConfigError: there is no such class; the message lists them.
         """
-        names = self.label_names
+        names = self._names
         if isinstance(label, str) and label in names:
             return names.index(label)
         if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
             return int(label)
         raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
 
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What a label may be: data may name speakers that the decoder has no voice for."""
+        return self.speakers or self.label_names
+
     def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
         if label is not None:
             return torch.full((count,), self.label_number(label))
         # One generator a sample, so that sample i has the same class whatever the count.
-        return torch.tensor([_draw(len(self.label_names), seed, i) for i in range(count)], dtype=torch.int64)
+        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64)
 
     def _no_label(self, label: str | int | None) -> None:
         if label is not None:

@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.sounds import check_place, read_wave, write_sound
+from vqvae.cli.sounds import check_file, check_folder, read_wave, write_sound
 from vqvae.errors import ConfigError
 from vqvae.training.machine import pick_device
 
@@ -38,12 +38,11 @@ def main(arguments: Sequence[str]) -> int:
     if not model.speakers:
         raise ConfigError(f"The decoder of {chosen.run} has no speakers to choose from; train it with config.model.decoder.speakers.")
     if chosen.all_speakers:
-        check_place(chosen.out, model)
+        check_folder(chosen.out)
         places = {name: chosen.out / f"{chosen.file.stem}-{name.replace('/', '_')}.wav" for name in model.speakers}
     else:
         assert chosen.speaker is not None
-        if chosen.out.suffix.lower() not in (".wav", ".flac"):
-            raise ConfigError(f"{chosen.out} ends in '{chosen.out.suffix}'; audio is written as .wav or .flac.")
+        check_file(chosen.out)
         places = {model.speakers[model.label_number(chosen.speaker)]: chosen.out}
     wave = read_wave(chosen.file, model)
     assert model.rate is not None

@@ -8,8 +8,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.pictures import write_images
-from vqvae.cli.sounds import check_place, write_sounds
+from vqvae.cli.pictures import check_suffix, write_images
+from vqvae.cli.sounds import check_folder, write_sounds
 from vqvae.errors import ConfigError
 from vqvae.training.machine import pick_device
 
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     model = pipeline.load(chosen.run, pick_device(chosen.device))
     if chosen.seconds is not None and (model.rate is None or not chosen.seconds > 0):
         raise ConfigError(f"--seconds is {chosen.seconds}; it must be positive, and is for models of speech.")
-    check_place(chosen.out, model)
+    (check_suffix if model.rate is None else check_folder)(chosen.out)
     drawn = model.sample(
         chosen.count,
         seed=chosen.seed,

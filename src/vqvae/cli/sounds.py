@@ -25,10 +25,16 @@ def read_wave(path: Path, model: Pipeline) -> Float[Tensor, "1 1 samples"]:
     return torch.from_numpy(read_audio(path, model.rate))[None, None]
 
 
-def check_place(path: Path, model: Pipeline) -> None:
-    """Raise ConfigError unless ``write_sounds`` or ``write_images`` can write there: before the work, not after it."""
-    if model.rate is not None and path.suffix:
+def check_folder(path: Path) -> None:
+    """Raise ConfigError unless ``write_sounds`` takes the name: before the work, not after it."""
+    if path.suffix:
         raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected for several sounds.")
+
+
+def check_file(path: Path) -> None:
+    """Raise ConfigError unless ``write_sound`` takes the name: before the work, not after it."""
+    if path.suffix.lower() not in (".wav", ".flac"):
+        raise ConfigError(f"{path} ends in '{path.suffix}'; audio is written as .wav or .flac.")
 
 
 def write_sounds(sounds: Float[Tensor, "n 1 samples"], rate: int, folder: Path, names: Sequence[str]) -> None:

@@ -27,6 +27,11 @@ class Prior(nn.Module, ABC):
 class AutoregressivePrior(Prior):
     """A prior in raster order, the codebooks of a position one after the other (codebook fastest)."""
 
+    def forward(self, batch: Batch) -> Objective:
+        """The cross-entropy of a batch of codes (batch, codebooks, *space), in nats a code."""
+        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / count_codes(batch.x, batch.mask)
+        return Objective(loss, {"nats_per_code": loss.detach()})
+
     @abstractmethod
     def log_prob(
         self,

@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.data.base import Batch, Condition, Objective
+from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_settings
-from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes, count_codes
+from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,11 +61,6 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         self.label = nn.Embedding(config.classes, config.layers * 4 * config.hidden) if config.classes else None
         if self.label is not None:
             nn.init.normal_(self.label.weight, std=0.1)
-
-    def forward(self, batch: Batch) -> Objective:
-        """The cross-entropy of a batch of codes (batch, codebooks, height, width), in nats a code."""
-        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / count_codes(batch.x, batch.mask)
-        return Objective(loss, {"nats_per_code": loss.detach()})
 
     def log_prob(
         self,

@@ -7,13 +7,13 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.data.base import Batch, Condition, Objective
+from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.codes import check_prefix
 from vqvae.layers.wavenet import WaveNet, check_settings
 from vqvae.layers.wavenet_decoding import WaveNetState
-from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes, count_codes
+from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,11 +71,6 @@ class WaveNetPrior(AutoregressivePrior):
         self.label = nn.Embedding(config.classes, config.layers * 2 * config.residual) if config.classes else None
         if self.label is not None:
             nn.init.normal_(self.label.weight, std=0.1)
-
-    def forward(self, batch: Batch) -> Objective:
-        """The cross-entropy of a batch of codes (batch, codebooks, time), in nats a code."""
-        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / count_codes(batch.x, batch.mask)
-        return Objective(loss, {"nats_per_code": loss.detach()})
 
     def log_prob(
         self,

@@ -51,7 +51,7 @@ class Size:
     """Channels of every hidden layer."""
     steps: int
     other_steps: tuple[int, ...]
-    """Of further trainings of each number of codebooks: the best one grows with the length."""
+    """Of further trainings of each number of codebooks, shorter or longer."""
     batch_size: int
     optimizer: AdamConfig
     num_codebooks: int

@@ -34,6 +34,8 @@ class Recipe:
     """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
     prior: Callable[[Level, int], TrainConfig]
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
+    command: str = ""
+    """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
 
 
 @dataclass(frozen=True, kw_only=True)

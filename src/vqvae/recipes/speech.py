@@ -16,7 +16,7 @@ VCTK_SPEAKERS = 110
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
-    """64 samples a code, K = 512, and a decoder that makes the whole wave at once: what two cores teach to speak in minutes."""
+    """64 samples a code, K = 512, and a decoder that makes the whole wave at once."""
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
@@ -33,7 +33,7 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
 
 
 def demo_prior(level: Level, classes: int) -> TrainConfig:
-    """A WaveNet over a second of codes, for two minutes on two cores."""
+    """A WaveNet over a second of codes."""
     return TrainConfig(
         model=wavenet(level, layers=12, residual=64, skip=128),
         steps=1_200,
@@ -126,18 +126,19 @@ def wavenet(level: Level, *, layers: int, residual: int, skip: int) -> WaveNetCo
 
 DEMO = Recipe(
     name="speech-demo",
-    summary="sentences in eSpeak's voices to 250 codes a second, and their prior, in minutes",
+    summary="sentences in eSpeak's voices to 250 codes a second, and their prior",
     paper="E6 and E7, short",
-    cost="minutes on 2 cores; not timed yet",
+    cost="not timed yet",
     expected="not measured yet",
     tokenizer=demo_tokenizer,
     prior=demo_prior,
+    command="vqvae demo --modality speech",
 )
 PHONEMES = Recipe(
     name="phonemes25hz",
     summary="sentences in eSpeak's voices to 25 codes a second of 128 kinds, which are held beside their phones",
     paper="E9",
-    cost="an hour on 2 cores, or less; not timed yet",
+    cost="not timed yet",
     expected="not measured yet",
     tokenizer=phonemes_tokenizer,
     prior=phonemes_prior,

@@ -33,6 +33,7 @@ SECONDS = 2.5
 SAMPLE_SECONDS = 2.56
 """How long what is drawn from a prior is: as in the paper."""
 SAMPLES = 4
+LABEL_SOURCE = "the data set's own alignments"
 
 
 class Heard(NamedTuple):
@@ -47,7 +48,7 @@ class Heard(NamedTuple):
     converted: Float[Tensor, " time"] | None
 
 
-def score_speech(pipeline: Pipeline, held_out: AudioDataset, *, label_source: str = "the data set's own alignments") -> Evaluation:
+def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     """Score a model of speech.
 
     ``bits_per_sample_NAME`` is −log₂ of the bound log p(x|z) + log p(z) a sample, where the likelihood is a density: of the wave in the
@@ -59,7 +60,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset, *, label_source: st
     charts: dict[str, str] = {}
     if held_out.phones:
         clips = spoken_codes(pipeline, held_out)
-        scores |= score_phonemes(clips, pipeline, held_out.rate, label_source)
+        scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
     pictures: dict[str, np.ndarray] = {}
     sounds: list[Sound] = []
@@ -123,8 +124,9 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     known = pipeline.speakers
     speaker = recording.speaker if recording.speaker < len(known) else 0
     other = (speaker + max(1, len(known) // 2)) % len(known) if len(known) > 1 else None
-    made = pipeline.reconstruct(wave, speaker if known else None)[0, 0]
-    converted = None if other is None else pipeline.convert(wave, other)[0, 0]
+    codes, size = pipeline.encode(wave), (wave.shape[2],)
+    made = pipeline.decode(codes, size, speaker if known else None)[0, 0]
+    converted = None if other is None else pipeline.decode(codes, size, other)[0, 0]
     name = audio.label_names[recording.speaker] if audio.label_names else ""
     return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
 

@@ -51,7 +51,6 @@ from vqvae.training.machine import pick_device
 METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
 CODES, SIDES = "codes", ("train", "held-out")
 PICTURES = ("reconstructions", "samples")
-DEMOS = {"demo": "vqvae demo", "speech-demo": "vqvae demo --modality speech"}
 
 
 def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, scored: bool = True) -> None:
@@ -68,11 +67,9 @@ def train_tokenizer(config: TrainConfig, options: RunOptions, run: Path, *, reci
     began = time.perf_counter()
     splits = config.data.build()
     seconds = time.perf_counter() - began
-    of_audio = isinstance(splits.held_out, AudioDataset)
-    callbacks = [] if of_audio else [ReconstructionGrid(splits.held_out, every=config.evaluate_every)]
-    extra: dict[str, Any] = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:])}
-    if isinstance(splits.held_out, AudioDataset):
-        extra["rate"] = splits.held_out.rate
+    rate = splits.held_out.rate if isinstance(splits.held_out, AudioDataset) else None
+    callbacks = [ReconstructionGrid(splits.held_out, every=config.evaluate_every)] if rate is None else []
+    extra = {"recipe": recipe, "size": list(splits.held_out.batch(np.arange(1)).x.shape[2:]), "rate": rate}
     trainer = Trainer(module, splits, config, options, run, TOKENIZER, callbacks, extra)
     with distributed.group(trainer.device):
         trainer.run()
@@ -177,7 +174,7 @@ def evaluate(run: Path, held_out: Dataset, options: RunOptions) -> dict[str, Any
     metrics, stored = read_metrics(run), about(run)
     settings = {part: storage.read(run / part).extra.get("training") for part in (TOKENIZER, PRIOR) if (run / part).is_dir()}
     level, recipe = pipeline.tokenizer.layout[0], recipe_of(run)
-    what = "pixels" if pipeline.rate is None else "samples"
+    known, what = RECIPES.get(recipe), "pixels" if pipeline.rate is None else "samples"
     write_report(
         run / REPORT,
         title=f"{recipe}: {stored.get('data')}",
@@ -186,7 +183,7 @@ def evaluate(run: Path, held_out: Dataset, options: RunOptions) -> dict[str, Any
         pictures=evaluation.pictures,
         rows=_rows(run),
         settings=json.dumps(settings, indent=2),
-        command=DEMOS.get(recipe, f"vqvae train {recipe}\nvqvae train-prior RUN"),
+        command=(known.command if known else "") or f"vqvae train {recipe}\nvqvae train-prior RUN",
         counts=evaluation.counts,
         sounds=evaluation.sounds,
         charts=list(evaluation.charts.values()),

@@ -63,6 +63,7 @@ DEMO = Recipe(
     expected="docs/results/demo.md",
     tokenizer=demo_tokenizer,
     prior=demo_prior,
+    command="vqvae demo",
 )
 WORLDS = Recipe(
     name="worlds",
