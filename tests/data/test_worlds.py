@@ -101,6 +101,20 @@ def test_a_scenario_that_crashes_the_engine_is_an_error(tmp_path):
     assert not [path for path in tmp_path.iterdir() if not path.name.endswith(".lock")]
 
 
+def test_an_engine_that_outlives_its_renderer_is_stopped_before_its_folder_is_removed(monkeypatch, tmp_path):
+    engine = "import pathlib, time\nend = time.time() + 20\nwhile time.time() < end: pathlib.Path(str(time.time_ns())).touch()"
+    renderer = tmp_path / "renderer.py"
+    renderer.write_text(
+        f"import subprocess, sys, time\nsubprocess.Popen([sys.executable, '-c', {engine!r}, 'engine of the test'])\n"
+        "time.sleep(0.5)\nsys.exit(3)"
+    )
+    monkeypatch.setattr("vqvae.data.worlds._RENDERER", renderer)
+    with pytest.raises(DataError, match="was not rendered"):
+        WorldsConfig(path=str(tmp_path / "frames"), **_SMALL).build()
+    commands = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert not any(b"engine of the test" in command for command in commands)
+
+
 def test_a_missing_package_names_its_extra(monkeypatch, tmp_path):
     find = importlib.util.find_spec
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "vizdoom" else find(name))

@@ -3,6 +3,7 @@
 Differs from the paper: its frames come from DeepMind Lab, which has no package to install; ours come from ViZDoom.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
@@ -10,6 +11,7 @@ import importlib.util
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -159,13 +161,16 @@ def _render(config: WorldsConfig, folder: Path) -> None:
                 home.mkdir()
                 with (home / "errors").open("wb") as errors:
                     command = [sys.executable, "-P", str(_RENDERER), json.dumps(task)]
-                    processes.append(subprocess.Popen(command, cwd=home, stdin=subprocess.PIPE, stdout=errors, stderr=errors))
+                    streams = {"stdin": subprocess.PIPE, "stdout": errors, "stderr": errors}
+                    processes.append(subprocess.Popen(command, cwd=home, start_new_session=True, **streams))
             for worker, process in enumerate(processes):
                 if process.wait():
                     _fail(config, process.returncode, Path(scratch) / str(worker) / "errors")
         finally:
             for process in processes:
-                process.kill()
+                # With the engine, a process of its own that outlives a renderer and goes on writing beside it.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
                 assert process.stdin is not None
                 process.stdin.close()
