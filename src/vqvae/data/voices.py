@@ -184,6 +184,12 @@ def render(texts: Iterable[str], voices: Sequence[str], *, rate: int = 16_000, c
     return _render(plan, tuple(voices), f"voices-{_digest([texts, voices, settings])}", **settings)
 
 
+def untrained(config: VoicesConfig, count: int, purpose: str) -> list[str]:
+    """Up to ``count`` sentences of which none is trained on; others for another ``purpose``."""
+    trained = frozenset(sentences(config.sentences, mix(config.seed, "train")))
+    return [text for text in sentences(count, mix(config.seed, purpose)) if text not in trained]
+
+
 def _build(config: VoicesConfig) -> Splits:
     for field in ("sentences", "rate", "chunk", "hop"):
         if getattr(config, field) < 1:
@@ -192,8 +198,7 @@ def _build(config: VoicesConfig) -> Splits:
     if not config.voices or len(set(label_names)) < len(label_names):
         raise ConfigError("config.data.voices must name a voice, and no voice twice, nor one of unseen_voices.")
     train_texts = sentences(config.sentences, mix(config.seed, "train"))
-    count = max(1, round(HELD_OUT_SHARE * config.sentences))
-    new_texts = [text for text in sentences(count, mix(config.seed, "held-out")) if text not in train_texts]
+    new_texts = untrained(config, max(1, round(HELD_OUT_SHARE * config.sentences)), "held-out")
     train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
     held_out = [(voice, number, text) for number, text in enumerate(new_texts) for voice in _new_speakers(config, number)]
     name, settings = f"voices-{_digest(to_json(config))}", {"rate": config.rate, "chunk": config.chunk}

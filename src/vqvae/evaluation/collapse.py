@@ -64,6 +64,7 @@ def measure_collapse(
     without: Callable[[Batch], Tensor] | None = None,
     seed: int = 0,
     device: torch.device | str = "cpu",
+    batch_size: int = BATCH,
 ) -> dict[str, float]:
     """How far the latents of a model are used. Everything is in bits an example, but the counts.
 
@@ -81,6 +82,8 @@ def measure_collapse(
         held_out: examples that it was not trained on.
         without: log p(x) in nats by the same decoder, trained without latents.
         seed: of the posterior's draws and of the shuffle.
+        device: where the model is.
+        batch_size: examples at once.
 
     Raises:
         DataError: fewer than two examples.
@@ -90,13 +93,13 @@ def measure_collapse(
     generator = seeding.generator(seed, "collapse", device=device)
     latents = _Codes(model) if isinstance(model, WithCodes) else _Gaussians(model, generator)
     drawn, given, bare = [], 0.0, 0.0
-    for batch in _batches(held_out, device):
+    for batch in _batches(held_out, batch_size, device):
         drawn.append(latents.add(batch))
         given -= _total(latents.log_likelihood(batch, drawn[-1]))
         bare -= 0.0 if without is None else _total(without(batch))
     order = derangement(len(held_out), seeding.generator(seed, "derangement")).to(device)
-    others, shuffled = torch.cat(drawn)[order].split(BATCH), 0.0
-    for batch, other in zip(_batches(held_out, device), others, strict=True):
+    others, shuffled = torch.cat(drawn)[order].split(batch_size), 0.0
+    for batch, other in zip(_batches(held_out, batch_size, device), others, strict=True):
         shuffled -= _total(latents.log_likelihood(batch, other))
     each = {"bits_given_latents": given, "bits_lost_when_shuffled": shuffled - given}
     if without is not None:
@@ -196,8 +199,8 @@ def _entropy(counts: Int[Tensor, " values"]) -> Float[Tensor, ""]:
     return torch.special.entr(share).sum()
 
 
-def _batches(held_out: Dataset, device: torch.device | str) -> Iterator[Batch]:
-    return (batch.to(device) for batch in in_order(held_out, BATCH))
+def _batches(held_out: Dataset, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
+    return (batch.to(device) for batch in in_order(held_out, batch_size))
 
 
 def _total(nats: Tensor) -> float:

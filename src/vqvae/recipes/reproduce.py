@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from vqvae import distributed, storage
+from vqvae import distributed
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood import bits_per_code
@@ -21,16 +21,18 @@ from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Level, Tokenizer
 from vqvae.pipeline import PRIOR, TOKENIZER, load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
-from vqvae.recipes import comparison, imagenet, worlds
+from vqvae.recipes import comparison, imagenet, speech, worlds
 from vqvae.recipes.ablations import reproduce_ablations
 from vqvae.recipes.base import Job, Scale, in_words
 from vqvae.recipes.collapse import reproduce_collapse
 from vqvae.recipes.comparison import reproduce_comparison
+from vqvae.recipes.conversion import reproduce_conversion, reproduce_voices
 from vqvae.recipes.stages import (
     PICTURES,
     read_codes,
     read_metrics,
     recipe_of,
+    stored_config,
     train_part,
     train_prior,
     train_tokenizer,
@@ -58,6 +60,10 @@ SETTINGS: dict[str, dict[Scale, Settings]] = {
     "imagenet128": {
         "cpu": Settings(run="imagenet128-cpu", tokenizer=imagenet.cpu_tokenizer, prior=imagenet.cpu_prior),
         "paper": Settings(run="imagenet128", tokenizer=imagenet.tokenizer, prior=imagenet.prior),
+    },
+    "voices": {
+        "cpu": Settings(run="voices", tokenizer=speech.voices_tokenizer, prior=speech.demo_prior),
+        "paper": Settings(run="vctk", tokenizer=speech.vctk_tokenizer, prior=speech.long_prior),
     },
     "worlds": {
         "cpu": Settings(run="demo", tokenizer=worlds.demo_tokenizer, prior=worlds.demo_prior),
@@ -110,6 +116,18 @@ EXPERIMENTS = {
         settings="worlds",
         stages=1,
         after=reproduce_collapse,
+    ),
+    "e6": Experiment(
+        title="E6: speech as 250 codes a second, and back by two decoders [VQVAE §4.3]",
+        settings="voices",
+        stages=2,
+        after=reproduce_voices,
+    ),
+    "e7": Experiment(
+        title="E7: the words of one speaker in the voice of another [VQVAE §4.3]",
+        settings="voices",
+        stages=2,
+        after=reproduce_conversion,
     ),
     "e11": Experiment(
         title="E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations
@@ -201,7 +219,7 @@ def tabulate(
     metrics = {**read_metrics(run), **extra}
     seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
     stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
-    steps = {part: storage.read(run / part).extra["training"]["steps"] for part in stages}
+    steps = {part: stored_config(run, part).steps for part in stages}
     shown = [picture for picture in pictures if (run / f"{picture}.png").exists()]
     results.mkdir(parents=True, exist_ok=True)
     for picture in shown:

@@ -43,6 +43,23 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
     )
 
 
+def voices_tokenizer(path: str | None) -> TrainConfig:
+    """E6 for two cores: what the demo has, but a WaveNet decoder."""
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=codebook(revive_after=50),
+            likelihood=MuLawConfig(),
+            encoder=AudioEncoderConfig(width=128),
+            decoder=WaveNetDecoderConfig(residual=32, speakers=len(KNOWN.voices)),
+        ),
+        data=KNOWN,
+        steps=4_000,
+        batch_size=2,
+        optimizer=cosine(1e-3),
+        evaluate_every=1_000,
+    )
+
+
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
     """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter."""
     return TrainConfig(
@@ -133,6 +150,15 @@ DEMO = Recipe(
     tokenizer=demo_tokenizer,
     prior=demo_prior,
     command="vqvae demo --modality speech",
+)
+VOICES = Recipe(
+    name="voices",
+    summary="sentences in eSpeak's voices to 250 codes a second, decoded by a WaveNet in any of these voices",
+    paper="E6 and E7, for two cores",
+    cost="not timed yet",
+    expected="not measured yet",
+    tokenizer=voices_tokenizer,
+    prior=demo_prior,
 )
 PHONEMES = Recipe(
     name="phonemes25hz",

@@ -207,13 +207,22 @@ def stored_data(run: Path, path: str | None = None) -> Splits:
     Raises:
         DataError: it is no longer there.
     """
-    training = about(run).get("training")
-    if not isinstance(training, dict):
-        raise CheckpointError(f"{run / TOKENIZER} does not say what it was trained on; it was not trained by 'vqvae train'.")
-    data = configuration.from_json(TrainConfig, training).data
+    data = stored_config(run).data
     if data is None:
         raise CheckpointError(f"{run / TOKENIZER} was trained without data, so it is no tokenizer.")
     return (data if path is None else moved(data, path)).build()
+
+
+def stored_config(run: Path, part: str = TOKENIZER) -> TrainConfig:
+    """The settings that a part of a run was trained with.
+
+    Raises:
+        CheckpointError: it does not say.
+    """
+    training = (about(run) if part == TOKENIZER else storage.read(run / part).extra).get("training")
+    if not isinstance(training, dict):
+        raise CheckpointError(f"{run / part} does not say what it was trained on; it was not trained by 'vqvae train'.")
+    return configuration.from_json(TrainConfig, training)
 
 
 def moved(data: DataConfig, path: str) -> DataConfig:
