@@ -153,8 +153,8 @@ def check(found: Tensor, expected: Tensor, name: str) -> None:
 
 NOTES = """
 256 levels, a vector of 64 channels for every 64 samples and one of 20 voices, batch 1, one thread; medians of {rounds} rounds taken in
-turns, in which other processes used at most {others:.2f} cores. A round is {count} samples of the kernel, {cached} of the cached loop and {naive} of
-the naive way, which evaluates the receptive field for each. Bars: {naive_bar}× naive and {cached_bar}× the cached loop.
+turns, in which other processes used at most {others:.2f} cores. A round is {count} samples of the kernel, {cached} of the cached loop
+and {naive} of the naive way, which evaluates the receptive field for each. Bars: {naive_bar}× naive and {cached_bar}× the cached loop.
 The compiled and the cached way include what the vectors and the voice add to the gates, and the drawing.
 """
 

@@ -2,13 +2,11 @@
 
 import dataclasses
 import math
-import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import torch
@@ -17,22 +15,21 @@ from vqvae import distributed
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood import bits_per_code
-from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Level, Tokenizer
-from vqvae.pipeline import PRIOR, TOKENIZER, load
+from vqvae.pipeline import load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import comparison, imagenet, speech, worlds
 from vqvae.recipes.ablations import reproduce_ablations
-from vqvae.recipes.base import Job, Scale, in_words
+from vqvae.recipes.base import Job, Scale
 from vqvae.recipes.collapse import reproduce_collapse
 from vqvae.recipes.comparison import reproduce_comparison
 from vqvae.recipes.conversion import reproduce_conversion, reproduce_voices
+from vqvae.recipes.phones import reproduce_phones, reproduce_speech
 from vqvae.recipes.stages import (
     PICTURES,
     read_codes,
-    read_metrics,
     recipe_of,
-    stored_config,
+    tabulate,
     train_part,
     train_prior,
     train_tokenizer,
@@ -64,6 +61,14 @@ SETTINGS: dict[str, dict[Scale, Settings]] = {
     "voices": {
         "cpu": Settings(run="voices", tokenizer=speech.voices_tokenizer, prior=speech.demo_prior),
         "paper": Settings(run="vctk", tokenizer=speech.vctk_tokenizer, prior=speech.long_prior),
+    },
+    "librispeech": {
+        "cpu": Settings(run="librispeech-cpu", tokenizer=speech.librispeech_cpu_tokenizer, prior=speech.demo_prior),
+        "paper": Settings(run="librispeech", tokenizer=speech.librispeech_tokenizer, prior=speech.long_prior),
+    },
+    "phonemes": {
+        "cpu": Settings(run="phonemes", tokenizer=speech.phonemes_tokenizer, prior=speech.phonemes_prior),
+        "paper": Settings(run="phonemes-paper", tokenizer=speech.paper_phonemes_tokenizer, prior=speech.phonemes_prior),
     },
     "worlds": {
         "cpu": Settings(run="demo", tokenizer=worlds.demo_tokenizer, prior=worlds.demo_prior),
@@ -128,6 +133,18 @@ EXPERIMENTS = {
         settings="voices",
         stages=2,
         after=reproduce_conversion,
+    ),
+    "e8": Experiment(
+        title="E8: unconditional speech from 125 codes a second, scored on speakers that were never heard [VQVAE §4.3]",
+        settings="librispeech",
+        stages=2,
+        after=reproduce_speech,
+    ),
+    "e9": Experiment(
+        title="E9: phones told from single codes, 128 of them at 25 a second, without labels [VQVAE §4.3]",
+        settings="phonemes",
+        stages=1,
+        after=reproduce_phones,
     ),
     "e11": Experiment(
         title="E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations
@@ -203,36 +220,3 @@ def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -
         }
     count = sum(codes.numel() for codes in held_out)
     return {name: bits_per_code(-nats, count) for name, nats in ways.items()}
-
-
-def tabulate(
-    run: Path,
-    results: Path,
-    name: str,
-    title: str,
-    *,
-    published: Mapping[str, str] = MappingProxyType({}),
-    extra: Mapping[str, Any] = MappingProxyType({}),
-    pictures: Sequence[str] = PICTURES,
-) -> dict[str, Any]:
-    """Write the numbers of a run as a table with what is published beside them, and copy its pictures there."""
-    metrics = {**read_metrics(run), **extra}
-    seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
-    stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
-    steps = {part: stored_config(run, part).steps for part in stages}
-    shown = [picture for picture in pictures if (run / f"{picture}.png").exists()]
-    results.mkdir(parents=True, exist_ok=True)
-    for picture in shown:
-        shutil.copyfile(run / f"{picture}.png", results / f"{name}-{picture}.png")
-    return write_results(
-        results,
-        name,
-        title=title,
-        command=this_command(),
-        columns=("measure, on held-out data", "published", "ours"),
-        rows=[(key, published.get(key, ""), in_words(metrics.get(key))) for key in {**metrics, **published}],
-        values={**metrics, "published": dict(published), "steps_by_stage": steps, "seconds_by_stage": by_stage},
-        seconds=seconds,
-        steps=sum(steps.values()),
-        notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in shown),
-    )

@@ -1,6 +1,8 @@
 """Speech from the raw wave: E6 to E9 of [VQVAE §4.3]; eSpeak's voices where nothing is to be downloaded."""
 
-from vqvae.data import AudioFolderConfig, VoicesConfig
+from pathlib import Path
+
+from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import MuLawConfig, SpectralConfig
 from vqvae.models import Level, VQVAEConfig
@@ -61,16 +63,19 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
 
 
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
-    """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter."""
+    """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter; of eSpeak's voices, or of a folder like LibriSpeech."""
+    data: DataConfig = VoicesConfig(chunk=16_384, hop=1_024)
+    if path is not None:
+        data = AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path))
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=50),
             likelihood=SpectralConfig(),
             encoder=LogMelEncoderConfig(),
-            decoder=SpectralDecoderConfig(stride=640, width=192, speakers=len(KNOWN.voices)),
+            decoder=SpectralDecoderConfig(stride=640, width=192, speakers=len(KNOWN.voices) if path is None else 0),
             jitter=0.12,
         ),
-        data=KNOWN,
+        data=data,
         steps=4_000,
         batch_size=16,
         optimizer=cosine(1e-3),
@@ -121,6 +126,52 @@ def librispeech_tokenizer(path: str | None) -> TrainConfig:
         optimizer=cosine(5e-4, warmup_steps=500),
         evaluate_every=5_000,
     )
+
+
+def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
+    """E8 for two cores: a narrower network, and chunks of a second."""
+    if path is None:
+        raise ConfigError("E8 trains on LibriSpeech; give the folder that it lies in: --data FOLDER")
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=codebook(revive_after=50),
+            likelihood=MuLawConfig(),
+            encoder=AudioEncoderConfig(strides=(2,) * 7, width=128),
+            decoder=WaveNetDecoderConfig(stride=128, residual=32),
+        ),
+        data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
+        steps=4_000,
+        batch_size=2,
+        optimizer=cosine(1e-3),
+        evaluate_every=0,
+    )
+
+
+def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
+    """E9 at length: K = 128 at 25 codes a second of LibriSpeech, and a WaveNet decoder."""
+    if path is None:
+        raise ConfigError("E9 at the paper's scale trains on LibriSpeech; give the folder that it lies in: --data FOLDER")
+    return TrainConfig(
+        model=VQVAEConfig(
+            quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=100),
+            likelihood=MuLawConfig(),
+            encoder=LogMelEncoderConfig(),
+            decoder=WaveNetDecoderConfig(stride=640),
+            jitter=0.12,
+        ),
+        data=AudioFolderConfig(path=path, chunk=40_960, hop=2_560, held_out_speakers=test_speakers(path)),
+        steps=250_000,
+        batch_size=16,
+        optimizer=cosine(5e-4, warmup_steps=500),
+        evaluate_every=5_000,
+    )
+
+
+def test_speakers(path: str) -> tuple[str, ...]:
+    """Who speaks in the parts of LibriSpeech that are meant for tests, of those that lie in a folder."""
+    root = Path(path).expanduser()
+    parts = [part for top in (root, root / "LibriSpeech") for kind in ("dev-*", "test-*") for part in top.glob(kind)]
+    return tuple(sorted({place.name for part in parts for place in part.iterdir() if place.is_dir()}))
 
 
 def long_prior(level: Level, classes: int) -> TrainConfig:

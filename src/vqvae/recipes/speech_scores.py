@@ -151,15 +151,17 @@ def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
     }
 
 
-def spoken_codes(pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None) -> list[SpokenCodes]:
-    """The codes of recordings that have an alignment, beside it.
+def spoken_codes(
+    pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None, count: int = SPOKEN
+) -> list[SpokenCodes]:
+    """The codes of recordings that have an alignment, beside it; of ``count`` recordings, spread over the set.
 
     Raises:
         DataError: none has.
     """
     found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
     stride, clips = pipeline.tokenizer.layout[0].stride[0], []
-    for index in spread_recordings(audio, SPOKEN).tolist():
+    for index in spread_recordings(audio, count).tolist():
         recording = audio.recordings[index]
         if recording.name in found and recording.samples >= stride:
             codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()

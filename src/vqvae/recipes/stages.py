@@ -12,9 +12,11 @@ RUN/
 import dataclasses
 import hashlib
 import json
+import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -39,10 +41,12 @@ from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.charts import save_svg
 from vqvae.evaluation.grids import save_png
 from vqvae.evaluation.report import write_report
+from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Tokenizer
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
 from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES
+from vqvae.recipes.base import in_words
 from vqvae.recipes.scores import Evaluation, score_images
 from vqvae.recipes.speech_scores import score_speech
 from vqvae.training import ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
@@ -248,6 +252,39 @@ def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
     metrics["seconds"] = sum(metrics.get("seconds_by_stage", {}).values())
     with atomic(run / METRICS) as partial:
         partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def tabulate(
+    run: Path,
+    results: Path,
+    name: str,
+    title: str,
+    *,
+    published: Mapping[str, str] = MappingProxyType({}),
+    extra: Mapping[str, Any] = MappingProxyType({}),
+    pictures: Sequence[str] = PICTURES,
+) -> dict[str, Any]:
+    """Write the numbers of a run as a table with what is published beside them, and copy its pictures there."""
+    metrics = {**read_metrics(run), **extra}
+    seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
+    stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
+    steps = {part: stored_config(run, part).steps for part in stages}
+    shown = [picture for picture in pictures if (run / f"{picture}.png").exists()]
+    results.mkdir(parents=True, exist_ok=True)
+    for picture in shown:
+        shutil.copyfile(run / f"{picture}.png", results / f"{name}-{picture}.png")
+    return write_results(
+        results,
+        name,
+        title=title,
+        command=this_command(),
+        columns=("measure, on held-out data", "published", "ours"),
+        rows=[(key, published.get(key, ""), in_words(metrics.get(key))) for key in {**metrics, **published}],
+        values={**metrics, "published": dict(published), "steps_by_stage": steps, "seconds_by_stage": by_stage},
+        seconds=seconds,
+        steps=sum(steps.values()),
+        notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in shown),
+    )
 
 
 def trained_seconds(run: Path, stage: str) -> float:
