@@ -22,7 +22,7 @@ from torch import Tensor
 from vqvae import seeding
 from vqvae.data import AudioDataset, DataConfig, VoicesConfig
 from vqvae.data.base import Batch, Splits
-from vqvae.data.voices import render, untrained
+from vqvae.data.voices import PHONES, render, untrained
 from vqvae.evaluation.collapse import measure_collapse
 from vqvae.evaluation.conversion import Conversion, phones_told, score_conversions
 from vqvae.evaluation.grids import save_png
@@ -82,6 +82,8 @@ at; `closer_to_target` how often the mel-cepstral distance to the same words in 
 known voices, in their reconstructions, and in the conversions. Where the data is eSpeak's, the sources are {sources}, which neither the
 models nor the classifiers were trained on, and all texts are new. The spectrograms have a source, its conversion, and the same words by
 the voice aimed at."""
+PROBE_STEPS = (400, 1_500)
+"""For which the classifiers of speakers and of phones are trained."""
 FRAMES = 100
 """Frames of an example that the phone recogniser is trained on: a second."""
 
@@ -187,14 +189,17 @@ def train_probes(job: Job, splits: Splits) -> Probes:
     train, held_out = splits.train, splits.held_out
     assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
     who = SpeakerClassifierConfig(speakers=len(train.label_names), rate=train.rate)
-    speaker = train_probe(who, splits, job.options, job.run / PROBES, "speaker", steps=400)
+    speaker = train_probe(who, splits, job.options, job.run / PROBES, "speaker", steps=PROBE_STEPS[0])
     assert isinstance(speaker, SpeakerClassifier)
     if not train.phones or not held_out.phones:
         return Probes(speaker.to(device), None)
-    names = {phone.label for clip in (*labelled(train), *labelled(held_out)) for phone in clip.phones if not is_silence(phone.label)}
-    what = PhoneRecogniserConfig(phones=tuple(sorted(names)), rate=train.rate)
+    names = {phone.label for clip in (*labelled(train), *labelled(held_out)) for phone in clip.phones}
+    if isinstance(stored_config(job.run).data, VoicesConfig):
+        # What is converted may have a rare phone that a few sentences do not.
+        names |= set(PHONES)
+    what = PhoneRecogniserConfig(phones=tuple(sorted(name for name in names if not is_silence(name))), rate=train.rate)
     said = [LabelledAudio(labelled(side), what, chunk=FRAMES, name=f"{side.name}-phones") for side in (train, held_out)]
-    phones = train_probe(what, Splits(*said), job.options, job.run / PROBES, "phones", steps=1_500)
+    phones = train_probe(what, Splits(*said), job.options, job.run / PROBES, "phones", steps=PROBE_STEPS[1])
     assert isinstance(phones, PhoneRecogniser)
     return Probes(speaker.to(device), phones.to(device))
 

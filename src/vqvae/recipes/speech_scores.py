@@ -12,13 +12,13 @@ from torch import Tensor
 from vqvae.data import AudioDataset
 from vqvae.data.loader import spread
 from vqvae.data.phones import Phone, check_phones
-from vqvae.errors import DataError
+from vqvae.errors import DataError, MissingExtraError
 from vqvae.evaluation.codebook import CodebookUsage
 from vqvae.evaluation.likelihood import bits, bits_per_code, bits_per_dim
 from vqvae.evaluation.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
 from vqvae.evaluation.pitch import f0_error
 from vqvae.evaluation.report import Sound
-from vqvae.evaluation.speech import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance
+from vqvae.evaluation.speech import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance, stoi
 from vqvae.evaluation.waves import spectrogram, wave_chart
 from vqvae.models import VQVAE
 from vqvae.pipeline import Pipeline
@@ -58,8 +58,9 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_recordings(held_out, RECONSTRUCTED)]
     scores |= distances(heard, held_out.rate)
     charts: dict[str, str] = {}
-    if held_out.phones:
-        clips = spoken_codes(pipeline, held_out)
+    clips = spoken_codes(pipeline, held_out) if held_out.phones else []
+    # The map is fitted on some recordings and scored on others.
+    if len(clips) > 1:
         scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
     pictures: dict[str, np.ndarray] = {}
@@ -148,7 +149,21 @@ def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
         "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, rate) for a, b in pairs])),
         "f0_cents": float(np.mean(cents)) if cents else math.nan,
         "f0_voicing": float(np.mean([float(one.voicing) for one in pitch])),
+        **intelligibility(pairs, rate),
     }
+
+
+def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], rate: int) -> dict[str, float]:
+    """STOI in the mean over the pairs that hold enough speech for it; nothing where its package is not installed."""
+    found = []
+    for original, reconstruction in pairs:
+        try:
+            found.append(stoi(original, reconstruction, rate))
+        except MissingExtraError:
+            return {}
+        except DataError:
+            continue
+    return {"stoi": float(np.mean(found))} if found else {}
 
 
 def spoken_codes(
