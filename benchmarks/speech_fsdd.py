@@ -81,7 +81,7 @@ def tokenizer_config(path: str, steps: int) -> TrainConfig:
     assert isinstance(demo.model, VQVAEConfig)
     model = dataclasses.replace(demo.model, decoder=dataclasses.replace(demo.model.decoder, speakers=SPEAKERS))
     data = AudioFolderConfig(path=path, chunk=8_192, hop=1_024)
-    return dataclasses.replace(demo, model=model, data=data, steps=steps, batch_size=16, evaluate_every=0)
+    return dataclasses.replace(demo, model=model, data=data, steps=steps, batch_size=8, evaluate_every=0)
 
 
 def by_digit(audio: AudioDataset) -> AudioDataset:

@@ -12,7 +12,8 @@ from vqvae.training import TrainConfig
 
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 BUILDS_ITSELF = {"demo", "worlds", "cifar10", "cifar10-small"}
-SPOKEN = {"speech-demo", "phonemes25hz"}
+MADE_UNLESS_GIVEN = {"phonemes25hz"}
+SPOKEN = {"speech-demo", "voices"}
 
 
 @every
@@ -28,7 +29,9 @@ def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
         assert data == recipe.tokenizer(None).data and isinstance(data, VoicesConfig), "made on the spot, wherever that is"
         return
     assert isinstance(data, ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
-    if recipe.name in BUILDS_ITSELF:
+    if recipe.name in MADE_UNLESS_GIVEN:
+        assert isinstance(recipe.tokenizer(None).data, VoicesConfig)
+    elif recipe.name in BUILDS_ITSELF:
         assert recipe.tokenizer(None).data.path is None
     else:
         with pytest.raises(ConfigError, match="--data"):

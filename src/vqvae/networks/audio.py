@@ -26,7 +26,10 @@ class AudioEncoderConfig:
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
     """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples a latent."""
     width: int = 256
-    """Channels of every layer."""
+    """Channels at the lowest rate."""
+    first_width: int | None = None
+    """Channels of the first convolution, which double with each one up to ``width``: at the highest rates, channels cost most. None
+    for ``width`` everywhere."""
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
 
@@ -69,7 +72,7 @@ class AudioEncoder(Encoder):
         super().__init__()
         check_channels(channels)
         self.config, self.dim = config, dim
-        self.trunk = _Trunk(channels, dim, config.strides, config.width, config.residual_blocks)
+        self.trunk = _Trunk(channels, dim, config.strides, config.width, config.residual_blocks, config.first_width)
         self.stride = (self.trunk.stride,)
         self.context = (max(self.trunk.before, self.trunk.after),)
 
@@ -124,20 +127,25 @@ class _Trunk(nn.Module):
     after: int
     """Input positions that it sees after its own block."""
 
-    def __init__(self, channels: int, dim: int, strides: tuple[int, ...], width: int, residual_blocks: int) -> None:
+    def __init__(
+        self, channels: int, dim: int, strides: tuple[int, ...], width: int, residual_blocks: int, first_width: int | None = None
+    ) -> None:
         super().__init__()
         check_strides(strides)
         if width < 1 or residual_blocks < 0:
             raise ConfigError(f"width is {width} and residual_blocks {residual_blocks}; expected at least 1 and at least 0.")
+        if first_width is not None and not 1 <= first_width <= width:
+            raise ConfigError(f"first_width is {first_width}; it must lie between 1 and the width, {width}, or be None.")
         steps = list(accumulate(strides, mul, initial=1))
         self.stride = steps[-1]
         reach = ResidualBlock1d.reach * residual_blocks * self.stride
         self.before = reach + sum(stride // 2 * step for stride, step in zip(strides, steps, strict=False))
         self.after = reach + sum((stride - stride // 2) * step for stride, step in zip(strides, steps, strict=False))
         blocks: list[nn.Module] = []
-        for stride in strides:
-            blocks += [nn.Conv1d(channels, width, 2 * stride, stride), nn.ReLU()]
-            channels = width
+        for i, stride in enumerate(strides):
+            wide = width if i == len(strides) - 1 else min(width, (first_width or width) * 2**i)
+            blocks += [nn.Conv1d(channels, wide, 2 * stride, stride), nn.ReLU()]
+            channels = wide
         blocks += [ResidualBlock1d(width, width) for _ in range(residual_blocks)]
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv1d(width, dim, 1))
         # torch's own first weights halve a signal at every layer and add as much of their biases: after six, latents would hardly

@@ -50,7 +50,7 @@ def variants(base: TrainConfig) -> dict[str, TrainConfig]:
     encoder, decoder = model.encoder, model.decoder
     assert isinstance(encoder, LogMelEncoderConfig) and isinstance(decoder, SpectralDecoderConfig | WaveNetDecoderConfig)
     changes: dict[str, dict[str, Any]] = {
-        "waveform": {"encoder": AudioEncoderConfig(strides=(2, 2, 2, 2, 2, 2, 2, 5), width=128)},
+        "waveform": {"encoder": AudioEncoderConfig(strides=(2, 2, 2, 2, 2, 2, 2, 5), width=128, first_width=32)},
         "no jitter": {"jitter": 0.0},
         "more jitter": {"jitter": 2 * model.jitter},
         "50 codes a second": {

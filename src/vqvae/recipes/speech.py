@@ -23,14 +23,14 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
             likelihood=SpectralConfig(),
-            encoder=AudioEncoderConfig(width=128),
+            encoder=AudioEncoderConfig(width=128, first_width=32),
             decoder=SpectralDecoderConfig(stride=64, hop=64, n_fft=512, width=192, speakers=len(KNOWN.voices)),
         ),
         data=KNOWN,
-        steps=1_500,
-        batch_size=8,
+        steps=1_400,
+        batch_size=4,
         optimizer=cosine(1e-3),
-        evaluate_every=750,
+        evaluate_every=700,
     )
 
 
@@ -51,14 +51,14 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
             likelihood=MuLawConfig(),
-            encoder=AudioEncoderConfig(width=128),
+            encoder=AudioEncoderConfig(width=128, first_width=32),
             decoder=WaveNetDecoderConfig(residual=32, speakers=len(KNOWN.voices)),
         ),
         data=KNOWN,
-        steps=4_000,
+        steps=1_500,
         batch_size=2,
         optimizer=cosine(1e-3),
-        evaluate_every=1_000,
+        evaluate_every=0,
     )
 
 
@@ -76,8 +76,8 @@ def phonemes_tokenizer(path: str | None) -> TrainConfig:
             jitter=0.12,
         ),
         data=data,
-        steps=4_000,
-        batch_size=16,
+        steps=2_000,
+        batch_size=8,
         optimizer=cosine(1e-3),
         evaluate_every=1_000,
     )
@@ -136,11 +136,11 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
             likelihood=MuLawConfig(),
-            encoder=AudioEncoderConfig(strides=(2,) * 7, width=128),
+            encoder=AudioEncoderConfig(strides=(2,) * 7, width=128, first_width=32),
             decoder=WaveNetDecoderConfig(stride=128, residual=32),
         ),
         data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
-        steps=4_000,
+        steps=1_500,
         batch_size=2,
         optimizer=cosine(1e-3),
         evaluate_every=0,
