@@ -22,7 +22,9 @@ def dilated_gates(
     x ─ [product of the pair (x[t − dilation], x[t]) + bias ─ gate ─ 1×1 + residual] × layers; before the first x there are zeros
 
     Time is the first axis, so that the past of all examples is one block of rows: no layer pads, shifts or copies. The backward
-    pass keeps what each layer was given and its gates, and adds all gradients of a tensor up in place.
+    pass keeps what each layer was given and its gates, and adds all gradients of a tensor up in place. The signal and its gate are
+    products apart, and what the next layer is given is not read from between the gates of others: torch goes through rows that lie
+    in one piece several times as fast.
 
     Args:
         x: in the type that the products run in.
@@ -57,17 +59,20 @@ class _DilatedGates(torch.autograd.Function):
         inputs, products = [x.view(rows, hidden)], []
         for i, dilation in enumerate(dilations):
             late = min(dilation * batch, rows)
-            product = torch.addmm(pairs_bias[i], inputs[i], pairs[i, hidden:])
-            product[late:].addmm_(inputs[i][: rows - late], pairs[i, :hidden])
-            if bias is not None:
-                _in_blocks(product, bias).add_(bias[:, :, i].transpose(0, 1).unsqueeze(1))
-            product[:, :hidden].tanh_()
-            # pyrefly: ignore[unexpected-keyword]  # torch's stubs leave ``out`` out.
-            torch._C._nn.glu(product, -1, out=opened[:, i])
+            product = x.new_empty(2, rows, hidden)
+            for half, columns in zip(product, _halves(hidden), strict=True):
+                torch.addmm(pairs_bias[i, columns], inputs[i], pairs[i, hidden:, columns], out=half)
+                half[late:].addmm_(inputs[i][: rows - late], pairs[i, :hidden, columns])
+                if bias is not None:
+                    _in_blocks(half, bias).add_(bias[:, :, i, columns].transpose(0, 1).unsqueeze(1))
+            _tanh_(product[0])
+            product[1].sigmoid_()
+            gates = product[0] * product[1]
             if kept is not None:
-                opened[:, i].mul_(kept[:, i])
+                gates.mul_(kept[:, i])
+            opened[:, i] = gates
             if i < layers - 1:
-                inputs.append(torch.addmm(inputs[i], opened[:, i], residual[i]))
+                inputs.append(torch.addmm(inputs[i], gates, residual[i]))
             products.append(product)
         ctx.dilations = dilations
         ctx.save_for_backward(bias, pairs, residual, kept, opened, *inputs, *products)
@@ -93,25 +98,36 @@ class _DilatedGates(torch.autograd.Function):
             late = min(ctx.dilations[i] * batch, rows)
             given = grad_opened[:, i]
             if i < layers - 1:
-                given = torch.addmm(given, stream, residual[i].t())
+                given = torch.mm(stream, residual[i].t()).add_(given)
                 torch.mm(opened[:, i].t(), stream, out=grad_residual[i])
             if kept is not None:
                 given = given * kept[:, i]
-            product = torch.ops.aten.glu_backward(given, products[i], -1)
-            # The first half of the products was overwritten by its tanh.
-            signal = product[:, :hidden]
-            torch.ops.aten.tanh_backward(signal, products[i][:, :hidden], grad_input=signal)
-            if grad_bias is not None:
-                torch.sum(_in_blocks(product, grad_bias), 1, out=grad_bias[:, :, i].transpose(0, 1))
-            torch.sum(product, 0, out=grad_pairs_bias[i])
-            torch.mm(inputs[i].t(), product, out=grad_pairs[i, hidden:])
-            torch.mm(inputs[i][: rows - late].t(), product[late:], out=grad_pairs[i, :hidden])
-            stream.addmm_(product, pairs[i, hidden:].t())
-            stream[: rows - late].addmm_(product[late:], pairs[i, :hidden].t())
+            signal, gate = products[i]
+            of_signal = torch.ops.aten.tanh_backward(given * gate, signal)
+            of_gate = torch.ops.aten.sigmoid_backward(given * signal, gate)
+            for half, columns in zip((of_signal, of_gate), _halves(hidden), strict=True):
+                if grad_bias is not None:
+                    torch.sum(_in_blocks(half, grad_bias), 1, out=grad_bias[:, :, i, columns].transpose(0, 1))
+                torch.sum(half, 0, out=grad_pairs_bias[i, columns])
+                torch.mm(inputs[i].t(), half, out=grad_pairs[i, hidden:, columns])
+                torch.mm(inputs[i][: rows - late].t(), half[late:], out=grad_pairs[i, :hidden, columns])
+                stream.addmm_(half, pairs[i, hidden:, columns].t())
+                stream[: rows - late].addmm_(half[late:], pairs[i, :hidden, columns].t())
         return stream.view(grad.shape[0], batch, hidden), grad_bias, grad_pairs, grad_pairs_bias, grad_residual, None, None
 
 
-def _in_blocks(product: Float[Tensor, "rows gates"], bias: Tensor) -> Float[Tensor, "blocks steps batch gates"]:
+def _halves(hidden: int) -> tuple[slice, slice]:
+    """The columns of the signal and those of its gate."""
+    return slice(None, hidden), slice(hidden, None)
+
+
+def _tanh_(x: Tensor) -> Tensor:
+    """tanh in place. On a CPU torch's own takes three times as long as this, which loses the last bits of small values: so few in
+    float32 that nothing feels it, but in bfloat16 nearly all."""
+    return x.mul_(2).sigmoid_().mul_(2).sub_(1) if x.device.type == "cpu" and x.dtype == torch.float32 else x.tanh_()
+
+
+def _in_blocks(half: Float[Tensor, "rows hidden"], bias: Tensor) -> Float[Tensor, "blocks steps batch hidden"]:
     """The rows as blocks of steps, for a bias (batch, blocks, layers, gates)."""
     batch, blocks = bias.shape[:2]
-    return product.view(blocks, -1, batch, product.shape[-1])
+    return half.view(blocks, -1, batch, half.shape[-1])

@@ -11,8 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from vqvae.data import AudioDataset, read_phones
+from vqvae.data import AudioDataset, DataConfig, VoicesConfig, read_phones
 from vqvae.data.base import Splits
+from vqvae.data.voices import render, untrained
 from vqvae.evaluation.charts import save_svg
 from vqvae.evaluation.collapse import measure_collapse
 from vqvae.evaluation.phonemes import SpokenCodes, evaluate_phonemes
@@ -28,6 +29,8 @@ from vqvae.training.machine import pick_device
 
 ALIGNMENTS = "phones.jsonl"
 """The file, in the folder of recordings that --data names, that says who speaks which phone when."""
+STRANGERS, TEXTS = VoicesConfig().unseen_voices, 60
+"""Voices of eSpeak that nothing is trained on, and how many new sentences each says."""
 EXACT, GIVEN = "eSpeak's own times", f"machine alignments, {ALIGNMENTS}"
 PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
 MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
@@ -69,6 +72,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
         VqvaeError: an interruption, or a folder of another training. The same call goes on.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
+    heard = splits if job.data else with_strangers(splits, base.data)
     scores, seconds, chart = {}, {}, ""
     for name, config in {"base": base, **variants(base)}.items():
         stage = TOKENIZER if name == "base" else name.replace(" ", "-")
@@ -76,7 +80,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
         tokenizer = train_part(config, splits, job.options, job.run, stage, recipe=recipe_of(job.run))
         assert isinstance(tokenizer, VQVAE)
         pipeline = Pipeline(tokenizer.to(device), label_names=splits.train.label_names)
-        fitted, scored = two_sides(pipeline, splits, job.data)
+        fitted, scored = two_sides(pipeline, heard, job.data)
         scores[name] = score_maps(fitted, scored, pipeline, splits, GIVEN if job.data else EXACT)
         seconds[name], chart = trained_seconds(job.run, stage), chart or phoneme_table(scored, pipeline, _rate(splits))
     save_svg(job.results / f"{job.name}-phonemes.svg", chart)
@@ -109,6 +113,12 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
     )
 
 
+def with_strangers(splits: Splits, data: DataConfig | None) -> Splits:
+    """With new sentences by voices that nothing is trained on in place of those held out, whose voices the decoder knows."""
+    assert isinstance(data, VoicesConfig)
+    return splits._replace(held_out=render(untrained(data, TEXTS, "phones"), STRANGERS, rate=data.rate))
+
+
 def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
     """The codes to fit maps on, and others to score them on, beside their phones.
 
@@ -121,7 +131,7 @@ def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[lis
     train, held_out = splits.train, splits.held_out
     assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
     if data is None:
-        return spoken_codes(pipeline, train, count=len(train.recordings)), spoken_codes(pipeline, held_out)
+        return spoken_codes(pipeline, train, count=len(train.recordings)), spoken_codes(pipeline, held_out, count=len(held_out.recordings))
     alignments = read_phones(Path(data) / ALIGNMENTS, strip_stress=True)
     clips = spoken_codes(pipeline, held_out, alignments, count=len(held_out.recordings))
     speaker = {recording.name: recording.speaker for recording in held_out.recordings}

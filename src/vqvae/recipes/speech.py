@@ -52,10 +52,10 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
             quantizer=codebook(revive_after=50),
             likelihood=MuLawConfig(),
             encoder=AudioEncoderConfig(width=128, first_width=32),
-            decoder=WaveNetDecoderConfig(residual=32, speakers=len(KNOWN.voices)),
+            decoder=WaveNetDecoderConfig(speakers=len(KNOWN.voices)),
         ),
         data=KNOWN,
-        steps=1_500,
+        steps=1_700,
         batch_size=2,
         optimizer=cosine(1e-3),
         evaluate_every=0,
@@ -64,7 +64,7 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
 
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
     """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter; of eSpeak's voices, or of a folder like LibriSpeech."""
-    data: DataConfig = VoicesConfig(chunk=16_384, hop=1_024)
+    data: DataConfig = KNOWN
     if path is not None:
         data = AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path))
     return TrainConfig(
@@ -99,7 +99,7 @@ def vctk_tokenizer(path: str | None) -> TrainConfig:
             quantizer=codebook(),
             likelihood=MuLawConfig(),
             encoder=AudioEncoderConfig(),
-            decoder=WaveNetDecoderConfig(speakers=VCTK_SPEAKERS),
+            decoder=WaveNetDecoderConfig(residual=64, speakers=VCTK_SPEAKERS),
         ),
         data=AudioFolderConfig(path=path),
         steps=250_000,
@@ -118,7 +118,7 @@ def librispeech_tokenizer(path: str | None) -> TrainConfig:
             quantizer=codebook(),
             likelihood=MuLawConfig(),
             encoder=AudioEncoderConfig(strides=(2,) * 7),
-            decoder=WaveNetDecoderConfig(stride=128),
+            decoder=WaveNetDecoderConfig(stride=128, residual=64),
         ),
         data=AudioFolderConfig(path=path, chunk=40_960, hop=2_560),
         steps=250_000,
@@ -137,10 +137,10 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
             quantizer=codebook(revive_after=50),
             likelihood=MuLawConfig(),
             encoder=AudioEncoderConfig(strides=(2,) * 7, width=128, first_width=32),
-            decoder=WaveNetDecoderConfig(stride=128, residual=32),
+            decoder=WaveNetDecoderConfig(stride=128),
         ),
         data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
-        steps=1_500,
+        steps=1_700,
         batch_size=2,
         optimizer=cosine(1e-3),
         evaluate_every=0,
@@ -156,7 +156,7 @@ def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
             quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=100),
             likelihood=MuLawConfig(),
             encoder=LogMelEncoderConfig(),
-            decoder=WaveNetDecoderConfig(stride=640),
+            decoder=WaveNetDecoderConfig(stride=640, residual=64),
             jitter=0.12,
         ),
         data=AudioFolderConfig(path=path, chunk=40_960, hop=2_560, held_out_speakers=test_speakers(path)),
