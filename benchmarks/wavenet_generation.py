@@ -45,7 +45,12 @@ class Case(NamedTuple):
         return f"{self.residual}/{self.skip}/{self.layers} {'int8' if self.int8 else 'float32'}"
 
 
-CASES = (Case(32, 128, 30, False, 40000), Case(64, 128, 30, False, None), Case(64, 128, 30, True, 16000))
+CASES = (
+    Case(32, 128, 30, False, 40000),
+    Case(32, 128, 30, True, None),
+    Case(64, 128, 30, False, None),
+    Case(64, 128, 30, True, 16000),
+)
 
 
 def main() -> None:

@@ -43,6 +43,18 @@ def test_the_gates_are_those_of_the_layers_written_out(has_bias: bool) -> None:
     torch.testing.assert_close(dilated_gates(x, given, *weights, DILATIONS), written_out(x, given, *weights))
 
 
+def test_float32_loses_no_more_than_its_last_bits() -> None:
+    given = [part.detach().float() for part in parts()]
+    for scale in (1e-3, 1.0, 100.0):
+        x, *rest = given
+        found, exact = (
+            dilated_gates(*(part.to(kind) for part in (scale * x, *rest)), DILATIONS) for kind in (torch.float32, torch.float64)
+        )
+        assert found.dtype == torch.float32
+        # Products of three terms each, through four layers; the gates lie between -1 and 1.
+        torch.testing.assert_close(found.double(), exact, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.parametrize("has_bias", [False, True])
 def test_the_backward_pass_is_the_derivative(has_bias: bool) -> None:
     given = [part for i, part in enumerate(parts()) if has_bias or i != 1]

@@ -25,6 +25,7 @@ MADE = {
     "2-2-2": raw(2, 2, 2),
     "5-4-2": raw(5, 4, 2, blocks=2),
     "1-3": raw(1, 3, blocks=0),
+    "narrow": AudioEncoderConfig(strides=(2, 2, 2), width=8, first_width=2).build(1, DIM).eval(),
     "mel": mel(2),
     "mel-3-2": mel(3, 2),
 }
@@ -120,6 +121,18 @@ def test_wrong_input_is_an_error() -> None:
             raw(*strides)
     with pytest.raises(ConfigError, match="width"):
         AudioEncoderConfig(width=0).build(1, DIM)
+    for first_width in (0, 9):
+        with pytest.raises(ConfigError, match="between 1 and the width, 8"):
+            AudioEncoderConfig(width=8, first_width=first_width).build(1, DIM)
+
+
+def test_channels_double_from_the_first_width_to_the_width() -> None:
+    def widths(first_width: int | None, strides: int) -> list[int]:
+        layers = AudioEncoderConfig(strides=(2,) * strides, width=12, first_width=first_width).build(1, DIM).trunk.layers
+        return [layer.out_channels for layer in layers[: 2 * strides : 2]]
+
+    assert widths(4, 4) == [4, 8, 12, 12] and widths(None, 3) == [12, 12, 12]
+    assert widths(2, 2) == [2, 12], "residual blocks have the whole width"
 
 
 @pytest.mark.parametrize("config", [AudioEncoderConfig(width=64), LogMelEncoderConfig(width=64)])

@@ -1,5 +1,7 @@
 """The WaveNet decoder: shapes, what sees what, step by step as all at once, speakers, prefixes, and errors."""
 
+from typing import Any
+
 import pytest
 import torch
 from torch import Tensor
@@ -132,3 +134,21 @@ def test_wrong_input_is_an_error() -> None:
         model.start(1, (64,), Given(z), torch.full((1, 1, 60), -1))
     with pytest.raises(ConfigError, match="WaveNetDecoderConfig.layers"):
         make(layers=0)
+
+
+def test_int8_draws_with_rounded_weights_and_changes_nothing_else() -> None:
+    exact, rounded, given = make(residual=6), make(residual=6, int8=True), Given(vectors(4), Condition())
+    past = bins(4 * STRIDE)
+    assert torch.equal(exact(given.vectors, past=past), rounded(given.vectors, past=past)), "training and scores"
+
+    def drawn(model: WaveNetDecoder, state: Any) -> Tensor:
+        logits = []
+        for i in range(STRIDE):
+            parameters, state = model.step(None if i == 0 else past[:, 0, i - 1], state)
+            logits.append(parameters)
+        return torch.stack(logits, -1)
+
+    expected = rounded.wavenet.rounded_to_int8()(past[:, 0], rounded.gate_bias(*given)).detach().transpose(1, 2)[..., :STRIDE]
+    for state in (rounded.start(1, (4 * STRIDE,), given), rounded.go_on(None, given, slice(0, 4))):
+        torch.testing.assert_close(drawn(rounded, state), expected, rtol=0, atol=1e-4)
+    assert not torch.allclose(drawn(exact, exact.start(1, (4 * STRIDE,), given)), expected, rtol=0, atol=1e-4)
