@@ -39,6 +39,7 @@ from vqvae.evaluation.probes import (
 from vqvae.evaluation.results import this_command, write_results
 from vqvae.evaluation.waves import spectrogram
 from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import AudioEncoderConfig
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import speech
@@ -169,10 +170,14 @@ def score_use(job: Job, splits: Splits) -> dict[str, float]:
 
 
 def without_codes(config: TrainConfig) -> TrainConfig:
-    """The same training with one code, which tells nothing: the decoder has the speaker and the samples before."""
-    assert isinstance(config.model, VQVAEConfig) and isinstance(config.model.quantizer, EMAQuantizerConfig)
-    quantizer = dataclasses.replace(config.model.quantizer, codebook_size=1, revive_after=0)
-    return dataclasses.replace(config, model=dataclasses.replace(config.model, quantizer=quantizer))
+    """The same training with one code, which tells nothing: the decoder has the speaker and the samples before. There is nothing to
+    encode, so the encoder is as small as can be."""
+    model = config.model
+    assert isinstance(model, VQVAEConfig) and isinstance(model.quantizer, EMAQuantizerConfig)
+    assert isinstance(model.encoder, AudioEncoderConfig)
+    quantizer = dataclasses.replace(model.quantizer, codebook_size=1, revive_after=0)
+    encoder = AudioEncoderConfig(strides=model.encoder.strides, width=1, residual_blocks=0)
+    return dataclasses.replace(config, model=dataclasses.replace(model, quantizer=quantizer, encoder=encoder))
 
 
 class Probes(NamedTuple):

@@ -38,10 +38,10 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
     """A WaveNet over a second of codes."""
     return TrainConfig(
         model=wavenet(level, layers=12, residual=64, skip=128),
-        steps=1_200,
+        steps=1_000,
         batch_size=16,
         optimizer=cosine(2e-3),
-        evaluate_every=600,
+        evaluate_every=500,
     )
 
 
@@ -140,7 +140,7 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
             decoder=WaveNetDecoderConfig(stride=128),
         ),
         data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
-        steps=1_700,
+        steps=1_600,
         batch_size=2,
         optimizer=cosine(1e-3),
         evaluate_every=0,
