@@ -20,12 +20,13 @@ DESCRIPTION = "Train and score an experiment of the paper and write its table: "
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
     experiment: tyro.conf.Positional[str]
-    """e1, e2, e3, e4, e5 or e11."""
+    """e1 to e9, or e11."""
     scale: Scale = "cpu"
     """"cpu" fits two cores; "paper" has the paper's sizes and wants a GPU. Either may be stopped and started again."""
     data: str | None = None
     """Where the data lies: photographs with train/CLASS/ and val/CLASS/ for e2 and e3; for e1 and e11
-    the folder of CIFAR-10's binary files, which are downloaded where it is left out; for e4 and e5 the folder that keeps the frames."""
+    the folder of CIFAR-10's binary files, which are downloaded where it is left out; for e4 and e5 the folder that keeps the frames; for e8
+    LibriSpeech, and VCTK for e6 and e7 at paper scale; e9 takes LibriSpeech, too. Where e6, e7 and e9 are given nothing eSpeak speaks."""
     out: Path = Path("docs/results")
     """The folder for NAME.md, NAME.json and the pictures."""
     runs: Path = Path("runs")

@@ -27,10 +27,10 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
             decoder=SpectralDecoderConfig(stride=64, hop=64, n_fft=512, width=192, speakers=len(KNOWN.voices)),
         ),
         data=KNOWN,
-        steps=1_400,
+        steps=1_100,
         batch_size=4,
         optimizer=cosine(1e-3),
-        evaluate_every=700,
+        evaluate_every=550,
     )
 
 
