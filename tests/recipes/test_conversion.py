@@ -67,6 +67,7 @@ def test_from_nothing_to_both_tables(small_runs: None, tmp_path: Path) -> None:
     assert record == json.loads((tmp_path / "results" / "e6.json").read_text())
     wavenet, whole = (record["decoders"][name] for name in ("WaveNet", "whole wave"))
     assert wavenet["bits_gained"] == pytest.approx(wavenet["bits_without_latents"] - wavenet["bits_given_latents"])
+    assert 0 < abs(wavenet["bits_lost_in_int8"]) < 0.05, "weights are rounded, to 127 levels each way"
     assert "bits_lost_when_shuffled" in wavenet and "bits_lost_when_shuffled" not in whole, "only one decoder has a density"
     for of in (wavenet, whole):
         assert {"bits_per_code", "bits_per_code_unigram", "codes_used", "phone_trigram_perplexity_learned"} <= set(of)

@@ -7,6 +7,7 @@ RUNS/
   demo-speech/            the same encoder, with a decoder that makes the whole wave at once
 """
 
+import copy
 import dataclasses
 import math
 import time
@@ -21,11 +22,13 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.data import AudioDataset, DataConfig, VoicesConfig
-from vqvae.data.base import Batch, Splits
+from vqvae.data.base import Batch, Dataset, Splits
+from vqvae.data.loader import spread
 from vqvae.data.voices import PHONES, render, untrained
 from vqvae.evaluation.collapse import measure_collapse
 from vqvae.evaluation.conversion import Conversion, phones_told, score_conversions
 from vqvae.evaluation.grids import save_png
+from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.evaluation.phonemes import is_silence
 from vqvae.evaluation.phonotactics import phone_trigram_perplexity
 from vqvae.evaluation.probes import (
@@ -39,7 +42,7 @@ from vqvae.evaluation.probes import (
 from vqvae.evaluation.results import this_command, write_results
 from vqvae.evaluation.waves import spectrogram
 from vqvae.models import VQVAE, VQVAEConfig
-from vqvae.networks import AudioEncoderConfig
+from vqvae.networks import AudioEncoderConfig, WaveNetDecoder
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import speech
@@ -66,15 +69,17 @@ TEXTS, CONVERTED, TARGETS = 20, 40, 3
 """Sentences that nothing was trained on, each said by both sources; how many recordings are converted, and to how many voices each."""
 RECONSTRUCTED, DRAWN, BABBLED = 24, 8, 12
 """Held-out recordings in which phones are told; waves that are decoded at once; waves drawn from each prior."""
-SHOWN = 3
+SHOWN, ROUNDED = 3, 64
+"""Recordings whose spectrograms are shown; examples in which the cost of 8-bit weights is found."""
 NOTES_VOICES = """{pictures}
 
 Both models have one encoder and one codebook; the decoder of one is a WaveNet over mu-law bins, that of the other makes the whole wave at
 once and has no density, so no bits a sample. `bits_given_latents` is −log₂ p(x|z) a sample, `bits_without_latents` that of the same
-WaveNet trained as long with one code, which tells nothing; `bits_lost_when_shuffled` is what another clip's codes cost. `bits_per_code`
-is what the learned prior takes. `phone_trigram_perplexity_…` is that of the phones which a recogniser, trained on real speech, hears in
-real recordings, in what is drawn from the prior, and in codes drawn one by one by their frequency. The spectrograms have the original, its
-reconstruction and a conversion to another voice, one below the other. Voices and exact phones are eSpeak's."""
+WaveNet trained as long with one code, which tells nothing; `bits_lost_when_shuffled` is what another clip's codes cost, and
+`bits_lost_in_int8` what 8-bit weights do. `bits_per_code` is what the learned prior takes. `phone_trigram_perplexity_…` is that of the
+phones which a recogniser, trained on real speech, hears in real recordings, in what is drawn from the prior, and in codes drawn one by one
+by their frequency. The spectrograms have the original, its reconstruction and a conversion to another voice, one below the other. Voices
+and exact phones are eSpeak's."""
 NOTES_CONVERSION = """{pictures}
 
 {clips} recordings, each in {targets} other voices. `target_speaker_named` is how often a classifier of real speech hears the voice aimed
@@ -166,7 +171,22 @@ def score_use(job: Job, splits: Splits) -> dict[str, float]:
     found = measure_collapse(pipeline.tokenizer, held_out, without=without, device=device, batch_size=pipeline.batch_size)
     samples = held_out.batch(np.arange(1)).x.numel()
     names = ("bits_given_latents", "bits_without_latents", "bits_gained", "bits_lost_when_shuffled")
-    return {name: found[name] / samples for name in names}
+    return {name: found[name] / samples for name in names} | {"bits_lost_in_int8": int8_cost(pipeline.tokenizer, held_out, pipeline)}
+
+
+@torch.inference_mode()
+def int8_cost(tokenizer: VQVAE, held_out: Dataset, pipeline: Pipeline) -> float:
+    """How many bits a sample more a WaveNet's wave costs where its weights are rounded as ``WaveNetDecoderConfig.int8`` draws with."""
+    rounded = copy.deepcopy(tokenizer)
+    assert isinstance(rounded.decoder, WaveNetDecoder)
+    rounded.decoder.wavenet = rounded.decoder.wavenet.rounded_to_int8()
+    nats, samples = 0.0, 0
+    for batch in spread(held_out, ROUNDED, pipeline.batch_size):
+        batch = batch.to(pipeline.device)
+        codes = tokenizer.encode(batch)
+        nats += float((tokenizer.log_likelihood(batch, codes) - rounded.log_likelihood(batch, codes)).double().sum())
+        samples += batch.x.numel() if batch.mask is None else int(batch.mask.sum())
+    return bits_per_dim(nats, samples)
 
 
 def without_codes(config: TrainConfig) -> TrainConfig:

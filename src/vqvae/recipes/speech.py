@@ -38,10 +38,10 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
     """A WaveNet over a second of codes."""
     return TrainConfig(
         model=wavenet(level, layers=12, residual=64, skip=128),
-        steps=1_000,
+        steps=700,
         batch_size=16,
         optimizer=cosine(2e-3),
-        evaluate_every=500,
+        evaluate_every=350,
     )
 
 
