@@ -1,8 +1,9 @@
-"""What the experiments with speech have found, in one table: E6 and E7 of both decoders, and E9.
+"""What the experiments with speech have found: of eSpeak's voices E6 and E7 by both decoders and E9, and E8 of LibriSpeech.
 
     python benchmarks/speech.py [--out docs/results]
 
-Run ``vqvae reproduce e6``, ``e7`` and ``e9`` first, with the same --out: this reads their records there, and measures nothing itself.
+Run ``vqvae reproduce e6``, ``e7``, ``e8`` and ``e9`` first, with the same --out: this reads their records there, and measures nothing
+itself.
 """
 
 import argparse
@@ -26,13 +27,27 @@ BARS = {
 }
 PHONEMES = ("phoneme_accuracy", "phoneme_majority", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_waveform")
 CODES = ("codes_used", "bits_gained", "bits_lost_when_shuffled", "bits_per_code", "bits_per_code_unigram")
+PEOPLE = (
+    "codes_used",
+    "perplexity",
+    "bits_per_sample_learned",
+    "bits_per_sample_reconstruction",
+    "bits_lost_when_shuffled",
+    "bits_per_code",
+    "bits_per_code_unigram",
+    "bits_per_second_learned",
+    "log_mel_distance",
+    "mel_cepstral_distance",
+    "f0_cents",
+    "stoi",
+)
 CONVERSIONS = ("target_speaker_named", "closer_to_target", "phones_real", "phones_reconstructed", "phones_converted")
 
 
 def main() -> None:
     """Print the table, then one line of JSON; write both beside the records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the records, and for speech.md and .json")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the records, and for what is written")
     arguments = parser.parse_args()
 
     began = time.perf_counter()
@@ -48,7 +63,7 @@ def main() -> None:
         for key in (*CODES, *CONVERSIONS, *PHONEMES)
     ]
     print(markdown_table(columns, rows))
-    sources = {name: {key: record[key] for key in ("command", "commit", "date", "steps")} for name, record in records.items()}
+    sources = {name: source(record) for name, record in records.items()}
     record = write_results(
         arguments.out,
         "speech",
@@ -62,8 +77,36 @@ def main() -> None:
         notes=NOTES,
     )
     print(json.dumps(record))
+    print(json.dumps(librispeech(arguments.out, began)))
 
 
+def librispeech(out: Path, began: float) -> dict:
+    """What E8 has found, by the same names."""
+    heard = json.loads((out / "e8.json").read_text(encoding="utf-8"))
+    values = {key: heard.get(key) for key in (*PEOPLE, *PHONEMES[:-1])}
+    return write_results(
+        out,
+        "speech-librispeech",
+        title="Speech of people, by speakers that nothing was trained on",
+        command=this_command(),
+        columns=("measure", "125 codes a second, WaveNet"),
+        rows=[(key, in_words(value)) for key, value in values.items()],
+        values={**values, "records": {"e8": source(heard)}},
+        seconds=time.perf_counter() - began,
+        steps=heard["steps"],
+        notes=NOTES_PEOPLE,
+    )
+
+
+def source(record: dict) -> dict:
+    """Where numbers come from."""
+    return {key: record[key] for key in ("command", "commit", "date", "steps")}
+
+
+NOTES_PEOPLE = """
+Read off [E8](e8.md), which has more. Phones are those of machine alignments; the maps are fitted on half of the speakers that were held
+out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
+"""
 NOTES = """
 Read off [E6](e6.md), [E7](e7.md) and [E9](e9.md), which say what each measure is, and by which commands and commits they were found. A dash
 stands where a model has no such measure: a decoder that makes the whole wave at once has no density, and so no bits a sample.

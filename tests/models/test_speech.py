@@ -19,6 +19,7 @@ STRIDE, RATE = 32, 2000
 ENCODERS = {
     "raw": AudioEncoderConfig(strides=(2, 4, 4), width=8, residual_blocks=1),
     "mel": LogMelEncoderConfig(rate=RATE, window=64, hop=16, mels=6, strides=(2,), width=8, residual_blocks=1),
+    "normalised": LogMelEncoderConfig(rate=RATE, window=64, hop=16, mels=6, strides=(2,), width=8, normalise=True),
 }
 WAVENET = {"stride": STRIDE, "levels": 32, "speakers": 2, "layers": 3, "cycle": 3, "residual": 8, "skip": 8, "condition_hidden": 8}
 PARTS = {

@@ -1,5 +1,7 @@
 """Encoders of audio: strides, what a latent sees, pieces as the whole, silence around a wave, and errors."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
@@ -104,6 +106,23 @@ def test_loudness_does_not_overflow_a_spectrum_and_silence_is_its_floor() -> Non
     model((2 * torch.pi * torch.arange(320) / 8).sin().view(1, 1, -1))
     hook.remove()
     assert 0.8 < float(seen["spectra"].max()) < 1
+
+
+def test_what_is_everywhere_in_a_recording_is_taken_off() -> None:
+    torch.manual_seed(0)
+    config = LogMelEncoderConfig(rate=4000, window=40, hop=16, mels=5, strides=(2,), width=4, residual_blocks=1)
+    plain, model = (replace(config, normalise=normalise).build(1, DIM).eval() for normalise in (False, True))
+    plain.load_state_dict(model.state_dict())
+    x = 0.1 * wave(40 * 32)
+    inside = slice(3, -3)
+    # The silence around a recording is as quiet beside a quiet one.
+    torch.testing.assert_close(model(x / 10)[..., inside], model(x)[..., inside], rtol=1e-3, atol=1e-4)
+    assert not torch.allclose(plain(x / 10)[..., inside], plain(x)[..., inside], rtol=1e-3, atol=1e-2)
+    # Neither pauses nor what fills a recording up counts, so what is said stays the same beside them.
+    longer = torch.nn.functional.pad(x, (0, 40 * 32))
+    torch.testing.assert_close(model(longer)[..., :36], model(x)[..., :36], rtol=1e-4, atol=1e-5)
+    assert model(torch.zeros(1, 1, 320)).isfinite().all() and model(x[:0]).shape == (0, DIM, 40)
+    assert model.context[0] > 10**12, "no stream is encoded before its end"
 
 
 def test_wrong_input_is_an_error() -> None:

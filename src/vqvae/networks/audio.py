@@ -17,6 +17,10 @@ from vqvae.networks.base import Encoder
 
 LOUDNESS = 0.05
 """About the root mean square of speech, which raw audio is divided by."""
+_LOUD = 6.0
+"""Nats of power below the loudest moment of a recording, 26 dB, within which a moment counts as speech."""
+_ENDLESS = 2**62
+"""The context of an encoder that sees whole recordings."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,8 @@ class LogMelEncoderConfig:
     """Channels of every layer."""
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
+    normalise: bool = False
+    """Whether the mean spectrum of a recording's loud moments is taken off: what the speaker and the microphone add everywhere."""
 
     def build(self, channels: int, dim: int) -> "LogMelEncoder":
         return LogMelEncoder(self, channels, dim)
@@ -91,7 +97,8 @@ class LogMelEncoder(Encoder):
 
     x ─ log-mel, from -1 (-100 dB) to 1 (full scale) ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
 
-    The scale is fixed, not taken from each clip: a latent depends on the sound around it, not on all that is said before and after.
+    The scale is fixed: a latent depends on the sound around it, not on all that is said before and after. Unless the mean of the
+    recording is taken off, by ``normalise``: then every latent depends on all of it, and a stream is encoded when it has ended.
     """
 
     def __init__(self, config: LogMelEncoderConfig, channels: int, dim: int) -> None:
@@ -103,7 +110,7 @@ class LogMelEncoder(Encoder):
         self.stride = (config.hop * self.trunk.stride,)
         # Of its window, a spectrum has so much beyond its own hop.
         beyond = max(0, math.ceil((config.window - config.hop) / 2))
-        self.context = (max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
+        self.context = (_ENDLESS if config.normalise else max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
         """Encode audio in [-1, 1] whose length the stride divides.
@@ -114,7 +121,17 @@ class LogMelEncoder(Encoder):
         check_audio(x)
         hop = self.config.hop
         spectra = self.log_mel(F.pad(x[:, 0].float(), (self.trunk.before * hop, self.trunk.after * hop)))
+        if self.config.normalise:
+            spectra = spectra - _mean_of_loud(spectra)
+            return self.trunk(-spectra * (2 / math.log(FLOOR)))
         return self.trunk(1 - spectra * (2 / math.log(FLOOR)))
+
+
+def _mean_of_loud(spectra: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels 1"]:
+    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around."""
+    level = spectra.mean(1, keepdim=True)
+    loud = (level >= level.amax(2, keepdim=True) - _LOUD).to(spectra.dtype)
+    return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True)
 
 
 class _Trunk(nn.Module):
