@@ -147,3 +147,13 @@ def test_entropies_are_those_of_each_column() -> None:
 def test_one_example_cannot_be_shuffled() -> None:
     with pytest.raises(DataError, match="numbers has 1"):
         measure_collapse(Codes(), Numbers(1))
+    with pytest.raises(DataError, match="1 are taken"):
+        measure_collapse(Codes(), Numbers(8), count=1)
+
+
+def test_some_examples_stand_for_all() -> None:
+    scores = measure_collapse(Codes(), Numbers(256), without=uniform, count=64)
+    assert scores["examples"] == 64 and scores["code_entropy"] == pytest.approx(6), "every fourth number"
+    assert scores["bits_given_latents"] == pytest.approx(-math.log2(0.75), rel=1e-6)
+    assert scores["bits_without_latents"] == pytest.approx(8)
+    assert measure_collapse(Codes(), Numbers(16), count=99)["examples"] == 16

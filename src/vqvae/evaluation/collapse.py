@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.data.base import Batch, Dataset
-from vqvae.data.loader import in_order
+from vqvae.data.loader import spread
 from vqvae.errors import DataError
 from vqvae.evaluation.likelihood import bits
 
@@ -65,6 +65,7 @@ def measure_collapse(
     seed: int = 0,
     device: torch.device | str = "cpu",
     batch_size: int = BATCH,
+    count: int | None = None,
 ) -> dict[str, float]:
     """How far the latents of a model are used. Everything is in bits an example, but the counts.
 
@@ -84,27 +85,30 @@ def measure_collapse(
         seed: of the posterior's draws and of the shuffle.
         device: where the model is.
         batch_size: examples at once.
+        count: how many examples are taken at most, spread over all of them; None for all.
 
     Raises:
         DataError: fewer than two examples.
     """
-    if len(held_out) < 2:
-        raise DataError(f"{held_out.name} has {len(held_out)} examples; latents can be shuffled between two or more.")
+    if len(held_out) < 2 or (count is not None and count < 2):
+        taken = "all" if count is None else count
+        raise DataError(f"{held_out.name} has {len(held_out)} examples; {taken} are taken. Latents can be shuffled between two or more.")
     generator = seeding.generator(seed, "collapse", device=device)
     latents = _Codes(model) if isinstance(model, WithCodes) else _Gaussians(model, generator)
+    examples = len(held_out) if count is None else min(count, len(held_out))
     drawn, given, bare = [], 0.0, 0.0
-    for batch in _batches(held_out, batch_size, device):
+    for batch in _batches(held_out, examples, batch_size, device):
         drawn.append(latents.add(batch))
         given -= _total(latents.log_likelihood(batch, drawn[-1]))
         bare -= 0.0 if without is None else _total(without(batch))
-    order = derangement(len(held_out), seeding.generator(seed, "derangement")).to(device)
+    order = derangement(examples, seeding.generator(seed, "derangement")).to(device)
     others, shuffled = torch.cat(drawn)[order].split(batch_size), 0.0
-    for batch, other in zip(_batches(held_out, batch_size, device), others, strict=True):
+    for batch, other in zip(_batches(held_out, examples, batch_size, device), others, strict=True):
         shuffled -= _total(latents.log_likelihood(batch, other))
     each = {"bits_given_latents": given, "bits_lost_when_shuffled": shuffled - given}
     if without is not None:
         each |= {"bits_without_latents": bare, "bits_gained": bare - given}
-    return {**latents.scores(), **{name: bits(nats) / len(held_out) for name, nats in each.items()}, "examples": len(held_out)}
+    return {**latents.scores(), **{name: bits(nats) / examples for name, nats in each.items()}, "examples": examples}
 
 
 def derangement(count: int, generator: torch.Generator) -> Int64[Tensor, " count"]:
@@ -199,8 +203,8 @@ def _entropy(counts: Int[Tensor, " values"]) -> Float[Tensor, ""]:
     return torch.special.entr(share).sum()
 
 
-def _batches(held_out: Dataset, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
-    return (batch.to(device) for batch in in_order(held_out, batch_size))
+def _batches(held_out: Dataset, examples: int, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
+    return (batch.to(device) for batch in spread(held_out, examples, batch_size))
 
 
 def _total(nats: Tensor) -> float:

@@ -47,7 +47,7 @@ from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import speech
 from vqvae.recipes.base import Job, cosine, in_words
-from vqvae.recipes.speech_scores import SAMPLE_SECONDS, spread_recordings
+from vqvae.recipes.speech_scores import SAMPLE_SECONDS, SHUFFLED, spread_recordings
 from vqvae.recipes.stages import (
     evaluate,
     prior_config,
@@ -168,7 +168,7 @@ def score_use(job: Job, splits: Splits) -> dict[str, float]:
         return bare.log_likelihood(batch, bare.encode(batch))
 
     held_out = splits.held_out
-    found = measure_collapse(pipeline.tokenizer, held_out, without=without, device=device, batch_size=pipeline.batch_size)
+    found = measure_collapse(pipeline.tokenizer, held_out, without=without, device=device, batch_size=pipeline.batch_size, count=SHUFFLED)
     samples = held_out.batch(np.arange(1)).x.numel()
     names = ("bits_given_latents", "bits_without_latents", "bits_gained", "bits_lost_when_shuffled")
     return {name: found[name] / samples for name in names} | {"bits_lost_in_int8": int8_cost(pipeline.tokenizer, held_out, pipeline)}

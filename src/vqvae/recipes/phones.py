@@ -22,7 +22,7 @@ from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import AudioEncoderConfig, LogMelEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.pipeline import TOKENIZER, Pipeline, load
 from vqvae.recipes.base import Job, in_words
-from vqvae.recipes.speech_scores import phoneme_table, spoken_codes
+from vqvae.recipes.speech_scores import SHUFFLED, phoneme_table, spoken_codes
 from vqvae.recipes.stages import evaluate, recipe_of, stored_config, stored_data, tabulate, train_part, trained_seconds
 from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
@@ -156,7 +156,7 @@ def reproduce_speech(job: Job) -> dict[str, Any]:
     splits, pipeline = stored_data(job.run), load(job.run, pick_device(job.options.device))
     evaluate(job.run, splits.held_out, job.options)
     assert isinstance(pipeline.tokenizer, VQVAE)
-    found = measure_collapse(pipeline.tokenizer, splits.held_out, device=pipeline.device, batch_size=pipeline.batch_size)
+    found = measure_collapse(pipeline.tokenizer, splits.held_out, device=pipeline.device, batch_size=pipeline.batch_size, count=SHUFFLED)
     extra = {"bits_lost_when_shuffled": found["bits_lost_when_shuffled"] / splits.held_out.batch(np.arange(1)).x.numel()}
     if job.data is not None and (Path(job.data) / ALIGNMENTS).is_file():
         sides = two_sides(pipeline, splits, job.data)

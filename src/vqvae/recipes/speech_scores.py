@@ -26,6 +26,8 @@ from vqvae.recipes.scores import Evaluation, log_priors
 
 SCORED, SPOKEN = 512, 240
 """Examples whose codes are counted, and recordings whose phones are told, at most; both spread over the set."""
+SHUFFLED = 160
+"""Examples that are given the codes of others: a WaveNet goes over each several times."""
 RECONSTRUCTED, HEARD = 12, 2
 """Recordings that are decoded again for the distances, and those of them that the report lets one hear."""
 SECONDS = 2.5
