@@ -26,3 +26,9 @@ def test_parts_are_counted_and_what_is_missing_is_none(run: Path, tmp_path: Path
     assert facts["tokenizer"] == f"VQVAE, {count:,} parameters"
     assert facts["codes"] == "1 × 8 codes for each 4×4 pixels"
     assert facts["prior"] is None and facts["classes"] == [] and "psnr" not in facts
+
+
+def test_of_speech_it_names_the_speakers_and_the_rate(speech_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["info", str(speech_run), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["codes"].endswith("samples at 16000 Hz") and facts["speakers"] == ["en-us+f1", "en-us+m3"]

@@ -25,14 +25,16 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "info", arguments, "What a run is, what it was trained on, and its numbers.")
     model, about = pipeline.load(chosen.run), pipeline.about(chosen.run)
     level = model.tokenizer.layout[0]
+    what = "pixels" if model.rate is None else f"samples at {model.rate} Hz"
     facts: dict[str, Any] = {
         "recipe": about.get("recipe"),
         "data": about.get("data"),
         "size": "×".join(map(str, model.size)) if model.size else None,
         "tokenizer": f"{type(model.tokenizer).__name__}, {_parameters(model.tokenizer)} parameters",
-        "codes": f"{level.num_codebooks} × {level.codebook_size} codes for each {'×'.join(map(str, level.stride))} pixels",
+        "codes": f"{level.num_codebooks} × {level.codebook_size} codes for each {'×'.join(map(str, level.stride))} {what}",
         "prior": None if model.prior is None else f"{type(model.prior).__name__}, {_parameters(model.prior)} parameters",
         "classes": list(model.label_names) if model.is_conditional else [],
+        "speakers": list(model.speakers),
     }
     say({**facts, **read_metrics(chosen.run)}, chosen.json)
     return 0

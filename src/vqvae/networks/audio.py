@@ -151,8 +151,8 @@ class _Trunk(nn.Module):
         check_strides(strides)
         if width < 1 or residual_blocks < 0:
             raise ConfigError(f"width is {width} and residual_blocks {residual_blocks}; expected at least 1 and at least 0.")
-        if first_width is not None and not 1 <= first_width <= width:
-            raise ConfigError(f"first_width is {first_width}; it must lie between 1 and the width, {width}, or be None.")
+        if first_width is not None and first_width < 1:
+            raise ConfigError(f"first_width is {first_width}; it must be at least 1, or None.")
         steps = list(accumulate(strides, mul, initial=1))
         self.stride = steps[-1]
         reach = ResidualBlock1d.reach * residual_blocks * self.stride
