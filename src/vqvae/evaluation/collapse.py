@@ -90,12 +90,11 @@ def measure_collapse(
     Raises:
         DataError: fewer than two examples.
     """
-    if len(held_out) < 2 or (count is not None and count < 2):
-        taken = "all" if count is None else count
-        raise DataError(f"{held_out.name} has {len(held_out)} examples; {taken} are taken. Latents can be shuffled between two or more.")
+    examples = len(held_out) if count is None else min(count, len(held_out))
+    if examples < 2:
+        raise DataError(f"{held_out.name} has {len(held_out)} examples; {examples} are taken. Latents can be shuffled between two or more.")
     generator = seeding.generator(seed, "collapse", device=device)
     latents = _Codes(model) if isinstance(model, WithCodes) else _Gaussians(model, generator)
-    examples = len(held_out) if count is None else min(count, len(held_out))
     drawn, given, bare = [], 0.0, 0.0
     for batch in _batches(held_out, examples, batch_size, device):
         drawn.append(latents.add(batch))

@@ -171,12 +171,14 @@ def score_use(job: Job, splits: Splits) -> dict[str, float]:
     found = measure_collapse(pipeline.tokenizer, held_out, without=without, device=device, batch_size=pipeline.batch_size, count=SHUFFLED)
     samples = held_out.batch(np.arange(1)).x.numel()
     names = ("bits_given_latents", "bits_without_latents", "bits_gained", "bits_lost_when_shuffled")
-    return {name: found[name] / samples for name in names} | {"bits_lost_in_int8": int8_cost(pipeline.tokenizer, held_out, pipeline)}
+    return {name: found[name] / samples for name in names} | {"bits_lost_in_int8": int8_cost(pipeline, held_out)}
 
 
 @torch.inference_mode()
-def int8_cost(tokenizer: VQVAE, held_out: Dataset, pipeline: Pipeline) -> float:
+def int8_cost(pipeline: Pipeline, held_out: Dataset) -> float:
     """How many bits a sample more a WaveNet's wave costs where its weights are rounded as ``WaveNetDecoderConfig.int8`` draws with."""
+    tokenizer = pipeline.tokenizer
+    assert isinstance(tokenizer, VQVAE)
     rounded = copy.deepcopy(tokenizer)
     assert isinstance(rounded.decoder, WaveNetDecoder)
     rounded.decoder.wavenet = rounded.decoder.wavenet.rounded_to_int8()
