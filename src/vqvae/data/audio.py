@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 import torch
@@ -47,6 +47,8 @@ class AudioFolderConfig:
     """Samples a second; files of another rate are resampled."""
     chunk: int = 20_480
     """Samples of an example."""
+    crop: int | None = None
+    """Samples of a training example; None for ``chunk``, as any other. Training wants many steps; codes and scores, long examples."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
@@ -90,10 +92,16 @@ class AudioDataset(Dataset):
         rate: int,
         chunk: int,
         hop: int,
+        apart: int | None = None,
         label_names: tuple[str, ...] = (),
         phones: Mapping[str, tuple[Phone, ...]] | None = None,
     ) -> None:
-        """Keep a reference to the array (in memory, or a memory-mapped file); ``starts`` says where in it each recording begins."""
+        """Keep a reference to the array (in memory, or a memory-mapped file).
+
+        Args:
+            starts: where in it each recording begins.
+            apart: samples of the chunks that ``apart`` makes; as many as of these where it is left out.
+        """
         self.name, self.label_names = name, label_names
         self.recordings = tuple(recordings)
         """The recordings, in the order of the examples."""
@@ -105,7 +113,7 @@ class AudioDataset(Dataset):
         self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
         self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
         self._speakers = np.array([recording.speaker for recording in self.recordings], np.int64)
-        self._chunk, self._hop = chunk, hop
+        self._chunk, self._hop, self._apart = chunk, hop, apart or chunk
         # Of the examples: how many there are up to the end of each recording.
         self._ends = np.cumsum(np.maximum(self._lengths - chunk, 0) // hop + 1)
 
@@ -127,7 +135,7 @@ class AudioDataset(Dataset):
 
     def apart(self) -> "AudioDataset":
         """The same recordings in chunks that do not overlap, for what is to hear each moment once."""
-        settings = {"rate": self.rate, "chunk": self._chunk, "hop": self._chunk, "label_names": self.label_names, "phones": self.phones}
+        settings = {"rate": self.rate, "chunk": self._apart, "hop": self._apart, "label_names": self.label_names, "phones": self.phones}
         return AudioDataset(self._samples, self._starts, self.recordings, name=self.name, **settings)
 
     def clip(self, index: int) -> Float32[np.ndarray, " samples"]:
@@ -297,9 +305,7 @@ class _Decoded(NamedTuple):
 
 def _build(config: AudioFolderConfig) -> Splits:
     root = Path(config.path).expanduser()
-    for field in ("rate", "chunk", "hop"):
-        if getattr(config, field) < 1:
-            raise ConfigError(f"config.data.{field} is {getattr(config, field)}; it must be at least 1.")
+    check_sizes(config, "rate", "chunk", "hop", "crop")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
     speakers = _speakers(root, find_files(root, SUFFIXES))
@@ -319,16 +325,25 @@ def _build(config: AudioFolderConfig) -> Splits:
         rows = split_of_any_size(decoded.names, str(root))
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
-    content = json.dumps([digest, config.chunk, config.hop, config.held_out_speakers])
+    content = json.dumps([digest, config.chunk, config.crop, config.hop, config.held_out_speakers])
     name = f"audio-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
     sides: list[Dataset] = []
-    for side, of, hop in zip(Splits._fields, rows, (config.hop, config.chunk), strict=True):
+    cuts = (config.crop or config.chunk, config.hop), (config.chunk, config.chunk)
+    for side, of, (chunk, hop) in zip(Splits._fields, rows, cuts, strict=True):
         if not len(of):
             raise DataError(f"No recording in {root} is left for the {side} side. Hold out other speakers.")
         recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
-        settings = {"rate": config.rate, "chunk": config.chunk, "hop": hop, "label_names": label_names}
+        settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
     return Splits(*sides)
+
+
+def check_sizes(config: Any, *fields: str) -> None:
+    """Raise ConfigError unless each of these settings of data is at least 1, or None."""
+    for field in fields:
+        value = getattr(config, field)
+        if value is not None and value < 1:
+            raise ConfigError(f"config.data.{field} is {value}; it must be at least 1.")
 
 
 def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:

@@ -21,7 +21,7 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from vqvae.config import to_json
-from vqvae.data.audio import AudioDataset, Recording, resample, to_int16
+from vqvae.data.audio import AudioDataset, Recording, check_sizes, resample, to_int16
 from vqvae.data.base import Splits
 from vqvae.data.phones import Phone
 from vqvae.data.sentences import sentences
@@ -105,6 +105,8 @@ class VoicesConfig:
     """Samples a second."""
     chunk: int = 20_480
     """Samples of an example."""
+    crop: int | None = None
+    """Samples of a training example; None for as many as of any other, ``chunk``. Training steps want to be many; codes and scores, long."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     seed: int = 0
@@ -191,9 +193,7 @@ def untrained(config: VoicesConfig, count: int, purpose: str) -> list[str]:
 
 
 def _build(config: VoicesConfig) -> Splits:
-    for field in ("sentences", "rate", "chunk", "hop"):
-        if getattr(config, field) < 1:
-            raise ConfigError(f"config.data.{field} is {getattr(config, field)}; it must be at least 1.")
+    check_sizes(config, "sentences", "rate", "chunk", "hop", "crop")
     label_names = (*config.voices, *config.unseen_voices)
     if not config.voices or len(set(label_names)) < len(label_names):
         raise ConfigError("config.data.voices must name a voice, and no voice twice, nor one of unseen_voices.")
@@ -201,10 +201,10 @@ def _build(config: VoicesConfig) -> Splits:
     new_texts = untrained(config, max(1, round(HELD_OUT_SHARE * config.sentences)), "held-out")
     train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
     held_out = [(voice, number, text) for number, text in enumerate(new_texts) for voice in _new_speakers(config, number)]
-    name, settings = f"voices-{_digest(to_json(config))}", {"rate": config.rate, "chunk": config.chunk}
+    name, cut = f"voices-{_digest(to_json(config))}", {"hop": config.hop, "apart": config.chunk}
     return Splits(
-        _render(train, label_names, f"{name}-train", hop=config.hop, **settings),
-        _render(held_out, label_names, f"{name}-held-out", hop=config.chunk, **settings),
+        _render(train, label_names, f"{name}-train", rate=config.rate, chunk=config.crop or config.chunk, **cut),
+        _render(held_out, label_names, f"{name}-held-out", rate=config.rate, chunk=config.chunk, hop=config.chunk),
     )
 
 
@@ -216,9 +216,7 @@ def _new_speakers(config: VoicesConfig, number: int) -> tuple[str, ...]:
     return tuple(config.voices[(_AT_A_TIME * number + i) % count] for i in range(min(_AT_A_TIME, count)))
 
 
-def _render(
-    plan: Sequence[tuple[str, int, str]], label_names: tuple[str, ...], name: str, *, rate: int, chunk: int, hop: int
-) -> AudioDataset:
+def _render(plan: Sequence[tuple[str, int, str]], label_names: tuple[str, ...], name: str, *, rate: int, **cut: int) -> AudioDataset:
     """Speak (voice, number, text) after (voice, number, text); recordings are named ``voice/number``."""
     clips: list[Int16[np.ndarray, " samples"]] = []
     recordings: list[Recording] = []
@@ -233,9 +231,7 @@ def _render(
         phones[recording.name] = utterance.phones
     lengths = [len(clip) for clip in clips]
     samples, starts = np.concatenate([np.empty(0, np.int16), *clips]), np.cumsum([0, *lengths[:-1]])
-    return AudioDataset(
-        samples, starts[: len(clips)], recordings, name=name, rate=rate, chunk=chunk, hop=hop, label_names=label_names, phones=phones
-    )
+    return AudioDataset(samples, starts[: len(clips)], recordings, name=name, rate=rate, **cut, label_names=label_names, phones=phones)
 
 
 def _digest(content: object) -> str:

@@ -1,6 +1,7 @@
 """WaveNet, each value of a sequence from all values before it: https://arxiv.org/abs/1609.03499."""
 
 import copy
+import math
 from typing import Any
 
 import torch
@@ -12,6 +13,11 @@ from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.dilated import dilated_gates
 from vqvae.layers.wavenet_decoding import PackedWaveNet, WaveNetState, check_bias, to_int8
+
+_WAVES, _SMOOTH = 64, 4
+"""Cosines that the first weights of levels are made of, and of which on they are weaker."""
+_RELU, _SMALL = 2**0.5, 3**-0.5
+"""Gains of first weights: before a ReLU, which halves the mean square; where little is to be added at first."""
 
 
 class WaveNet(nn.Module):
@@ -37,17 +43,26 @@ class WaveNet(nn.Module):
         skip: int = 128,
         output_hidden: int = 128,
         dropout: float = 0.0,
+        ordered: bool = False,
     ) -> None:
+        """Make a network with first weights.
+
+        Args:
+            ordered: values are levels of a scale, such as those of a wave, whose neighbours are alike from the first step on.
+        """
         super().__init__()
         self.codebook_size, self.num_codebooks, self.dropout = codebook_size, num_codebooks, dropout
         self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
         # All matrices are (inputs, outputs).
-        self.embedding = nn.Parameter(torch.randn(num_codebooks * codebook_size, residual))
+        self.embedding = nn.Parameter(_levels(codebook_size, residual) if ordered else torch.randn(num_codebooks * codebook_size, residual))
         self.pairs, self.pairs_bias = _linear(layers, 2 * residual, 2 * residual)
-        self.residual, _ = _linear(layers - 1, residual, residual)
-        self.skip, self.skip_bias = _linear(layers * residual, skip)
-        self.hidden, self.hidden_bias = _linear(skip, output_hidden)
-        self.logits, self.logits_bias = _linear(output_hidden, codebook_size)
+        self.residual, _ = _linear(layers - 1, residual, residual, gain=_SMALL)
+        self.skip, self.skip_bias = _linear(layers * residual, skip, gain=_RELU)
+        self.hidden, self.hidden_bias = _linear(skip, output_hidden, gain=_RELU)
+        # Small, so that all values begin about equally likely.
+        self.logits, self.logits_bias = _linear(output_hidden, codebook_size, gain=_SMALL)
+        if ordered:
+            self.logits.data = _levels(codebook_size, output_hidden).t() * (_SMALL / output_hidden**0.5)
         self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
 
     @property
@@ -200,8 +215,15 @@ def check_settings(config: Any) -> None:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
 
 
-def _linear(*shape: int) -> tuple[nn.Parameter, nn.Parameter]:
-    """First weights (..., inputs, outputs) and biases (..., outputs), as torch's own linear layers have them."""
-    largest = shape[-2] ** -0.5
-    weights, biases = torch.empty(shape), torch.empty(*shape[:-2], shape[-1])
-    return nn.Parameter(weights.uniform_(-largest, largest)), nn.Parameter(biases.uniform_(-largest, largest))
+def _linear(*shape: int, gain: float = 1.0) -> tuple[nn.Parameter, nn.Parameter]:
+    """First weights (..., inputs, outputs), which give an output ``gain`` times the size of its inputs, and biases of zero."""
+    return nn.Parameter(torch.randn(shape) * (gain / shape[-2] ** 0.5)), nn.Parameter(torch.zeros(*shape[:-2], shape[-1]))
+
+
+def _levels(count: int, width: int) -> Float[Tensor, "count width"]:
+    """Random smooth functions of a level, of mean square 1: of the lowest cosines over the scale, the lower the more."""
+    waves = torch.arange(min(count, _WAVES))
+    levels = (torch.arange(count) + 0.5) / count
+    basis = torch.cos(math.pi * levels[:, None] * waves) / (1 + waves / _SMOOTH)
+    functions = basis @ torch.randn(len(waves), width)
+    return functions / functions.square().mean().sqrt()

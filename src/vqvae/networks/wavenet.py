@@ -83,6 +83,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
             residual=config.residual,
             skip=config.skip,
             output_hidden=config.skip,
+            ordered=True,
         )
         self.head = nn.Linear(config.levels, num_parameters) if num_parameters != config.levels else None
         """Logits to other parameters, such as those of a mixture."""

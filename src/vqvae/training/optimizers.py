@@ -2,7 +2,7 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -28,13 +28,16 @@ class AdamConfig:
     """What follows the warm-up: the same rate to the end, or half a cosine down to zero."""
     clip_norm: float = 0.0
     """Gradients are scaled down to this norm at most; 0 is off."""
+    encoder_share: float = 1.0
+    """The encoder's learning rate, as a share of everything else's. Beside a decoder that is autoregressive it hears little but noise at
+    first, which a high rate would let destroy it."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise ConfigError(f"optimizer.learning_rate is {self.learning_rate}; it must be positive.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"optimizer.betas is {self.betas}; both must lie in [0, 1).")
-        for name in ("weight_decay", "warmup_steps", "clip_norm"):
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "encoder_share"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"optimizer.{name} is {getattr(self, name)}; it must not be negative.")
 
@@ -45,14 +48,27 @@ class AdamConfig:
 def build_adam(config: AdamConfig, module: nn.Module) -> torch.optim.AdamW:
     """Make the optimizer of a module's parameters; fused where torch has a fused kernel (CPU and CUDA)."""
     codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer | CategoricalPosterior) for p in part.parameters()}
+    encoder = {id(p) for name, p in module.named_parameters() if name.startswith("encoder.")}
     parameters = [p for p in module.parameters() if p.requires_grad]
-    decayed = [p for p in parameters if p.ndim > 1 and id(p) not in codebooks]
-    others = [p for p in parameters if p.ndim <= 1 or id(p) in codebooks]
-    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": others, "weight_decay": 0.0}]
+    groups: list[dict[str, Any]] = []
+    for share, part in (
+        (config.encoder_share, [p for p in parameters if id(p) in encoder]),
+        (1.0, [p for p in parameters if id(p) not in encoder]),
+    ):
+        decayed = [p for p in part if p.ndim > 1 and id(p) not in codebooks]
+        others = [p for p in part if p.ndim <= 1 or id(p) in codebooks]
+        groups += [{"params": decayed, "weight_decay": config.weight_decay, "share": share}]
+        groups += [{"params": others, "weight_decay": 0.0, "share": share}]
     if not parameters:
         raise ConfigError(f"{type(module).__name__} has no parameters that could be trained.")
     fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
     return torch.optim.AdamW([group for group in groups if group["params"]], config.learning_rate, config.betas, fused=fused)
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, config: AdamConfig, step: int, steps: int) -> None:
+    """Give every group of parameters its share of the learning rate of a step."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["share"] * learning_rate(config, step, steps)
 
 
 def learning_rate(config: AdamConfig, step: int, steps: int) -> float:

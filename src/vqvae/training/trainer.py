@@ -31,7 +31,7 @@ from vqvae.training.interruption import Interrupted, Interruption, remembered_si
 from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.logging import Log, Meter
 from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
-from vqvae.training.optimizers import AdamConfig, learning_rate
+from vqvae.training.optimizers import AdamConfig, learning_rate, set_learning_rate
 
 START_BATCHES = 4
 EVALUATED = 1024
@@ -270,8 +270,7 @@ class Trainer:
             self._check_finite(step, report[0], report[1])
         if config.optimizer.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(module.parameters(), config.optimizer.clip_norm, norm)
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(config.optimizer, step, config.steps)
+        set_learning_rate(optimizer, config.optimizer, step, config.steps)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if average is not None:
