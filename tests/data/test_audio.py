@@ -320,6 +320,16 @@ def test_training_chunks_overlap_and_held_out_ones_do_not(tmp_path):
     assert np.abs(clip - _tone(0.1, 8_000, 200 + 10 * int(_names(held_out)[0] == "2.wav"))).max() < 1e-4
 
 
+def test_training_examples_may_be_shorter_than_what_is_scored_and_encoded(tmp_path):
+    _fill(tmp_path, ["1.wav", "2.wav"])
+    (whole, held_out), (short, same) = _config(tmp_path).build(), _config(tmp_path, crop=100).build()
+    chunk = held_out.batch(np.arange(1)).x.shape[2]
+    assert short.batch(np.arange(1)).x.shape[2] == 100 < chunk and len(short) > len(whole) and short.name != whole.name
+    assert torch.equal(same.batch(np.arange(2)).x, held_out.batch(np.arange(2)).x)
+    count = len(whole.apart())
+    assert torch.equal(short.apart().batch(np.arange(count)).x, whole.apart().batch(np.arange(count)).x)
+
+
 def test_what_was_decoded_is_kept_until_a_file_changes(tmp_path, cache, monkeypatch):
     _fill(tmp_path, ["a/1.wav", "a/2.wav", "b/3.wav"])
     before = _config(tmp_path).build()
@@ -365,6 +375,6 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path):
     _fill(tmp_path, ["1.wav"])
     with pytest.raises(DataError, match="has 1 examples; at least 2"):
         _config(tmp_path).build()
-    for field in ("rate", "chunk", "hop"):
+    for field in ("rate", "chunk", "hop", "crop"):
         with pytest.raises(ConfigError, match=f"config.data.{field} is 0"):
             _config(tmp_path, **{field: 0}).build()

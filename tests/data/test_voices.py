@@ -152,6 +152,13 @@ def test_without_unseen_voices_only_the_texts_are_new():
     assert not any(np.array_equal(held_out.clip(0), train.clip(row)) for row in range(2))
 
 
+def test_training_examples_may_be_shorter_than_what_is_scored_and_encoded():
+    settings = {"voices": ("en-us+f1",), "unseen_voices": (), "sentences": 2, "rate": 8_000, "chunk": 4_000}
+    (whole, held_out), (short, same) = VoicesConfig(**settings).build(), VoicesConfig(crop=1_000, **settings).build()
+    sizes = [side.batch(np.arange(1)).x.shape[2] for side in (whole, held_out, short, same, short.apart())]
+    assert sizes == [4_000, 4_000, 1_000, 4_000, 4_000] and short.name != whole.name
+
+
 def test_no_held_out_text_is_ever_trained_on(monkeypatch):
     # Where the held-out sentences are the very ones that are trained on, none is left.
     monkeypatch.setattr(voices, "mix", lambda seed, *parts: 0)
@@ -166,7 +173,7 @@ def test_the_voices_of_the_default_are_known_and_different():
 
 
 def test_settings_that_cannot_be_are_explained():
-    for field in ("sentences", "rate", "chunk", "hop"):
+    for field in ("sentences", "rate", "chunk", "hop", "crop"):
         with pytest.raises(ConfigError, match=f"config.data.{field} is 0"):
             VoicesConfig(**{field: 0}).build()
     for settings in ({"voices": ()}, {"voices": ("en-us", "en-us")}, {"unseen_voices": ("en-us+f1",)}):

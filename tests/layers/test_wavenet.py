@@ -1,6 +1,7 @@
 """WaveNet all at once: who sees whom, and the logits of the network written out."""
 
 import itertools
+import math
 
 import pytest
 import torch
@@ -156,3 +157,27 @@ def test_weights_rounded_to_int8_are_near_and_few() -> None:
     twice = rounded.rounded_to_int8()
     for name, weight in rounded.named_parameters():
         torch.testing.assert_close(dict(twice.named_parameters())[name], weight, rtol=1e-6, atol=0)
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_first_weights_of_levels_are_smooth_and_all_values_begin_about_equally_likely(ordered: bool) -> None:
+    torch.manual_seed(0)
+    model = WaveNet(codebook_size=256, layers=6, cycle=3, residual=32, skip=64, output_hidden=64, ordered=ordered)
+    for rows in (model.embedding, model.logits.t()):
+        # The mean square of the difference to the next level, over that of two that have nothing in common.
+        rough = rows.diff(dim=0).square().mean() / (2 * rows.square().mean())
+        assert (rough < 0.1) if ordered else (0.8 < rough < 1.2)
+    torch.testing.assert_close(model.embedding.square().mean().sqrt(), torch.tensor(1.0), rtol=0.1, atol=0)
+    probabilities = model(torch.randint(256, (1, 200))).softmax(-1)
+    nats = -(probabilities * probabilities.log()).sum(-1).mean()
+    assert nats > math.log(256) - 0.5
+
+
+def test_what_passes_the_first_weights_keeps_its_size() -> None:
+    torch.manual_seed(0)
+    model, rows = WaveNet(codebook_size=4, layers=3, residual=64, skip=256, output_hidden=256), torch.randn(500, 128)
+    pairs = rows @ model.pairs[0]
+    hidden = (torch.randn(500, 3 * 64) @ model.skip).relu() @ model.hidden
+    torch.testing.assert_close(pairs.square().mean().sqrt(), torch.tensor(1.0), rtol=0.1, atol=0)
+    # Twice the mean square, of which a ReLU leaves half.
+    torch.testing.assert_close(hidden.square().mean().sqrt(), torch.tensor(2.0).sqrt(), rtol=0.1, atol=0)

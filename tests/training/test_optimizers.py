@@ -10,7 +10,7 @@ from vqvae.errors import ConfigError
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers import VectorQuantizerConfig
 from vqvae.training import AdamConfig
-from vqvae.training.optimizers import learning_rate
+from vqvae.training.optimizers import learning_rate, set_learning_rate
 
 
 def test_the_learning_rate_is_a_function_of_the_step() -> None:
@@ -53,8 +53,26 @@ def test_biases_and_codebooks_do_not_decay() -> None:
     assert named == {"frozen": None, "linear.weight": 0.1, "linear.bias": 0.0, "quantizer.codebook": 0.0, "posterior.codebook": 0.0}
 
 
+def test_an_encoder_may_learn_more_slowly_than_the_rest() -> None:
+    module = nn.ModuleDict({"encoder": nn.Linear(1, 1), "decoder": nn.Linear(1, 1)})
+    config = AdamConfig(learning_rate=0.1, warmup_steps=2, encoder_share=0.25)
+    optimizer = config.build(module)
+    for step, factor in enumerate((0.5, 1.0, 1.0)):
+        set_learning_rate(optimizer, config, step, 3)
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
+        found = [rates[id(p)] for p in module.parameters()]
+        assert found == pytest.approx([0.025 * factor] * 2 + [0.1 * factor] * 2)
+
+
 def test_wrong_settings_are_refused() -> None:
-    for changes in ({"learning_rate": 0.0}, {"betas": (0.9, 1.0)}, {"weight_decay": -1.0}, {"warmup_steps": -1}, {"clip_norm": -1.0}):
+    for changes in (
+        {"learning_rate": 0.0},
+        {"betas": (0.9, 1.0)},
+        {"weight_decay": -1.0},
+        {"warmup_steps": -1},
+        {"clip_norm": -1.0},
+        {"encoder_share": -1.0},
+    ):
         with pytest.raises(ConfigError, match=next(iter(changes))):
             AdamConfig(**changes)
     with pytest.raises(ConfigError, match="ReLU has no parameters"):

@@ -325,7 +325,9 @@ def _build(config: AudioFolderConfig) -> Splits:
         rows = split_of_any_size(decoded.names, str(root))
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
-    content = json.dumps([digest, config.chunk, config.crop, config.hop, config.held_out_speakers])
+    # Left out where it is None: folders of runs from before there was a crop keep the name of their data.
+    crop = [] if config.crop is None else [config.crop]
+    content = json.dumps([digest, config.chunk, *crop, config.hop, config.held_out_speakers])
     name = f"audio-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
     sides: list[Dataset] = []
     cuts = (config.crop or config.chunk, config.hop), (config.chunk, config.chunk)

@@ -106,7 +106,7 @@ class VoicesConfig:
     chunk: int = 20_480
     """Samples of an example."""
     crop: int | None = None
-    """Samples of a training example; None for as many as of any other, ``chunk``. Training steps want to be many; codes and scores, long."""
+    """Samples of a training example; None for ``chunk``, as any other. Training wants many steps; codes and scores, long examples."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     seed: int = 0
@@ -201,11 +201,16 @@ def _build(config: VoicesConfig) -> Splits:
     new_texts = untrained(config, max(1, round(HELD_OUT_SHARE * config.sentences)), "held-out")
     train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
     held_out = [(voice, number, text) for number, text in enumerate(new_texts) for voice in _new_speakers(config, number)]
-    name, cut = f"voices-{_digest(to_json(config))}", {"hop": config.hop, "apart": config.chunk}
+    name, cut = f"voices-{_digest(_given(config))}", {"hop": config.hop, "apart": config.chunk}
     return Splits(
         _render(train, label_names, f"{name}-train", rate=config.rate, chunk=config.crop or config.chunk, **cut),
         _render(held_out, label_names, f"{name}-held-out", rate=config.rate, chunk=config.chunk, hop=config.chunk),
     )
+
+
+def _given(config: VoicesConfig) -> dict[str, Any]:
+    """The settings that are not None: folders of runs from before there was a crop keep the name of their data."""
+    return {name: value for name, value in to_json(config).items() if value is not None}
 
 
 def _new_speakers(config: VoicesConfig, number: int) -> tuple[str, ...]:
