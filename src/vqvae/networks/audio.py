@@ -13,7 +13,6 @@ from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, LogMel
 from vqvae.layers.residual import ResidualBlock1d
-from vqvae.layers.standard import RunningStandard
 from vqvae.networks.base import Encoder
 
 LOUDNESS = 0.05
@@ -37,9 +36,6 @@ class AudioEncoderConfig:
     for ``width`` everywhere."""
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
-    standardise: bool = False
-    """Whether every channel of the latents is brought to mean 0 and variance 1, see ``RunningStandard``: beside a decoder that hardly
-    needs them, the commitment loss else shrinks latents to nothing."""
 
     def build(self, channels: int, dim: int) -> "AudioEncoder":
         return AudioEncoder(self, channels, dim)
@@ -73,7 +69,7 @@ class LogMelEncoderConfig:
 class AudioEncoder(Encoder):
     """Raw audio to latents.
 
-    x / loudness of speech ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ (running standard) ─ z_e
+    x / loudness of speech ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
 
     All padding is silence around the wave; inside, there is none.
     """
@@ -85,7 +81,6 @@ class AudioEncoder(Encoder):
         self.trunk = _Trunk(channels, dim, config.strides, config.width, config.residual_blocks, config.first_width)
         self.stride = (self.trunk.stride,)
         self.context = (max(self.trunk.before, self.trunk.after),)
-        self.standard = RunningStandard(dim) if config.standardise else nn.Identity()
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
         """Encode audio in [-1, 1] whose length the stride divides.
@@ -94,7 +89,7 @@ class AudioEncoder(Encoder):
             DataError: audio of another type, shape or range.
         """
         check_audio(x)
-        return self.standard(self.trunk(F.pad(x.float() / LOUDNESS, (self.trunk.before, self.trunk.after))))
+        return self.trunk(F.pad(x.float() / LOUDNESS, (self.trunk.before, self.trunk.after)))
 
 
 class LogMelEncoder(Encoder):
