@@ -103,6 +103,25 @@ class LogMel(nn.Module):
             return power.clamp(min=FLOOR).log()
 
 
+def cosine_transform(mels: int, coefficients: int, loudness: float = 1.0) -> Float[Tensor, "coefficients mels"]:
+    """What makes cepstra of a log-mel spectrum: the first cosines over the bands (the orthonormal DCT-II), the smooth ones.
+
+    Args:
+        mels: how many bands there are.
+        coefficients: how many cosines; those after the twentieth or so tell pitch, and what the bands add by chance.
+        loudness: what the constant one is multiplied by.
+
+    Raises:
+        ConfigError: more coefficients than bands, or none.
+    """
+    if not 1 <= coefficients <= mels:
+        raise ConfigError(f"{coefficients} coefficients of {mels} mel bands; expected at least 1 and at most as many as bands.")
+    bands, orders = torch.arange(mels, dtype=torch.float64) + 0.5, torch.arange(coefficients, dtype=torch.float64)
+    cosines = torch.cos(math.pi * orders[:, None] * bands / mels) * (2 / mels) ** 0.5
+    cosines[0] *= loudness / 2**0.5
+    return cosines.float()
+
+
 def _points(window: int) -> int:
     return 1 << max(window - 1, 1).bit_length()
 

@@ -17,7 +17,8 @@ KNOWN = VoicesConfig(unseen_voices=(), chunk=16_384, hop=1_024)
 """Twenty voices, whose decoder can speak as any of them: held out are other sentences."""
 VCTK_SPEAKERS = 110
 CROP, WAVENET = 8_192, dataclasses.replace(cosine(4e-3), encoder_share=0.02)
-"""What an hour of one core trains a WaveNet best with: many small steps at a high rate, and the encoder at a low one: it fell to one code otherwise."""
+"""What an hour of one core trains a WaveNet best with: many small steps at a high rate; and the encoder at a low one, or it falls to one
+code."""
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
