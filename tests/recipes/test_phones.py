@@ -14,7 +14,7 @@ from vqvae.data import AudioDataset, AudioFolderConfig, VoicesConfig, write_audi
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import MuLawConfig, SpectralConfig
 from vqvae.models import VQVAEConfig
-from vqvae.networks import AudioEncoderConfig, LogMelEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
+from vqvae.networks import AudioEncoderConfig, CepstralEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.pipeline import Pipeline
 from vqvae.priors import WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig
@@ -27,9 +27,8 @@ from vqvae.training import TrainConfig
 MODEL = VQVAEConfig(
     quantizer=EMAQuantizerConfig(dim=4, codebook_size=8),
     likelihood=SpectralConfig(windows=(64,)),
-    encoder=LogMelEncoderConfig(width=8, residual_blocks=0, mels=20),
+    encoder=CepstralEncoderConfig(width=8),
     decoder=SpectralDecoderConfig(stride=640, width=8, blocks=1),
-    jitter=0.1,
 )
 
 
@@ -70,12 +69,26 @@ def test_phones_of_voices_to_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path
     monkeypatch.setitem(module.SETTINGS["phonemes"], "cpu", settings)
     record = reproduce("e9", "cpu", data=None, results=tmp_path / "results", runs=tmp_path / "runs", options=OPTIONS)
     assert record == json.loads((tmp_path / "results" / "e9.json").read_text())
-    assert record["steps"] == 2 * len(record["variants"]) == 10
+    assert record["steps"] == 2 * len(record["variants"]) == 12
     assert record["phoneme_accuracy_waveform"] == record["variants"]["waveform"]["phoneme_accuracy"]
     assert record["phoneme_accuracy"] == record["variants"]["base"]["phoneme_accuracy"]
     table = (tmp_path / "results" / "e9.md").read_text()
-    assert "0.493" in table and "eSpeak's own times" in table and "no jitter" in table
+    assert "0.493" in table and "eSpeak's own times" in table and "jitter" in table
     assert (tmp_path / "results" / "e9-phonemes.svg").is_file()
+
+
+def test_phones_of_a_corpus_are_those_of_the_base_alone(librispeech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def tokenizer(path: str | None) -> TrainConfig:
+        data = speech.phonemes_tokenizer(path).data
+        assert isinstance(data, AudioFolderConfig) and data.held_out_speakers == ("21", "22", "23", "24")
+        return training(MODEL, dataclasses.replace(data, chunk=5_120, hop=5_120, cache=str(tmp_path / "cache")))
+
+    monkeypatch.setitem(module.SETTINGS["phonemes"], "cpu", Settings(run="phonemes", tokenizer=tokenizer, prior=speech.phonemes_prior))
+    places: dict[str, Any] = {"results": tmp_path / "results", "runs": tmp_path / "runs", "options": OPTIONS}
+    record = reproduce("e9", "cpu", data=str(librispeech), **places)
+    assert record["steps"] == 2 and list(record["variants"]) == ["base"] and "phoneme_accuracy_waveform" not in record
+    table = (tmp_path / "results" / "e9.md").read_text()
+    assert "machine alignments" in table and "half of the held-out speakers" in table and "waveform" not in table
 
 
 def test_speech_of_a_corpus_to_the_table(librispeech: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -87,7 +100,7 @@ def test_speech_of_a_corpus_to_the_table(librispeech: Path, monkeypatch: pytest.
     def tokenizer(path: str | None) -> TrainConfig:
         real = speech.librispeech_cpu_tokenizer(path)
         assert isinstance(real.data, AudioFolderConfig)
-        return training(model, dataclasses.replace(real.data, chunk=4_096, hop=4_096, cache=str(tmp_path / "cache")))
+        return training(model, dataclasses.replace(real.data, chunk=4_096, crop=None, hop=4_096, cache=str(tmp_path / "cache")))
 
     monkeypatch.setitem(module.SETTINGS["librispeech"], "cpu", Settings(run="libri", tokenizer=tokenizer, prior=lambda *_: prior))
     monkeypatch.setattr("vqvae.recipes.speech_scores.SAMPLES", 1)

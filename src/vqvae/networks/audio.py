@@ -182,12 +182,12 @@ class CepstralEncoder(Encoder):
         self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
         self.register_buffer("cosines", cosine_transform(config.mels, config.coefficients, config.loudness), persistent=False)
         features = 3 * config.coefficients
-        self.linear = nn.Conv1d(features, dim, 1)
+        self.linear = nn.Conv1d(features, dim, 1, bias=False)
         self.network = nn.Sequential(nn.Conv1d(features, config.width, 1), nn.GELU(), nn.Conv1d(config.width, dim, 1))
         with torch.no_grad():
             self.linear.weight.copy_(torch.eye(dim, features)[..., None])
-            for zeros in (self.linear.bias, self.network[2].weight, self.network[2].bias):
-                zeros.zero_()
+            for parameter in self.network[2].parameters():
+                parameter.zero_()
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
         """Encode audio in [-1, 1] whose length the stride divides.

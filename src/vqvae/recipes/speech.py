@@ -7,7 +7,7 @@ from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import MuLawConfig, SpectralConfig
 from vqvae.models import Level, VQVAEConfig
-from vqvae.networks import AudioEncoderConfig, LogMelEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
+from vqvae.networks import AudioEncoderConfig, CepstralEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.priors import WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes.base import Recipe, codebook, cosine
@@ -15,6 +15,8 @@ from vqvae.training import TrainConfig
 
 KNOWN = VoicesConfig(unseen_voices=(), chunk=16_384, hop=1_024)
 """Twenty voices, whose decoder can speak as any of them: held out are other sentences."""
+PHRASES = {"chunk": 65_536, "hop": 4_096}
+"""Examples of four seconds: a mean that is taken off a recording should be that of more than a word or two."""
 VCTK_SPEAKERS = 110
 CROP, WAVENET = 8_192, dataclasses.replace(cosine(4e-3), encoder_share=0.02)
 """What an hour of one core trains a WaveNet best with: many small steps at a high rate; and the encoder at a low one, or it falls to one
@@ -67,23 +69,23 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
 
 
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
-    """E9: K = 128 at 25 codes a second, from the log-mel spectrum, with jitter; of eSpeak's voices, or of a folder like LibriSpeech."""
-    data: DataConfig = KNOWN
+    """E9: K = 128 at 25 codes a second, from mel cepstra and by the distance of mel cepstra, of which a little is that of spectra: of
+    eSpeak's voices, or of a folder like LibriSpeech."""
+    data: DataConfig = dataclasses.replace(KNOWN, **PHRASES)
     if path is not None:
-        data = AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path))
+        data = AudioFolderConfig(path=path, held_out_speakers=test_speakers(path), **PHRASES)
     return TrainConfig(
         model=VQVAEConfig(
-            quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=50),
-            likelihood=SpectralConfig(),
-            encoder=LogMelEncoderConfig(),
-            decoder=SpectralDecoderConfig(stride=640, width=192, speakers=len(KNOWN.voices) if path is None else 0),
-            jitter=0.12,
+            quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, decay=0.98, revive_after=50),
+            likelihood=SpectralConfig(windows=(512,), weight=0.1, wave_weight=0.0, cepstral_weight=0.05, cepstral_hop=640),
+            encoder=CepstralEncoderConfig(),
+            decoder=SpectralDecoderConfig(stride=640, width=192, blocks=1, speakers=len(KNOWN.voices) if path is None else 0),
         ),
         data=data,
-        steps=2_000,
-        batch_size=8,
+        steps=4_000,
+        batch_size=2,
         optimizer=cosine(1e-3),
-        evaluate_every=1_000,
+        evaluate_every=2_000,
     )
 
 
@@ -143,10 +145,10 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
             encoder=AudioEncoderConfig(strides=(2,) * 7, width=128, first_width=32),
             decoder=WaveNetDecoderConfig(stride=128),
         ),
-        data=AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, held_out_speakers=test_speakers(path)),
-        steps=10_000,
-        batch_size=1,
-        optimizer=WAVENET,
+        data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
+        steps=1_600,
+        batch_size=2,
+        optimizer=cosine(1e-3),
         evaluate_every=0,
     )
 
@@ -159,9 +161,8 @@ def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
         model=VQVAEConfig(
             quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=100),
             likelihood=MuLawConfig(),
-            encoder=LogMelEncoderConfig(),
+            encoder=CepstralEncoderConfig(),
             decoder=WaveNetDecoderConfig(stride=640, residual=64),
-            jitter=0.12,
         ),
         data=AudioFolderConfig(path=path, chunk=40_960, hop=2_560, held_out_speakers=test_speakers(path)),
         steps=250_000,
