@@ -36,6 +36,8 @@ if TYPE_CHECKING:
         CategoricalCodes,
         CategoricalCodesConfig,
         CategoricalConfig,
+        Cepstral,
+        CepstralConfig,
         Gaussian,
         GaussianConfig,
         Likelihood,
@@ -70,6 +72,9 @@ if TYPE_CHECKING:
         AudioEncoder,
         AudioEncoderConfig,
         AutoregressiveDecoder,
+        CepstralDecoder,
+        CepstralDecoderConfig,
+        CepstralEncoder,
         CepstralEncoderConfig,
         CodesDecoder,
         CodesDecoderConfig,
@@ -227,6 +232,11 @@ __all__ = [
     "WorldsConfig",
     "load",
     "save",
+    "Cepstral",
+    "CepstralConfig",
+    "CepstralDecoder",
+    "CepstralDecoderConfig",
+    "CepstralEncoder",
 ]
 _HOMES = ("errors", "data", "quantizers", "likelihoods", "networks", "models", "priors", "training", "pipeline")
 

@@ -9,9 +9,12 @@ import torch
 from torch import Tensor
 
 from vqvae import config as configuration
+from vqvae.layers.cepstra import CepstraConfig
 from vqvae.networks import (
     AudioEncoderConfig,
     AutoregressiveDecoder,
+    CepstralDecoderConfig,
+    CepstralEncoderConfig,
     CodesDecoderConfig,
     CodesEncoderConfig,
     DecoderConfig,
@@ -29,6 +32,7 @@ ENCODERS = {
     CodesEncoderConfig: ({"codebook_size": K, "space": (4, 6), "hidden": 4, "widths": (4,), "residual_hidden": 4}, 2),
     AudioEncoderConfig: ({"strides": (2, 3), "width": 4, "residual_blocks": 1}, 1),
     LogMelEncoderConfig: ({"rate": 2000, "window": 64, "hop": 16, "mels": 6, "strides": (2,), "width": 4, "residual_blocks": 1}, 1),
+    CepstralEncoderConfig: ({"cepstra": CepstraConfig(rate=2000, window=64, hop=16, mels=6, coefficients=2), "width": 4}, 1),
 }
 """Small settings and the channels of the data."""
 DECODERS = {
@@ -36,6 +40,7 @@ DECODERS = {
     CodesDecoderConfig: ({"codebook_size": K, "space": (4, 6), "layers": 2, "hidden": 4, "output_hidden": 4}, 2 * K),
     WaveNetDecoderConfig: ({"stride": 6, "levels": K, "layers": 3, "cycle": 2, "residual": 4, "skip": 4, "condition_hidden": 4}, K),
     SpectralDecoderConfig: ({"stride": 8, "width": 4, "blocks": 1, "n_fft": 8, "hop": 4}, 1),
+    CepstralDecoderConfig: ({"stride": 8, "width": 4}, 6),
 }
 """Small settings and the parameters that the likelihood takes."""
 encoders = pytest.mark.parametrize("kind", typing.get_args(EncoderConfig))
@@ -88,7 +93,7 @@ def test_there_is_a_latent_for_every_stride_of_data(kind: type, batch: int) -> N
 @pytest.mark.parametrize("batch", [0, 2])
 def test_there_are_parameters_for_every_position_of_a_latent(kind: type, batch: int) -> None:
     model = decoder(kind)
-    space = tuple(step * length for step, length in zip(model.stride, blocks(model), strict=True))
+    space = tuple(step * length // model.hop for step, length in zip(model.stride, blocks(model), strict=True))
     assert decoded(model, torch.randn(batch, DIM, *blocks(model))).shape == (batch, DECODERS[kind][1], *space)
     assert len(model.context) == len(model.stride) and min(model.context) >= 0
 
@@ -98,6 +103,8 @@ def test_a_latent_is_blind_beyond_its_context(kind: type) -> None:
     model = encoder(kind)
     if getattr(model.config, "space", None):
         pytest.skip("its one latent sees all there is")
+    if max(model.context) > 10**9:
+        pytest.skip("its latents see whole recordings")
     around = [math.ceil(context / step) for context, step in zip(model.context, model.stride, strict=True)]
     counts = [2 * far + 3 for far in around]
     x = data(kind, 1, tuple(step * count for step, count in zip(model.stride, counts, strict=True)))
@@ -121,7 +128,7 @@ def test_a_block_is_blind_beyond_its_context(kind: type) -> None:
     other, middle = torch.randn_like(vectors), tuple(context + 1 for context in model.context)
     near = tuple(slice(at - far, at + far + 1) for at, far in zip(middle, model.context, strict=True))
     other[(..., *near)] = vectors[(..., *near)]
-    block = tuple(slice(at * step, (at + 1) * step) for at, step in zip(middle, model.stride, strict=True))
+    block = tuple(slice(at * step // model.hop, (at + 1) * step // model.hop) for at, step in zip(middle, model.stride, strict=True))
     found, changed = decoded(model, vectors)[(..., *block)], decoded(model, other)[(..., *block)]
     torch.testing.assert_close(found, changed, rtol=1e-5, atol=1e-6)
     other[(..., *middle)] += 1

@@ -4,10 +4,8 @@ import numpy as np
 import pytest
 import torch
 from scipy import signal
-from scipy.fft import dct
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.mel import LogMel
 from vqvae.likelihoods import Spectral, SpectralConfig
 
 
@@ -41,22 +39,8 @@ def test_it_is_the_formula() -> None:
     assert apart == pytest.approx(2 * float((x - made).abs().mean()), rel=1e-5)
 
 
-@pytest.mark.parametrize("hop", [160, 640])
-def test_the_distance_of_cepstra_is_the_formula(hop: int) -> None:
-    likelihood = make(32, weight=0.0, wave_weight=0.0, cepstral_weight=0.5, cepstral_hop=hop)
-    x, made = waves(0, 1, 1, 1920), waves(1, 1, 1, 1920)
-    x[..., 640:] *= 1e-3  # Below what is heard, but not the other.
-    log_mel = LogMel(rate=16_000, window=400, hop=hop, mels=80)
-    spectra = [log_mel(wave[0, 0].double()).clamp(min=np.log(1e-7)).numpy() for wave in (x, made)]
-    ours, theirs = (dct(frames, axis=0, norm="ortho")[:20] * np.array([0.3, *[1] * 19])[:, None] for frames in spectra)
-    expected = 0.5 * np.square(ours - theirs).mean()
-    assert -float(likelihood.log_prob(made, x)) / 1920 == pytest.approx(expected, rel=1e-4)
-    assert likelihood.log_prob(x, x) == 0
-
-
-@pytest.mark.parametrize("cepstral", [0.0, 1.0])
-def test_a_mask_is_a_slice(cepstral: float) -> None:
-    likelihood, x, made = make(cepstral_weight=cepstral), waves(0, 2, 1, 300), waves(1, 2, 1, 300)
+def test_a_mask_is_a_slice() -> None:
+    likelihood, x, made = make(), waves(0, 2, 1, 300), waves(1, 2, 1, 300)
     mask = torch.arange(300) < torch.tensor([[300], [101]])
     found = likelihood.log_prob(made, x, mask)
     alone = torch.cat([likelihood.log_prob(made[:1], x[:1]), likelihood.log_prob(made[1:, :, :101], x[1:, :, :101])])

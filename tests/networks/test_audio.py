@@ -4,15 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from scipy.fft import dct
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.mel import LogMel
 from vqvae.networks import (
     AudioEncoder,
     AudioEncoderConfig,
-    CepstralEncoder,
-    CepstralEncoderConfig,
     Encoder,
     LogMelEncoder,
     LogMelEncoderConfig,
@@ -135,53 +131,8 @@ def test_what_is_everywhere_in_a_recording_is_taken_off() -> None:
     assert model.context[0] > 10**12, "no stream is encoded before its end"
 
 
-def cepstral(dim: int = 12, **changes: float) -> CepstralEncoder:
-    torch.manual_seed(0)
-    settings = {"rate": 4000, "window": 40, "hop": 16, "mels": 5, "coefficients": 4, "width": 6, **changes}
-    return CepstralEncoderConfig(**settings).build(1, dim).eval()
-
-
-def test_latents_begin_as_cepstra_of_their_middle_and_of_their_neighbours() -> None:
-    model, x = cepstral(beside=0.25), wave(10 * 64)
-    spectra = LogMel(rate=4000, window=40, hop=16, mels=5)(x[0, 0].double())
-    level = spectra.mean(0)
-    spectra = (spectra - spectra[:, level >= level.max() - 6].mean(1, keepdim=True)).clamp(min=-7)
-    cepstra = torch.from_numpy(dct(spectra.numpy(), axis=0, norm="ortho")[:4])
-    cepstra[0] *= 0.3
-    middle = (cepstra[:, 1::4] + cepstra[:, 2::4]) / 2 / 4
-    assert model.stride == (64,) and middle.shape == (4, 10)
-    before, after = middle[:, [0, *range(9)]], middle[:, [*range(1, 10), 9]]
-    expected = torch.cat([middle, 0.25 * before, 0.25 * after])
-    torch.testing.assert_close(model(x)[0].double(), expected, rtol=1e-4, atol=1e-4)
-    # As many channels as there are; the others wait for the network.
-    torch.testing.assert_close(cepstral(5, beside=0.25)(x), model(x)[:, :5])
-    assert cepstral(14)(x)[:, 12:].eq(0).all()
-
-
-def test_cepstra_know_neither_the_volume_nor_what_is_everywhere_in_a_recording() -> None:
-    model, x = cepstral(), wave(20 * 64)
-    torch.testing.assert_close(model(x / 10), model(x), rtol=1e-3, atol=1e-4)
-    # The spectrum across the end of what is said is loud enough to count.
-    torch.testing.assert_close(model(torch.nn.functional.pad(x, (0, 20 * 64)))[..., :19], model(x)[..., :19], rtol=0, atol=0.01)
-    assert model(torch.zeros(1, 1, 320)).eq(0).all() and model(x[:0]).shape == (0, 12, 20) and model(x[..., :64]).shape == (1, 12, 1)
-    assert model.context[0] > 10**12, "no stream is encoded before its end"
-
-
-def test_every_parameter_of_a_cepstral_encoder_learns() -> None:
-    model, x = cepstral().train(), wave(20 * 64)
-    optimizer = torch.optim.SGD(model.parameters(), 0.1)
-    for _ in range(2):  # What is before weights of 0 has no gradient at first.
-        optimizer.zero_grad()
-        (model(x) - 1).square().mean().backward()
-        optimizer.step()
-    assert [name for name, p in model.named_parameters() if not p.grad.any()] == []
-
-
 def test_wrong_input_is_an_error() -> None:
-    for settings in ({"width": 0}, {"spectra": 0}, {"coefficients": 6}):
-        with pytest.raises(ConfigError, match=f"{next(iter(settings))}|6 coefficients of 5"):
-            cepstral(**settings)
-    for model in (raw(2), mel(2), cepstral()):
+    for model in (raw(2), mel(2)):
         with pytest.raises(DataError, match="Divide it by 32768"):
             model(torch.zeros(1, 1, 64, dtype=torch.int16))
         with pytest.raises(DataError, match="Take the mean"):

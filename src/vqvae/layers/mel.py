@@ -16,6 +16,9 @@ from vqvae.errors import ConfigError, DataError
 FLOOR = 1e-10
 """The least power that counts, of a full scale of 1: −100 dB, above the noise of 16 bits. Digital silence has a logarithm, too."""
 
+_LOUD = 6.0
+"""Nats of power below the loudest moment of a recording, 26 dB, within which a moment counts as speech."""
+
 
 def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop: int) -> Float[Tensor, "*batch bins frames"]:
     """The short-time power spectrum under a Hann window of ``window`` samples; a sine of amplitude a has a² / 4 at its peak.
@@ -103,23 +106,11 @@ class LogMel(nn.Module):
             return power.clamp(min=FLOOR).log()
 
 
-def cosine_transform(mels: int, coefficients: int, loudness: float = 1.0) -> Float[Tensor, "coefficients mels"]:
-    """What makes cepstra of a log-mel spectrum: the first cosines over the bands (the orthonormal DCT-II), the smooth ones.
-
-    Args:
-        mels: how many bands there are.
-        coefficients: how many cosines; those after the twentieth or so tell pitch, and what the bands add by chance.
-        loudness: what the constant one is multiplied by.
-
-    Raises:
-        ConfigError: more coefficients than bands, or none.
-    """
-    if not 1 <= coefficients <= mels:
-        raise ConfigError(f"{coefficients} coefficients of {mels} mel bands; expected at least 1 and at most as many as bands.")
-    bands, orders = torch.arange(mels, dtype=torch.float64) + 0.5, torch.arange(coefficients, dtype=torch.float64)
-    cosines = torch.cos(math.pi * orders[:, None] * bands / mels) * (2 / mels) ** 0.5
-    cosines[0] *= loudness / 2**0.5
-    return cosines.float()
+def mean_of_loud(spectra: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels 1"]:
+    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around."""
+    level = spectra.mean(1, keepdim=True)
+    loud = (level >= level.amax(2, keepdim=True) - _LOUD).to(spectra.dtype)
+    return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True)
 
 
 def _points(window: int) -> int:

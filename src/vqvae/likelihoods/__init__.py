@@ -2,6 +2,7 @@
 
 from vqvae.likelihoods.base import BinnedLikelihood, Likelihood
 from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
+from vqvae.likelihoods.cepstral import Cepstral, CepstralConfig
 from vqvae.likelihoods.codes import CategoricalCodes, CategoricalCodesConfig
 from vqvae.likelihoods.gaussian import Gaussian, GaussianConfig
 from vqvae.likelihoods.logistic_mixture import LogisticMixture, LogisticMixtureConfig
@@ -10,7 +11,14 @@ from vqvae.likelihoods.mu_law_mixture import MuLawMixture, MuLawMixtureConfig
 from vqvae.likelihoods.spectral import Spectral, SpectralConfig
 
 LikelihoodConfig = (
-    GaussianConfig | LogisticMixtureConfig | CategoricalConfig | CategoricalCodesConfig | MuLawConfig | MuLawMixtureConfig | SpectralConfig
+    GaussianConfig
+    | LogisticMixtureConfig
+    | CategoricalConfig
+    | CategoricalCodesConfig
+    | MuLawConfig
+    | MuLawMixtureConfig
+    | SpectralConfig
+    | CepstralConfig
 )
 
 __all__ = [
@@ -19,6 +27,8 @@ __all__ = [
     "CategoricalCodes",
     "CategoricalCodesConfig",
     "CategoricalConfig",
+    "Cepstral",
+    "CepstralConfig",
     "Gaussian",
     "GaussianConfig",
     "Likelihood",

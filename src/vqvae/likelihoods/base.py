@@ -14,6 +14,8 @@ class Likelihood(nn.Module, ABC):
     """Channels of the data."""
     is_density: bool = True
     """Whether ``log_prob`` is the logarithm of a probability. Where it is not, it trains, but no bound on log p(x) is made of it."""
+    hop: int = 1
+    """Positions of the data that one position of the parameters says something of, along each axis."""
     takes_masks: bool = False
     """Whether ``log_prob`` takes a mask, for examples of several lengths in one batch."""
 

@@ -1,24 +1,21 @@
 """A distance between waves over several resolutions of their spectra: https://arxiv.org/abs/1910.11480, section 2.2."""
 
-import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Bool, Float
+from torch import Tensor
 from torch.nn import functional as F
 
 from vqvae.data.base import check_audio
-from vqvae.errors import ConfigError, DataError
-from vqvae.layers.mel import FLOOR, LogMel, cosine_transform, power_spectrum
-from vqvae.likelihoods.base import Likelihood
+from vqvae.errors import ConfigError
+from vqvae.layers.mel import FLOOR, power_spectrum
+from vqvae.likelihoods.distance import Distance
 from vqvae.likelihoods.mu_law import check_agreement
-from vqvae.likelihoods.pixels import check_parameters, check_temperature
+from vqvae.likelihoods.pixels import check_parameters
 
 _QUIETEST = 1e-3
 """A target quieter than -60 dB counts as so loud: the convergence, which is relative, would have no bound in silence."""
-_FAINT = math.log(1e-7)
-"""Power in a mel band, -70 dB of full scale, below which cepstra hear silence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,40 +28,27 @@ class SpectralConfig:
     """What the mean distance of the spectra counts a sample."""
     wave_weight: float = 1.0
     """What the mean absolute difference of the waves counts a sample: small beside the spectra, it says which way is up."""
-    cepstral_weight: float = 0.0
-    """What the mean squared difference of their mel cepstra counts a sample: how sounds differ, apart from their pitch."""
-    cepstral_hop: int = 160
-    """Samples from one spectrum of the cepstra to the next. With the stride of the codes there is one in the middle of each."""
-    rate: int = 16_000
-    """Samples a second, which the mel scale needs."""
 
     def build(self) -> "Spectral":
         return Spectral(self)
 
 
-class Spectral(Likelihood):
+class Spectral(Distance):
     """``log_prob`` is minus a distance: it trains a decoder that makes the wave itself, and is no probability.
 
     Of each resolution it is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S; then the
     mean over resolutions. Times the samples that count, as if each cost it: a batch's ``per_dim`` is then the distance itself.
     """
 
-    is_density = False
-    takes_masks = True
-    channels = 1
-
     def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
         if not config.windows or any(window < 4 or window % 4 for window in config.windows):
             raise ConfigError(f"SpectralConfig.windows is {config.windows}; it must hold at least one multiple of 4.")
-        weights = config.weight, config.wave_weight, config.cepstral_weight
-        if not (min(weights) >= 0 and max(weights) > 0):
+        if not (config.weight >= 0 and config.wave_weight >= 0 and config.weight + config.wave_weight > 0):
             raise ConfigError(
-                f"SpectralConfig.weight is {config.weight}, wave_weight {config.wave_weight} and cepstral_weight "
-                f"{config.cepstral_weight}; none may be negative, nor all 0."
+                f"SpectralConfig.weight is {config.weight} and wave_weight {config.wave_weight}; neither may be negative, nor both 0."
             )
         self.config = config
-        self.cepstra = MelCepstra(config.rate, config.cepstral_hop) if config.cepstral_weight else None
 
     @property
     def num_parameters(self) -> int:
@@ -89,59 +73,11 @@ class Spectral(Likelihood):
             distance = self.config.wave_weight * (made - real).abs().sum(1) / samples.clamp(min=1)
             for window in self.config.windows:
                 distance = distance + self.config.weight / len(self.config.windows) * _distance(made, real, counted, window)
-            if self.cepstra is not None:
-                distance = distance + self.config.cepstral_weight * self.cepstra.distance(made, real, counted)
             return -distance * samples
-
-    def sample(
-        self, parameters: Float[Tensor, "batch 1 time"], generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> Float[Tensor, "batch 1 time"]:
-        """The wave itself, at any temperature: there is nothing to draw from."""
-        check_temperature(temperature)
-        return self.mode(parameters)
 
     def mode(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
         """The wave itself, cut off at -1 and 1."""
         return check_parameters(parameters, self.num_parameters).clamp(-1, 1)
-
-    def discretise(self, x: Tensor) -> Int64[Tensor, "batch 1 time"]:
-        """There are no bins.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError("Spectral has no bins: it takes waves as they are. Take MuLawConfig for a decoder that draws bins.")
-
-    def restore(self, bins: Int64[Tensor, "*any"]) -> Tensor:
-        """There are no bins.
-
-        Raises:
-            DataError: always.
-        """
-        raise DataError("Spectral has no bins: it takes waves as they are. Take MuLawConfig for a decoder that draws bins.")
-
-
-class MelCepstra(nn.Module):
-    """Twenty cepstra of 80 mel bands in 25 ms, of which the first, the loudness, counts less."""
-
-    cosines: Tensor
-
-    def __init__(self, rate: int, hop: int) -> None:
-        super().__init__()
-        self.hop = hop
-        self.log_mel = LogMel(rate=rate, window=rate // 40, hop=hop, mels=80)
-        self.register_buffer("cosines", cosine_transform(80, 20, loudness=0.3), persistent=False)
-
-    def distance(
-        self, made: Float[Tensor, "batch time"], real: Float[Tensor, "batch time"], counted: Bool[Tensor, "batch time"]
-    ) -> Float[Tensor, " batch"]:
-        """The mean squared difference over the spectra that are centred on data, in nats²."""
-        missing = -made.shape[1] % self.hop
-        made, real, counted = (F.pad(wave, (0, missing)) for wave in (made, real, counted))
-        frames = counted.unflatten(1, (-1, self.hop)).any(2)
-        ours, theirs = (self.cosines.to(made.dtype) @ self.log_mel(wave).clamp(min=_FAINT) for wave in (made, real))
-        apart = (ours - theirs).square().mean(1) * frames
-        return apart.sum(1) / frames.sum(1).clamp(min=1)
 
 
 def _distance(

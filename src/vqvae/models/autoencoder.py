@@ -76,6 +76,11 @@ class Autoencoder(LatentModel):
         self.decoder = decoder.build(dim, self.likelihood.num_parameters)
         if self.encoder.stride != self.decoder.stride:
             raise ConfigError(f"The encoder's stride is {self.encoder.stride} and the decoder's {self.decoder.stride}; give both the same.")
+        if self.decoder.hop != self.likelihood.hop:
+            raise ConfigError(
+                f"{type(self.decoder).__name__} gives parameters for every {self.decoder.hop} positions of the data and "
+                f"{type(self.likelihood).__name__} takes them for every {self.likelihood.hop}. Give two that belong together."
+            )
         self.channels = self.likelihood.channels
 
     def _log_likelihood(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, " batch"]:

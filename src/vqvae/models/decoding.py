@@ -18,7 +18,7 @@ def parameters_of(
 ) -> Float[Tensor, "batch parameters *positions"]:
     """The likelihood's parameters at the size of the data. An autoregressive decoder is given the data, too."""
     past = likelihood.discretise(batch.x) if isinstance(decoder, AutoregressiveDecoder) else None
-    return crop(decoder(vectors, batch.condition, past), batch.x.shape[2:])
+    return crop(decoder(vectors, batch.condition, past), _of_parameters(likelihood, batch.x.shape[2:]))
 
 
 def decode_vectors(
@@ -38,8 +38,14 @@ def decode_vectors(
         bins = sample(steps, len(vectors), space, condition=given, generator=generator, temperature=temperature)
         return likelihood.restore(crop(bins, space if size is None else size))
     parameters = decoder(vectors, condition)
-    parameters = crop(parameters, parameters.shape[2:] if size is None else size).float()
-    return likelihood.mode(parameters) if temperature == 0 else likelihood.sample(parameters, generator, temperature)
+    parameters = crop(parameters, parameters.shape[2:] if size is None else _of_parameters(likelihood, size)).float()
+    made = likelihood.mode(parameters) if temperature == 0 else likelihood.sample(parameters, generator, temperature)
+    return made if size is None else crop(made, size)
+
+
+def _of_parameters(likelihood: Likelihood, size: tuple[int, ...]) -> tuple[int, ...]:
+    """How many parameters there are along each axis of data of a size."""
+    return tuple(-(-length // likelihood.hop) for length in size)
 
 
 class LogitsOf:

@@ -1,26 +1,22 @@
 """Encoders and decoders, one file a modality."""
 
-from vqvae.networks.audio import (
-    AudioEncoder,
-    AudioEncoderConfig,
-    CepstralEncoder,
-    CepstralEncoderConfig,
-    LogMelEncoder,
-    LogMelEncoderConfig,
-)
+from vqvae.networks.audio import AudioEncoder, AudioEncoderConfig, LogMelEncoder, LogMelEncoderConfig
 from vqvae.networks.base import AutoregressiveDecoder, Decoder, Encoder, Given
+from vqvae.networks.cepstral import CepstralDecoder, CepstralDecoderConfig, CepstralEncoder, CepstralEncoderConfig
 from vqvae.networks.codes import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
 from vqvae.networks.image import ImageDecoder, ImageDecoderConfig, ImageEncoder, ImageEncoderConfig
 from vqvae.networks.spectral import SpectralDecoder, SpectralDecoderConfig
 from vqvae.networks.wavenet import WaveNetDecoder, WaveNetDecoderConfig
 
 EncoderConfig = ImageEncoderConfig | CodesEncoderConfig | AudioEncoderConfig | LogMelEncoderConfig | CepstralEncoderConfig
-DecoderConfig = ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig
+DecoderConfig = ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig | CepstralDecoderConfig
 
 __all__ = [
     "AudioEncoder",
     "AudioEncoderConfig",
     "AutoregressiveDecoder",
+    "CepstralDecoder",
+    "CepstralDecoderConfig",
     "CepstralEncoder",
     "CepstralEncoderConfig",
     "CodesDecoder",

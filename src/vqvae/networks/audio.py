@@ -5,26 +5,19 @@ from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
 
-import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError
-from vqvae.layers.mel import FLOOR, LogMel, cosine_transform
+from vqvae.layers.mel import FLOOR, LogMel, mean_of_loud
 from vqvae.layers.residual import ResidualBlock1d
 from vqvae.networks.base import Encoder
 
 LOUDNESS = 0.05
 """About the root mean square of speech, which raw audio is divided by."""
-_LOUD = 6.0
-"""Nats of power below the loudest moment of a recording, 26 dB, within which a moment counts as speech."""
-_QUIET = 7.0
-"""Nats of power below the mean of a recording, 30 dB, at which cepstra see silence."""
-_SPREAD = 4.0
-"""About the standard deviation of cepstra, which is divided by."""
-_ENDLESS = 2**62
+ENDLESS = 2**62
 """The context of an encoder that sees whole recordings."""
 
 
@@ -71,33 +64,6 @@ class LogMelEncoderConfig:
         return LogMelEncoder(self, channels, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
-class CepstralEncoderConfig:
-    """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
-
-    rate: int = 16_000
-    """Samples a second."""
-    window: int = 400
-    """Samples of a spectrum's window."""
-    hop: int = 160
-    """Samples from one spectrum to the next."""
-    spectra: int = 4
-    """Spectra a latent: it has as many times ``hop`` samples."""
-    mels: int = 80
-    """Mel bands."""
-    coefficients: int = 20
-    """Cepstra of a spectrum."""
-    loudness: float = 0.3
-    """What the first of them counts, which says how loud it is."""
-    beside: float = 0.5
-    """What the cepstra of the latents before and after count."""
-    width: int = 256
-    """Channels of the network."""
-
-    def build(self, channels: int, dim: int) -> "CepstralEncoder":
-        return CepstralEncoder(self, channels, dim)
-
-
 class AudioEncoder(Encoder):
     """Raw audio to latents.
 
@@ -142,7 +108,7 @@ class LogMelEncoder(Encoder):
         self.stride = (config.hop * self.trunk.stride,)
         # Of its window, a spectrum has so much beyond its own hop.
         beyond = max(0, math.ceil((config.window - config.hop) / 2))
-        self.context = (_ENDLESS if config.normalise else max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
+        self.context = (ENDLESS if config.normalise else max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
         """Encode audio in [-1, 1] whose length the stride divides.
@@ -154,63 +120,9 @@ class LogMelEncoder(Encoder):
         hop = self.config.hop
         spectra = self.log_mel(F.pad(x[:, 0].float(), (self.trunk.before * hop, self.trunk.after * hop)))
         if self.config.normalise:
-            spectra = spectra - _mean_of_loud(spectra)
+            spectra = spectra - mean_of_loud(spectra)
             return self.trunk(-spectra * (2 / math.log(FLOOR)))
         return self.trunk(1 - spectra * (2 / math.log(FLOOR)))
-
-
-class CepstralEncoder(Encoder):
-    """Audio to latents that begin as its mel cepstra: what clusters of speech are like phones by, before anything is learned.
-
-    x ─ log-mel less its mean over loud moments, floored ─ cepstra of the middle spectra of a latent, and of both its neighbours ─
-    linear + (conv 1, GELU, conv 1) ─ z_e
-
-    The linear layer starts as the identity and the network beside it at 0. Every latent depends on the whole recording, by its mean.
-
-    Differs from [VQVAE §4.3], which encodes the raw wave; mel cepstra as the input of a VQ-VAE of speech: arXiv 1901.08810.
-    """
-
-    cosines: Tensor
-
-    def __init__(self, config: CepstralEncoderConfig, channels: int, dim: int) -> None:
-        super().__init__()
-        check_channels(channels)
-        if config.width < 1 or config.spectra < 1:
-            raise ConfigError(f"width is {config.width} and spectra {config.spectra}; both must be at least 1.")
-        self.config, self.dim = config, dim
-        self.stride, self.context = (config.hop * config.spectra,), (_ENDLESS,)
-        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
-        self.register_buffer("cosines", cosine_transform(config.mels, config.coefficients, config.loudness), persistent=False)
-        features = 3 * config.coefficients
-        self.linear = nn.Conv1d(features, dim, 1, bias=False)
-        self.network = nn.Sequential(nn.Conv1d(features, config.width, 1), nn.GELU(), nn.Conv1d(config.width, dim, 1))
-        with torch.no_grad():
-            self.linear.weight.copy_(torch.eye(dim, features)[..., None])
-            for parameter in self.network[2].parameters():
-                parameter.zero_()
-
-    def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
-        """Encode audio in [-1, 1] whose length the stride divides.
-
-        Raises:
-            DataError: audio of another type, shape or range.
-        """
-        check_audio(x)
-        spectra = self.log_mel(x[:, 0].float())
-        spectra = (spectra - _mean_of_loud(spectra)).clamp(min=-_QUIET)
-        cepstra = (self.cosines @ spectra).unflatten(2, (-1, self.config.spectra))
-        edge = (self.config.spectra - 1) // 2
-        middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD
-        around = self.config.beside * torch.cat([middle[..., :1], middle, middle[..., -1:]], 2)
-        features = torch.cat([middle, around[..., :-2], around[..., 2:]], 1)
-        return self.linear(features) + self.network(features)
-
-
-def _mean_of_loud(spectra: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels 1"]:
-    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around."""
-    level = spectra.mean(1, keepdim=True)
-    loud = (level >= level.amax(2, keepdim=True) - _LOUD).to(spectra.dtype)
-    return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True)
 
 
 class _Trunk(nn.Module):

@@ -30,6 +30,8 @@ class Decoder(nn.Module, ABC):
     stride: tuple[int, ...]
     context: tuple[int, ...]
     """Latent positions on each side that an output block can see, one number an axis."""
+    hop: int = 1
+    """Data positions that one position of the parameters says something of, along each axis; the likelihood's own."""
     speakers: int = 0
     """Speakers that ``condition.label`` must name one of; 0 where the decoder takes none."""
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
 from vqvae.errors import ConfigError
-from vqvae.likelihoods import MuLawConfig, SpectralConfig
+from vqvae.likelihoods import CepstralConfig, MuLawConfig, SpectralConfig
 from vqvae.models import Level, VQVAEConfig
-from vqvae.networks import AudioEncoderConfig, CepstralEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
+from vqvae.networks import AudioEncoderConfig, CepstralDecoderConfig, CepstralEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.priors import WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes.base import Recipe, codebook, cosine
@@ -69,22 +69,21 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
 
 
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
-    """E9: K = 128 at 25 codes a second, from mel cepstra and by the distance of mel cepstra, of which a little is that of spectra: of
-    eSpeak's voices, or of a folder like LibriSpeech."""
+    """E9: K = 128 at 25 codes a second, from mel cepstra and back to them: of eSpeak's voices, or of a folder like LibriSpeech."""
     data: DataConfig = dataclasses.replace(KNOWN, **PHRASES)
     if path is not None:
         data = AudioFolderConfig(path=path, held_out_speakers=test_speakers(path), **PHRASES)
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, decay=0.98, revive_after=50),
-            likelihood=SpectralConfig(windows=(512,), weight=0.1, wave_weight=0.0, cepstral_weight=0.05, cepstral_hop=640),
+            likelihood=CepstralConfig(),
             encoder=CepstralEncoderConfig(),
-            decoder=SpectralDecoderConfig(stride=640, width=192, blocks=1, speakers=len(KNOWN.voices) if path is None else 0),
+            decoder=CepstralDecoderConfig(speakers=len(KNOWN.voices) if path is None else 0),
         ),
         data=data,
         steps=4_000,
-        batch_size=2,
-        optimizer=cosine(1e-3),
+        batch_size=8,
+        optimizer=cosine(2e-3),
         evaluate_every=2_000,
     )
 

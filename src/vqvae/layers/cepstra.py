@@ -1,0 +1,126 @@
+"""Speech as mel cepstra around moments, less the mean of the recording; and a voice that says them again."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.errors import ConfigError
+from vqvae.layers.mel import LogMel, mean_of_loud
+
+_QUIET = 7.0
+"""Nats of power below the mean of a recording, 30 dB, at which cepstra hear silence."""
+_SPREAD = 4.0
+"""About the standard deviation of cepstra, which they are divided by."""
+_LEVEL, _SLOPE = -13.4, -0.046
+"""The mean of speech in nats of power: of the lowest band, and what each next one has more. Measured of eSpeak's voices."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CepstraConfig:
+    """What is kept of the sound around each moment."""
+
+    rate: int = 16_000
+    """Samples a second."""
+    window: int = 400
+    """Samples of a spectrum's window."""
+    hop: int = 160
+    """Samples from one spectrum to the next."""
+    spectra: int = 4
+    """Spectra a moment: it has as many times ``hop`` samples."""
+    mels: int = 80
+    """Mel bands."""
+    coefficients: int = 20
+    """Cepstra of a spectrum, the smooth cosines over the bands; later ones tell pitch, and what the bands add by chance."""
+    loudness: float = 0.3
+    """What the first of them counts, which says how loud it is."""
+    beside: float = 0.5
+    """What the cepstra of the moments before and after count."""
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.coefficients <= self.mels:
+            raise ConfigError(f"CepstraConfig.coefficients is {self.coefficients}; expected from 1 to mels, {self.mels}.")
+        if self.spectra < 1 or not self.loudness > 0 or self.beside < 0:
+            raise ConfigError(
+                f"CepstraConfig.spectra is {self.spectra}, loudness {self.loudness} and beside {self.beside}; expected at least 1, "
+                "above 0, and at least 0."
+            )
+
+
+class Cepstra(nn.Module):
+    """A wave to features of its moments and back. It has nothing to learn and no weights.
+
+    Features are the mel cepstra (the orthonormal DCT of the log-mel spectrum) of the middle spectra of a moment, then those of the moments
+    before and after it, of variance about 1. The mean spectrum over the loud moments of the recording is taken off, so they know neither
+    its volume nor what its speaker and microphone add everywhere; what is more than 30 dB below that mean is silence.
+    """
+
+    cosines: Tensor
+    bands: Tensor
+    colour: Tensor
+
+    def __init__(self, config: CepstraConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
+        self.stride = config.hop * config.spectra
+        self.dim = 3 * config.coefficients
+        orders, places = torch.arange(config.coefficients, dtype=torch.float64), torch.arange(config.mels, dtype=torch.float64)
+        cosines = torch.cos(math.pi * orders[:, None] * (places + 0.5) / config.mels) * (2 / config.mels) ** 0.5
+        cosines[0] /= 2**0.5
+        self.register_buffer("cosines", cosines.float(), persistent=False)
+        # Between the middles of the two bands beside it, a bin's power is a mean of theirs.
+        middles = self.log_mel.filters @ torch.arange(self.log_mel.filters.shape[1], dtype=torch.float32) / self.log_mel.filters.sum(1)
+        bins = torch.arange(self.log_mel.filters.shape[1], dtype=torch.float32)
+        after = torch.searchsorted(middles, bins).clamp(1, config.mels - 1)
+        share = ((bins - middles[after - 1]) / (middles[after] - middles[after - 1])).clamp(0, 1)
+        bands = torch.zeros(len(bins), config.mels)
+        bands[torch.arange(len(bins)), after - 1], bands[torch.arange(len(bins)), after] = 1 - share, share
+        self.register_buffer("bands", bands, persistent=False)
+        # A band's power is the sum of its bins'.
+        colour = _LEVEL + _SLOPE * torch.arange(config.mels) - self.log_mel.filters.sum(1).log()
+        self.register_buffer("colour", colour[:, None], persistent=False)
+
+    def forward(self, wave: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dim moments"]:
+        """The features of a whole recording, whose length ``stride`` divides, in float32 at least.
+
+        Raises:
+            DataError: the wave is shorter than a hop.
+        """
+        spectra = self.log_mel(wave)
+        spectra = (spectra - mean_of_loud(spectra)).clamp(min=-_QUIET)
+        cepstra = (self._weighted(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
+        edge = (self.config.spectra - 1) // 2
+        middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD
+        around = self.config.beside * torch.cat([middle[..., :1], middle, middle[..., -1:]], 2)
+        return torch.cat([middle, around[..., :-2], around[..., 2:]], 1)
+
+    def wave(self, features: Float[Tensor, "batch dim moments"]) -> Float[Tensor, "batch time"]:
+        """A wave with about these cepstra in the middles of its moments: a monotone voice, a pulse every hop, whose colour is the mean of
+        speech. What is made of a moment depends on two more on each side."""
+        config = self.config
+        own = features[:, : config.coefficients]
+        if not own.numel():
+            return own.new_zeros(len(own), own.shape[2] * self.stride)
+        # From the middle of a moment to the middle of the next one, in a line.
+        own = F.interpolate(own, scale_factor=config.spectra, mode="linear") * _SPREAD
+        weights = self._weighted(own.dtype)
+        spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
+        spectra = spectra + self.colour.to(own.dtype)
+        points = 2 * (len(self.bands) - 1)
+        pulses = torch.fft.irfft((0.5 * (self.bands.to(own.dtype) @ spectra)).exp(), n=points, dim=1).roll(points // 2, 1)
+        # A spectrum divides by the sum of its window, and has the powers of all the pulses under it.
+        window = torch.hann_window(config.window, dtype=own.dtype, device=own.device)
+        loudness = window.sum() / (window.square().sum() / config.hop).sqrt()
+        pulses = pulses * torch.hann_window(points, dtype=own.dtype, device=own.device)[:, None] * loudness
+        length = (pulses.shape[2] - 1) * config.hop + points
+        added = F.fold(pulses, (1, length), (1, points), stride=(1, config.hop)).flatten(1)
+        return added.narrow(1, (points - config.hop) // 2, pulses.shape[2] * config.hop)
+
+    def _weighted(self, dtype: torch.dtype) -> Float[Tensor, "coefficients mels"]:
+        weights = self.cosines.to(dtype).clone()
+        weights[0] *= self.config.loudness
+        return weights

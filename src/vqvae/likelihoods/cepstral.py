@@ -1,0 +1,76 @@
+"""The distance of a wave's mel cepstra from those that a decoder tells."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn import functional as F
+
+from vqvae.data.base import check_audio
+from vqvae.errors import DataError
+from vqvae.layers.cepstra import Cepstra, CepstraConfig
+from vqvae.likelihoods.distance import Distance
+from vqvae.likelihoods.pixels import check_parameters
+
+
+@dataclass(frozen=True, kw_only=True)
+class CepstralConfig:
+    """Mean squared difference of the features of moments, ``vqvae.layers.cepstra``."""
+
+    cepstra: CepstraConfig = field(default_factory=CepstraConfig)
+    """What is kept of each moment."""
+
+    def build(self) -> "Cepstral":
+        return Cepstral(self)
+
+
+class Cepstral(Distance):
+    """``log_prob`` is minus the mean squared difference of features, for a decoder that tells these instead of a wave.
+
+    It asks what was said and not how: neither pitch nor phases, nor what a whole recording has in common, need a place in the codes.
+    The wave that is made of features is a monotone voice, meant to be understood and not to be liked.
+    """
+
+    def __init__(self, config: CepstralConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.cepstra = Cepstra(config.cepstra)
+        self.hop = self.cepstra.stride
+
+    @property
+    def num_parameters(self) -> int:
+        """The features of a moment."""
+        return self.cepstra.dim
+
+    def log_prob(
+        self, parameters: Float[Tensor, "batch parameters moments"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """Minus the mean squared difference, times the samples; where ``mask`` is False nothing counts.
+
+        Raises:
+            DataError: audio, parameters or a mask of the wrong type, shape or range.
+        """
+        check_audio(x)
+        told = check_parameters(parameters, self.num_parameters)
+        moments = -(-x.shape[2] // self.hop)
+        if told.shape[0] != x.shape[0] or told.shape[2] != moments:
+            raise DataError(
+                f"Features of the shape {tuple(told.shape)} came for audio of the shape {tuple(x.shape)}; expected "
+                f"({x.shape[0]}, {self.num_parameters}, {moments}): a moment for every {self.hop} samples."
+            )
+        counted = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
+        if counted.dtype != torch.bool or counted.shape != (x.shape[0], x.shape[2]):
+            raise DataError(
+                f"The mask is {counted.dtype} of the shape {tuple(counted.shape)}; expected torch.bool ({x.shape[0]}, {x.shape[2]})."
+            )
+        with torch.autocast(x.device.type, enabled=False):
+            fill = (0, moments * self.hop - x.shape[2])
+            real = self.cepstra(F.pad(x[:, 0].to(told.dtype) * counted, fill))
+            frames = F.pad(counted, fill).unflatten(1, (-1, self.hop)).any(2)
+            distance = ((told - real).square().mean(1) * frames).sum(1) / frames.sum(1).clamp(min=1)
+            return -distance * counted.sum(1)
+
+    def mode(self, parameters: Float[Tensor, "batch parameters moments"]) -> Float[Tensor, "batch 1 time"]:
+        """A wave that says the features again; see ``Cepstra.wave``."""
+        return self.cepstra.wave(check_parameters(parameters, self.num_parameters)).clamp(-1, 1).unsqueeze(1)

@@ -1,0 +1,115 @@
+"""Speech through its mel cepstra: an encoder that begins as them, and a decoder that tells them again."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import Condition, check_audio
+from vqvae.errors import ConfigError
+from vqvae.layers.cepstra import Cepstra, CepstraConfig
+from vqvae.networks.audio import ENDLESS, check_channels
+from vqvae.networks.base import Decoder, Encoder
+from vqvae.networks.speakers import Speakers
+
+
+@dataclass(frozen=True, kw_only=True)
+class CepstralEncoderConfig:
+    """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
+
+    cepstra: CepstraConfig = field(default_factory=CepstraConfig)
+    """What is kept of each moment."""
+    width: int = 256
+    """Channels of the network."""
+
+    def build(self, channels: int, dim: int) -> "CepstralEncoder":
+        return CepstralEncoder(self, channels, dim)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CepstralDecoderConfig:
+    """What each latent alone, and the speaker, say of the cepstra at its moment. Take ``CepstralConfig`` as the likelihood."""
+
+    stride: int = 640
+    """Samples a latent, those of the likelihood's moments."""
+    speakers: int = 0
+    """Speakers that ``condition.label`` can name; 0 for a decoder without speakers."""
+    width: int = 256
+    """Channels of the network."""
+
+    def build(self, dim: int, num_parameters: int) -> "CepstralDecoder":
+        return CepstralDecoder(self, dim, num_parameters)
+
+
+class CepstralEncoder(Encoder):
+    """Audio to latents that begin as its mel cepstra: what clusters of speech are like phones by, before anything is learned.
+
+    x ─ cepstra ─ linear + (conv 1, GELU, conv 1) ─ z_e
+
+    The linear layer starts as the identity and the network beside it at 0. Every latent depends on the whole recording, by its mean.
+
+    Differs from [VQVAE §4.3], which encodes the raw wave; mel cepstra as the input of a VQ-VAE of speech: arXiv 1901.08810.
+    """
+
+    def __init__(self, config: CepstralEncoderConfig, channels: int, dim: int) -> None:
+        super().__init__()
+        check_channels(channels)
+        check_width(config.width)
+        self.config, self.dim = config, dim
+        self.cepstra = Cepstra(config.cepstra)
+        self.stride, self.context = (self.cepstra.stride,), (ENDLESS,)
+        features = self.cepstra.dim
+        self.linear = nn.Conv1d(features, dim, 1, bias=False)
+        self.network = nn.Sequential(nn.Conv1d(features, config.width, 1), nn.GELU(), nn.Conv1d(config.width, dim, 1))
+        with torch.no_grad():
+            self.linear.weight.copy_(torch.eye(dim, features)[..., None])
+            for parameter in self.network[2].parameters():
+                parameter.zero_()
+
+    def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
+        """Encode audio in [-1, 1] whose length the stride divides.
+
+        Raises:
+            DataError: audio of another type, shape or range.
+        """
+        check_audio(x)
+        features = self.cepstra(x[:, 0].float())
+        return self.linear(features) + self.network(features)
+
+
+class CepstralDecoder(Decoder):
+    """Vectors to the features of their moments, one after the other alone: no code can leave to its neighbours what it should tell.
+
+    z_q ─ conv 1 ─ + speaker ─ GELU ─ (conv 1, GELU), added ─ conv 1 ─ features
+    """
+
+    def __init__(self, config: CepstralDecoderConfig, dim: int, num_parameters: int) -> None:
+        super().__init__()
+        check_width(config.width)
+        if config.stride < 1:
+            raise ConfigError(f"CepstralDecoderConfig.stride is {config.stride}; it must be at least 1.")
+        self.config, self.stride, self.hop = config, (config.stride,), config.stride
+        # What the likelihood makes of features sees two moments more.
+        self.context = (2,)
+        self.first = nn.Conv1d(dim, config.width, 1)
+        self.speakers, self.speaker = config.speakers, Speakers(config.speakers, config.width)
+        self.second, self.last = nn.Conv1d(config.width, config.width, 1), nn.Conv1d(config.width, num_parameters, 1)
+
+    def forward(
+        self, vectors: Float[Tensor, "batch dim frames"], condition: Condition = Condition(), past: Tensor | None = None
+    ) -> Float[Tensor, "batch parameters frames"]:
+        """Decode; ``past`` is not used.
+
+        Raises:
+            DataError: the speaker is missing or out of range.
+        """
+        hidden = F.gelu(self.speaker(self.first(vectors), condition))
+        return self.last(hidden + F.gelu(self.second(hidden)))
+
+
+def check_width(width: int) -> None:
+    """Raise ConfigError unless there is a channel."""
+    if width < 1:
+        raise ConfigError(f"width is {width}; it must be at least 1.")
