@@ -144,10 +144,10 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
             encoder=AudioEncoderConfig(strides=(2,) * 7, width=128, first_width=32),
             decoder=WaveNetDecoderConfig(stride=128),
         ),
-        data=AudioFolderConfig(path=path, chunk=16_384, hop=1_024, held_out_speakers=test_speakers(path)),
-        steps=1_600,
-        batch_size=2,
-        optimizer=cosine(1e-3),
+        data=AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, held_out_speakers=test_speakers(path)),
+        steps=10_000,
+        batch_size=1,
+        optimizer=WAVENET,
         evaluate_every=0,
     )
 
