@@ -1,9 +1,9 @@
-"""What the experiments with speech have found: of eSpeak's voices E6 and E7 by both decoders and E9, and E8 of LibriSpeech.
+"""What the experiments with speech have found: of eSpeak's voices E6 and E7 by both decoders and E9, and E8 and E9 of LibriSpeech.
 
     python benchmarks/speech.py [--out docs/results]
 
-Run ``vqvae reproduce e6``, ``e7``, ``e8`` and ``e9`` first, with the same --out: this reads their records there, and measures nothing
-itself.
+Run ``vqvae reproduce e6``, ``e7``, ``e8`` and ``e9`` first, with the same --out, and ``e9 --data FOLDER`` with the folder ``librispeech``
+inside it: this reads their records there, and measures nothing itself.
 """
 
 import argparse
@@ -81,19 +81,20 @@ def main() -> None:
 
 
 def librispeech(out: Path, began: float) -> dict:
-    """What E8 has found, by the same names."""
-    heard = json.loads((out / "e8.json").read_text(encoding="utf-8"))
-    values = {key: heard.get(key) for key in (*PEOPLE, *PHONEMES[:-1])}
+    """What E8 and E9 have found, by the same names; phones are those of E9."""
+    heard, told = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("e8.json", "librispeech/e9.json"))
+    values = {**{key: heard.get(key) for key in PEOPLE}, **{key: told[key] for key in PHONEMES[:-1]}}
+    columns = [[in_words(of.get(key)) for key in (*PEOPLE, *PHONEMES[:-1])] for of in (heard, told)]
     return write_results(
         out,
         "speech-librispeech",
         title="Speech of people, by speakers that nothing was trained on",
         command=this_command(),
-        columns=("measure", "125 codes a second, WaveNet"),
-        rows=[(key, in_words(value)) for key, value in values.items()],
-        values={**values, "records": {"e8": source(heard)}},
+        columns=("measure", "125 codes a second, WaveNet", "25 codes a second"),
+        rows=list(zip(values, *columns, strict=True)),
+        values={**values, "records": {"e8": source(heard), "e9": source(told)}},
         seconds=time.perf_counter() - began,
-        steps=heard["steps"],
+        steps=heard["steps"] + told["steps"],
         notes=NOTES_PEOPLE,
     )
 
@@ -104,8 +105,8 @@ def source(record: dict) -> dict:
 
 
 NOTES_PEOPLE = """
-Read off [E8](e8.md), which has more. Phones are those of machine alignments; the maps are fitted on half of the speakers that were held
-out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
+Read off [E8](e8.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine alignments; the maps are fitted on half of the
+speakers that were held out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
 """
 NOTES = """
 Read off [E6](e6.md), [E7](e7.md) and [E9](e9.md), which say what each measure is, and by which commands and commits they were found. A dash

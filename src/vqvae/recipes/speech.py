@@ -219,8 +219,8 @@ PHONEMES = Recipe(
     name="phonemes25hz",
     summary="sentences in eSpeak's voices to 25 codes a second of 128 kinds, which are held beside their phones",
     paper="E9",
-    cost="not timed yet",
-    expected="not measured yet",
+    cost="seven minutes of one core",
+    expected="50.5 % of phones told right by single codes, 59 % by pairs; the most frequent phone alone gives 6 %",
     tokenizer=phonemes_tokenizer,
     prior=phonemes_prior,
 )
