@@ -11,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.data.base import Batch, Condition, Dataset, Splits
+from vqvae.data.base import Batch, Condition, Dataset, Splits, check_sizes
 from vqvae.data.cache import atomic, locked, user_cache
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
@@ -338,14 +338,6 @@ def _build(config: AudioFolderConfig) -> Splits:
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
     return Splits(*sides)
-
-
-def check_sizes(config: Any, *fields: str) -> None:
-    """Raise ConfigError unless each of these settings of data is at least 1, or None."""
-    for field in fields:
-        value = getattr(config, field)
-        if value is not None and value < 1:
-            raise ConfigError(f"config.data.{field} is {value}; it must be at least 1.")
 
 
 def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:

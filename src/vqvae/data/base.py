@@ -2,14 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 
 
 class Condition(NamedTuple):
@@ -101,3 +101,11 @@ def check_audio(x: Tensor) -> None:
         low, high = (float(end) for end in torch.aminmax(x.detach()))
         if not -1 <= low <= high <= 1:  # NaN compares false, too.
             raise DataError(f"Audio came as {described(x)}; finite numbers in [-1, 1] are expected. Scale or clip it.")
+
+
+def check_sizes(config: Any, *fields: str) -> None:
+    """Raise ConfigError unless each of these settings of data is at least 1, or None."""
+    for field in fields:
+        value = getattr(config, field)
+        if value is not None and value < 1:
+            raise ConfigError(f"config.data.{field} is {value}; it must be at least 1.")

@@ -21,8 +21,8 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from vqvae.config import to_json
-from vqvae.data.audio import AudioDataset, Recording, check_sizes, resample, to_int16
-from vqvae.data.base import Splits
+from vqvae.data.audio import AudioDataset, Recording, resample, to_int16
+from vqvae.data.base import Splits, check_sizes
 from vqvae.data.phones import Phone
 from vqvae.data.sentences import sentences
 from vqvae.data.split import HELD_OUT_SHARE
