@@ -105,8 +105,8 @@ def source(record: dict) -> dict:
 
 
 NOTES_PEOPLE = """
-Read off [E8](e8.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine alignments; the maps are fitted on half of the
-speakers that were held out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
+Read off [E8](e8.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine alignments; the maps are fitted on half of
+the speakers that were held out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
 """
 NOTES = """
 Read off [E6](e6.md), [E7](e7.md) and [E9](e9.md), which say what each measure is, and by which commands and commits they were found. A dash
