@@ -70,7 +70,7 @@ class Cepstra(nn.Module):
         self.dim = 3 * config.coefficients
         orders, places = torch.arange(config.coefficients, dtype=torch.float64), torch.arange(config.mels, dtype=torch.float64)
         cosines = torch.cos(math.pi * orders[:, None] * (places + 0.5) / config.mels) * (2 / config.mels) ** 0.5
-        cosines[0] /= 2**0.5
+        cosines[0] *= config.loudness / 2**0.5
         self.register_buffer("cosines", cosines.float(), persistent=False)
         # Between the middles of the two bands beside it, a bin's power is a mean of theirs.
         middles = self.log_mel.filters @ torch.arange(self.log_mel.filters.shape[1], dtype=torch.float32) / self.log_mel.filters.sum(1)
@@ -92,7 +92,7 @@ class Cepstra(nn.Module):
         """
         spectra = self.log_mel(wave)
         spectra = (spectra - mean_of_loud(spectra)).clamp(min=-_QUIET)
-        cepstra = (self._weighted(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
+        cepstra = (self.cosines.to(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
         edge = (self.config.spectra - 1) // 2
         middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD
         around = self.config.beside * torch.cat([middle[..., :1], middle, middle[..., -1:]], 2)
@@ -107,7 +107,7 @@ class Cepstra(nn.Module):
             return own.new_zeros(len(own), own.shape[2] * self.stride)
         # From the middle of a moment to the middle of the next one, in a line.
         own = F.interpolate(own, scale_factor=config.spectra, mode="linear") * _SPREAD
-        weights = self._weighted(own.dtype)
+        weights = self.cosines.to(own.dtype)
         spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
         spectra = spectra + self.colour.to(own.dtype)
         points = 2 * (len(self.bands) - 1)
@@ -119,8 +119,3 @@ class Cepstra(nn.Module):
         length = (pulses.shape[2] - 1) * config.hop + points
         added = F.fold(pulses, (1, length), (1, points), stride=(1, config.hop)).flatten(1)
         return added.narrow(1, (points - config.hop) // 2, pulses.shape[2] * config.hop)
-
-    def _weighted(self, dtype: torch.dtype) -> Float[Tensor, "coefficients mels"]:
-        weights = self.cosines.to(dtype).clone()
-        weights[0] *= self.config.loudness
-        return weights
