@@ -50,7 +50,7 @@ def small_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     prior = WaveNetConfig(codebook_size=8, layers=2, cycle=2, residual=4, skip=4, output_hidden=4)
     settings = Settings(run="voices", tokenizer=lambda _: small(WAVENET), prior=lambda *_: dataclasses.replace(small(prior), data=None))
     monkeypatch.setitem(module.SETTINGS["voices"], "cpu", settings)
-    monkeypatch.setattr(speech, "demo_tokenizer", lambda _: small(SPECTRAL))
+    monkeypatch.setattr(speech, "WHOLE_WAVE", dataclasses.replace(speech.WHOLE_WAVE, tokenizer=lambda _: small(SPECTRAL)))
     monkeypatch.setattr(conversion, "prior_config", lambda _: dataclasses.replace(small(prior), data=None))
     for name, value in {"TEXTS": 2, "CONVERTED": 3, "TARGETS": 2, "RECONSTRUCTED": 2, "BABBLED": 1, "PROBE_STEPS": (2, 2)}.items():
         monkeypatch.setattr(conversion, name, value)
@@ -115,7 +115,7 @@ def test_what_is_converted_and_what_it_is_held_beside(small_runs: None, tmp_path
 
 def test_codes_drawn_one_by_one_follow_their_frequency(small_runs: None, tmp_path: Path) -> None:
     reproduce("e6", "cpu", data=None, results=tmp_path / "results", runs=tmp_path / "runs", options=OPTIONS)
-    pipeline = load(tmp_path / "runs" / "demo-speech")
+    pipeline = load(tmp_path / "runs" / "voices-whole-wave")
     assert pipeline.unigram is not None
     pipeline.unigram.counts.zero_()
     pipeline.unigram.counts[0, 3] = 10**12

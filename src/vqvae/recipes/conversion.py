@@ -4,7 +4,7 @@ RUNS/
   voices/                 a WaveNet decoder
     without-codes/        the same decoder, trained with one code that tells nothing
     probes/               classifiers of real speech: speaker, phones
-  demo-speech/            the same encoder, with a decoder that makes the whole wave at once
+  voices-whole-wave/      the same encoder, with a decoder that makes the whole wave at once
 """
 
 import copy
@@ -61,7 +61,6 @@ from vqvae.recipes.stages import (
 from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
-TWIN = "demo-speech"
 WITHOUT, PROBES = "without-codes", "probes"
 SOURCES = ("en-us+f5", "en-us+m4")
 """Voices that no model here was trained on."""
@@ -151,8 +150,9 @@ def decoders(job: Job) -> dict[str, Path]:
     """The run folders by their decoders, both trained; at the paper's scale there is the WaveNet alone."""
     if job.scale == "paper":
         return {"WaveNet": job.run}
-    twin = job.run.parent / TWIN
-    train_tokenizer(speech.demo_tokenizer(None), job.options, twin, recipe=speech.DEMO.name, scored=False)
+    recipe = speech.WHOLE_WAVE
+    twin = job.run.parent / recipe.name
+    train_tokenizer(recipe.tokenizer(None), job.options, twin, recipe=recipe.name, scored=False)
     train_prior(prior_config(twin), job.options, twin, scored=False)
     return {"WaveNet": job.run, "whole wave": twin}
 

@@ -68,6 +68,11 @@ def voices_tokenizer(path: str | None) -> TrainConfig:
     )
 
 
+def whole_wave_tokenizer(path: str | None) -> TrainConfig:
+    """E6 with the demo's network, which makes the whole wave at once, trained for as long as the WaveNet."""
+    return dataclasses.replace(demo_tokenizer(path), data=dataclasses.replace(KNOWN, crop=CROP), steps=18_000, evaluate_every=0)
+
+
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
     """E9: K = 128 at 25 codes a second, from mel cepstra and back to them: of eSpeak's voices, or of a folder like LibriSpeech."""
     data: DataConfig = dataclasses.replace(KNOWN, **PHRASES)
@@ -213,6 +218,15 @@ VOICES = Recipe(
     cost="an hour of one core",
     expected="3.5 bits/sample, 4.7 bits a code (unigram 8.7); it whispers: formants are there, pitch is not",
     tokenizer=voices_tokenizer,
+    prior=demo_prior,
+)
+WHOLE_WAVE = Recipe(
+    name="voices-whole-wave",
+    summary="sentences in eSpeak's voices to 250 codes a second, decoded as whole waves in any of these voices",
+    paper="E6 and E7, for two cores",
+    cost="an hour of one core",
+    expected="not measured",
+    tokenizer=whole_wave_tokenizer,
     prior=demo_prior,
 )
 PHONEMES = Recipe(
