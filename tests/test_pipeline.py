@@ -2,12 +2,15 @@
 
 import itertools
 import math
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import torch
 
 import vqvae
+from tests.models.test_speech import PARTS, speech
+from tests.models.test_speech import make as make_speech
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
@@ -168,3 +171,32 @@ def test_a_decoder_speaks_only_as_those_that_it_has() -> None:
         with pytest.raises(ConfigError, match="knows a, b "):
             both.label_number(unknown)
     assert set(both._labels(40, None, 0).tolist()) == {0, 1}
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
+    model = Pipeline(make_speech(name), label_names=("she", "he"), rate=16_000)
+    audio = speech(1, 500).x
+    model.tokenizer.start([speech()])
+    taken: list[int] = []
+
+    def blocks() -> Iterator[torch.Tensor]:
+        for block in audio.split((90, 0, 200, 210), 2):
+            taken.append(block.shape[2])
+            yield block
+
+    pieces = model.convert_stream(blocks(), "he")
+    first = next(pieces)
+    assert len(taken) < 4, "it does not wait for the end"
+    made = torch.cat([first, *pieces], 2)
+    torch.testing.assert_close(made, model.convert(audio, "he"), rtol=1e-4, atol=1e-5)
+    assert made.shape == audio.shape, "what was padded is cut off"
+    with pytest.raises(ConfigError, match="'nobody'"):
+        next(model.convert_stream(iter([audio]), "nobody"))
+    with pytest.raises(DataError, match=r"takes float32"):
+        next(model.convert_stream(iter([audio.double()]), "he"))
+
+
+def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
+    with pytest.raises(ConfigError, match="only data over time"):
+        next(Pipeline(tokenizer()).convert_stream(iter([]), None))

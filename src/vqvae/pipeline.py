@@ -7,7 +7,7 @@ RUN/
 """
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,6 +21,8 @@ from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
+from vqvae.models.autoencoder import CodeAutoencoder
+from vqvae.models.streaming import decode_stream, encode_stream
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 
 P = TypeVar("P", bound=Prior)
@@ -150,6 +152,35 @@ class Pipeline:
             DataError: audio of another type or shape.
         """
         return self.reconstruct(audio, speaker)
+
+    def convert_stream(
+        self, blocks: Iterable[Float32[Tensor, "1 1 block"]], speaker: str | int | None
+    ) -> Iterator[Float32[Tensor, "1 1 piece"]]:
+        """As ``convert`` of all blocks together, in pieces as soon as they can be made: memory does not grow with the recording, but
+        with an encoder that takes means off the whole of it. None is a decoder without speakers.
+
+        Raises:
+            ConfigError: the tokenizer has no codes over time, or ``convert`` knows no such speaker.
+            DataError: audio of another type or shape.
+        """
+        model, came, made = self.tokenizer, 0, 0
+        if not isinstance(model, CodeAutoencoder):
+            raise ConfigError(f"{type(model).__name__} cannot decode in pieces; VQVAE with an encoder of audio can.")
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal came
+            for block in blocks:
+                self._check(block)
+                came += block.shape[2]
+                yield block.to(self.device)
+
+        label = self._speaker_numbers(speaker, 1)
+        condition = Condition(label=None if label is None else label.to(self.device))
+        generator = seeding.generator(0, "decode", 0, device=self.device)
+        for piece in decode_stream(model, encode_stream(model, counted()), condition, generator, 1.0 if model.draws else 0.0):
+            # The last code may stand for more samples than came.
+            yield piece[..., : came - made].cpu()
+            made += piece.shape[2]
 
     @torch.inference_mode()
     def sample(

@@ -142,6 +142,18 @@ def test_what_is_written_is_read_again_bit_for_bit(tmp_path, suffix):
     write_audio(tmp_path / f"a.{suffix}", samples, 22_050)
     assert np.array_equal(read_audio(tmp_path / f"a.{suffix}", 22_050), samples)
     assert soundfile.info(tmp_path / f"a.{suffix}").subtype == "PCM_16"
+    write_audio(tmp_path / f"b.{suffix}", iter(np.array_split(samples, 7)), 22_050)
+    assert (tmp_path / f"b.{suffix}").read_bytes() == (tmp_path / f"a.{suffix}").read_bytes()
+
+
+def test_an_error_between_blocks_leaves_nothing(tmp_path):
+    def blocks():
+        yield np.zeros(100, np.float32)
+        raise DataError("the file is cut short")
+
+    with pytest.raises(DataError, match="cut short"):
+        write_audio(tmp_path / "a.wav", blocks(), 8_000)
+    assert not list(tmp_path.iterdir())
 
 
 def test_writing_clips_and_writes_whole_or_not_at_all(tmp_path):

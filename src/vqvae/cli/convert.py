@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.sounds import check_file, check_folder, read_wave, write_sound
+from vqvae.cli.sounds import check_file, check_folder, convert_file
 from vqvae.errors import ConfigError
 from vqvae.training.machine import pick_device
 
@@ -44,9 +44,7 @@ def main(arguments: Sequence[str]) -> int:
         assert chosen.speaker is not None
         check_file(chosen.out)
         places = {model.speakers[model.label_number(chosen.speaker)]: chosen.out}
-    wave = read_wave(chosen.file, model)
-    assert model.rate is not None
     for name, place in places.items():
-        write_sound(place, model.convert(wave, name)[0, 0], model.rate)
+        convert_file(chosen.file, model, name, place)
         note(f"{place} says it as {name}.")
     return 0

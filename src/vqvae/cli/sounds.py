@@ -1,13 +1,13 @@
 """Reading and writing audio where commands take files of it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqvae.data import read_audio, write_audio
+from vqvae.data import audio_blocks, read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.speech import log_mel_distance
 from vqvae.pipeline import Pipeline
@@ -20,9 +20,24 @@ def read_wave(path: Path, model: Pipeline) -> Float[Tensor, "1 1 samples"]:
         ConfigError: the model is none of speech.
         DataError: the file cannot be decoded.
     """
+    return torch.from_numpy(read_audio(path, _rate(model)))[None, None]
+
+
+def convert_file(path: Path, model: Pipeline, speaker: str, out: Path) -> None:
+    """Write what a recording of any rate and length says in another voice; it is never in memory as a whole.
+
+    Raises:
+        ConfigError: the model is none of speech, or has no such speaker.
+        DataError: the file cannot be decoded, or the place cannot be written.
+    """
+    blocks = (torch.from_numpy(block)[None, None] for block in audio_blocks(path, _rate(model)))
+    write_sound(out, (piece[0, 0] for piece in model.convert_stream(blocks, speaker)), _rate(model))
+
+
+def _rate(model: Pipeline) -> int:
     if model.rate is None:
         raise ConfigError("This model was trained on images, not on speech. Take another run folder.")
-    return torch.from_numpy(read_audio(path, model.rate))[None, None]
+    return model.rate
 
 
 def check_folder(path: Path) -> None:
@@ -44,17 +59,17 @@ def write_sounds(sounds: Float[Tensor, "n 1 samples"], rate: int, folder: Path, 
         DataError: the place cannot be written.
     """
     for name, sound in zip(names, sounds, strict=True):
-        write_sound(folder / f"{name}.wav", sound[0], rate)
+        write_sound(folder / f"{name}.wav", [sound[0]], rate)
 
 
-def write_sound(path: Path, sound: Float[Tensor, " samples"], rate: int) -> None:
-    """Write one WAV or FLAC file.
+def write_sound(path: Path, pieces: Iterable[Float[Tensor, " samples"]], rate: int) -> None:
+    """Write one WAV or FLAC file of pieces, whole or not at all.
 
     Raises:
         DataError: another suffix, or the place cannot be written.
     """
     try:
-        write_audio(path, sound.numpy(), rate)
+        write_audio(path, (piece.numpy() for piece in pieces), rate)
     except OSError as error:
         raise DataError(f"{path} could not be written ({error}). Choose another place.") from error
 

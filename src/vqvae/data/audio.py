@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
@@ -168,8 +168,9 @@ def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Fl
         raise DataError(f"{path} cannot be decoded: at {rate} samples a second it holds none.")
 
 
-def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"], rate: int) -> None:
-    """Write one channel as a .wav or .flac file with 16 bits a sample, whole or not at all. What is beyond [-1, 1] is clipped.
+def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Iterable[Float32[np.ndarray, " block"]], rate: int) -> None:
+    """Write one channel, an array or blocks of it, as a .wav or .flac file with 16 bits a sample, whole or not at all. What is beyond
+    [-1, 1] is clipped.
 
     Raises:
         DataError: the suffix is another one, or a sample is not finite.
@@ -179,10 +180,13 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"], rate
     kind = path.suffix.lower()
     if kind not in (".wav", ".flac"):
         raise DataError(f"{path} ends in '{path.suffix}'; audio is written as .wav or .flac.")
-    if not np.isfinite(samples).all():
-        raise DataError(f"The samples for {path} are not all finite numbers; nothing was written.")
     with atomic(path) as partial:
-        soundfile.write(str(partial), to_int16(samples), rate, subtype="PCM_16", format=kind[1:].upper())
+        settings = {"samplerate": rate, "channels": 1, "subtype": "PCM_16", "format": kind[1:].upper()}
+        with soundfile.SoundFile(str(partial), "w", **settings) as file:
+            for block in [samples] if isinstance(samples, np.ndarray) else samples:
+                if not np.isfinite(block).all():
+                    raise DataError(f"The samples for {path} are not all finite numbers; nothing was written.")
+                file.write(to_int16(block))
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:
