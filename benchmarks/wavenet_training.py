@@ -4,12 +4,14 @@
 
 The plain network is what one would write by hand from the paper: for each layer a dilated ``Conv1d`` over a padded (batch,
 channels, time), tanh times sigmoid, two 1×1 convolutions. Ours is ``WaveNet`` in the type that the trainer picks. Both are given
-the same values and a bias for every 16 samples; forward and backward pass take turns in one process.
+the same values and a bias for every 16 samples; forward and backward pass take turns in one process. The matrix products that these
+passes cannot do without take a turn as well: the floor, in float32, of this machine.
 """
 
 import argparse
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -50,6 +52,22 @@ class Plain(nn.Module):
         return self.output(total).transpose(1, 2)
 
 
+def products(samples: int) -> Callable[[], None]:
+    """The products of a step, with nothing between them: one forward, and two of the same size backward, for each matrix."""
+    shapes = [(2 * RESIDUAL, 2 * RESIDUAL)] * LAYERS + [(RESIDUAL, RESIDUAL)] * (LAYERS - 1)
+    shapes += [(LAYERS * RESIDUAL, SKIP), (SKIP, SKIP), (SKIP, LEVELS)]
+    each = [(torch.randn(samples, a), torch.randn(samples, b), torch.randn(a, b)) for a, b in shapes]
+    results = [tuple(torch.empty_like(x) for x in parts) for parts in each]
+
+    def multiply() -> None:
+        for (x, y, w), (dx, out, dw) in zip(each, results, strict=True):
+            torch.mm(x, w, out=out)
+            torch.mm(y, w.t(), out=dx)
+            torch.mm(x.t(), y, out=dw)
+
+    return multiply
+
+
 def main() -> None:
     """Print the table, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -76,12 +94,22 @@ def main() -> None:
             logits = model(values, bias)
         F.cross_entropy(logits.flatten(0, 1).float(), values.flatten()).backward()
 
-    turns = {"plain": lambda: step(plain, torch.float32), "float32": lambda: step(ours, torch.float32), "ours": lambda: step(ours, dtype)}
+    turns = {
+        "plain": lambda: step(plain, torch.float32),
+        "float32": lambda: step(ours, torch.float32),
+        "ours": lambda: step(ours, dtype),
+        "floor": products(samples),
+    }
     for turn in turns.values():
         turn()
     turned = take_turns(turns, arguments.rounds)
     seconds, name = turned.seconds, str(dtype).removeprefix("torch.")
-    names = {"plain": "plain convolutions, float32", "float32": "WaveNet, float32", "ours": f"WaveNet, {name}"}
+    names = {
+        "plain": "plain convolutions, float32",
+        "float32": "WaveNet, float32",
+        "ours": f"WaveNet, {name}",
+        "floor": "its products alone, float32",
+    }
     columns = ["", "seconds a step", "samples/s", "speed"]
     rows = [
         [names[key], f"{seconds[key]:.3f}", f"{samples / seconds[key]:.0f}", f"{seconds['plain'] / seconds[key]:.2f}×"] for key in turns
