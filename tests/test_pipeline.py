@@ -17,7 +17,7 @@ from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
-from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPriorConfig
+from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPriorConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig
 
 NAMES = ("church", "truck", "dog")
@@ -185,18 +185,31 @@ def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
             taken.append(block.shape[2])
             yield block
 
-    pieces = model.convert_stream(blocks(), "he")
+    pieces = model.reconstruct_stream(blocks(), "he")
     first = next(pieces)
     assert len(taken) < 4, "it does not wait for the end"
     made = torch.cat([first, *pieces], 2)
     torch.testing.assert_close(made, model.convert(audio, "he"), rtol=1e-4, atol=1e-5)
     assert made.shape == audio.shape, "what was padded is cut off"
     with pytest.raises(ConfigError, match="'nobody'"):
-        next(model.convert_stream(iter([audio]), "nobody"))
+        next(model.reconstruct_stream(iter([audio]), "nobody"))
     with pytest.raises(DataError, match=r"takes float32"):
-        next(model.convert_stream(iter([audio.double()]), "he"))
+        next(model.reconstruct_stream(iter([audio.double()]), "he"))
 
 
 def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
     with pytest.raises(ConfigError, match="only data over time"):
-        next(Pipeline(tokenizer()).convert_stream(iter([]), None))
+        next(Pipeline(tokenizer()).reconstruct_stream(iter([]), None))
+
+
+def test_bits_of_speech_take_the_speaker_where_the_prior_does_not() -> None:
+    torch.manual_seed(0)
+    sequence = WaveNetConfig(codebook_size=8, layers=2, cycle=2, residual=4, skip=4, output_hidden=4).build()
+    model = Pipeline(make_speech("wavenet"), sequence, label_names=("she", "he"), rate=16_000)
+    batch = speech(2, 256)
+    model.tokenizer.start([batch])
+    codes = model.encode(batch.x)
+    with torch.no_grad():
+        nats = model.tokenizer.log_likelihood(batch, (codes,)) + sequence.log_prob(codes)
+    found = model.bits_per_dim(batch.x, batch.condition.label)
+    torch.testing.assert_close(found, -nats / math.log(2) / 256, rtol=1e-4, atol=1e-4)

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from jaxtyping import Float, Float32, Int64
+from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from vqvae import seeding, storage
@@ -153,14 +153,14 @@ class Pipeline:
         """
         return self.reconstruct(audio, speaker)
 
-    def convert_stream(
-        self, blocks: Iterable[Float32[Tensor, "1 1 block"]], speaker: str | int | None
+    def reconstruct_stream(
+        self, blocks: Iterable[Float32[Tensor, "1 1 block"]], speaker: str | int | None = None
     ) -> Iterator[Float32[Tensor, "1 1 piece"]]:
-        """As ``convert`` of all blocks together, in pieces as soon as they can be made: memory does not grow with the recording, but
-        with an encoder that takes means off the whole of it. None is a decoder without speakers.
+        """As ``reconstruct``, or ``convert``, of all blocks together, in pieces as soon as they can be made: memory does not grow with the
+        recording, but with an encoder that takes means off the whole of it.
 
         Raises:
-            ConfigError: the tokenizer has no codes over time, or ``convert`` knows no such speaker.
+            ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
             DataError: audio of another type or shape.
         """
         model, came, made = self.tokenizer, 0, 0
@@ -245,19 +245,28 @@ class Pipeline:
             parts.append(self.tokenizer.elbo(batch, lambda codes, given=condition: self.log_prior(codes, given)).cpu())
         return bits_per_dim(-torch.cat(parts), math.prod(images.shape[1:]))
 
-    def log_prior(self, codes: Int64[Tensor, "n codebooks *space"], condition: Condition = Condition()) -> Float[Tensor, " n"]:
-        """log p(codes | condition) in nats an example: of the learned prior where there is one, else of the uniform one.
+    def log_prior(
+        self,
+        codes: Int64[Tensor, "n codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "n *space"] | None = None,
+    ) -> Float[Tensor, " n"]:
+        """log p(codes | condition) in nats an example: of the learned prior where there is one, else of the uniform one; of the codes
+        that the mask leaves.
 
-        A class-conditional prior without a label is taken as the mixture of its classes.
+        A class-conditional prior without a label is taken as the mixture of its classes; another one does not see the label, which may be
+        for the decoder.
 
         Raises:
             DataError: codes or labels that the prior does not know.
         """
         if self.prior is None:
-            return codes.new_full((len(codes),), -codes[0].numel() * math.log(self.tokenizer.layout[0].codebook_size), dtype=torch.float32)
+            counted = torch.ones_like(codes[:, 0], dtype=torch.bool) if mask is None else mask
+            nats = codes.shape[1] * math.log(self.tokenizer.layout[0].codebook_size)
+            return counted.flatten(1).sum(1).float() * -nats
         if self.is_conditional and condition.label is None:
-            return mixture_log_prob(self.prior, codes)
-        return self.prior.log_prob(codes, condition)
+            return mixture_log_prob(self.prior, codes, mask)
+        return self.prior.log_prob(codes, condition if self.is_conditional else Condition(), mask)
 
     def label_number(self, label: str | int) -> int:
         """The number of a class.
@@ -316,9 +325,11 @@ class Pipeline:
             )
 
 
-def mixture_log_prob(prior: AutoregressivePrior, codes: Int64[Tensor, "n codebooks *space"]) -> Float[Tensor, " n"]:
+def mixture_log_prob(
+    prior: AutoregressivePrior, codes: Int64[Tensor, "n codebooks *space"], mask: Bool[Tensor, "n *space"] | None = None
+) -> Float[Tensor, " n"]:
     """log Σ_c p(codes | c) / classes: a class-conditional prior where the class is not known, in nats an example."""
-    given = [prior.log_prob(codes, Condition(label=codes.new_full((len(codes),), label))) for label in range(prior.classes)]
+    given = [prior.log_prob(codes, Condition(label=codes.new_full((len(codes),), label)), mask) for label in range(prior.classes)]
     return torch.stack(given).logsumexp(0) - math.log(prior.classes)
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from vqvae.cli.main import main
@@ -37,3 +38,12 @@ def test_a_run_without_a_tokenizer_and_data_that_is_gone_are_told(run: Path, tmp
     assert "there is no trained tokenizer" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--data", str(tmp_path / "nothing"), "--device", "cpu"]) == 1
     assert "There is no folder" in capsys.readouterr().err
+
+
+def test_threads_are_set(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    before = torch.get_num_threads()
+    try:
+        assert main(["evaluate", str(run), "--threads", str(before + 1), "--json", "--device", "cpu"]) == 0
+        assert torch.get_num_threads() == before + 1
+    finally:
+        torch.set_num_threads(before)

@@ -316,7 +316,9 @@ def test_speakers_are_held_out_where_they_are_named(tmp_path):
     _fill(tmp_path, [f"{speaker}/{number}.wav" for speaker in "abc" for number in range(3)], seconds=0.01)
     train, held_out = _config(tmp_path, held_out_speakers=("b",)).build()
     assert _names(held_out) == sorted(f"b/{number}.wav" for number in range(3)) and len(train.recordings) == 6
-    assert held_out.label_names == ("a", "b", "c") and set(held_out.batch(np.arange(3)).condition.label.tolist()) == {1}
+    # Held-out speakers come last: a decoder has the first ones.
+    assert held_out.label_names == ("a", "c", "b") and set(held_out.batch(np.arange(3)).condition.label.tolist()) == {2}
+    assert set(train.batch(np.arange(6)).condition.label.tolist()) == {0, 1}
     with pytest.raises(ConfigError, match=r"held_out_speakers has \['d'\]; the speakers of .* are \['a', 'b', 'c'\]"):
         _config(tmp_path, held_out_speakers=("d",)).build()
     with pytest.raises(DataError, match="left for the train side"):
@@ -390,3 +392,14 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path):
     for field in ("rate", "chunk", "hop", "crop"):
         with pytest.raises(ConfigError, match=f"config.data.{field} is 0"):
             _config(tmp_path, **{field: 0}).build()
+
+
+def test_speakers_can_have_the_numbers_of_other_data(tmp_path):
+    _fill(tmp_path, [f"{speaker}/{number}.wav" for speaker in "bc" for number in range(3)], seconds=0.01)
+    train, _ = _config(tmp_path, held_out_speakers=("c",)).build()
+    assert [one.speaker for one in train.recordings] == [0] * 3
+    named = train.named(("a", "b", "zed"))
+    assert [one.speaker for one in named.recordings] == [1] * 3 and named.label_names == ("a", "b", "zed")
+    assert torch.equal(named.batch(np.arange(3)).x, train.batch(np.arange(3)).x)
+    with pytest.raises(ConfigError, match="Here speak b; the model knows a, c"):
+        train.named(("a", "c"))

@@ -172,3 +172,23 @@ def test_the_name_follows_the_codes(tmp_path):
         _write(tmp_path / str(number), _HEADER, _codes(_HEADER, seed))
         names.append(CodesDataset(tmp_path / str(number)).name)
     assert names[0] == names[2] != names[1]
+
+
+def test_sequences_that_were_filled_up_come_with_their_mask(tmp_path):
+    header = dataclasses.replace(_HEADER, space=(5,))
+    codes, lengths = _codes(header), np.array([5, 5, 5, 5, 1, 2, 3, 4, 5, 5])
+    writer = CodesWriter(tmp_path, header)
+    for shard in writer.missing():
+        own = lengths[shard.examples.start : shard.examples.stop]
+        # A shard without any that is filled up says nothing.
+        writer.write(shard, codes[shard.examples.start : shard.examples.stop], lengths=own if (own < 5).any() else None)
+    writer.finish()
+    rows = np.array([6, 0, 4])
+    assert CodesDataset(tmp_path).batch(rows).mask.tolist() == [[True] * length + [False] * (5 - length) for length in (3, 5, 1)]
+    writer = CodesWriter(tmp_path / "whole", _HEADER)
+    shard = next(writer.missing())
+    for wrong in (np.array([1, 2, 3, 6]), np.array([0, 1, 2, 3])):
+        with pytest.raises(DataError, match="lengths that do not fit: 4 from 1 to"):
+            CodesWriter(tmp_path / "other", header).write(shard, codes[:4], lengths=wrong)
+    with pytest.raises(DataError, match="lengths"):
+        writer.write(shard, _codes(_HEADER)[:4], lengths=np.array([1, 1, 1, 1]))

@@ -33,3 +33,9 @@ def test_counts_are_part_of_what_is_saved_and_wrong_codes_change_none() -> None:
     with pytest.raises(DataError, match="0 to 2"):
         prior.count(torch.tensor([[[0, 3]]]))
     assert torch.equal(prior.counts, again.counts)
+
+
+def test_what_a_mask_hides_is_not_counted() -> None:
+    prior = UnigramPriorConfig(codebook_size=3, num_codebooks=2).build()
+    prior.count(torch.tensor([[[0, 1, 2], [2, 2, 0]]]), torch.tensor([[True, True, False]]))
+    assert prior.counts.tolist() == [[1, 1, 0], [0, 0, 2]]

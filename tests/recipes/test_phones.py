@@ -66,7 +66,7 @@ def test_phones_of_voices_to_the_table(monkeypatch: pytest.MonkeyPatch, tmp_path
     model = dataclasses.replace(MODEL, decoder=CepstralDecoderConfig(width=8, speakers=1))
     settings = Settings(run="phonemes", tokenizer=lambda _: training(model, data), prior=speech.phonemes_prior)
     monkeypatch.setattr("vqvae.recipes.phones.TEXTS", 2)
-    monkeypatch.setitem(module.SETTINGS["phonemes"], "cpu", settings)
+    monkeypatch.setitem(module.SETTINGS["phonemes25hz"], "cpu", settings)
     record = reproduce("e9", "cpu", data=None, results=tmp_path / "results", runs=tmp_path / "runs", options=OPTIONS)
     assert record == json.loads((tmp_path / "results" / "e9.json").read_text())
     assert record["steps"] == 2 * len(record["variants"]) == 10
@@ -83,7 +83,7 @@ def test_phones_of_a_corpus_are_those_of_the_base_alone(librispeech: Path, monke
         assert isinstance(data, AudioFolderConfig) and data.held_out_speakers == ("21", "22", "23", "24")
         return training(MODEL, dataclasses.replace(data, chunk=5_120, hop=5_120, cache=str(tmp_path / "cache")))
 
-    monkeypatch.setitem(module.SETTINGS["phonemes"], "cpu", Settings(run="phonemes", tokenizer=tokenizer, prior=speech.phonemes_prior))
+    monkeypatch.setitem(module.SETTINGS["phonemes25hz"], "cpu", Settings(run="phonemes", tokenizer=tokenizer, prior=speech.phonemes_prior))
     places: dict[str, Any] = {"results": tmp_path / "results", "runs": tmp_path / "runs", "options": OPTIONS}
     record = reproduce("e9", "cpu", data=str(librispeech), **places)
     assert record["steps"] == 2 and list(record["variants"]) == ["base"] and "phoneme_accuracy_waveform" not in record
@@ -102,7 +102,7 @@ def test_speech_of_a_corpus_to_the_table(librispeech: Path, monkeypatch: pytest.
         assert isinstance(real.data, AudioFolderConfig)
         return training(model, dataclasses.replace(real.data, chunk=4_096, crop=None, hop=4_096, cache=str(tmp_path / "cache")))
 
-    monkeypatch.setitem(module.SETTINGS["librispeech"], "cpu", Settings(run="libri", tokenizer=tokenizer, prior=lambda *_: prior))
+    monkeypatch.setitem(module.SETTINGS["librispeech128"], "cpu", Settings(run="libri", tokenizer=tokenizer, prior=lambda *_: prior))
     monkeypatch.setattr("vqvae.recipes.speech_scores.SAMPLES", 1)
     monkeypatch.setattr("vqvae.recipes.speech_scores.SAMPLE_SECONDS", 0.3)
     places: dict[str, Any] = {"results": tmp_path / "results", "runs": tmp_path / "runs", "options": OPTIONS}

@@ -65,35 +65,35 @@ def pipeline(config: VQVAEConfig = SPECTRAL, priors: bool = True) -> Pipeline:
     return Pipeline(model, prior, unigram=unigram, label_names=("one", "two"), size=(CHUNK,), rate=RATE)
 
 
-def test_what_codes_cost_counts_whole_examples() -> None:
+def test_what_codes_cost_counts_what_was_said() -> None:
     model = pipeline()
     scores, usage = score_codes(model, audio())
-    # Whole chunks of 512: 3, 2 and 5; the recording of 300 samples is none.
-    assert scores["seconds_scored"] == 10 * CHUNK / RATE and int(usage.counts.sum()) == 10 * CHUNK // STRIDE
+    # Chunks of 512: 3, 2 and 5; and of the recording of 300 samples the 19 codes that it reaches into.
+    assert scores["seconds_scored"] == (10 * CHUNK + 300) / RATE and int(usage.counts.sum()) == 10 * CHUNK // STRIDE + 19
     assert scores["bits_per_code_uniform"] == pytest.approx(3)
-    assert scores["bits_per_second_uniform"] == pytest.approx(3 * RATE / STRIDE)
-    assert scores["bits_per_code_unigram"] == pytest.approx(3) and scores["bits_per_second_learned"] == pytest.approx(
-        scores["bits_per_code"] * RATE / STRIDE
-    )
+    each = int(usage.counts.sum()) / scores["seconds_scored"]
+    assert scores["bits_per_second_uniform"] == pytest.approx(3 * each)
+    assert scores["bits_per_code_unigram"] == pytest.approx(3)
+    assert scores["bits_per_second_learned"] == pytest.approx(scores["bits_per_code"] * each)
+    batch = audio().batch(np.array([10]))
+    with torch.no_grad():
+        (codes,) = model.tokenizer.encode(batch)
+        alone = [float(model.log_prior(codes[..., :19])), float(model.log_prior(codes, mask=torch.arange(32)[None] < 19))]
+    assert alone[0] == pytest.approx(alone[1], rel=1e-5), "what is filled up costs nothing"
     assert not any(name.startswith("bits_per_sample") for name in scores), "a distance is no density"
 
 
 def test_a_density_adds_the_bits_of_the_samples() -> None:
     model = pipeline(WAVENET, priors=False)
     scores, _ = score_codes(model, audio())
-    batch = audio().batch(np.arange(10))
+    batch = audio().batch(np.arange(11))
+    samples = 10 * CHUNK + 300
     with torch.no_grad():
         (codes,) = model.tokenizer.encode(batch)
-        expected = -float(model.tokenizer.log_likelihood(batch, (codes,)).sum()) / batch.x.numel() / math.log(2)
+        expected = -float(model.tokenizer.log_likelihood(batch, (codes,)).sum()) / samples / math.log(2)
     assert scores["bits_per_sample_reconstruction"] == pytest.approx(expected, rel=1e-4)
-    assert scores["bits_per_sample_uniform"] == pytest.approx(expected + 3 / STRIDE, rel=1e-4)
+    assert scores["bits_per_sample_uniform"] == pytest.approx(expected + 3 * (10 * CHUNK // STRIDE + 19) / samples, rel=1e-4)
     assert "bits_per_code" not in scores
-
-
-def test_data_without_a_whole_example_is_an_error() -> None:
-    short = AudioDataset(np.zeros(300, np.int16), np.array([0]), [Recording("a", 0, 300)], name="short", rate=RATE, chunk=CHUNK, hop=CHUNK)
-    with pytest.raises(DataError, match="shorter chunk"):
-        score_codes(pipeline(), short)
 
 
 def test_a_recording_is_decoded_in_both_voices() -> None:
@@ -106,6 +106,8 @@ def test_a_recording_is_decoded_in_both_voices() -> None:
     alike = distances([found._replace(reconstruction=found.original)], RATE)
     assert alike["log_mel_distance"] == alike["stft_distance"] == alike["mel_cepstral_distance"] == alike["f0_voicing"] == 0
     assert distances([found], RATE)["log_mel_distance"] > 0
+    noise = torch.randn(len(wave), generator=torch.Generator().manual_seed(0)) * 0.1
+    assert distances([found._replace(reconstruction=noise)], RATE)["f0_cents"] is None, "a number that is none is no JSON"
 
 
 def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
@@ -119,8 +121,16 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
     assert found["frames"] == sum(len(clip.codes) for clip in clips[1::2])
     only = spoken_codes(model, data, {"2.wav": data.phones["2.wav"]})
     assert [clip.name for clip in only] == ["2.wav"]
-    with pytest.raises(DataError, match="only one has an alignment"):
+    assert [clip.name for clip in spoken_codes(model, data, {"3.wav": data.phones["3.wav"]}, count=1)] == ["3.wav"], (
+        "not the first one alone"
+    )
+    with pytest.raises(DataError, match="1 held-out recordings of 1 names have an alignment and the 16 samples of a code"):
         score_phonemes(only, model, RATE, "tones")
+    # Files of one name say one sentence: they are on one side.
+    renamed = [
+        clip._replace(name=f"{speaker}/{number}.wav") for clip, (speaker, number) in zip(clips, ["a1", "b1", "a2", "b2"], strict=True)
+    ]
+    assert score_phonemes(renamed, model, RATE, "tones")["frames"] == 162 + 19
 
 
 def test_recordings_are_spread_over_the_set() -> None:

@@ -1,25 +1,32 @@
 """The stages of a run: what each leaves behind, and what it says where something is missing."""
 
+import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 import vqvae
 from tests.recipes.small import OPTIONS
+from tests.recipes.test_speech_scores import SPECTRAL, audio, pipeline
 from tests.training import tiny
 from vqvae import storage
-from vqvae.data import SyntheticImagesConfig, VoicesConfig
+from vqvae.data import AudioDataset, SyntheticImagesConfig, VoicesConfig
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.priors import PixelCNNConfig
-from vqvae.recipes import RECIPES
+from vqvae.pipeline import Pipeline
+from vqvae.priors import PixelCNNConfig, WaveNetConfig
+from vqvae.recipes import RECIPES, stages
+from vqvae.recipes.scores import Evaluation
 from vqvae.recipes.stages import (
     evaluate,
     moved,
+    prior_config,
     read_codes,
     read_metrics,
     recipe_of,
+    score,
     stored_data,
     train_part,
     train_prior,
@@ -73,6 +80,45 @@ def test_metrics_are_added_to_and_summed(tmp_path: Path) -> None:
     update_metrics(tmp_path, {"a": 1, "seconds_by_stage": {"x": 2.0, "y": 0.5}})
     update_metrics(tmp_path, {"a": 2})
     assert read_metrics(tmp_path) == {"a": 2, "seconds_by_stage": {"x": 2.0, "y": 0.5}, "seconds": 2.5}
+
+
+def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, data = pipeline(), audio(("two", "one"))
+    seen: list[AudioDataset] = []
+    found = Evaluation(scores={}, counts=torch.zeros(1, 8))
+    monkeypatch.setattr(stages, "score_speech", lambda _, held_out: (seen.append(held_out), found)[1])
+    score(model, data)
+    assert [one.speaker for one in seen[0].recordings] == [1, 0, 1, 0] and seen[0].label_names == model.label_names
+    score(model, audio())
+    assert [one.speaker for one in seen[1].recordings] == [0, 1, 0, 1]
+    with pytest.raises(ConfigError, match="Here speak zed"):
+        score(model, audio(("one", "zed")))
+
+
+def test_classes_of_other_pictures_must_be_the_same(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = vqvae.load(run)
+    other = dataclasses.replace(DATA, classes=2).build().held_out
+    monkeypatch.setattr(Pipeline, "is_conditional", True)
+    with pytest.raises(ConfigError, match="Give data with the same classes"):
+        score(model, other)
+
+
+def test_a_run_of_an_unknown_recipe_has_a_prior_for_its_kind_of_data(run: Path, tmp_path: Path) -> None:
+    assert isinstance(prior_config(run).model, PixelCNNConfig)
+    data = VoicesConfig(voices=("en-us+f1",), unseen_voices=(), sentences=4, chunk=4_096, hop=4_096)
+    train_tokenizer(tiny.settings(model=SPECTRAL, data=data, steps=1), OPTIONS, tmp_path / "speech", recipe="mine", scored=False)
+    assert isinstance(prior_config(tmp_path / "speech").model, WaveNetConfig)
+
+
+def test_codes_of_filled_up_examples_are_masked(tmp_path: Path) -> None:
+    data = VoicesConfig(voices=("en-us+f1",), unseen_voices=(), sentences=4, chunk=65_536, hop=65_536)
+    train_tokenizer(tiny.settings(model=SPECTRAL, data=data, steps=1), OPTIONS, tmp_path, recipe="mine", scored=False)
+    codes, batch = read_codes(tmp_path).train.batch(np.arange(3)), data.build().train.batch(np.arange(3))
+    assert codes.mask is not None and batch.mask is not None
+    assert codes.mask.sum(1).tolist() == [-(-int(length) // 16) for length in batch.mask.sum(1)] and not codes.mask.all()
+    assert int(vqvae.load(tmp_path).unigram.counts.sum()) == sum(
+        int(read_codes(tmp_path).train.batch(np.array([i])).mask.sum()) for i in range(4)
+    )
 
 
 def test_a_part_is_trained_once(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 import tyro
 
 from vqvae import pipeline
@@ -39,6 +40,8 @@ def main(arguments: Sequence[str]) -> int:
     """Score a run on held-out data: its own, then metrics.json and the report are written anew, or other data."""
     chosen = parse(Arguments, "evaluate", arguments, "Score a run on held-out data.")
     options = RunOptions(device=chosen.device, threads=chosen.threads)
+    if chosen.threads is not None:
+        torch.set_num_threads(chosen.threads)
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0

@@ -12,6 +12,9 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.speech import log_mel_distance
 from vqvae.pipeline import Pipeline
 
+_BLOCK = 65_536
+"""Samples of a recording that are encoded and decoded at once."""
+
 
 def read_wave(path: Path, model: Pipeline) -> Float[Tensor, "1 1 samples"]:
     """A recording of any rate as a model of speech takes it.
@@ -31,7 +34,7 @@ def convert_file(path: Path, model: Pipeline, speaker: str, out: Path) -> None:
         DataError: the file cannot be decoded, or the place cannot be written.
     """
     blocks = (torch.from_numpy(block)[None, None] for block in audio_blocks(path, _rate(model)))
-    write_sound(out, (piece[0, 0] for piece in model.convert_stream(blocks, speaker)), _rate(model))
+    write_sound(out, (piece[0, 0] for piece in model.reconstruct_stream(blocks, speaker)), _rate(model))
 
 
 def _rate(model: Pipeline) -> int:
@@ -79,7 +82,7 @@ def reconstruct_audio(model: Pipeline, files: Sequence[Path], folder: Path, spea
     scores = {}
     for file in files:
         wave = read_wave(file, model)
-        made = model.reconstruct(wave, speaker)
+        made = torch.cat(list(model.reconstruct_stream(wave.split(_BLOCK, 2), speaker)), 2)
         assert model.rate is not None
         write_sounds(made, model.rate, folder, [file.stem])
         scores[str(file)] = float(log_mel_distance(wave[0], made[0], model.rate))

@@ -138,6 +138,23 @@ class AudioDataset(Dataset):
         settings = {"rate": self.rate, "chunk": self._apart, "hop": self._apart, "label_names": self.label_names, "phones": self.phones}
         return AudioDataset(self._samples, self._starts, self.recordings, name=self.name, **settings)
 
+    def named(self, label_names: tuple[str, ...]) -> "AudioDataset":
+        """The same recordings, whose speakers have the numbers of these names, such as those that a model was trained with.
+
+        Raises:
+            ConfigError: somebody speaks here who is not among them.
+        """
+        here = [self.label_names[recording.speaker] for recording in self.recordings if self.label_names]
+        unknown = sorted(set(here) - set(label_names))
+        if unknown or (self.recordings and not here):
+            raise ConfigError(
+                f"Here speak {', '.join(unknown[:8]) or 'people without names'}; the model knows {', '.join(label_names[:8])}"
+                f"{', ...' if len(label_names) > 8 else ''}. Give recordings by these, each speaker in a folder of that name."
+            )
+        recordings = [one._replace(speaker=label_names.index(name)) for one, name in zip(self.recordings, here, strict=True)]
+        settings = {"rate": self.rate, "apart": self._apart, "label_names": label_names, "phones": self.phones}
+        return AudioDataset(self._samples, self._starts, recordings, name=self.name, chunk=self._chunk, hop=self._hop, **settings)
+
     def clip(self, index: int) -> Float32[np.ndarray, " samples"]:
         """The whole of one recording, in [-1, 1)."""
         return _to_float32(self._samples[self._starts[index] : self._starts[index] + self._lengths[index]])
@@ -281,8 +298,8 @@ def _has_all_samples(file: BinaryIO, length: int) -> bool:
     """Whether the chunk of samples of a WAV file, read up to its first chunk, ends within the file."""
     while len(head := file.read(8)) == 8:
         size = int.from_bytes(head[4:], "little")
-        # A stream, whose writer could not know the length, says 2^32 - 1.
-        if head[:4] == b"data" and size < 2**32 - 1 and file.tell() + size > length:
+        # A stream, whose writer could not know the length, says the largest that it can: about 2^31 or 2^32, less what is before.
+        if head[:4] == b"data" and size < 2**31 - 2**16 and file.tell() + size > length:
             return False
         file.seek(size + size % 2, os.SEEK_CUR)
     return True
@@ -315,7 +332,9 @@ def _build(config: AudioFolderConfig) -> Splits:
     speakers = _speakers(root, find_files(root, SUFFIXES))
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
-    label_names = tuple(sorted({speaker for speaker in speakers.values() if speaker is not None}))
+    # Those that are held out come last: the first ones are a decoder's speakers.
+    everybody = {who for who in speakers.values() if who is not None}
+    label_names = tuple(sorted(everybody, key=lambda who: (who in config.held_out_speakers, who)))
     unknown = sorted(set(config.held_out_speakers) - set(label_names))
     if unknown:
         raise ConfigError(f"config.data.held_out_speakers has {unknown}; the speakers of {root} are {list(label_names)}.")

@@ -97,12 +97,20 @@ class CodesWriter:
                 yield shard
 
     def write(
-        self, shard: Shard, codes: Integer[np.ndarray, "examples codebooks *space"], labels: Integer[np.ndarray, " examples"] | None = None
+        self,
+        shard: Shard,
+        codes: Integer[np.ndarray, "examples codebooks *space"],
+        labels: Integer[np.ndarray, " examples"] | None = None,
+        lengths: Integer[np.ndarray, " examples"] | None = None,
     ) -> None:
         """Write one shard, whole or not at all.
 
+        Args:
+            lengths: of sequences that are filled up at their ends, how many positions of each are its own.
+
         Raises:
-            DataError: wrong number of examples, wrong shape, codes out of range, or labels where the header has no names (or the reverse).
+            DataError: wrong number of examples, wrong shape, codes out of range, labels where the header has no names (or the reverse), or
+                lengths that no sequence can have.
         """
         header, where = self._header, f"{self._folder / _shard_name(shard.number)}"
         expected = (len(shard.examples), header.num_codebooks, *header.space)
@@ -119,6 +127,10 @@ class CodesWriter:
             if labels.shape != expected[:1] or labels.min() < 0 or labels.max() >= len(header.label_names):
                 raise DataError(f"{where} was given labels that do not fit: {expected[0]} in [0, {len(header.label_names)}) are expected.")
             arrays["labels"] = np.ascontiguousarray(labels, np.min_scalar_type(len(header.label_names) - 1))
+        if lengths is not None:
+            if len(header.space) != 1 or lengths.shape != expected[:1] or lengths.min() < 1 or lengths.max() > header.space[0]:
+                raise DataError(f"{where} was given lengths that do not fit: {expected[0]} from 1 to {header.space[0]} are expected.")
+            arrays["lengths"] = np.ascontiguousarray(lengths, np.int64)
         with atomic(self._folder / _shard_name(shard.number)) as partial:
             partial.write_bytes(save(arrays, metadata=self._metadata(shard, arrays)))
 
@@ -158,7 +170,8 @@ class CodesWriter:
 class CodesDataset(Dataset):
     """Codes from a folder that ``CodesWriter`` finished, kept in memory in the smallest type that holds them.
 
-    A batch is ``x`` int64 (batch, codebooks, *space) with ``condition.label`` int64 (batch,) where there are labels.
+    A batch is ``x`` int64 (batch, codebooks, *space) with ``condition.label`` int64 (batch,) where there are labels, and ``mask``
+    (batch, time) where sequences were filled up.
     """
 
     def __init__(self, folder: Path, *, source: str | None = None, labels: bool = True) -> None:
@@ -182,6 +195,9 @@ class CodesDataset(Dataset):
         shards = [_read_shard(folder / _shard_name(number), digest) for number, digest in enumerate(manifest.sha256)]
         self._codes = np.concatenate([shard["codes"] for shard in shards])
         self._labels = np.concatenate([shard["labels"] for shard in shards]) if self.header.label_names and labels else None
+        full = self.header.space[0]
+        lengths = [shard.get("lengths", np.full(len(shard["codes"]), full)) for shard in shards]
+        self._lengths = np.concatenate(lengths) if any("lengths" in shard for shard in shards) else None
         expected = (self.header.count, self.header.num_codebooks, *self.header.space)
         if self._codes.shape != expected:
             raise DataError(
@@ -196,7 +212,8 @@ class CodesDataset(Dataset):
     def batch(self, indices: np.ndarray) -> Batch:
         codes = torch.from_numpy(self._codes.take(indices, axis=0).astype(np.int64))
         label = None if self._labels is None else torch.from_numpy(self._labels[indices].astype(np.int64))
-        return Batch(codes, Condition(label=label))
+        mask = None if self._lengths is None else torch.from_numpy(np.arange(codes.shape[2]) < self._lengths[indices][:, None])
+        return Batch(codes, Condition(label=label), mask)
 
 
 def read_manifest(folder: Path) -> CodesManifest:

@@ -176,8 +176,8 @@ class SpeakerClassifier(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The most likely speakers."""
-        return self.logits(batch).argmax(1)
+        """The most likely speakers, on the CPU; the batch may be anywhere."""
+        return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()
 
 
 class PhoneRecogniser(nn.Module):
@@ -217,8 +217,9 @@ class PhoneRecogniser(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, "batch frames"]:
-        """The most likely class at every frame: ``SILENCE``, or one more than the phone's place in ``config.phones``."""
-        return self.logits(batch).argmax(1)
+        """The most likely class at every frame: ``SILENCE``, or one more than the phone's place in ``config.phones``. It is on the CPU;
+        the batch may be anywhere."""
+        return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()
 
     def sequences(self, batch: Batch) -> list[tuple[str, ...]]:
         """The phones of each example: the most likely ones, repeats of the next frame and silence left out."""

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.errors import ConfigError
-from vqvae.layers.mel import LogMel, mean_of_loud
+from vqvae.layers.mel import LogMel, mean_of_loud, transform_points
 
 _QUIET = 7.0
 """Nats of power below the mean of a recording, 30 dB, at which cepstra hear silence."""
@@ -48,6 +48,12 @@ class CepstraConfig:
                 f"CepstraConfig.spectra is {self.spectra}, loudness {self.loudness} and beside {self.beside}; expected at least 1, "
                 "above 0, and at least 0."
             )
+        points = transform_points(self.window)
+        if points > (2 * self.spectra + 1) * self.hop:
+            raise ConfigError(
+                f"CepstraConfig.window is {self.window}; its spectra of {points} points reach beyond the next moment. "
+                f"Expected at most {(2 * self.spectra + 1) * self.hop} points. Take more spectra a moment, or a shorter window."
+            )
 
 
 class Cepstra(nn.Module):
@@ -55,7 +61,8 @@ class Cepstra(nn.Module):
 
     Features are the mel cepstra (the orthonormal DCT of the log-mel spectrum) of the middle spectra of a moment, then those of the moments
     before and after it, of variance about 1. The mean spectrum over the loud moments of the recording is taken off, so they know neither
-    its volume nor what its speaker and microphone add everywhere; what is more than 30 dB below that mean is silence.
+    its volume nor what its speaker and microphone add everywhere; what is more than 30 dB below that mean is silence, as is all around
+    the recording.
     """
 
     cosines: Tensor
@@ -90,12 +97,15 @@ class Cepstra(nn.Module):
         Raises:
             DataError: the wave is shorter than a hop.
         """
+        # A window hears beyond its frame: in what a batch is filled up with, too, where there is nothing to hear.
+        heard = wave.ne(0).unflatten(1, (-1, self.stride)).any(2).repeat_interleave(self.config.spectra, 1)
         spectra = self.log_mel(wave)
-        spectra = (spectra - mean_of_loud(spectra)).clamp(min=-_QUIET)
+        spectra = (spectra - mean_of_loud(spectra, heard)).clamp(min=-_QUIET)
         cepstra = (self.cosines.to(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
         edge = (self.config.spectra - 1) // 2
         middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD
-        around = self.config.beside * torch.cat([middle[..., :1], middle, middle[..., -1:]], 2)
+        silence = (self.cosines.to(spectra.dtype).sum(1) * -_QUIET / _SPREAD).view(1, -1, 1).expand(len(middle), -1, 1)
+        around = self.config.beside * torch.cat([silence, middle, silence], 2)
         return torch.cat([middle, around[..., :-2], around[..., 2:]], 1)
 
     def wave(self, features: Float[Tensor, "batch dim moments"]) -> Float[Tensor, "batch time"]:
@@ -110,7 +120,7 @@ class Cepstra(nn.Module):
         weights = self.cosines.to(own.dtype)
         spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
         spectra = spectra + self.colour.to(own.dtype)
-        points = 2 * (len(self.bands) - 1)
+        points = transform_points(config.window)
         pulses = torch.fft.irfft((0.5 * (self.bands.to(own.dtype) @ spectra)).exp(), n=points, dim=1).roll(points // 2, 1)
         # A spectrum divides by the sum of its window, and has the powers of all the pulses under it.
         window = torch.hann_window(config.window, dtype=own.dtype, device=own.device)

@@ -7,7 +7,7 @@ stands beside the code, or the label, of the same samples.
 import math
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -35,9 +35,9 @@ def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop: int) ->
     # A negative amount cuts off: a window shorter than the hop lies in the middle of it.
     frames = F.pad(wave, (before, window - hop - before)).unfold(-1, window, hop)
     if not frames.numel():  # The transform of nothing is an error of its own.
-        return frames.new_zeros(*wave.shape[:-1], _points(window) // 2 + 1, time // hop)
+        return frames.new_zeros(*wave.shape[:-1], transform_points(window) // 2 + 1, time // hop)
     shape = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
-    return torch.fft.rfft(frames * (shape / shape.sum()), n=_points(window)).abs().square().transpose(-1, -2)
+    return torch.fft.rfft(frames * (shape / shape.sum()), n=transform_points(window)).abs().square().transpose(-1, -2)
 
 
 def mel_filters(rate: int, window: int, mels: int, lowest: float = 0.0, highest: float | None = None) -> Float[Tensor, "mels bins"]:
@@ -61,7 +61,7 @@ def mel_filters(rate: int, window: int, mels: int, lowest: float = 0.0, highest:
             f"{mels} mel bands from {lowest:g} to {highest:g} Hz at {rate} samples a second; at least 1 band is expected, "
             f"and 0 <= lowest < highest <= {rate / 2:g}."
         )
-    points = _points(window)
+    points = transform_points(window)
     bins = torch.arange(points // 2 + 1, dtype=torch.float64) * rate / points
     edges = _hertz(torch.linspace(_mel(lowest), _mel(highest), mels + 2, dtype=torch.float64))
     left, middle, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
@@ -106,14 +106,19 @@ class LogMel(nn.Module):
             return power.clamp(min=FLOOR).log()
 
 
-def mean_of_loud(spectra: Float[Tensor, "batch mels frames"]) -> Float[Tensor, "batch mels 1"]:
-    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around."""
+def mean_of_loud(
+    spectra: Float[Tensor, "batch mels frames"], heard: Bool[Tensor, "batch frames"] | None = None
+) -> Float[Tensor, "batch mels 1"]:
+    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around.
+    Frames that are not ``heard`` do not count; where none is, it is 0."""
     level = spectra.mean(1, keepdim=True)
-    loud = (level >= level.amax(2, keepdim=True) - _LOUD).to(spectra.dtype)
-    return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True)
+    loud = level >= level.amax(2, keepdim=True) - _LOUD
+    loud = (loud if heard is None else loud & heard.unsqueeze(1)).to(spectra.dtype)
+    return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True).clamp(min=1)
 
 
-def _points(window: int) -> int:
+def transform_points(window: int) -> int:
+    """Points of the transform of a window: the next power of two."""
     return 1 << max(window - 1, 1).bit_length()
 
 

@@ -35,11 +35,11 @@ class UnigramPrior(Prior):
         self.register_buffer("counts", torch.zeros(config.num_codebooks, config.codebook_size, dtype=torch.int64))
 
     @torch.no_grad()
-    def count(self, codes: Int[Tensor, "batch codebooks *space"]) -> None:
-        """Add the codes of one more batch to the counts."""
+    def count(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> None:
+        """Add the codes of one more batch, those that the mask leaves, to the counts."""
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         for book, found in zip(self.counts, codes.unbind(1), strict=True):
-            book += torch.bincount(found.reshape(-1), minlength=self.codebook_size)
+            book += torch.bincount(found.reshape(-1) if mask is None else found[mask], minlength=self.codebook_size)
 
     def forward(self, batch: Batch) -> Objective:
         """Nats a code; the counts are gathered by ``count``, not by gradient."""

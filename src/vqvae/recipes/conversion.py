@@ -66,8 +66,8 @@ SOURCES = ("en-us+f5", "en-us+m4")
 """Voices that no model here was trained on."""
 TEXTS, CONVERTED, TARGETS = 20, 40, 3
 """Sentences that nothing was trained on, each said by both sources; how many recordings are converted, and to how many voices each."""
-RECONSTRUCTED, DRAWN, BABBLED = 24, 8, 12
-"""Held-out recordings in which phones are told; waves that are decoded at once; waves drawn from each prior."""
+RECONSTRUCTED, BABBLED = 24, 12
+"""Held-out recordings in which phones are told; waves drawn from each prior."""
 SHOWN, ROUNDED = 3, 64
 """Recordings whose spectrograms are shown; examples in which the cost of 8-bit weights is found."""
 NOTES_VOICES = """{pictures}

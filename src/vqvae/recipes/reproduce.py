@@ -62,11 +62,11 @@ SETTINGS: dict[str, dict[Scale, Settings]] = {
         "cpu": Settings(run="voices", tokenizer=speech.voices_tokenizer, prior=speech.demo_prior),
         "paper": Settings(run="vctk", tokenizer=speech.vctk_tokenizer, prior=speech.long_prior),
     },
-    "librispeech": {
+    "librispeech128": {
         "cpu": Settings(run="librispeech-cpu", tokenizer=speech.librispeech_cpu_tokenizer, prior=speech.demo_prior),
         "paper": Settings(run="librispeech", tokenizer=speech.librispeech_tokenizer, prior=speech.long_prior),
     },
-    "phonemes": {
+    "phonemes25hz": {
         "cpu": Settings(run="phonemes", tokenizer=speech.phonemes_tokenizer, prior=speech.phonemes_prior),
         "paper": Settings(run="phonemes-paper", tokenizer=speech.paper_phonemes_tokenizer, prior=speech.phonemes_prior),
     },
@@ -136,13 +136,13 @@ EXPERIMENTS = {
     ),
     "e8": Experiment(
         title="E8: unconditional speech from 125 codes a second, scored on speakers that were never heard [VQVAE §4.3]",
-        settings="librispeech",
+        settings="librispeech128",
         stages=2,
         after=reproduce_speech,
     ),
     "e9": Experiment(
         title="E9: phones told from single codes, 128 of them at 25 a second, without labels [VQVAE §4.3]",
-        settings="phonemes",
+        settings="phonemes25hz",
         stages=1,
         after=reproduce_phones,
     ),

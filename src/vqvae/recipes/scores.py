@@ -8,12 +8,12 @@ import numpy as np
 from torch import Tensor
 
 from vqvae.data import in_order
-from vqvae.data.base import Condition, Dataset
+from vqvae.data.base import Dataset
 from vqvae.data.loader import spread_indices
 from vqvae.evaluation.frechet import Moments, TokenizerFeatures, frechet_distance
 from vqvae.evaluation.grids import grid, labelled_rows, pair_grid
 from vqvae.evaluation.report import Sound
-from vqvae.evaluation.tokenizer import ConditionalLogPrior, TokenizerEvaluation
+from vqvae.evaluation.tokenizer import TokenizerEvaluation
 from vqvae.pipeline import Pipeline
 
 SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
@@ -35,14 +35,17 @@ class Evaluation:
     """Something to listen to."""
 
 
-def log_priors(pipeline: Pipeline) -> dict[str, ConditionalLogPrior]:
-    """log p(codes) of the priors that a pipeline has, by the names of their scores."""
-    priors: dict[str, Callable[[Tensor, Condition], Tensor]] = {}
+LogPrior = Callable[..., Tensor]
+"""From codes, condition and mask to log p(codes | condition) in nats an example, of the codes that the mask leaves."""
+
+
+def log_priors(pipeline: Pipeline) -> dict[str, LogPrior]:
+    """The priors that a pipeline has, by the names of their scores."""
+    priors: dict[str, LogPrior] = {}
     if pipeline.unigram is not None:
-        unigram = pipeline.unigram
-        priors["unigram"] = lambda codes, given: unigram.log_prob(codes)
+        priors["unigram"] = pipeline.unigram.log_prob
     if pipeline.prior is not None:
-        priors["learned"] = lambda codes, given: pipeline.log_prior(codes, given if pipeline.is_conditional else Condition())
+        priors["learned"] = pipeline.log_prior
     return priors
 
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +22,9 @@ from vqvae.evaluation.report import Sound
 from vqvae.evaluation.speech import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance, stoi
 from vqvae.evaluation.waves import spectrogram, wave_chart
 from vqvae.models import VQVAE
+from vqvae.models.decoding import latent_mask
 from vqvae.pipeline import Pipeline
+from vqvae.priors.base import count_codes
 from vqvae.recipes.scores import Evaluation, log_priors
 
 SCORED, SPOKEN = 512, 240
@@ -89,21 +92,16 @@ def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, A
     usage, codes_seen, samples = CodebookUsage(level.num_codebooks, level.codebook_size), 0, 0
     nats, wave_nats = dict.fromkeys(priors, 0.0), 0.0
     for batch in spread(held_out, SCORED, pipeline.batch_size):
-        if batch.mask is not None:
-            # Whole examples only: a prior has no masks of its own for what is filled up.
-            batch = batch.take(torch.nonzero(batch.mask.all(1))[:, 0])._replace(mask=None)
-        if not len(batch.x):
-            continue
         batch = batch.to(pipeline.device)
         (codes,) = tokenizer.encode(batch)
-        usage.add(codes)
-        codes_seen, samples = codes_seen + codes.numel(), samples + batch.x.numel()
+        mask = None if batch.mask is None else latent_mask(batch.mask, level.stride)
+        usage.add(codes if mask is None else codes.movedim(1, -1)[mask].T[None])
+        codes_seen += count_codes(codes, mask)
+        samples += batch.x.numel() if batch.mask is None else int(batch.mask.sum())
         for name, log_prior in priors.items():
-            nats[name] -= float(log_prior(codes, batch.condition).double().sum())
+            nats[name] -= float(log_prior(codes, batch.condition, mask).double().sum())
         if tokenizer.likelihood.is_density:
             wave_nats -= float(tokenizer.log_likelihood(batch, (codes,)).double().sum())
-    if not samples:
-        raise DataError("No held-out recording is as long as an example, so there is nothing to score. Give config.data a shorter chunk.")
     costs = {"uniform": codes_seen * math.log(level.codebook_size), **nats}
     seconds = samples / held_out.rate
     scores: dict[str, Any] = {
@@ -136,12 +134,17 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
 
 def spread_recordings(audio: AudioDataset, count: int) -> np.ndarray:
     """The places of at most ``count`` recordings, at equal distances over the set."""
-    count = min(count, len(audio.recordings))
-    return np.arange(count) * len(audio.recordings) // max(count, 1)
+    return spread_places(len(audio.recordings), count)
 
 
-def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
-    """How near reconstructions come to their recordings, in the mean."""
+def spread_places(total: int, count: int) -> np.ndarray:
+    """At most ``count`` of ``total`` places, at equal distances."""
+    count = min(count, total)
+    return np.arange(count) * total // max(count, 1)
+
+
+def distances(heard: Sequence[Heard], rate: int) -> dict[str, float | None]:
+    """How near reconstructions come to their recordings, in the mean; None of pitches where nothing has one."""
     pairs = [(one.original, one.reconstruction) for one in heard]
     pitch = [f0_error(a, b, rate) for a, b in pairs]
     cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
@@ -149,7 +152,7 @@ def distances(heard: Sequence[Heard], rate: int) -> dict[str, float]:
         "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], rate)) for a, b in pairs])),
         "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
         "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, rate) for a, b in pairs])),
-        "f0_cents": float(np.mean(cents)) if cents else math.nan,
+        "f0_cents": float(np.mean(cents)) if cents else None,
         "f0_voicing": float(np.mean([float(one.voicing) for one in pitch])),
         **intelligibility(pairs, rate),
     }
@@ -171,30 +174,37 @@ def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], rate: int) -> dict[s
 def spoken_codes(
     pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None, count: int = SPOKEN
 ) -> list[SpokenCodes]:
-    """The codes of recordings that have an alignment, beside it; of ``count`` recordings, spread over the set.
+    """The codes of recordings that have an alignment and are as long as a code, beside it; at most ``count``, spread over those.
 
     Raises:
-        DataError: none has.
+        DataError: none has an alignment.
     """
     found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
-    stride, clips = pipeline.tokenizer.layout[0].stride[0], []
-    for index in spread_recordings(audio, count).tolist():
-        recording = audio.recordings[index]
-        if recording.name in found and recording.samples >= stride:
-            codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
-            clips.append(SpokenCodes(recording.name, codes, found[recording.name]))
+    stride = pipeline.tokenizer.layout[0].stride[0]
+    aligned = [index for index, one in enumerate(audio.recordings) if one.name in found and one.samples >= stride]
+    clips = []
+    for index in (aligned[place] for place in spread_places(len(aligned), count)):
+        codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
+        clips.append(SpokenCodes(audio.recordings[index].name, codes, found[audio.recordings[index].name]))
     return clips
 
 
 def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, label_source: str) -> dict[str, Any]:
-    """The phones by the codes: the map is fitted on every other recording and scored on the rest."""
+    """The phones by the codes. The map is fitted on every other one of the names that files have and scored on the rest, so that one
+    sentence by several speakers, whose folders have files of one name, is on one side."""
     level = pipeline.tokenizer.layout[0]
-    if len(clips) < 2:
-        raise DataError("Phones are told by a map that is fitted on some recordings and scored on others; only one has an alignment.")
-    found = evaluate_phonemes(
-        clips[::2], clips[1::2], rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source
-    )
-    return {name: value for name, value in found.items() if name != "inventory"} | {"phoneme_inventory": len(found["inventory"])}
+    names = sorted({PurePosixPath(clip.name).stem for clip in clips})
+    if len(names) < 2:
+        raise DataError(
+            "Phones are told by a map that is fitted on some recordings and scored on others, of other names. Here "
+            f"{len(clips)} held-out recordings of {len(names)} names have an alignment and the {level.stride[0]} samples of a code."
+        )
+    fitted = set(names[::2])
+    sides = [[clip for clip in clips if (PurePosixPath(clip.name).stem in fitted) == side] for side in (True, False)]
+    found = evaluate_phonemes(*sides, rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
+    inventory = len(found.pop("inventory"))
+    # Not a number: the share of nothing.
+    return {name: None if value != value else value for name, value in found.items()} | {"phoneme_inventory": inventory}
 
 
 def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int) -> str:

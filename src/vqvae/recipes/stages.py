@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import distributed, storage
@@ -35,7 +35,7 @@ from vqvae.data import (
     VoicesConfig,
     in_order,
 )
-from vqvae.data.base import Dataset, Splits
+from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.cache import atomic
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.charts import save_svg
@@ -43,6 +43,7 @@ from vqvae.evaluation.grids import save_png
 from vqvae.evaluation.report import write_report
 from vqvae.evaluation.results import this_command, write_results
 from vqvae.models import Tokenizer
+from vqvae.models.decoding import latent_mask
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
 from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES
@@ -118,9 +119,10 @@ def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder:
 
 
 def prior_config(run: Path) -> TrainConfig:
-    """The second stage's settings by the recipe of the run's tokenizer; those of 'images' where it has none."""
-    recipe = RECIPES.get(recipe_of(run), RECIPES["images"])
-    return recipe.prior(load(run).tokenizer.layout[0], len(read_codes(run).train.label_names))
+    """The second stage's settings by the recipe of the run's tokenizer; where that has none, those of 'images', or of 'speech-demo'."""
+    pipeline = load(run)
+    recipe = RECIPES.get(recipe_of(run), RECIPES["images" if pipeline.rate is None else "speech-demo"])
+    return recipe.prior(pipeline.tokenizer.layout[0], len(read_codes(run).train.label_names))
 
 
 def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
@@ -141,17 +143,33 @@ def write_codes(run: Path, splits: Splits, options: RunOptions) -> None:
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
         for shard in writer.missing():
             batches = list(in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop))
-            codes = torch.cat([pipeline.encode(batch.x) for batch in batches])
+            codes = torch.cat([_encode(pipeline, batch) for batch in batches])
             labels = [batch.condition.label for batch in batches if batch.condition.label is not None]
-            writer.write(shard, codes.numpy(), torch.cat(labels).numpy() if labels else None)
+            writer.write(
+                shard, codes.numpy(), torch.cat(labels).numpy() if labels else None, _lengths(batches, level.stride, codes.shape[2])
+            )
             written += 1
         writer.finish()
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()
     for batch in in_order(read_codes(run).train, 4096):
-        unigram.count(batch.x)
+        unigram.count(batch.x, batch.mask)
     storage.save(unigram, run / UNIGRAM)
     if written:
         _record(run, codes=time.perf_counter() - began)
+
+
+@torch.inference_mode()
+def _encode(pipeline: Pipeline, batch: Batch) -> Tensor:
+    return pipeline.tokenizer.encode(batch.to(pipeline.device))[0].cpu()
+
+
+def _lengths(batches: Sequence[Batch], stride: tuple[int, ...], full: int) -> np.ndarray | None:
+    """How many codes of each example stand for data; None where all do."""
+    masks = [None if batch.mask is None else latent_mask(batch.mask, stride) for batch in batches]
+    if all(mask is None for mask in masks):
+        return None
+    found = [np.full(len(batch.x), full) if mask is None else mask.sum(1).numpy() for batch, mask in zip(batches, masks, strict=True)]
+    return np.concatenate(found)
 
 
 def read_codes(run: Path, *, labels: bool = True) -> Splits:
@@ -196,7 +214,18 @@ def evaluate(run: Path, held_out: Dataset, options: RunOptions) -> dict[str, Any
 
 
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model on held-out data: of images by ``score_images``, of audio by ``score_speech``."""
+    """Score a model on held-out data: of images by ``score_images``, of audio by ``score_speech``.
+
+    Raises:
+        ConfigError: the model is told who speaks, or of which class an image is, and the data has others, or in another order.
+    """
+    if held_out.label_names != pipeline.label_names and (pipeline.speakers or pipeline.is_conditional):
+        if not isinstance(held_out, AudioDataset):
+            raise ConfigError(
+                f"This data has the classes {list(held_out.label_names)[:8]}; the model was trained on {list(pipeline.label_names)[:8]}. "
+                "Give data with the same classes."
+            )
+        held_out = held_out.named(pipeline.label_names)
     return score_speech(pipeline, held_out) if isinstance(held_out, AudioDataset) else score_images(pipeline, held_out)
 
 
