@@ -71,7 +71,7 @@ def main() -> None:
         command=this_command(),
         columns=columns,
         rows=rows,
-        values={**phonemes, **decoders["WaveNet"], "whole_wave": decoders["whole wave"], "records": sources},
+        values={**phonemes, **leading(decoders["whole wave"], decoders["WaveNet"]), "records": sources},
         seconds=time.perf_counter() - began,
         steps=sum(of["steps"] for of in records.values()),
         notes=NOTES,
@@ -82,21 +82,30 @@ def main() -> None:
 
 def librispeech(out: Path, began: float) -> dict:
     """What E8 and E9 have found, by the same names; phones are those of E9."""
-    heard, told = (json.loads((out / name).read_text(encoding="utf-8")) for name in ("e8.json", "librispeech/e9.json"))
-    values = {**{key: heard.get(key) for key in PEOPLE}, **{key: told[key] for key in PHONEMES[:-1]}}
-    columns = [[in_words(of.get(key)) for key in (*PEOPLE, *PHONEMES[:-1])] for of in (heard, told)]
+    names = ("e8.json", "e8-wavenet.json", "librispeech/e9.json")
+    heard, wavenet, told = records = [json.loads((out / name).read_text(encoding="utf-8")) for name in names]
+    of_decoders = [{key: of.get(key) for key in PEOPLE} for of in (heard, wavenet)]
+    values = {**leading(*of_decoders), **{key: told[key] for key in PHONEMES[:-1]}}
+    keys = (*PEOPLE, *PHONEMES[:-1])
+    columns = [[in_words(of.get(key)) for key in keys] for of in records]
     return write_results(
         out,
         "speech-librispeech",
         title="Speech of people, by speakers that nothing was trained on",
         command=this_command(),
-        columns=("measure", "125 codes a second, WaveNet", "25 codes a second"),
-        rows=list(zip(values, *columns, strict=True)),
-        values={**values, "records": {"e8": source(heard), "e9": source(told)}},
+        columns=("measure", "125 codes a second, whole wave", "the same, WaveNet", "25 codes a second"),
+        rows=list(zip(keys, *columns, strict=True)),
+        values={**values, "records": {name: source(record) for name, record in zip(("e8", "e8-wavenet", "e9"), records, strict=True)}},
         seconds=time.perf_counter() - began,
-        steps=heard["steps"] + told["steps"],
+        steps=sum(record["steps"] for record in records),
         notes=NOTES_PEOPLE,
     )
+
+
+def leading(whole_wave: dict, wavenet: dict) -> dict:
+    """The measures of the decoder that sounds better, and those of the WaveNet where only that one has them; beside them both."""
+    found = {key: value for key, value in whole_wave.items() if value is not None}
+    return {**wavenet, **found, "whole_wave": whole_wave, "WaveNet": wavenet}
 
 
 def source(record: dict) -> dict:
@@ -105,12 +114,14 @@ def source(record: dict) -> dict:
 
 
 NOTES_PEOPLE = """
-Read off [E8](e8.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine alignments; the maps are fitted on half of
-the speakers that were held out and scored on the others. `phoneme_majority` is the share of the most frequent phone.
+Read off [E8](e8.md), [E8 with a WaveNet](e8-wavenet.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine
+alignments; the maps are fitted on half of the speakers that were held out and scored on the others. `phoneme_majority` is the share of
+the most frequent phone.
 """
 NOTES = """
 Read off [E6](e6.md), [E7](e7.md) and [E9](e9.md), which say what each measure is, and by which commands and commits they were found. A dash
-stands where a model has no such measure: a decoder that makes the whole wave at once has no density, and so no bits a sample.
+stands where a model has no such measure: a decoder that makes the whole wave at once has no density, and so no bits a sample. It is the
+one that sounds better: the JSON has its measures under their names, the WaveNet's where only that one has them, and both beside them.
 """
 
 if __name__ == "__main__":

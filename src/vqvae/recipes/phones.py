@@ -161,8 +161,11 @@ def reproduce_speech(job: Job) -> dict[str, Any]:
     splits, pipeline = stored_data(job.run), load(job.run, pick_device(job.options.device))
     evaluate(job.run, splits.held_out, job.options)
     assert isinstance(pipeline.tokenizer, VQVAE)
-    found = measure_collapse(pipeline.tokenizer, splits.held_out, device=pipeline.device, batch_size=pipeline.batch_size, count=SHUFFLED)
-    extra = {"bits_lost_when_shuffled": found["bits_lost_when_shuffled"] / splits.held_out.batch(np.arange(1)).x.numel()}
+    extra: dict[str, Any] = {}
+    if pipeline.tokenizer.likelihood.is_density:
+        settings = {"device": pipeline.device, "batch_size": pipeline.batch_size, "count": SHUFFLED}
+        found = measure_collapse(pipeline.tokenizer, splits.held_out, **settings)
+        extra["bits_lost_when_shuffled"] = found["bits_lost_when_shuffled"] / splits.held_out.batch(np.arange(1)).x.numel()
     if job.data is not None and (Path(job.data) / ALIGNMENTS).is_file():
         sides = two_sides(pipeline, splits, job.data)
         found = score_maps(*sides, pipeline, splits, GIVEN)

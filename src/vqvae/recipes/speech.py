@@ -139,8 +139,8 @@ def librispeech_tokenizer(path: str | None) -> TrainConfig:
 
 
 def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
-    """E8 for two cores: a narrower network, and a decoder that makes the whole wave at once. In the hour of a core that this takes, a WaveNet
-    learns to go on from the samples before, and its encoder falls to a few codes."""
+    """E8 for two cores: a narrower network, and a decoder that makes the whole wave at once. In the hour of a core that this takes, a
+    WaveNet learns to go on from the samples before, and its encoder falls to a few codes."""
     if path is None:
         raise ConfigError("E8 trains on LibriSpeech; give the folder that it lies in: --data FOLDER")
     return TrainConfig(

@@ -1,7 +1,9 @@
 """What is found out about a trained model of speech on held-out recordings: numbers, pictures, and sounds [VQVAE §4.3]."""
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
+from itertools import compress
 from pathlib import PurePosixPath
 from typing import Any, NamedTuple
 
@@ -64,8 +66,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     scores |= distances(heard, held_out.rate)
     charts: dict[str, str] = {}
     clips = spoken_codes(pipeline, held_out) if held_out.phones else []
-    # The map is fitted on some recordings and scored on others.
-    if len(clips) > 1:
+    if all(halves(clips)):
         scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
     pictures: dict[str, np.ndarray] = {}
@@ -189,18 +190,30 @@ def spoken_codes(
     return clips
 
 
+def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
+    """Recordings with every other one of the names that their files have, and the rest: one sentence by several speakers, whose folders
+    have files of one name, is on one side. Where there is but one name, every other recording."""
+    names = [PurePosixPath(clip.name).stem for clip in clips]
+    if len(set(names)) == 1:
+        names = [clip.name for clip in clips]
+    first = set(sorted(set(names))[::2])
+    chosen = [name in first for name in names]
+    return list(compress(clips, chosen)), list(compress(clips, map(operator.not_, chosen)))
+
+
 def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, label_source: str) -> dict[str, Any]:
-    """The phones by the codes. The map is fitted on every other one of the names that files have and scored on the rest, so that one
-    sentence by several speakers, whose folders have files of one name, is on one side."""
+    """The phones by the codes, whose map is fitted on one of ``halves`` and scored on the other.
+
+    Raises:
+        DataError: one of them is empty.
+    """
     level = pipeline.tokenizer.layout[0]
-    names = sorted({PurePosixPath(clip.name).stem for clip in clips})
-    if len(names) < 2:
+    sides = halves(clips)
+    if not all(sides):
         raise DataError(
-            "Phones are told by a map that is fitted on some recordings and scored on others, of other names. Here "
-            f"{len(clips)} held-out recordings of {len(names)} names have an alignment and the {level.stride[0]} samples of a code."
+            "Phones are told by a map that is fitted on some recordings and scored on others. Of those held out here, "
+            f"{len(clips)} have an alignment and at least the {level.stride[0]} samples of a code."
         )
-    fitted = set(names[::2])
-    sides = [[clip for clip in clips if (PurePosixPath(clip.name).stem in fitted) == side] for side in (True, False)]
     found = evaluate_phonemes(*sides, rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
     inventory = len(found.pop("inventory"))
     # Not a number: the share of nothing.
