@@ -13,6 +13,7 @@ from vqvae.errors import ConfigError
 from vqvae.layers import compiled
 from vqvae.layers.autoregressive import Choice, draw, sample
 from vqvae.layers.codes import FUSED
+from vqvae.layers.wavenet_decoding import in_blocks, to_int8
 from vqvae.priors import PixelCNN, PixelCNNConfig
 
 SPACE = (5, 9)
@@ -106,6 +107,31 @@ def test_products_of_overlapping_windows(shape: tuple[int, int, int], step: int)
     expected = out + np.stack([x[r * step : r * step + size] for r in range(rows)]) @ matrix
     compiled._add_products(out, x, step, matrix)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("shape", [(1, 33), (7, 5), (64, 160), (1024, 32)])
+def test_products_in_8_bits(shape: tuple[int, int]) -> None:
+    size, outputs = shape
+    generator = np.random.default_rng(0)
+    x, before = (generator.standard_normal(count).astype(np.float32) for count in (size, outputs))
+    matrix = to_int8(torch.from_numpy(generator.standard_normal(shape).astype(np.float32)))
+    blocks = in_blocks(matrix.weights, compiled.OUTPUTS).contiguous().numpy()
+    # What an earlier product left there must not matter.
+    whole, sums = np.full(size + 1, 99, np.int16), np.full(outputs + compiled.OUTPUTS, 99, np.int32)
+    out = before.copy()
+    compiled._add_product_in_int8(out, x, blocks, matrix.scale.numpy(), whole, sums)
+    products = x.astype(np.float64) @ matrix.restored().double().numpy()
+    np.testing.assert_allclose(out - before, products, atol=1e-4 * np.abs(products).max())
+    out = before.copy()
+    compiled._add_product_in_int8(out, 0 * x, blocks, matrix.scale.numpy(), whole, sums)
+    assert np.array_equal(out, before)
+    # The largest sums that there can be stay in 32 bits.
+    ones = np.full(size, -1, np.float32)
+    most = to_int8(torch.ones(shape))
+    compiled._add_product_in_int8(
+        out, ones, in_blocks(most.weights, compiled.OUTPUTS).contiguous().numpy(), most.scale.numpy(), whole, sums
+    )
+    np.testing.assert_allclose(out - before, -size, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("choice", [Choice(), Choice(0.7), Choice(top_k=3), Choice(top_p=0.5), Choice(1.5, 4, 0.8)])

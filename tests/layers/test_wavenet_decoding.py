@@ -10,7 +10,7 @@ from tests.layers.test_wavenet import SIZE, make, random_bias, random_values
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice, extend
 from vqvae.layers.wavenet import WaveNet
-from vqvae.layers.wavenet_decoding import FUSED, WaveNetState, to_int8
+from vqvae.layers.wavenet_decoding import FUSED, WaveNetState, in_blocks, to_int8
 
 BLOCK, TIME = 6, 36
 """The longest queue of ``make`` has four places, so all are used several times."""
@@ -61,6 +61,14 @@ def test_int8_decodes_with_the_rounded_weights(int8: bool) -> None:
     expected = (model.rounded_to_int8() if int8 else model)(values).detach()
     torch.testing.assert_close(step_by_step(model, model.start(2, int8=int8), values), expected, rtol=0, atol=1e-4)
     assert torch.allclose(expected, model(values), rtol=0, atol=1e-4) != int8
+
+
+def test_blocks_have_two_inputs_side_by_side() -> None:
+    weights = torch.arange(1, 16, dtype=torch.int8).view(3, 5)
+    first, second = in_blocks(weights, 4)
+    assert first.tolist() == [[1, 6, 2, 7, 3, 8, 4, 9], [11, 0, 12, 0, 13, 0, 14, 0]]
+    assert second.tolist() == [[5, 10, 0, 0, 0, 0, 0, 0], [15, 0, 0, 0, 0, 0, 0, 0]]
+    assert torch.equal(in_blocks(weights.expand(2, 6, 3, 5), 4)[1, 2], in_blocks(weights, 4))
 
 
 def test_int8_of_zeros_is_zero() -> None:
@@ -123,15 +131,16 @@ def test_the_kernel_draws_what_the_loop_draws(choice: Choice, books: int, int8: 
     assert not torch.equal(other[:, 5:9], kernel[:, 5:9]) or choice.temperature == 0
 
 
-def test_the_logits_of_the_kernel_are_those_of_the_whole() -> None:
+@pytest.mark.parametrize("int8", [False, True])
+def test_the_logits_of_the_kernel_are_those_of_the_whole(int8: bool) -> None:
     pytest.importorskip("numba")
     # A value is drawn exactly where the cumulative probability passes its number: numbers a little on either side show the logits.
     model, values = make(scale=1.0), random_values(1, TIME)
-    p = model(values).softmax(-1).cumsum(-1).double().detach()[0]
+    p = (model.rounded_to_int8() if int8 else model)(values).softmax(-1).cumsum(-1).double().detach()[0]
     for shift in (-1e-4, 1e-4):
         border = p[torch.arange(TIME), 1] + shift
         for t in (0, 1, 7, 20, TIME - 1):
-            state = model.start(1, prefix=values[:, :t])
+            state = model.start(1, prefix=values[:, :t], int8=int8)
             uniforms = numbers(1, t + 1)
             uniforms[0, t] = border[t]
             drawn = extend(model, state, uniforms, compiled=True)

@@ -21,7 +21,17 @@ ENCODERS = {
     "mel": LogMelEncoderConfig(rate=RATE, window=64, hop=16, mels=6, strides=(2,), width=8, residual_blocks=1),
     "normalised": LogMelEncoderConfig(rate=RATE, window=64, hop=16, mels=6, strides=(2,), width=8, normalise=True),
 }
-WAVENET = {"stride": STRIDE, "levels": 32, "speakers": 2, "layers": 3, "cycle": 3, "residual": 8, "skip": 8, "condition_hidden": 8}
+WAVENET = {
+    "stride": STRIDE,
+    "levels": 32,
+    "speakers": 2,
+    "layers": 3,
+    "cycle": 3,
+    "residual": 8,
+    "skip": 8,
+    "condition_hidden": 8,
+    "int8": False,
+}
 PARTS = {
     "wavenet": (MuLawConfig(levels=32), WaveNetDecoderConfig(**WAVENET)),
     "mixture": (MuLawMixtureConfig(levels=32, mixtures=2), WaveNetDecoderConfig(**WAVENET)),

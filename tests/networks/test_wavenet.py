@@ -16,7 +16,7 @@ DIM, LEVELS, STRIDE = 3, 8, 32
 
 def make(parameters: int = LEVELS, **changes: int) -> WaveNetDecoder:
     torch.manual_seed(0)
-    settings = {"stride": STRIDE, "levels": LEVELS, "layers": 3, "cycle": 2, "residual": 4, "skip": 5, "condition_hidden": 6}
+    settings = {"stride": STRIDE, "levels": LEVELS, "layers": 3, "cycle": 2, "residual": 4, "skip": 5, "condition_hidden": 6, "int8": False}
     model = WaveNetDecoderConfig(**{**settings, **changes}).build(DIM, parameters).eval()
     for parameter in model.parameters():
         # First weights are small; larger ones let every part show.

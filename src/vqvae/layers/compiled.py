@@ -1,7 +1,7 @@
 """Sampling loops as single kernels, compiled by numba (the extra ``fast``): its only importer. Import this module where it is used.
 
-All arrays are float32 and contiguous. Matrices are (inputs, outputs), so that the inner loops run along a row of the matrix
-and of the result, and become vector instructions. The compiled code is kept on disk where that can be written.
+All arrays are contiguous, and float32 but for matrices in 8 bits. Matrices are (inputs, outputs), so that the inner loops run along a row
+of the matrix and of the result, and become vector instructions. The compiled code is kept on disk where that can be written.
 """
 
 import math
@@ -10,6 +10,8 @@ from typing import Any, no_type_check
 
 import numba
 import numpy as np
+from llvmlite import ir
+from numba.extending import intrinsic, overload
 
 _ZERO, _HALF, _ONE, _TWO = np.float32(0), np.float32(0.5), np.float32(1), np.float32(2)
 _LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
@@ -17,14 +19,19 @@ _TAYLOR = tuple(np.float32(1 / math.factorial(i)) for i in range(8))
 _LARGEST, _SATURATED = np.float32(87), np.float32(40)
 """Where exponentials are cut off: e^87 is a float32 number, and so is the product of two of e^40, beside which 1 is nothing."""
 _BIAS, _MANTISSA = np.int32(127), np.int32(23)
+OUTPUTS = 32
+"""Outputs of a matrix in 8 bits that are summed at once: see ``_pairs_times``."""
+_LANES = 8
+_LARGEST_INT16, _LARGEST_INT32, _LARGEST_WEIGHT = 2**15 - 1, 2**31 - 1, 127
+_FASTMATH: Any = {"fastmath": True, "error_model": "numpy", "nogil": True}
 
 
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call. ``fastmath`` lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
     try:
-        return numba.njit(cache=True, fastmath=True, error_model="numpy", nogil=True)(function)
+        return numba.njit(cache=True, **_FASTMATH)(function)
     except RuntimeError:  # No folder for the cache can be written.
-        return numba.njit(fastmath=True, error_model="numpy", nogil=True)(function)
+        return numba.njit(**_FASTMATH)(function)
 
 
 @_compile
@@ -59,8 +66,7 @@ def _gate(out, x):
 @_compile
 @no_type_check
 def _add_product(out, x, matrix):
-    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often.
-    The matrix may hold whole numbers, which are turned into float32 on their way."""
+    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often."""
     size = x.shape[0]
     i = 0
     while i + 8 <= size:
@@ -68,14 +74,12 @@ def _add_product(out, x, matrix):
         m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
         m4, m5, m6, m7 = matrix[i + 4], matrix[i + 5], matrix[i + 6], matrix[i + 7]
         for j in range(out.shape[0]):
-            left = a * np.float32(m0[j]) + b * np.float32(m1[j]) + c * np.float32(m2[j]) + d * np.float32(m3[j])
-            right = e * np.float32(m4[j]) + f * np.float32(m5[j]) + g * np.float32(m6[j]) + h * np.float32(m7[j])
-            out[j] += left + right
+            out[j] += (a * m0[j] + b * m1[j] + c * m2[j] + d * m3[j]) + (e * m4[j] + f * m5[j] + g * m6[j] + h * m7[j])
         i += 8
     while i < size:
         a = x[i]
         for j in range(out.shape[0]):
-            out[j] += a * np.float32(matrix[i, j])
+            out[j] += a * matrix[i, j]
         i += 1
 
 
@@ -114,6 +118,82 @@ def _add_products(out, x, step, matrix):
     while r < rows:
         _add_product(out[r], x[r * step : r * step + size], matrix)
         r += 1
+
+
+@_compile
+@no_type_check
+def _add_product_in_int8(out, x, blocks, scale, whole, sums):
+    """out += x @ matrix for one row, of a matrix in 8 bits: ``in_blocks`` says how it lies in memory, and an output counts its scale.
+
+    The inputs are rounded to 16 bits, so finely that no sum leaves 32. Overwrites ``whole`` and ``sums``.
+    """
+    size, largest = x.shape[0], _ZERO
+    for i in range(size):
+        largest = max(largest, abs(x[i]))
+    if largest == 0:
+        return
+    levels = np.float32(min(_LARGEST_INT16, _LARGEST_INT32 // (_LARGEST_WEIGHT * size)))
+    finer = levels / largest
+    for i in range(size):
+        whole[i] = np.int16(np.floor(x[i] * finer + _HALF))
+    for b in range(blocks.shape[0]):
+        _pairs_times(sums[b * OUTPUTS :], whole, blocks[b], blocks.shape[1])
+    coarser = largest / levels
+    for j in range(out.shape[0]):
+        out[j] += np.float32(sums[j]) * (coarser * scale[j])
+
+
+@intrinsic
+def _pairs_times(typing, sums, x, block, pairs):  # type: ignore[no-untyped-def]
+    """sums[:OUTPUTS] = the products of x (int16) with a block (pairs, 2 · OUTPUTS) of int8, in which the weights of two inputs stand side
+    by side for each output. In LLVM's language: two products and their sum are one instruction of many processors, which loops of
+    Python do not become."""
+
+    def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
+        int8, int16, int32, int64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
+        sums, x, block = (
+            context.make_array(kind)(context, builder, value).data for kind, value in zip(signature.args[:3], arguments[:3], strict=True)
+        )
+        lanes, both = ir.VectorType(int32, _LANES), ir.VectorType(int32, 2 * _LANES)
+        start, loop, end = builder.block, builder.append_basic_block("pairs"), builder.append_basic_block("summed")
+        builder.branch(loop)
+        builder.position_at_end(loop)
+        place, totals = builder.phi(int64), [builder.phi(lanes) for _ in range(OUTPUTS // _LANES)]
+        pair = builder.load(builder.gep(builder.bitcast(x, int32.as_pointer()), [place]), align=2)
+        one = builder.insert_element(ir.Constant(lanes, ir.Undefined), pair, int32(0))
+        spread = builder.shuffle_vector(one, ir.Constant(lanes, ir.Undefined), ir.Constant(lanes, [0] * _LANES))
+        inputs = builder.sext(builder.bitcast(spread, ir.VectorType(int16, 2 * _LANES)), both)
+        even, odd = (ir.Constant(lanes, list(range(first, 2 * _LANES, 2))) for first in (0, 1))
+        grown = []
+        for number, total in enumerate(totals):
+            first = builder.add(builder.mul(place, int64(2 * OUTPUTS)), int64(2 * _LANES * number))
+            where = builder.gep(builder.bitcast(block, int8.as_pointer()), [first])
+            weights = builder.load(builder.bitcast(where, ir.VectorType(int8, 2 * _LANES).as_pointer()), align=1)
+            products = builder.mul(builder.sext(weights, both), inputs)
+            each = [builder.shuffle_vector(products, ir.Constant(both, ir.Undefined), half) for half in (even, odd)]
+            grown.append(builder.add(total, builder.add(*each)))
+        following = builder.add(place, int64(1))
+        builder.cbranch(builder.icmp_signed("<", following, arguments[3]), loop, end)
+        for phi, value in zip((place, *totals), (following, *grown), strict=True):
+            phi.add_incoming(ir.Constant(phi.type, None), start)
+            phi.add_incoming(value, loop)
+        builder.position_at_end(end)
+        for number, total in enumerate(grown):
+            builder.store(total, builder.gep(builder.bitcast(sums, lanes.as_pointer()), [int64(number)]), align=4)
+        return context.get_dummy_value()
+
+    return numba.void(sums, x, block, pairs), generate
+
+
+def _add_any_product(out, x, matrix, scale, whole, sums):  # type: ignore[no-untyped-def]
+    """out += x @ matrix for one row: of a matrix (inputs, outputs), or of one in blocks of 8 bits, which has an axis more."""
+
+
+@overload(_add_any_product, jit_options=_FASTMATH)
+def _choose_product(out, x, matrix, scale, whole, sums):  # type: ignore[no-untyped-def]
+    if matrix.ndim == 2:
+        return lambda out, x, matrix, scale, whole, sums: _add_product(out, x, matrix)
+    return lambda out, x, matrix, scale, whole, sums: _add_product_in_int8(out, x, matrix, scale, whole, sums)
 
 
 @_compile
@@ -270,19 +350,21 @@ def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position
         queues: float32 (sum of the dilations, hidden), the past inputs of each layer; updated.
         bias: float32 (blocks, layers, gates), added to the gates.
         dilations: int64 (layers).
-        weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix.
+        weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix: of one in 8 bits, which lies in memory as
+            ``in_blocks`` has it, one for each output; else none.
     """
     embedding, pairs, pairs_scale, pairs_bias, outputs, outputs_scale, skip_bias = weights[:7]
     hidden, hidden_scale, hidden_bias, logits_matrix, logits_scale, logits_bias = weights[7:]
-    layers, pair, gates = pairs.shape
-    size, entries = pair // 2, logits_matrix.shape[1]
-    gates_bias, both = np.empty((layers, gates), np.float32), np.empty(pair, np.float32)
+    (layers, gates), size, entries = pairs_bias.shape, embedding.shape[1], logits_bias.shape[0]
+    gates_bias, both = np.empty((layers, gates), np.float32), np.empty(2 * size, np.float32)
     products, opened = np.empty(gates, np.float32), np.empty(size, np.float32)
     # The residual stream and, after it, the sum of what all layers give.
-    onward = np.empty(outputs.shape[2], np.float32)
+    onward = np.empty(size + skip_bias.shape[0], np.float32)
     stream, features = onward[:size], onward[size:]
-    seen, logits = np.empty(hidden.shape[1], np.float32), np.empty(entries, np.float32)
-    sums = np.empty(max(gates, onward.shape[0], seen.shape[0], entries), np.float32)
+    seen, logits = np.empty(hidden_bias.shape[0], np.float32), np.empty(entries, np.float32)
+    # Whole numbers: the inputs and the sums of a product in 8 bits; an input more where they are odd.
+    whole = np.zeros(max(2 * size, features.shape[0], seen.shape[0]) + 1, np.int16)
+    sums = np.empty(max(gates, onward.shape[0], seen.shape[0], entries) + OUTPUTS, np.int32)
     for t in range(values.shape[0]):
         if t == 0 or (since + t) % block == 0:
             for i in range(layers):
@@ -302,30 +384,16 @@ def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position
             _copy(both[size:], stream)
             _copy(past, stream)
             _copy(products, gates_bias[i])
-            _add_scaled_product(products, both, pairs[i], pairs_scale[i], sums)
+            _add_any_product(products, both, pairs[i], pairs_scale[i], whole, sums)
             _gate(opened, products)
-            _add_scaled_product(onward, opened, outputs[i], outputs_scale[i], sums)
+            _add_any_product(onward, opened, outputs[i], outputs_scale[i], whole, sums)
         before = values[t]
         if before < 0:
             _relu(features, features)
             _copy(seen, hidden_bias)
-            _add_scaled_product(seen, features, hidden, hidden_scale, sums)
+            _add_any_product(seen, features, hidden, hidden_scale, whole, sums)
             _relu(seen, seen)
             _copy(logits, logits_bias)
-            _add_scaled_product(logits, seen, logits_matrix, logits_scale, sums)
+            _add_any_product(logits, seen, logits_matrix, logits_scale, whole, sums)
             before = _draw(logits, uniforms[t], temperature, top_k, top_p)
             values[t] = before
-
-
-@_compile
-@no_type_check
-def _add_scaled_product(out, x, matrix, scale, sums):
-    """out += (x @ matrix) · scale for one row; no scale is a scale of 1. Overwrites ``sums``."""
-    if scale.shape[0] == 0:
-        _add_product(out, x, matrix)
-        return
-    for j in range(out.shape[0]):
-        sums[j] = _ZERO
-    _add_product(sums[: out.shape[0]], x, matrix)
-    for j in range(out.shape[0]):
-        out[j] += sums[j] * scale[j]

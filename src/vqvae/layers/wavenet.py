@@ -151,7 +151,7 @@ class WaveNet(nn.Module):
             from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
         except ImportError as error:
             raise MissingExtraError("numba", "fast") from error
-        return state.fused(compiled.sample_wavenet, uniforms, choice)
+        return state.fused(compiled.sample_wavenet, compiled.OUTPUTS, uniforms, choice)
 
     @torch.no_grad()
     def rounded_to_int8(self) -> "WaveNet":

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int, Int8, Int64
 from torch import Tensor
+from torch.nn import functional as F
 
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
@@ -54,6 +55,14 @@ def to_int8(matrix: Float[Tensor, "*layers inputs outputs"]) -> Int8Matrix:
     """Round to the nearest of 255 levels between plus and minus the largest weight of each output."""
     scale = matrix.abs().amax(-2).clamp_min(torch.finfo(matrix.dtype).tiny) / 127
     return Int8Matrix((matrix / scale.unsqueeze(-2)).round().to(torch.int8), scale)
+
+
+def in_blocks(weights: Int8[Tensor, "*layers inputs outputs"], outputs: int) -> Int8[Tensor, "*layers blocks pairs both"]:
+    """A matrix as the kernel reads it, in one go: blocks of ``outputs``, in which the weights of two inputs stand side by side for each
+    output. What is missing of a pair or a block is 0."""
+    *_, first, second = weights.shape
+    whole = F.pad(weights, (0, -second % outputs, 0, first % 2))
+    return whole.unflatten(-1, (-1, outputs)).unflatten(-3, (-1, 2)).movedim(-2, -4).transpose(-1, -2).flatten(-2)
 
 
 def check_bias(bias: Tensor, batch: int, layers: int, gates: int) -> None:
@@ -157,16 +166,18 @@ class WaveNetState:
         features = _product(packed.skip_bias, self._opened, self._skip).relu_()
         return _product(packed.logits_bias, _product(packed.hidden_bias, features, packed.hidden).relu_(), packed.logits)
 
-    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
-        """Draw the next values with a kernel that takes the weights as arrays, example by example, on as many cores as torch has
-        threads: the kernel lets go of the interpreter's lock."""
+    def fused(
+        self, kernel: Callable[..., None], outputs: int, uniforms: Float64[Tensor, "batch draws"], choice: Choice
+    ) -> Int64[Tensor, "batch draws"]:
+        """Draw the next values with a kernel that takes the weights as arrays (those in 8 bits in blocks of ``outputs``), example by
+        example, on as many cores as torch has threads: the kernel lets go of the interpreter's lock."""
         count = uniforms.shape[1]
         self._check_blocks(count)
         values = self.upcoming(count)
         before = torch.full((self._batch,), -1) if self.value is None else self.value
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         place = (self.position, self.position - self._since, self._block, self._books)
-        dilations, arrays = np.array(self._dilations), self._arrays()
+        dilations, arrays = np.array(self._dilations), self._arrays(outputs)
 
         def draw(i: int) -> None:
             state = (self._queues[i].numpy(), self._bias[i].numpy(), dilations)
@@ -178,12 +189,14 @@ class WaveNetState:
             self.position, self.value = self.position + count, values[:, -1].clone()
         return values
 
-    def _arrays(self) -> tuple[np.ndarray, ...]:
+    def _arrays(self, outputs: int) -> tuple[np.ndarray, ...]:
         """The weights as arrays, each matrix before its scales: none where it is in float32."""
         arrays = []
         for name, weight in zip(self._packed._fields, self._packed, strict=True):
-            if name in MATRICES:
-                arrays += self._int8.get(name, (weight, weight.new_empty(*weight.shape[:-2], 0)))
+            if name in self._int8:
+                arrays += [in_blocks(self._int8[name].weights, outputs), self._int8[name].scale]
+            elif name in MATRICES:
+                arrays += [weight, weight.new_empty(*weight.shape[:-2], 0)]
             else:
                 arrays.append(weight)
         return tuple(array.contiguous().numpy() for array in arrays)

@@ -35,14 +35,14 @@ class WaveNetDecoderConfig:
     """Gated layers."""
     cycle: int = 10
     """Layers after which the dilations begin at 1 again."""
-    residual: int = 32
-    """Channels of the residual stream; 32 are drawn in real time on one core without AVX-512, 64 are not."""
+    residual: int = 64
+    """Channels of the residual stream."""
     skip: int = 128
     """Channels of the skip connections and of the output layer."""
     condition_hidden: int = 128
     """Channels between the vectors and the gates."""
-    int8: bool = False
-    """Whether waves are drawn with weights in 8 bits, which wide networks are drawn faster with; training is not changed."""
+    int8: bool = True
+    """Whether waves are drawn with weights in 8 bits: so, one core draws 64 channels in real time. Training is not changed."""
 
     def build(self, dim: int, num_parameters: int) -> "WaveNetDecoder":
         return WaveNetDecoder(self, dim, num_parameters)
