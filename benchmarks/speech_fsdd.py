@@ -18,8 +18,8 @@ import numpy as np
 import torch
 
 from vqvae.data import AudioDataset, AudioFolderConfig
-from vqvae.data.audio import to_int16
 from vqvae.data.base import Batch, Splits
+from vqvae.data.sound_files import to_int16
 from vqvae.evaluation.conversion import Conversion, score_conversions
 from vqvae.evaluation.grids import save_png
 from vqvae.evaluation.probes import SpeakerClassifier, SpeakerClassifierConfig

@@ -13,7 +13,7 @@ from vqvae.training import TrainConfig
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
 BUILDS_ITSELF = {"demo", "worlds", "cifar10", "cifar10-small"}
 MADE_UNLESS_GIVEN = {"phonemes25hz"}
-SPOKEN = {"speech-demo", "voices"}
+SPOKEN = {"speech-demo", "voices", "voices-whole-wave"}
 
 
 @every

@@ -1,7 +1,7 @@
 """Examples in, batches out; nothing here knows of models."""
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
-from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, audio_blocks, read_audio, write_audio
+from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.codes import (
@@ -15,6 +15,7 @@ from vqvae.data.codes import (
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
+from vqvae.data.sound_files import audio_blocks, read_audio, write_audio
 from vqvae.data.synthetic import SyntheticImagesConfig
 from vqvae.data.transforms import read_image
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak

@@ -21,10 +21,11 @@ import numpy as np
 from jaxtyping import Float32, Int16
 
 from vqvae.config import to_json
-from vqvae.data.audio import AudioDataset, Recording, resample, to_int16
+from vqvae.data.audio import AudioDataset, Recording
 from vqvae.data.base import Splits, check_sizes
 from vqvae.data.phones import Phone
 from vqvae.data.sentences import sentences
+from vqvae.data.sound_files import resample, to_int16
 from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.seeding import mix
