@@ -21,8 +21,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 ONE_IMPORTER = {
     "numba": "layers/compiled.py",
     "vizdoom": "data/render.py",
-    "soundfile": "data/audio.py",
-    "soxr": "data/audio.py",
+    "soundfile": "data/sound_files.py",
+    "soxr": "data/sound_files.py",
     "espeakng_loader": "data/voices.py",
     "pystoi": "evaluation/speech.py",
     "torch.utils.tensorboard": "training/logging.py",
