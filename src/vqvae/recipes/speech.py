@@ -225,8 +225,8 @@ WHOLE_WAVE = Recipe(
     name="voices-whole-wave",
     summary="sentences in eSpeak's voices to 250 codes a second, decoded as whole waves in any of these voices",
     paper="E6 and E7, for two cores",
-    cost="an hour of one core",
-    expected="not measured",
+    cost="an hour and a half of one core",
+    expected="4.6 bits a code (unigram 8.4), log-mel distance 4.1 dB, STOI 0.90",
     tokenizer=whole_wave_tokenizer,
     prior=demo_prior,
 )
@@ -235,7 +235,7 @@ PHONEMES = Recipe(
     summary="sentences in eSpeak's voices to 25 codes a second of 128 kinds, which are held beside their phones",
     paper="E9",
     cost="seven minutes of one core",
-    expected="50.5 % of phones told right by single codes, 59 % by pairs; the most frequent phone alone gives 6 %",
+    expected="50.6 % of phones told right by single codes, 59 % by pairs; the most frequent phone alone gives 6 %",
     tokenizer=phonemes_tokenizer,
     prior=phonemes_prior,
 )
