@@ -211,5 +211,13 @@ def test_weights_are_packed_once_until_they_change() -> None:
     with torch.no_grad():
         model.logits_bias.add_(1)
     assert model._packed() is not packed
+    model.start(1, int8=True)
+    rounded = model._last_int8
+    model.start(1, int8=True)
+    assert model._last_int8 is rounded
+    with torch.no_grad():
+        model.logits.mul_(2)
+    model.start(1, int8=True)
+    assert not torch.equal(model._last_int8[1].packed.logits, rounded[1].packed.logits)
     model.train()
     assert model._packed() is not model._packed()

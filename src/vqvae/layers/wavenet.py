@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.dilated import dilated_gates
-from vqvae.layers.wavenet_decoding import PackedWaveNet, WaveNetState, check_bias, to_int8
+from vqvae.layers.wavenet_decoding import Int8Weights, PackedWaveNet, WaveNetState, check_bias, to_int8
 
 _WAVES, _SMOOTH = 64, 4
 """Cosines that the first weights of levels are made of, and of which on they are weaker."""
@@ -64,6 +64,7 @@ class WaveNet(nn.Module):
         if ordered:
             self.logits.data = _levels(codebook_size, output_hidden).t() * (_SMALL / output_hidden**0.5)
         self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
+        self._last_int8: tuple[PackedWaveNet, Int8Weights] | None = None
 
     @property
     def receptive_field(self) -> int:
@@ -122,7 +123,11 @@ class WaveNet(nn.Module):
         """
         if prefix is not None:
             self._check_prefix(prefix, batch_size)
-        return WaveNetState(self._packed(), self.dilations, batch_size, bias, block, prefix, int8=int8)
+        packed = self._packed()
+        if int8 and (self._last_int8 is None or self._last_int8[0] is not packed):
+            self._last_int8 = (packed, Int8Weights(packed))
+        rounded = self._last_int8[1] if int8 and self._last_int8 is not None else None
+        return WaveNetState(packed, self.dilations, batch_size, bias, block, prefix, rounded)
 
     @torch.no_grad()
     def step(self, value: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:

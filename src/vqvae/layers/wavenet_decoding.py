@@ -65,6 +65,22 @@ def in_blocks(weights: Int8[Tensor, "*layers inputs outputs"], outputs: int) -> 
     return whole.unflatten(-1, (-1, outputs)).unflatten(-3, (-1, 2)).movedim(-2, -4).transpose(-1, -2).flatten(-2)
 
 
+class Int8Weights:
+    """The matrices of a WaveNet in 8 bits, made once for all that decode with them."""
+
+    def __init__(self, packed: PackedWaveNet) -> None:
+        self.matrices = {name: to_int8(getattr(packed, name)) for name in MATRICES}
+        self.packed = packed._replace(**{name: matrix.restored() for name, matrix in self.matrices.items()})
+        """The network that they stand for."""
+        self._blocks: dict[tuple[str, int], Tensor] = {}
+
+    def blocks(self, name: str, outputs: int) -> Int8[Tensor, "*layers blocks pairs both"]:
+        """One of them ``in_blocks``."""
+        if (name, outputs) not in self._blocks:
+            self._blocks[name, outputs] = in_blocks(self.matrices[name].weights, outputs).contiguous()
+        return self._blocks[name, outputs]
+
+
 def check_bias(bias: Tensor, batch: int, layers: int, gates: int) -> None:
     """Raise DataError unless a bias is (batch, blocks, layers, gates)."""
     if bias.ndim != 4 or (bias.shape[0], *bias.shape[2:]) != (batch, layers, gates) or not bias.shape[1]:
@@ -96,12 +112,11 @@ class WaveNetState:
         bias: Float[Tensor, "batch blocks layers gates"] | None,
         block: int | None,
         prefix: Int[Tensor, "batch known"] | None,
-        *,
-        int8: bool,
+        int8: Int8Weights | None = None,
     ) -> None:
-        """Allocate the queues and the buffers."""
-        self._int8 = {name: to_int8(getattr(packed, name)) for name in MATRICES} if int8 else {}
-        packed = packed._replace(**{name: matrix.restored() for name, matrix in self._int8.items()})
+        """Allocate the queues and the buffers; ``int8`` takes the place of the packed weights."""
+        packed = packed if int8 is None else int8.packed
+        self._int8 = int8
         (layers, gates), hidden, new = packed.pairs_bias.shape, packed.embedding.shape[1], packed.skip_bias.new_zeros
         self._packed, self._dilations, self._batch, self._known = packed, dilations, batch_size, prefix
         self._books = len(packed.embedding) // len(packed.logits_bias)
@@ -193,8 +208,8 @@ class WaveNetState:
         """The weights as arrays, each matrix before its scales: none where it is in float32."""
         arrays = []
         for name, weight in zip(self._packed._fields, self._packed, strict=True):
-            if name in self._int8:
-                arrays += [in_blocks(self._int8[name].weights, outputs), self._int8[name].scale]
+            if name in MATRICES and self._int8 is not None:
+                arrays += [self._int8.blocks(name, outputs), self._int8.matrices[name].scale]
             elif name in MATRICES:
                 arrays += [weight, weight.new_empty(*weight.shape[:-2], 0)]
             else:
