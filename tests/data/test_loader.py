@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvae.data import ArrayDataset, Batch, Dataset, Loader, global_indices, in_order
-from vqvae.data.loader import spread
+from vqvae.data.loader import spread, spread_indices
 from vqvae.errors import ConfigError, DataError
 
 
@@ -141,3 +141,8 @@ def test_spread_takes_equal_distances_and_never_more_than_there_is():
     assert [batch.x.flatten().tolist() for batch in spread(dataset, 4, 3)] == [[0, 2, 5], [7]]
     assert torch.cat([batch.x for batch in spread(dataset, 99, 4)]).flatten().tolist() == list(range(10))
     assert list(spread(dataset, 0, 4)) == []
+
+
+def test_places_are_spread_over_all_that_has_a_length():
+    assert spread_indices("abcd", 2).tolist() == [0, 2] and spread_indices("abcd", 9).tolist() == [0, 1, 2, 3]
+    assert spread_indices([], 3).tolist() == []

@@ -24,7 +24,6 @@ from vqvae.recipes.speech_scores import (
     score_phonemes,
     score_speech,
     spoken_codes,
-    spread_recordings,
 )
 
 RATE, CHUNK, STRIDE = 16_000, 512, 16
@@ -133,10 +132,6 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
     assert score_phonemes(renamed, model, RATE, "tones")["frames"] == 162 + 19
     alike = [clip._replace(name=f"{speaker}/1.wav") for clip, speaker in zip(clips, "abcd", strict=True)]
     assert score_phonemes(alike, model, RATE, "tones")["frames"] == found["frames"]
-
-
-def test_recordings_are_spread_over_the_set() -> None:
-    assert spread_recordings(audio(), 2).tolist() == [0, 2] and spread_recordings(audio(), 9).tolist() == [0, 1, 2, 3]
 
 
 def test_an_evaluation_has_pictures_and_sounds_of_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,7 @@ import functools
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Sized
 from concurrent.futures import Future, ThreadPoolExecutor
 
 import numpy as np
@@ -107,10 +107,10 @@ def spread(dataset: Dataset, count: int, batch_size: int) -> Iterator[Batch]:
     return _ahead(dataset, (indices[first : first + batch_size] for first in range(0, len(indices), batch_size)), None, 4)
 
 
-def spread_indices(dataset: Dataset, count: int) -> Int[np.ndarray, " count"]:
-    """At most ``count`` indices at equal distances over the whole set, int64, in order."""
-    count = min(count, len(dataset))
-    return np.arange(count, dtype=np.int64) * len(dataset) // max(count, 1)
+def spread_indices(items: Sized, count: int) -> Int[np.ndarray, " count"]:
+    """At most ``count`` indices at equal distances over a data set, or over anything else that has a length, int64, in order."""
+    count = min(count, len(items))
+    return np.arange(count, dtype=np.int64) * len(items) // max(count, 1)
 
 
 def _ahead(dataset: Dataset, plan: Iterable[np.ndarray], workers: int | None, prefetch: int) -> Generator[Batch]:

@@ -124,10 +124,7 @@ class WaveNet(nn.Module):
         if prefix is not None:
             self._check_prefix(prefix, batch_size)
         packed = self._packed()
-        if int8 and (self._last_int8 is None or self._last_int8[0] is not packed):
-            self._last_int8 = (packed, Int8Weights(packed))
-        rounded = self._last_int8[1] if int8 and self._last_int8 is not None else None
-        return WaveNetState(packed, self.dilations, batch_size, bias, block, prefix, rounded)
+        return WaveNetState(packed, self.dilations, batch_size, bias, block, prefix, self._in_int8(packed) if int8 else None)
 
     @torch.no_grad()
     def step(self, value: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
@@ -190,6 +187,12 @@ class WaveNet(nn.Module):
         if self.training or self._last_packed is None or self._last_packed[0] != changed:
             self._last_packed = (changed, self._pack())
         return self._last_packed[1]
+
+    def _in_int8(self, packed: PackedWaveNet) -> Int8Weights:
+        """These weights in 8 bits, made anew only where they are others than the last time."""
+        if self._last_int8 is None or self._last_int8[0] is not packed:
+            self._last_int8 = (packed, Int8Weights(packed))
+        return self._last_int8[1]
 
     @torch.no_grad()
     def _pack(self) -> PackedWaveNet:

@@ -23,7 +23,7 @@ from torch import Tensor
 from vqvae import seeding
 from vqvae.data import AudioDataset, DataConfig, VoicesConfig
 from vqvae.data.base import Batch, Dataset, Splits
-from vqvae.data.loader import spread
+from vqvae.data.loader import spread, spread_indices
 from vqvae.data.voices import PHONES, render, untrained
 from vqvae.evaluation.collapse import measure_collapse
 from vqvae.evaluation.conversion import Conversion, phones_told, score_conversions
@@ -47,7 +47,7 @@ from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import speech
 from vqvae.recipes.base import Job, cosine, in_words
-from vqvae.recipes.speech_scores import SAMPLE_SECONDS, SHUFFLED, spread_recordings
+from vqvae.recipes.speech_scores import SAMPLE_SECONDS, SHUFFLED
 from vqvae.recipes.stages import (
     evaluate,
     prior_config,
@@ -258,7 +258,7 @@ def parallel_speech(data: DataConfig | None, held_out: AudioDataset) -> tuple[Au
 def convert_all(pipeline: Pipeline, said: AudioDataset, wanted: AudioDataset | None) -> list[Conversion]:
     """Recordings of ``said`` in ``TARGETS`` voices each, all voices in turn, beside what these say of the same text in ``wanted``."""
     conversions, texts = [], 1 if wanted is None else len(wanted.recordings) // len(pipeline.speakers)
-    for index in spread_recordings(said, CONVERTED).tolist():
+    for index in spread_indices(said.recordings, CONVERTED).tolist():
         source = torch.from_numpy(said.clip(index))
         targets = torch.tensor([(index * TARGETS + k) % len(pipeline.speakers) for k in range(TARGETS)])
         made = pipeline.decode(pipeline.encode(source[None, None]).expand(TARGETS, -1, -1), source.shape, targets)
@@ -274,7 +274,7 @@ def score_phones(
     """The share of frames whose phone is told right, silence left out: in real held-out recordings, in reconstructions of the same ones,
     and in conversions, which speak at the times of their source."""
     real, made = [], []
-    for index in spread_recordings(held_out, RECONSTRUCTED).tolist():
+    for index in spread_indices(held_out.recordings, RECONSTRUCTED).tolist():
         recording, wave = held_out.recordings[index], held_out.clip(index)
         codes = pipeline.encode(torch.from_numpy(wave)[None, None])
         said_again = pipeline.decode(codes, wave.shape, recording.speaker if pipeline.speakers else None)

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqvae.data import AudioDataset
-from vqvae.data.loader import spread
+from vqvae.data.loader import spread, spread_indices
 from vqvae.data.phones import Phone, check_phones
 from vqvae.errors import DataError, MissingExtraError
 from vqvae.evaluation.codebook import CodebookUsage
@@ -62,7 +62,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     likelihood's own bins. ``bits_per_second_NAME`` is what the codes cost. Distances are means over some recordings.
     """
     scores, usage = score_codes(pipeline, held_out)
-    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_recordings(held_out, RECONSTRUCTED)]
+    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
     scores |= distances(heard, held_out.rate)
     charts: dict[str, str] = {}
     clips = spoken_codes(pipeline, held_out) if held_out.phones else []
@@ -133,17 +133,6 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
 
 
-def spread_recordings(audio: AudioDataset, count: int) -> np.ndarray:
-    """The places of at most ``count`` recordings, at equal distances over the set."""
-    return spread_places(len(audio.recordings), count)
-
-
-def spread_places(total: int, count: int) -> np.ndarray:
-    """At most ``count`` of ``total`` places, at equal distances."""
-    count = min(count, total)
-    return np.arange(count) * total // max(count, 1)
-
-
 def distances(heard: Sequence[Heard], rate: int) -> dict[str, float | None]:
     """How near reconstructions come to their recordings, in the mean; None of pitches where nothing has one."""
     pairs = [(one.original, one.reconstruction) for one in heard]
@@ -184,7 +173,7 @@ def spoken_codes(
     stride = pipeline.tokenizer.layout[0].stride[0]
     aligned = [index for index, one in enumerate(audio.recordings) if one.name in found and one.samples >= stride]
     clips = []
-    for index in (aligned[place] for place in spread_places(len(aligned), count)):
+    for index in (aligned[place] for place in spread_indices(aligned, count)):
         codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
         clips.append(SpokenCodes(audio.recordings[index].name, codes, found[audio.recordings[index].name]))
     return clips
