@@ -22,14 +22,14 @@ from torch import Tensor
 
 from vqvae.data import Cifar10Config, Splits, in_order
 from vqvae.data.base import Batch, Dataset
-from vqvae.evaluation.results import markdown_table, this_command, write_results
-from vqvae.evaluation.tokenizer import evaluate_tokenizer
+from vqvae.evaluation.images.tokenizer import evaluate_tokenizer
 from vqvae.likelihoods import CategoricalConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPrior, UnigramPriorConfig
 from vqvae.quantizers import ProductQuantizerConfig
-from vqvae.recipes.stages import trained_seconds
+from vqvae.reports.results import markdown_table, this_command, write_results
+from vqvae.runs.stages import trained_seconds
 from vqvae.training import AdamConfig, JointConfig, RunOptions, TrainConfig, Trainer, build
 
 NETWORK = {"widths": (64, 64), "residual_hidden": 64}

@@ -19,9 +19,9 @@ import torch
 from torch import Tensor
 from turns import Turns, take_turns
 
-from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.layers.autoregressive import draw, sample
 from vqvae.priors import PixelCNN, PixelCNNConfig
+from vqvae.reports.results import markdown_table, this_command, write_results
 
 LAYERS, HIDDEN, CODES = 12, 64, 512
 POSITIONS = 8

@@ -23,10 +23,10 @@ import torch
 from torch import Tensor
 from turns import QUIET, take_turns
 
-from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.quantizers import EMAQuantizer, EMAQuantizerConfig
 from vqvae.quantizers import codebook as codebook_module
 from vqvae.quantizers.nearest import Nearest, nearest
+from vqvae.reports.results import markdown_table, this_command, write_results
 
 DECAY, COMMITMENT = 0.99, 0.25
 FAISS_BAR = 1.05

@@ -10,9 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
+from vqvae.experiments.reproduce import tabulate
 from vqvae.recipes import RECIPES
-from vqvae.recipes.reproduce import tabulate
-from vqvae.recipes.stages import prior_config, train_prior, train_tokenizer
+from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
 from vqvae.training import RunOptions
 
 

@@ -25,12 +25,12 @@ from torch import Tensor
 from vqvae.data import Cifar10Config
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.loader import in_order
-from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.quantizers.codebook import perplexity
+from vqvae.reports.results import markdown_table, this_command, write_results
 from vqvae.training import AdamConfig, RunOptions, TrainConfig, Trainer, build
 from vqvae.training.machine import pick_dtype
 

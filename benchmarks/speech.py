@@ -11,8 +11,7 @@ import json
 import time
 from pathlib import Path
 
-from vqvae.evaluation.results import markdown_table, this_command, write_results
-from vqvae.recipes.base import in_words
+from vqvae.reports.results import in_words, markdown_table, this_command, write_results
 
 BARS = {
     "phoneme_accuracy": "≥ 0.493",

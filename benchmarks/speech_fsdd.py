@@ -19,17 +19,16 @@ import torch
 
 from vqvae.data import AudioDataset, AudioFolderConfig
 from vqvae.data.base import Batch, Splits
-from vqvae.data.sound_files import to_int16
-from vqvae.evaluation.conversion import Conversion, score_conversions
-from vqvae.evaluation.grids import save_png
-from vqvae.evaluation.probes import SpeakerClassifier, SpeakerClassifierConfig
-from vqvae.evaluation.results import this_command, write_results
+from vqvae.evaluation.probes.conversion import Conversion, score_conversions
+from vqvae.evaluation.probes.speech import SpeakerClassifier, SpeakerClassifierConfig
+from vqvae.experiments.conversion import named_in, picture, train_probe
+from vqvae.media.sounds import to_int16
 from vqvae.models import VQVAEConfig
 from vqvae.pipeline import Pipeline, load
 from vqvae.recipes import speech
-from vqvae.recipes.base import in_words
-from vqvae.recipes.conversion import named_in, picture, train_probe
-from vqvae.recipes.stages import evaluate, prior_config, stored_config, train_prior, train_tokenizer
+from vqvae.reports.grids import save_png
+from vqvae.reports.results import in_words, this_command, write_results
+from vqvae.runs.stages import evaluate, prior_config, stored_config, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
 SPEAKERS, DIGITS = 6, 10

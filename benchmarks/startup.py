@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from vqvae.evaluation.results import markdown_table, this_command, write_results
+from vqvae.reports.results import markdown_table, this_command, write_results
 
 HELP_BAR, IMPORT_BAR = 0.3, 0.3
 NAMES = "import torch, vqvae; [getattr(vqvae, name) for name in vqvae.__all__]"

@@ -25,11 +25,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from turns import others_seconds
 
 from vqvae.data.base import Batch, Dataset, Splits
-from vqvae.evaluation.results import hardware, markdown_table, this_command, write_results
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.reports.results import hardware, markdown_table, this_command, write_results
 from vqvae.training import RunOptions, TrainConfig, Trainer, build
 from vqvae.training.machine import pick_dtype
 

@@ -21,9 +21,9 @@ from torch import Tensor
 from turns import take_turns
 
 from vqvae.data.base import Condition
-from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.layers.autoregressive import draw, extend
 from vqvae.networks import Given, WaveNetDecoderConfig
+from vqvae.reports.results import markdown_table, this_command, write_results
 
 LEVELS, STRIDE, DIM, VOICES, RATE = 256, 64, 64, 20, 16000
 CACHED, NAIVE = 512, 2

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from turns import take_turns
 
-from vqvae.evaluation.results import markdown_table, this_command, write_results
 from vqvae.layers.wavenet import WaveNet
+from vqvae.reports.results import markdown_table, this_command, write_results
 from vqvae.training.machine import keep_freed_memory, pick_dtype
 
 LEVELS, BLOCK, RESIDUAL, SKIP, LAYERS = 256, 16, 64, 128, 30

@@ -16,9 +16,9 @@ from jaxtyping import Bool, Float, Float32, Int64
 from torch import Tensor
 
 from vqvae import seeding, storage
+from vqvae.bits import bits_per_dim
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import CheckpointError, ConfigError, DataError
-from vqvae.evaluation.likelihood import bits_per_dim
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder

@@ -4,12 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from tests.media.test_sounds import tone
 from vqvae.data import AudioDataset, AudioFolderConfig, Recording, audio, audio_blocks
-from vqvae.data.sound_files import to_int16
 from vqvae.data.split import is_held_out
 from vqvae.errors import ConfigError, DataError
-
-from .test_sound_files import tone
+from vqvae.media.sounds import to_int16
 
 soundfile = pytest.importorskip("soundfile")
 pytest.importorskip("soxr")

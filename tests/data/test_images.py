@@ -8,8 +8,8 @@ from PIL import Image
 
 from vqvae.data import ArrayDataset, FileDataset, ImageFolderConfig
 from vqvae.data.split import is_held_out
-from vqvae.data.transforms import read_image
 from vqvae.errors import ConfigError, DataError
+from vqvae.media.images import read_image
 
 
 def _fill(folder, count, start=0, suffix="png"):

@@ -5,9 +5,9 @@ import pytest
 from vqvae import config as configuration
 from vqvae.data import AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
 from vqvae.errors import ConfigError
+from vqvae.experiments.reproduce import SETTINGS
 from vqvae.models import Level
 from vqvae.recipes import RECIPES, Recipe
-from vqvae.recipes.reproduce import SETTINGS
 from vqvae.training import TrainConfig
 
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)

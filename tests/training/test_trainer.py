@@ -71,7 +71,7 @@ def rows(folder: Path) -> list[dict]:
 
 def with_toy(monkeypatch: pytest.MonkeyPatch, trainer: object, toy: Toy) -> object:
     """Train a toy in the place of the model."""
-    monkeypatch.setattr(storage, "ModelConfig", ToyConfig)
+    monkeypatch.setattr(storage.parts, "ModelConfig", ToyConfig)
     trainer.module = toy
     return trainer
 
@@ -317,7 +317,7 @@ def test_fine_tuning_begins_with_the_weights_of_another_run(tmp_path: Path) -> N
 
 def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tiny.trainer(tmp_path / "whole", tiny.settings()).run()
-    save = storage.save_file
+    save = storage.parts.save_file
 
     def full(tensors: dict, path: Path) -> None:
         if "step-000010" in str(path) and "optimizer" in path.name:
@@ -325,7 +325,7 @@ def test_a_full_disk_leaves_the_last_good_checkpoint(tmp_path: Path, monkeypatch
             raise OSError(errno.ENOSPC, "No space left on device")
         save(tensors, path)
 
-    monkeypatch.setattr(storage, "save_file", full)
+    monkeypatch.setattr(storage.parts, "save_file", full)
     with pytest.raises(CheckpointError, match="step-000010.*No space left"):
         tiny.trainer(tmp_path / "full", tiny.settings()).run()
     left = sorted(path.name for path in (tmp_path / "full/checkpoints").iterdir())

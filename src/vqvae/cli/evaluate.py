@@ -12,8 +12,8 @@ from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
 from vqvae.data import AudioDataset, read_phones
 from vqvae.errors import ConfigError
-from vqvae.recipes.speech_scores import score_phonemes, spoken_codes
-from vqvae.recipes.stages import REPORT, evaluate, score, stored_data
+from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
+from vqvae.runs.stages import REPORT, evaluate, score, stored_data
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 

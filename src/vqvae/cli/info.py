@@ -9,7 +9,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.recipes.stages import read_metrics
+from vqvae.runs.stages import read_metrics
 
 
 @dataclass(frozen=True, kw_only=True)

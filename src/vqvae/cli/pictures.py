@@ -7,9 +7,9 @@ import numpy as np
 from jaxtyping import UInt8
 from torch import Tensor
 
-from vqvae.data.cache import atomic
+from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError
-from vqvae.evaluation.grids import grid, save_png
+from vqvae.reports.grids import grid, save_png
 
 
 def check_suffix(path: Path) -> None:

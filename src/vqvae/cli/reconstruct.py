@@ -13,7 +13,7 @@ from vqvae.cli.pictures import write_images
 from vqvae.cli.sounds import reconstruct_audio
 from vqvae.data import read_image
 from vqvae.errors import ConfigError
-from vqvae.evaluation.reconstruction import psnr
+from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.training.machine import pick_device
 
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import tyro
 
 from vqvae.cli.arguments import Options, note, parse
-from vqvae.recipes.base import Scale
-from vqvae.recipes.reproduce import EXPERIMENTS, reproduce
+from vqvae.experiments.base import Scale
+from vqvae.experiments.reproduce import EXPERIMENTS, reproduce
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train and score an experiment of the paper and write its table: " + "; ".join(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqvae.data import audio_blocks, read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
-from vqvae.evaluation.speech import log_mel_distance
+from vqvae.evaluation.speech.distances import log_mel_distance
 from vqvae.pipeline import Pipeline
 
 _BLOCK = 65_536

@@ -13,7 +13,7 @@ from vqvae.cli.main import WRONG_USE
 from vqvae.data import AudioFolderConfig, ImageFolderConfig
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
-from vqvae.recipes.stages import REPORT, moved, train_tokenizer
+from vqvae.runs.stages import REPORT, moved, train_tokenizer
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train a tokenizer by a recipe (see 'vqvae recipes') or a JSON file of settings. The same command goes on after a stop."

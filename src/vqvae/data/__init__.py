@@ -15,11 +15,11 @@ from vqvae.data.codes import (
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
-from vqvae.data.sound_files import audio_blocks, read_audio, write_audio
 from vqvae.data.synthetic import SyntheticImagesConfig
-from vqvae.data.transforms import read_image
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig, WorldsDataset
+from vqvae.media.images import read_image
+from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
 DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
 

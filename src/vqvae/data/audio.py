@@ -16,12 +16,13 @@ import torch
 from jaxtyping import Float32, Int, Int16
 
 from vqvae.data.base import Batch, Condition, Dataset, Splits, check_sizes
-from vqvae.data.cache import atomic, locked, user_cache
+from vqvae.data.cache import user_cache
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
-from vqvae.data.sound_files import SUFFIXES, audio_blocks, to_float32, to_int16
 from vqvae.data.split import split_of_any_size
+from vqvae.disk import atomic, locked
 from vqvae.errors import ConfigError, DataError
+from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
 
 _log = logging.getLogger(__name__)
 

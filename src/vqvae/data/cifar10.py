@@ -7,8 +7,9 @@ import numpy as np
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
-from vqvae.data.cache import atomic, locked, user_cache
+from vqvae.data.cache import user_cache
 from vqvae.data.download import download, extract
+from vqvae.disk import atomic, locked
 from vqvae.errors import DataError
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"

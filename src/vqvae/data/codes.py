@@ -15,7 +15,7 @@ from safetensors.numpy import load, save
 
 from vqvae import config as configuration
 from vqvae.data.base import Batch, Condition, Dataset
-from vqvae.data.cache import atomic
+from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError
 
 _MANIFEST = "manifest.json"

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from vqvae.data.cache import atomic
+from vqvae.disk import atomic
 from vqvae.errors import DataError
 
 _SECONDS = 60

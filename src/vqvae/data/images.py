@@ -16,11 +16,12 @@ from jaxtyping import UInt8
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.data.cache import atomic, user_cache
+from vqvae.data.cache import user_cache
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
-from vqvae.data.transforms import SUFFIXES, read_image
+from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError
+from vqvae.media.images import SUFFIXES, read_image
 
 _log = logging.getLogger(__name__)
 

@@ -25,9 +25,9 @@ from vqvae.data.audio import AudioDataset, Recording
 from vqvae.data.base import Splits, check_sizes
 from vqvae.data.phones import Phone
 from vqvae.data.sentences import sentences
-from vqvae.data.sound_files import resample, to_int16
 from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.media.sounds import resample, to_int16
 from vqvae.seeding import mix
 
 # For each of 41 classes, eSpeak's names (its "mnemonics") of the sounds of American English that belong to it. The classes are the 39

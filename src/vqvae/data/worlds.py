@@ -24,8 +24,9 @@ from jaxtyping import Int, UInt8
 from vqvae.config import to_json
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
-from vqvae.data.cache import atomic, locked, user_cache
+from vqvae.data.cache import user_cache
 from vqvae.data.split import HELD_OUT_SHARE
+from vqvae.disk import atomic, locked
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.seeding import mix
 

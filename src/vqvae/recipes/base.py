@@ -2,18 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import Level, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, QuantizerConfig
-from vqvae.training import AdamConfig, RunOptions, TrainConfig
-
-Scale = Literal["cpu", "paper"]
-"""Sizes of an experiment: what two cores can train, or those of the paper."""
+from vqvae.training import AdamConfig, TrainConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,24 +32,6 @@ class Recipe:
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
     command: str = ""
     """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Job:
-    """One call of an experiment: what it works with, and where its results go."""
-
-    run: Path
-    """The run folder."""
-    scale: Scale
-    data: str | None
-    """Where the data lies."""
-    options: RunOptions
-    results: Path
-    """The folder for the table."""
-    name: str
-    """Of the table's files."""
-    title: str
-    """Of the table."""
 
 
 def codebook(revive_after: int = 100) -> EMAQuantizerConfig:
@@ -102,8 +80,3 @@ def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes
 def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
     """Adam with a short warm-up and half a cosine down to zero: what a run of fixed length gets most out of."""
     return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)
-
-
-def in_words(value: Any) -> str:
-    """A number with four digits, or a dash where there is none."""
-    return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -10,10 +10,10 @@ from torch import nn
 
 from vqvae.data.base import Dataset
 from vqvae.data.loader import spread_indices
-from vqvae.evaluation.grids import grid, pair_grid, save_png
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
+from vqvae.reports.grids import grid, pair_grid, save_png
 
 Pictures = Mapping[str, UInt8[np.ndarray, "height width 3"]]
 

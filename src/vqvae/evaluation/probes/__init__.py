@@ -1,0 +1,1 @@
+"""Classifiers of real data, which say what models have made."""

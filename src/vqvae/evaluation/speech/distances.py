@@ -1,0 +1,132 @@
+"""How near one recording of speech is to another: distances of spectra, mel-cepstral distance, and STOI. Waves are in [-1, 1].
+
+None of them is what a listener says. Distances of spectra want the same moment in the same frame; mel-cepstral distance bears another
+tempo, so that a converted voice can be held beside the one that it imitates.
+"""
+
+import math
+import warnings
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.errors import DataError, MissingExtraError
+from vqvae.evaluation.speech.warping import warp
+from vqvae.layers.mel import FLOOR, LogMel, power_spectrum
+
+MELS = 80
+RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))
+"""Windows and hops in samples: those of Parallel WaveGAN (Yamamoto et al. 2020, https://arxiv.org/abs/1910.11480, table 1), as powers of
+two and about a tenth."""
+CEPSTRA = 13
+_WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.005
+_DECIBELS = 10 / math.log(10)
+_STOI_SECONDS = 0.41
+"""What thirty frames reach over, the fewest that STOI correlates: 32 hops of 12.8 ms."""
+
+
+def log_mel_distance(
+    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"], rate: int
+) -> Float[Tensor, " batch"]:
+    """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, 25 ms windows, 5 ms apart, nothing below −100 dB.
+
+    Raises:
+        DataError: the waves differ in shape, or are shorter than 5 ms.
+    """
+    _check(reference, other)
+    mel = _log_mel(rate, reference.device)
+    return _DECIBELS * (mel(reference) - mel(other)).abs().flatten(1).mean(1)
+
+
+def multi_resolution_stft_distance(
+    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"]
+) -> Float[Tensor, " batch"]:
+    """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, and without a unit.
+
+    Equations 4 and 5 of Parallel WaveGAN [https://arxiv.org/abs/1910.11480]: ‖|S| − |S′|‖ / ‖|S|‖ by the Frobenius norm, with S of the
+    reference, plus the mean of |log |S| − log |S′||, in nats of amplitude. Differs from the paper in the floor of −100 dB below the
+    logarithm.
+
+    Raises:
+        DataError: the waves differ in shape, or are shorter than a hop.
+    """
+    _check(reference, other)
+    total = torch.zeros(len(reference), device=reference.device)
+    for window, hop in RESOLUTIONS:
+        ours, theirs = (power_spectrum(wave.float(), window, hop).flatten(1) for wave in (reference, other))
+        apart = torch.linalg.vector_norm(ours.sqrt() - theirs.sqrt(), dim=1)
+        convergence = apart / torch.linalg.vector_norm(ours.sqrt(), dim=1).clamp(min=FLOOR)
+        # Half of the logarithm of power is that of amplitude.
+        logarithms = (ours.clamp(min=FLOOR).log() - theirs.clamp(min=FLOOR).log()).abs().mean(1) / 2
+        total += (convergence + logarithms) / len(RESOLUTIONS)
+    return total
+
+
+def mel_cepstra(wave: Float[Tensor, "*batch time"], rate: int) -> Float[Tensor, "*batch frames cepstra"]:
+    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms: what its shape is, however loud. The cosine transform
+    c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that log P is c_0 + 2 Σ_d c_d cos(…).
+
+    Raises:
+        DataError: the wave is shorter than 5 ms.
+    """
+    bands = (torch.arange(MELS, dtype=torch.float64, device=wave.device) + 0.5) / MELS
+    orders = torch.arange(1, CEPSTRA + 1, dtype=torch.float64, device=wave.device)
+    cosines = torch.cos(math.pi * bands[:, None] * orders) / MELS
+    frames = _log_mel(rate, wave.device)(wave).transpose(-1, -2)
+    return frames @ cosines.to(frames.dtype)
+
+
+def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> float:
+    """The mean over the frames of both, laid side by side by warping, of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²), in dB: Kubichek 1993,
+    https://doi.org/10.1109/PACRIM.1993.407206.
+
+    With the cepstra of ``mel_cepstra`` that is the root mean squared difference of two smooth spectra in dB, apart from their loudness.
+    Silence counts as any frame does. Scores are comparable only at one rate and by one program, since each has cepstra of its own.
+
+    Raises:
+        DataError: a wave is shorter than 5 ms.
+    """
+    ours, theirs = (mel_cepstra(wave.double(), rate).cpu() for wave in (reference, other))
+    apart = _DECIBELS * math.sqrt(2) * torch.cdist(ours, theirs).numpy()
+    path = warp(apart)
+    return float(apart[path.first, path.second].mean())
+
+
+def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> float:
+    """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881): about 0 to 1, which is the same.
+
+    Frames in which the reference is silent do not count.
+
+    Raises:
+        MissingExtraError: pystoi is not installed.
+        DataError: the waves differ in length, or hold less than 0.41 s of speech.
+    """
+    try:
+        import pystoi
+    except ImportError as error:
+        raise MissingExtraError("pystoi", "speech-scores") from error
+    _check(reference, other)
+    ours, theirs = (wave.detach().double().cpu().numpy() for wave in (reference, other))
+    seconds = len(ours) / rate
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        try:
+            if seconds >= _STOI_SECONDS:
+                return float(pystoi.stoi(ours, theirs, rate))
+            shortage = None
+        except RuntimeWarning as warning:
+            shortage = warning
+    raise DataError(f"STOI takes {_STOI_SECONDS} s in which the reference is not silent; these {seconds:.2f} s hold less.") from shortage
+
+
+def _log_mel(rate: int, device: torch.device) -> LogMel:
+    return LogMel(rate=rate, window=round(rate * _WINDOW_SECONDS), hop=round(rate * _HOP_SECONDS), mels=MELS).to(device)
+
+
+def _check(reference: Tensor, other: Tensor) -> None:
+    if reference.shape != other.shape:
+        raise DataError(
+            f"Waves of the shapes {tuple(reference.shape)} and {tuple(other.shape)} came; this score takes the same moments of both. "
+            "Cut both to one length, or take the mel-cepstral distance, which bears another tempo."
+        )

@@ -1,0 +1,215 @@
+"""What is found out about a trained model of speech on held-out recordings: numbers, pictures, and sounds [VQVAE §4.3]."""
+
+import math
+import operator
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from pathlib import PurePosixPath
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from vqvae.bits import bits, bits_per_code, bits_per_dim
+from vqvae.data import AudioDataset
+from vqvae.data.loader import spread, spread_indices
+from vqvae.data.phones import Phone, check_phones
+from vqvae.errors import DataError, MissingExtraError
+from vqvae.evaluation.base import Evaluation, log_priors
+from vqvae.evaluation.codebook import CodebookUsage
+from vqvae.evaluation.speech.distances import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance, stoi
+from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
+from vqvae.evaluation.speech.pitch import f0_error
+from vqvae.models import VQVAE
+from vqvae.models.decoding import latent_mask
+from vqvae.pipeline import Pipeline
+from vqvae.priors.base import count_codes
+from vqvae.reports.page import Sound
+from vqvae.reports.waves import spectrogram, wave_chart
+
+SCORED, SPOKEN = 512, 240
+"""Examples whose codes are counted, and recordings whose phones are told, at most; both spread over the set."""
+SHUFFLED = 160
+"""Examples that are given the codes of others: a WaveNet goes over each several times."""
+RECONSTRUCTED, HEARD = 12, 2
+"""Recordings that are decoded again for the distances, and those of them that the report lets one hear."""
+SECONDS = 2.5
+"""How much is decoded of each: a WaveNet takes its time."""
+SAMPLE_SECONDS = 2.56
+"""How long what is drawn from a prior is: as in the paper."""
+SAMPLES = 4
+LABEL_SOURCE = "the data set's own alignments"
+
+
+class Heard(NamedTuple):
+    """A recording and what was made of it, all of one length."""
+
+    name: str
+    speaker: str
+    original: Float[Tensor, " time"]
+    reconstruction: Float[Tensor, " time"]
+    other: str
+    """Whose voice speaks in ``converted``; empty where the decoder has no speakers."""
+    converted: Float[Tensor, " time"] | None
+
+
+def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
+    """Score a model of speech.
+
+    ``bits_per_sample_NAME`` is −log₂ of the bound log p(x|z) + log p(z) a sample, where the likelihood is a density: of the wave in the
+    likelihood's own bins. ``bits_per_second_NAME`` is what the codes cost. Distances are means over some recordings.
+    """
+    scores, usage = score_codes(pipeline, held_out)
+    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
+    scores |= distances(heard, held_out.rate)
+    charts: dict[str, str] = {}
+    clips = spoken_codes(pipeline, held_out) if held_out.phones else []
+    if all(halves(clips)):
+        scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
+        charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
+    pictures: dict[str, np.ndarray] = {}
+    sounds: list[Sound] = []
+    for number, one in enumerate(heard[:HEARD]):
+        waves = {f"original, {one.speaker}": one.original, "reconstruction": one.reconstruction}
+        if one.converted is not None:
+            waves[f"in the voice of {one.other}"] = one.converted
+        charts[f"waves_{number}"] = wave_chart(one.name, waves, held_out.rate)
+        pictures[f"spectrograms_{number}"] = np.concatenate([spectrogram(wave, held_out.rate) for wave in waves.values()])
+        sounds += [Sound(f"{one.name}: {words}", wave, held_out.rate) for words, wave in waves.items()]
+    if pipeline.prior is not None:
+        for number, wave in enumerate(pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * held_out.rate),))):
+            sounds.append(Sound(f"drawn from the prior, {number}", wave[0], held_out.rate))
+    return Evaluation(scores=scores, counts=usage.counts, pictures=pictures, charts=charts, sounds=tuple(sounds))
+
+
+@torch.inference_mode()
+def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, Any], CodebookUsage]:
+    """What the codes cost, how they are used, and what the samples cost once they are known."""
+    tokenizer, priors = pipeline.tokenizer, log_priors(pipeline)
+    assert isinstance(tokenizer, VQVAE)
+    level = tokenizer.layout[0]
+    usage, codes_seen, samples = CodebookUsage(level.num_codebooks, level.codebook_size), 0, 0
+    nats, wave_nats = dict.fromkeys(priors, 0.0), 0.0
+    for batch in spread(held_out, SCORED, pipeline.batch_size):
+        batch = batch.to(pipeline.device)
+        (codes,) = tokenizer.encode(batch)
+        mask = None if batch.mask is None else latent_mask(batch.mask, level.stride)
+        usage.add(codes if mask is None else codes.movedim(1, -1)[mask].T[None])
+        codes_seen += count_codes(codes, mask)
+        samples += batch.x.numel() if batch.mask is None else int(batch.mask.sum())
+        for name, log_prior in priors.items():
+            nats[name] -= float(log_prior(codes, batch.condition, mask).double().sum())
+        if tokenizer.likelihood.is_density:
+            wave_nats -= float(tokenizer.log_likelihood(batch, (codes,)).double().sum())
+    costs = {"uniform": codes_seen * math.log(level.codebook_size), **nats}
+    seconds = samples / held_out.rate
+    scores: dict[str, Any] = {
+        **{f"bits_per_second_{name}": bits(cost) / seconds for name, cost in costs.items()},
+        **{"bits_per_code" if name == "learned" else f"bits_per_code_{name}": bits_per_code(c, codes_seen) for name, c in costs.items()},
+        "perplexity": usage.perplexity,
+        "codes_used": usage.codes_used,
+        "seconds_scored": seconds,
+    }
+    if tokenizer.likelihood.is_density:
+        scores |= {f"bits_per_sample_{name}": bits_per_dim(wave_nats + cost, samples) for name, cost in costs.items()}
+        scores["bits_per_sample_reconstruction"] = bits_per_dim(wave_nats, samples)
+    return scores, usage
+
+
+def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
+    """A recording's beginning, decoded in its own voice and in another one."""
+    recording = audio.recordings[index]
+    whole = torch.from_numpy(audio.clip(index))
+    wave = whole[: round(SECONDS * audio.rate)][None, None]
+    known = pipeline.speakers
+    speaker = recording.speaker if recording.speaker < len(known) else 0
+    other = (speaker + max(1, len(known) // 2)) % len(known) if len(known) > 1 else None
+    codes, size = pipeline.encode(wave), (wave.shape[2],)
+    made = pipeline.decode(codes, size, speaker if known else None)[0, 0]
+    converted = None if other is None else pipeline.decode(codes, size, other)[0, 0]
+    name = audio.label_names[recording.speaker] if audio.label_names else ""
+    return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
+
+
+def distances(heard: Sequence[Heard], rate: int) -> dict[str, float | None]:
+    """How near reconstructions come to their recordings, in the mean; None of pitches where nothing has one."""
+    pairs = [(one.original, one.reconstruction) for one in heard]
+    pitch = [f0_error(a, b, rate) for a, b in pairs]
+    cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
+    return {
+        "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], rate)) for a, b in pairs])),
+        "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
+        "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, rate) for a, b in pairs])),
+        "f0_cents": float(np.mean(cents)) if cents else None,
+        "f0_voicing": float(np.mean([float(one.voicing) for one in pitch])),
+        **intelligibility(pairs, rate),
+    }
+
+
+def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], rate: int) -> dict[str, float]:
+    """STOI in the mean over the pairs that hold enough speech for it; nothing where its package is not installed."""
+    found = []
+    for original, reconstruction in pairs:
+        try:
+            found.append(stoi(original, reconstruction, rate))
+        except MissingExtraError:
+            return {}
+        except DataError:
+            continue
+    return {"stoi": float(np.mean(found))} if found else {}
+
+
+def spoken_codes(
+    pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None, count: int = SPOKEN
+) -> list[SpokenCodes]:
+    """The codes of recordings that have an alignment and are as long as a code, beside it; at most ``count``, spread over those.
+
+    Raises:
+        DataError: none has an alignment.
+    """
+    found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
+    stride = pipeline.tokenizer.layout[0].stride[0]
+    aligned = [index for index, one in enumerate(audio.recordings) if one.name in found and one.samples >= stride]
+    clips = []
+    for index in (aligned[place] for place in spread_indices(aligned, count)):
+        codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
+        clips.append(SpokenCodes(audio.recordings[index].name, codes, found[audio.recordings[index].name]))
+    return clips
+
+
+def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
+    """Recordings with every other one of the names that their files have, and the rest: one sentence by several speakers, whose folders
+    have files of one name, is on one side. Where there is but one name, every other recording."""
+    names = [PurePosixPath(clip.name).stem for clip in clips]
+    if len(set(names)) == 1:
+        names = [clip.name for clip in clips]
+    first = set(sorted(set(names))[::2])
+    chosen = [name in first for name in names]
+    return list(compress(clips, chosen)), list(compress(clips, map(operator.not_, chosen)))
+
+
+def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, label_source: str) -> dict[str, Any]:
+    """The phones by the codes, whose map is fitted on one of ``halves`` and scored on the other.
+
+    Raises:
+        DataError: one of them is empty.
+    """
+    level = pipeline.tokenizer.layout[0]
+    sides = halves(clips)
+    if not all(sides):
+        raise DataError(
+            "Phones are told by a map that is fitted on some recordings and scored on others. Of those held out here, "
+            f"{len(clips)} have an alignment and at least the {level.stride[0]} samples of a code."
+        )
+    found = evaluate_phonemes(*sides, rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
+    inventory = len(found.pop("inventory"))
+    # Not a number: the share of nothing.
+    return {name: None if value != value else value for name, value in found.items()} | {"phoneme_inventory": inventory}
+
+
+def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int) -> str:
+    """The code × phone table of all these recordings, as SVG."""
+    level = pipeline.tokenizer.layout[0]
+    return phoneme_chart(label_codes(clips, rate / level.stride[0], level.codebook_size, phone_inventory(clips)))

@@ -1,0 +1,152 @@
+"""E5 [VQVAE §4.2]: a second stage with a decoder that could do without latents, beside a VAE of the same size.
+
+RUN/collapse/
+  vqvae/, vae/           second stages over the codes of RUN: three codes of 512, or a Gaussian, for a whole image
+  without-latents/       their decoder alone: a PixelCNN prior
+  checkpoints/, metrics.jsonl
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from vqvae import seeding
+from vqvae.data.base import Batch, Dataset
+from vqvae.data.loader import spread_indices
+from vqvae.evaluation.likelihood.collapse import draw, measure_collapse
+from vqvae.experiments.base import Job, Scale
+from vqvae.likelihoods import CategoricalCodesConfig
+from vqvae.models import VAE, VQVAE, Level, VAEConfig, VQVAEConfig
+from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
+from vqvae.pipeline import load
+from vqvae.priors import PixelCNN, PixelCNNConfig
+from vqvae.quantizers import ProductQuantizerConfig
+from vqvae.recipes.base import cosine
+from vqvae.reports.grids import labelled_rows, save_png
+from vqvae.reports.results import in_words, this_command, write_results
+from vqvae.runs.stages import read_codes, stored_data, train_part, trained_seconds
+from vqvae.training import TrainConfig
+from vqvae.training.machine import pick_device
+
+FOLDER = "collapse"
+WITH_CODES, WITH_GAUSSIANS, WITHOUT = "vqvae", "vae", "without-latents"
+LATENTS, DIM = 3, 192
+SHOWN, DRAWS = 8, 3
+NOTES = """![reconstructions]({name}-reconstructions.png)
+
+Bits are bits an image, of the {bits} that the codes can hold. `bits_gained` is what the latents save beside `bits_without_latents`, the
+same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. Latents that tell
+nothing are noise to their decoder, which may then do worse than the one without any. What else is in the table is told in
+`vqvae.evaluation.likelihood.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
+them, and {rows} draws from the latents of each second stage.
+
+The paper says of its VQ-VAE that the latents are used, where a VAE with such a decoder collapses; it gives no numbers. Both models here
+have one encoder, one decoder, the same number of steps and one learning rate; neither is tuned to collapse or not to."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """What the three trainings have in common."""
+
+    layers: int
+    """Of the PixelCNN."""
+    hidden: int
+    """Its channels."""
+    kernel: int
+    """Width of its convolutions."""
+    steps: int
+    batch_size: int
+    learning_rate: float
+
+
+SIZES: dict[Scale, Size] = {
+    "cpu": Size(layers=6, hidden=64, kernel=3, steps=5_000, batch_size=16, learning_rate=3e-3),
+    "paper": Size(layers=16, hidden=128, kernel=5, steps=50_000, batch_size=128, learning_rate=1e-3),
+}
+
+
+def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[str, TrainConfig]:
+    """The settings of the three trainings: one encoder, one decoder, and all else the same."""
+    size, codebook = SIZES[scale], level.codebook_size
+    stack = {"layers": size.layers, "hidden": size.hidden, "kernel": size.kernel, "codebook_size": codebook}
+    parts = {
+        "likelihood": CategoricalCodesConfig(codebook_size=codebook, channels=level.num_codebooks),
+        "encoder": CodesEncoderConfig(codebook_size=codebook, space=space),
+        "decoder": CodesDecoderConfig(space=space, **stack),
+    }
+    quantizer = ProductQuantizerConfig(dim=DIM, codebook_size=512, num_codebooks=LATENTS, revive_after=100)
+    models = {
+        WITH_CODES: VQVAEConfig(quantizer=quantizer, **parts),
+        WITH_GAUSSIANS: VAEConfig(dim=DIM, **parts),
+        WITHOUT: PixelCNNConfig(num_codebooks=level.num_codebooks, **stack),
+    }
+    optimizer = cosine(size.learning_rate)
+    return {
+        stage: TrainConfig(model=model, steps=size.steps, batch_size=size.batch_size, optimizer=optimizer)
+        for stage, model in models.items()
+    }
+
+
+def reproduce_collapse(job: Job) -> dict[str, Any]:
+    """Train what is missing of the three over the codes of a run, score them and write ``results/NAME.md``, ``NAME.json`` and a picture.
+
+    Raises:
+        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
+    """
+    splits, pipeline = read_codes(job.run, labels=False), load(job.run)
+    level, (height, width) = pipeline.tokenizer.layout[0], splits.train.batch(np.arange(1)).x.shape[2:]
+    configs = second_stages(level, (height, width), job.scale)
+    models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
+    began = time.perf_counter()
+    device = pick_device(job.options.device)
+    scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
+    save_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
+    measures = dict.fromkeys(("code_entropy", "kl_bits", *scores[WITH_CODES]))
+    seconds = {stage: trained_seconds(job.run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
+    return write_results(
+        job.results,
+        job.name,
+        title=job.title,
+        command=this_command(),
+        columns=("measure, on held-out data", "VQ-VAE", "Gaussian VAE"),
+        rows=[(key, *(in_words(of.get(key)) for of in scores.values())) for key in measures],
+        values={**scores, "steps_by_stage": {stage: config.steps for stage, config in configs.items()}, "seconds_by_stage": seconds},
+        seconds=sum(seconds.values()),
+        steps=sum(config.steps for config in configs.values()),
+        notes=NOTES.format(name=job.name, bits=LATENTS * 9, rows=DRAWS),
+        device=device,
+    )
+
+
+def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
+    """How far the latents of a model are used, beside the decoder without any."""
+    assert isinstance(model, VQVAE | VAE) and isinstance(without, PixelCNN)
+    return measure_collapse(model, held_out, without=lambda batch: without.log_prob(batch.x), device=device)
+
+
+@torch.inference_mode()
+def pictures(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
+    """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
+    pipeline = load(run, device)
+    chosen = spread_indices(held_out, SHOWN)
+    batch = held_out.batch(chosen).to(device)
+    rows = {"frame": stored_data(run).held_out.batch(chosen).x, "first stage": pipeline.decode(batch.x)}
+    for name, stage in (("VQ-VAE", WITH_CODES), ("VAE", WITH_GAUSSIANS)):
+        for number in range(1, DRAWS + 1):
+            generator = seeding.generator(0, stage, number, device=device)
+            rows[f"{name}, {number}"] = pipeline.decode(reconstruct(models[stage], batch, generator))
+    return rows
+
+
+def reconstruct(model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+    """Draw from the latents of a batch, which are drawn too where they are Gaussian."""
+    if isinstance(model, VQVAE):
+        return model.decode(model.encode(batch), generator=generator, temperature=1.0)
+    assert isinstance(model, VAE)
+    return model.decode(draw(model.posterior(batch), generator), generator=generator, temperature=1.0)

@@ -1,0 +1,179 @@
+"""E8 and E9 [VQVAE §4.3]: unconditional speech, and how well codes that nobody labelled tell phones.
+
+RUN/                a tokenizer of speech; of E8 its prior, too
+RUN/VARIANT/        of E9 with eSpeak's voices: the same tokenizer with one setting changed, trained as long
+"""
+
+import dataclasses
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae.data import AudioDataset, DataConfig, VoicesConfig, read_phones
+from vqvae.data.base import Splits
+from vqvae.data.voices import render, untrained
+from vqvae.evaluation.likelihood.collapse import measure_collapse
+from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes
+from vqvae.evaluation.speech.scores import SHUFFLED, phoneme_table, spoken_codes
+from vqvae.experiments.base import Job
+from vqvae.likelihoods import CepstralConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import AudioEncoderConfig, CepstralDecoderConfig, CepstralEncoderConfig, LogMelEncoderConfig
+from vqvae.pipeline import TOKENIZER, Pipeline, load
+from vqvae.reports.charts import save_svg
+from vqvae.reports.results import in_words, this_command, write_results
+from vqvae.runs.stages import evaluate, recipe_of, stored_config, stored_data, tabulate, train_part, trained_seconds
+from vqvae.training import TrainConfig
+from vqvae.training.machine import pick_device
+
+ALIGNMENTS = "phones.jsonl"
+"""The file, in the folder of recordings that --data names, that says who speaks which phone when."""
+STRANGERS, TEXTS = VoicesConfig().unseen_voices, 60
+"""Voices of eSpeak that nothing is trained on, and how many new sentences each says."""
+EXACT, GIVEN = "eSpeak's own times", f"machine alignments, {ALIGNMENTS}"
+PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
+MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
+NOTES_PHONES = """![phones of the codes]({name}-phonemes.svg)
+
+Each code stands for the phone that it most often goes with; the share of right frames, silence left out, beside that of the most frequent
+phone and that of codes without meaning that are as frequent. Bigrams and trigrams map two and three codes at once. {frames} frames are
+scored, with an inventory of {inventory} phones besides silence; the labels are {source}. {sides}
+
+The paper reports 49.3 % with 128 codes at 25 Hz, where the most frequent phone has 7.2 %: of other speech, with a WaveNet decoder."""
+UNSEEN = """The maps are fitted on what was trained on, and scored on other sentences by voices that nothing was trained on.
+
+`base` is the recipe's model; each of the others has one setting changed and was trained for as many steps. `waveform` and `log-mel` are
+what the encoder is given in place of mel cepstra; what it is trained to tell are the cepstra of each."""
+HALVES = "The maps are fitted on half of the held-out speakers and scored on the others."
+
+
+def variants(base: TrainConfig) -> dict[str, TrainConfig]:
+    """The base's training with one setting changed, by what it is."""
+    model = base.model
+    assert isinstance(model, VQVAEConfig)
+    assert isinstance(model.encoder, CepstralEncoderConfig) and isinstance(model.decoder, CepstralDecoderConfig)
+    cepstra = model.encoder.cepstra
+    fast = dataclasses.replace(cepstra, spectra=cepstra.spectra // 2)
+    changes: dict[str, dict[str, Any]] = {
+        "waveform": {"encoder": AudioEncoderConfig(strides=(5, 4, 4, 4, 2), width=128, first_width=32)},
+        "log-mel": {"encoder": LogMelEncoderConfig(normalise=True)},
+        "jitter": {"jitter": 0.12},
+        "50 codes a second": {
+            "encoder": dataclasses.replace(model.encoder, cepstra=fast),
+            "decoder": dataclasses.replace(model.decoder, stride=fast.hop * fast.spectra),
+            "likelihood": CepstralConfig(cepstra=fast),
+        },
+    }
+    return {name: dataclasses.replace(base, model=dataclasses.replace(model, **change)) for name, change in changes.items()}
+
+
+def reproduce_phones(job: Job) -> dict[str, Any]:
+    """E9: train what is missing, fit maps from codes to phones and score them on others. Of eSpeak's voices, with variants of the model.
+
+    Raises:
+        DataError: no held-out recording has an alignment.
+        VqvaeError: an interruption, or a folder of another training. The same call goes on.
+    """
+    splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
+    heard = splits if job.data else with_strangers(splits, base.data)
+    scores, seconds, chart = {}, {}, ""
+    for name, config in {"base": base, **({} if job.data else variants(base))}.items():
+        stage = TOKENIZER if name == "base" else name.replace(" ", "-")
+        # The base is only loaded: it has been trained before.
+        tokenizer = train_part(config, splits, job.options, job.run, stage, recipe=recipe_of(job.run))
+        assert isinstance(tokenizer, VQVAE)
+        pipeline = Pipeline(tokenizer.to(device), label_names=splits.train.label_names)
+        fitted, scored = two_sides(pipeline, heard, job.data)
+        scores[name] = score_maps(fitted, scored, pipeline, splits, GIVEN if job.data else EXACT)
+        seconds[name], chart = trained_seconds(job.run, stage), chart or phoneme_table(scored, pipeline, _rate(splits))
+    save_svg(job.results / f"{job.name}-phonemes.svg", chart)
+    ours, steps = scores["base"], base.steps * len(scores)
+    return write_results(
+        job.results,
+        job.name,
+        title=job.title,
+        command=this_command(),
+        columns=("measure", "published", *scores),
+        rows=[(key, PUBLISHED.get(key, ""), *(in_words(of[key]) for of in scores.values())) for key in MEASURES],
+        values={
+            **{key: ours[key] for key in MEASURES},
+            **({} if job.data else {"phoneme_accuracy_waveform": scores["waveform"]["phoneme_accuracy"]}),
+            "variants": scores,
+            "published": PUBLISHED,
+            "seconds_by_stage": seconds,
+        },
+        seconds=sum(seconds.values()),
+        steps=steps,
+        notes=NOTES_PHONES.format(
+            name=job.name,
+            frames=ours["frames"],
+            inventory=len(ours["inventory"]),
+            source=ours["label_source"],
+            sides=HALVES if job.data else UNSEEN,
+            steps=base.steps,
+        ),
+        device=device,
+    )
+
+
+def with_strangers(splits: Splits, data: DataConfig | None) -> Splits:
+    """With new sentences by voices that nothing is trained on in place of those held out, whose voices the decoder knows."""
+    assert isinstance(data, VoicesConfig)
+    return splits._replace(held_out=render(untrained(data, TEXTS, "phones"), STRANGERS, rate=data.rate))
+
+
+def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
+    """The codes to fit maps on, and others to score them on, beside their phones.
+
+    Where ``data`` is a folder with alignments these are of half of the held-out speakers each; else of what was trained on, and of what
+    was held out.
+
+    Raises:
+        DataError: no recording has an alignment.
+    """
+    train, held_out = splits.train, splits.held_out
+    assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
+    if data is None:
+        return spoken_codes(pipeline, train, count=len(train.recordings)), spoken_codes(pipeline, held_out, count=len(held_out.recordings))
+    alignments = read_phones(Path(data) / ALIGNMENTS, strip_stress=True)
+    clips = spoken_codes(pipeline, held_out, alignments, count=len(held_out.recordings))
+    speaker = {recording.name: recording.speaker for recording in held_out.recordings}
+    fitted = set(sorted({speaker[clip.name] for clip in clips})[::2])
+    return [clip for clip in clips if speaker[clip.name] in fitted], [clip for clip in clips if speaker[clip.name] not in fitted]
+
+
+def score_maps(
+    fitted: Sequence[SpokenCodes], scored: Sequence[SpokenCodes], pipeline: Pipeline, splits: Splits, source: str
+) -> dict[str, Any]:
+    """``evaluate_phonemes`` at the rate of the codes of a pipeline."""
+    level = pipeline.tokenizer.layout[0]
+    return evaluate_phonemes(fitted, scored, rate=_rate(splits) / level.stride[0], codebook_size=level.codebook_size, label_source=source)
+
+
+def reproduce_speech(job: Job) -> dict[str, Any]:
+    """E8: score a tokenizer and its prior on speakers that neither has heard.
+
+    Raises:
+        VqvaeError: there is no tokenizer, or the data is no longer there.
+    """
+    splits, pipeline = stored_data(job.run), load(job.run, pick_device(job.options.device))
+    evaluate(job.run, splits.held_out, job.options)
+    assert isinstance(pipeline.tokenizer, VQVAE)
+    extra: dict[str, Any] = {}
+    if pipeline.tokenizer.likelihood.is_density:
+        settings = {"device": pipeline.device, "batch_size": pipeline.batch_size, "count": SHUFFLED}
+        found = measure_collapse(pipeline.tokenizer, splits.held_out, **settings)
+        extra["bits_lost_when_shuffled"] = found["bits_lost_when_shuffled"] / splits.held_out.batch(np.arange(1)).x.numel()
+    if job.data is not None and (Path(job.data) / ALIGNMENTS).is_file():
+        sides = two_sides(pipeline, splits, job.data)
+        found = score_maps(*sides, pipeline, splits, GIVEN)
+        extra |= {**found, "inventory": len(found["inventory"])}
+        save_svg(job.results / f"{job.name}-phonemes.svg", phoneme_table(sides[1], pipeline, _rate(splits)))
+    return tabulate(job.run, job.results, job.name, job.title, extra=extra, pictures=("spectrograms_0", "spectrograms_1"))
+
+
+def _rate(splits: Splits) -> int:
+    assert isinstance(splits.held_out, AudioDataset)
+    return splits.held_out.rate

@@ -1,0 +1,1 @@
+"""Files of pictures and of sound to arrays, and back."""

@@ -1,0 +1,1 @@
+"""Pages, charts, grids, players, and tables that say where they are from."""

@@ -1,0 +1,90 @@
+"""Pictures of many images, as uint8 arrays (height, width, 3), 2 white pixels apart. One channel is shown as grey."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+from torch import Tensor
+
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError, DataError
+
+GAP = 2
+_WHITE = 255
+
+
+def grid(images: UInt8[Tensor, "count channels height width"], columns: int) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
+    """Pictures in rows of ``columns``, in reading order.
+
+    Raises:
+        DataError: no images, or neither 1 nor 3 channels.
+    """
+    _check(images)
+    count, _, height, width = images.shape
+    columns = min(columns, count)
+    rows = -(-count // columns)
+    framed = torch.nn.functional.pad(_filled(images, rows * columns), (0, GAP, 0, GAP), value=_WHITE)
+    tiles = framed.expand(-1, 3, -1, -1).unflatten(0, (rows, columns)).permute(0, 3, 1, 4, 2)
+    return tiles.reshape(rows * (height + GAP), columns * (width + GAP), 3)[:-GAP, :-GAP].contiguous().cpu().numpy()
+
+
+def pair_grid(
+    above: UInt8[Tensor, "count channels height width"], below: UInt8[Tensor, "count channels height width"], columns: int
+) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
+    """Pictures in rows of ``columns``, each row of the first kind followed by the same row of the second.
+
+    Raises:
+        DataError: no images, or neither 1 nor 3 channels.
+    """
+    _check(above)
+    columns = min(columns, len(above))
+    pairs = zip(above.split(columns), below.split(columns), strict=True)
+    return grid(torch.cat([_filled(row, columns) for pair in pairs for row in pair]), columns)
+
+
+def labelled_rows(rows: Mapping[str, UInt8[Tensor, "_ channels height width"]]) -> UInt8[np.ndarray, "_ _ 3"]:
+    """One row a kind of pictures, all of one size, with its name to the left.
+
+    Raises:
+        DataError: no images, or neither 1 nor 3 channels.
+    """
+    if not rows:
+        raise DataError("No pictures came; a picture of rows needs at least one.")
+    strips = {name: grid(images, len(images)) for name, images in rows.items()}
+    font = ImageFont.load_default(12)
+    margin = 2 * GAP + max(int(np.ceil(font.getlength(name))) for name in rows)
+    height = max(len(strip) for strip in strips.values())
+    width = margin + max(strip.shape[1] for strip in strips.values())
+    canvas = Image.new("RGB", (width, len(rows) * (height + GAP) - GAP), (_WHITE,) * 3)
+    draw = ImageDraw.Draw(canvas)
+    for number, (name, strip) in enumerate(strips.items()):
+        top = number * (height + GAP)
+        draw.text((GAP, top + height // 2), name, fill=(0, 0, 0), font=font, anchor="lm")
+        canvas.paste(Image.fromarray(strip), (margin, top))
+    return np.array(canvas)
+
+
+def save_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write a picture, whole or not at all; folders on the way are made.
+
+    Raises:
+        CheckpointError: the place cannot be written.
+    """
+    try:
+        with atomic(path) as partial:
+            Image.fromarray(pixels).save(partial, format="PNG")
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+
+
+def _filled(images: Tensor, count: int) -> Tensor:
+    """As many images, the last ones white."""
+    return torch.cat([images, images.new_full((count - len(images), *images.shape[1:]), _WHITE)])
+
+
+def _check(images: Tensor) -> None:
+    if len(images) == 0 or images.shape[1] not in (1, 3):
+        raise DataError(f"Pictures have the shape {tuple(images.shape)}; expected at least one, with 1 or 3 channels.")

@@ -1,0 +1,105 @@
+"""Pictures of sound, and sound in a page: spectrograms, waves below each other as in figure 6 of [VQVAE §4.3], and a player."""
+
+import base64
+import io
+import wave as wav
+from collections.abc import Mapping
+from html import escape
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from vqvae.errors import DataError
+from vqvae.layers.mel import LogMel
+from vqvae.reports.charts import DARK, QUIET, svg
+
+_MELS, _WINDOW_SECONDS, _HOP_SECONDS = 80, 0.05, 0.01
+_RANGE = 7 * np.log(10)
+"""70 dB from the loudest to black, in nats of power."""
+_ANCHORS = np.array([[0, 0, 0], [48, 18, 96], [148, 38, 112], [228, 92, 60], [248, 184, 64], [255, 255, 224]], np.float64)
+"""Colours from the faintest to the loudest, of steadily growing lightness."""
+_COLUMNS, _ROW, _LEFT, _LINE = 640, 64, 12, 18
+
+
+def spectrogram(samples: Float[Tensor, " time"], rate: int) -> UInt8[np.ndarray, "mels frames 3"]:
+    """A log-mel spectrogram as a picture: time to the right, 10 ms a pixel; 80 bands, high ones above; 70 dB from white to black.
+
+    Raises:
+        DataError: there is less than 10 ms.
+    """
+    mel = LogMel(rate=rate, window=round(rate * _WINDOW_SECONDS), hop=round(rate * _HOP_SECONDS), mels=_MELS)
+    frames = mel(samples.detach().float().cpu()).double().numpy()
+    level = (1 + (frames - frames.max()) / _RANGE).clip(0, 1) * (len(_ANCHORS) - 1)
+    colours = np.stack([np.interp(level, np.arange(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=-1)
+    return np.rint(colours[::-1]).astype(np.uint8)
+
+
+def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], rate: int) -> str:
+    """Waves below each other on common scales of time and of amplitude, as an SVG picture that stands for itself.
+
+    Each of 640 columns reaches from the least to the largest of its samples, so that no peak is lost.
+
+    Args:
+        title: what is to be seen.
+        waves: samples by the words above them.
+        rate: samples a second.
+
+    Raises:
+        DataError: there is no wave, or one without samples.
+    """
+    if not waves or not all(len(samples) for samples in waves.values()):
+        raise DataError(f"{len(waves)} waves came; a picture takes at least one, each of at least one sample.")
+    longest = max(len(samples) for samples in waves.values())
+    loudest = max(float(samples.abs().max()) for samples in waves.values()) or 1.0
+    parts = [f'<text x="{_LEFT}" y="13">{escape(title)}</text>']
+    for row, (name, samples) in enumerate(waves.items()):
+        top = _LINE + row * (_ROW + _LINE)
+        places, low, high = _envelope(samples.detach().float().cpu().numpy(), longest)
+        middle, half = top + _LINE + _ROW / 2, _ROW / 2 / loudest
+        edge = [*zip(places, high, strict=True), *zip(places[::-1], low[::-1], strict=True)]
+        corners = " ".join(f"{_LEFT + x:.1f},{middle - half * y:.1f}" for x, y in edge)
+        parts.append(f'<text x="{_LEFT}" y="{top + 13}">{escape(name)}</text>')
+        parts.append(f'<polygon points="{corners}" fill="{DARK}" stroke="{DARK}" stroke-width="0.5"/>')
+    bottom = _LINE + len(waves) * (_ROW + _LINE)
+    parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + _COLUMNS}" y1="{bottom}" y2="{bottom}" stroke="{QUIET}" stroke-width="0.5"/>')
+    parts.append(f'<text x="{_LEFT}" y="{bottom + 14}">0 s</text>')
+    parts.append(f'<text x="{_LEFT + _COLUMNS}" y="{bottom + 14}" text-anchor="end">{longest / rate:.2f} s</text>')
+    return svg(2 * _LEFT + _COLUMNS, bottom + _LINE, title, "".join(parts))
+
+
+def audio_player(samples: Float[Tensor, " time"], rate: int) -> str:
+    """An HTML player with the sound inside, as a 16-bit WAV; what is beyond [-1, 1] is clipped.
+
+    Raises:
+        DataError: a sample is infinite or not a number.
+    """
+    if not torch.isfinite(samples).all():
+        raise DataError("A sample is infinite or not a number; such a sound cannot be played.")
+    levels = (samples.detach().double().cpu() * 32768).round().clamp(-32768, 32767)
+    file = io.BytesIO()
+    with wav.open(file, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        writer.writeframes(levels.numpy().astype("<i2").tobytes())
+    return f'<audio controls src="data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"></audio>'
+
+
+class _Envelope(NamedTuple):
+    """The least and the largest sample of each column that a wave reaches."""
+
+    places: Float[np.ndarray, " columns"]
+    low: Float[np.ndarray, " columns"]
+    high: Float[np.ndarray, " columns"]
+
+
+def _envelope(samples: Float[np.ndarray, " time"], longest: int) -> _Envelope:
+    """The columns of a wave, where ``longest`` samples would fill the picture."""
+    columns = min(_COLUMNS, longest)
+    starts = np.arange(columns) * longest // columns
+    starts = starts[starts < len(samples)]
+    places = np.arange(len(starts)) * (_COLUMNS / columns)
+    return _Envelope(places, np.minimum.reduceat(samples, starts), np.maximum.reduceat(samples, starts))

@@ -1,0 +1,37 @@
+"""A trained part, and a run's card, as files."""
+
+from vqvae.storage.parts import (
+    CONFIG,
+    FORMAT_VERSION,
+    WEIGHTS,
+    Stored,
+    load,
+    read,
+    read_json,
+    read_tensors,
+    remove_temporaries,
+    replacing,
+    restore,
+    save,
+    write,
+    write_json,
+    write_tensors,
+)
+
+__all__ = [
+    "CONFIG",
+    "FORMAT_VERSION",
+    "WEIGHTS",
+    "Stored",
+    "load",
+    "read",
+    "read_json",
+    "read_tensors",
+    "remove_temporaries",
+    "replacing",
+    "restore",
+    "save",
+    "write",
+    "write_json",
+    "write_tensors",
+]

@@ -1,0 +1,56 @@
+"""What is found out about a model of images."""
+
+import math
+
+import pytest
+import torch
+
+from tests.training import tiny
+from vqvae.data import SyntheticImagesConfig
+from vqvae.data.base import Condition
+from vqvae.evaluation.images.scores import class_rows, log_priors, score_images
+from vqvae.pipeline import Pipeline
+from vqvae.priors import PixelCNNConfig, UnigramPriorConfig
+
+HELD_OUT = SyntheticImagesConfig(count=60, size=8, classes=3).build().held_out
+
+
+def pipeline(classes: int | None) -> Pipeline:
+    """A tokenizer; with the frequencies of its codes and a prior where there is a number of classes."""
+    torch.manual_seed(0)
+    model = tiny.model().build().eval()
+    if classes is None:
+        return Pipeline(model, size=(8, 8))
+    unigram = UnigramPriorConfig(codebook_size=8).build()
+    unigram.count(model.encode(HELD_OUT.batch(torch.arange(len(HELD_OUT)).numpy()))[0])
+    prior = PixelCNNConfig(codebook_size=8, classes=classes, layers=1, hidden=4, output_hidden=4).build()
+    return Pipeline(model, prior, unigram=unigram, label_names=tuple("abc"[:classes]), size=(8, 8))
+
+
+def test_scores_that_need_a_prior_are_there_without_a_value() -> None:
+    found = score_images(pipeline(None), HELD_OUT)
+    assert found.scores["bits_per_dim_learned"] is found.scores["bits_per_code"] is None
+    assert found.scores["bits_per_code_uniform"] == pytest.approx(3) and found.scores["examples"] == len(HELD_OUT)
+    assert set(found.pictures) == {"reconstructions"} and not found.charts and not found.sounds
+    assert int(found.counts.sum()) == len(HELD_OUT) * 16
+
+
+def test_priors_add_their_scores_and_samples() -> None:
+    model = pipeline(0)
+    found = score_images(model, HELD_OUT)
+    batch = HELD_OUT.batch(torch.arange(len(HELD_OUT)).numpy())
+    (codes,) = model.tokenizer.encode(batch)
+    for name, prior in (("bits_per_code", model.prior), ("bits_per_code_unigram", model.unigram)):
+        expected = -float(prior.log_prob(codes).detach().double().sum()) / codes.numel() / math.log(2)
+        assert found.scores[name] == pytest.approx(expected, rel=1e-5)
+    assert found.pictures["samples"].shape[2] == 3 and found.scores["frechet_samples_tokenizer-latents"] >= 0
+
+
+def test_a_prior_is_given_the_classes_that_it_takes() -> None:
+    codes, label = torch.randint(0, 8, (2, 1, 4, 4)), Condition(label=torch.tensor([0, 2]))
+    conditional, plain = pipeline(3), pipeline(0)
+    torch.testing.assert_close(log_priors(conditional)["learned"](codes, label), conditional.prior.log_prob(codes, label))
+    torch.testing.assert_close(log_priors(plain)["learned"](codes, label), plain.prior.log_prob(codes))
+    assert set(log_priors(pipeline(None))) == set()
+    rows = class_rows(conditional)
+    assert rows.ndim == 3 and rows.shape[0] > 3 * 8

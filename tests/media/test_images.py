@@ -1,0 +1,86 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from vqvae.errors import DataError
+from vqvae.media.images import centre_square, read_image, to_rgb
+
+
+def test_wide_and_tall_images_keep_their_centre():
+    pixels = np.zeros((10, 30, 3), np.uint8)
+    pixels[:, 10:20] = 200
+    assert (np.asarray(centre_square(Image.fromarray(pixels), 10)) == 200).all()
+    assert (np.asarray(centre_square(Image.fromarray(pixels.transpose(1, 0, 2)), 10)) == 200).all()
+
+
+def test_an_image_of_the_right_size_is_not_touched():
+    pixels = np.random.default_rng(0).integers(0, 256, (32, 35, 3), dtype=np.uint8)
+    np.testing.assert_array_equal(np.asarray(centre_square(Image.fromarray(pixels), 32)), pixels[:, 1:33])
+
+
+def test_the_resize_is_antialiased():
+    board = (np.indices((64, 64)).sum(0) % 2 * 255).astype(np.uint8)
+    small = np.asarray(centre_square(Image.fromarray(np.stack([board] * 3, -1)), 8))
+    assert np.abs(small.astype(int) - 127).max() <= 2  # A pick of single pixels would give 0 or 255.
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"])
+def test_every_mode_becomes_rgb(mode):
+    image = Image.new("RGB", (4, 3), "white")
+    image = Image.new(mode, (4, 3), 65535) if mode.startswith("I") else image.convert("L" if mode == "I;16" else mode)
+    rgb = to_rgb(image)
+    assert rgb.mode == "RGB" and rgb.size == (4, 3)
+    assert (np.asarray(rgb) >= 254).all()
+
+
+def test_sixteen_bits_are_scaled_not_clipped(tmp_path):
+    grey = np.array([[0, 257, 200 * 257, 65535]], np.uint16)
+    Image.fromarray(grey).save(tmp_path / "grey.png")
+    np.testing.assert_array_equal(read_image(tmp_path / "grey.png")[0, 0], [0, 1, 200, 255])
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P"])
+def test_transparency_is_laid_over_white(tmp_path, mode):
+    image = Image.new("RGBA", (2, 1), (0, 0, 0, 0))
+    image.putpixel((1, 0), (0, 0, 0, 255))
+    if mode == "P":
+        image = Image.new("P", (2, 1), 0)
+        image.putpalette([0, 0, 0, 0, 0, 0])
+        image.putpixel((1, 0), 1)
+        image.info["transparency"] = 0
+    image.convert(mode).save(tmp_path / "a.png")
+    assert read_image(tmp_path / "a.png")[:, 0].tolist() == [[255, 0]] * 3
+
+
+def test_half_transparent_black_is_grey():
+    assert to_rgb(Image.new("RGBA", (1, 1), (0, 0, 0, 51))).getpixel((0, 0)) == (204, 204, 204)
+
+
+def test_the_camera_orientation_is_applied(tmp_path):
+    image = Image.fromarray(np.array([[[255, 0, 0], [0, 0, 255]]], np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = 6  # The camera was turned: show it rotated by 90 degrees clockwise.
+    image.save(tmp_path / "a.png", exif=exif)
+    pixels = read_image(tmp_path / "a.png")
+    assert pixels.shape == (3, 2, 1)
+    assert pixels[:, 0, 0].tolist() == [255, 0, 0]
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "webp", "bmp"])
+def test_a_file_that_is_cut_short_is_named(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 40, 3), dtype=np.uint8)).save(path)
+    assert read_image(path, 8).shape == (3, 8, 8)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(DataError, match=rf"a\.{suffix} cannot be decoded"):
+        read_image(path, 8)
+
+
+def test_text_and_foreign_formats_are_refused(tmp_path):
+    (tmp_path / "a.png").write_text("not an image")
+    Image.new("RGB", (4, 4)).save(tmp_path / "b.gif")
+    (tmp_path / "b.gif").rename(tmp_path / "b.png")
+    for name in ("a.png", "b.png"):
+        with pytest.raises(DataError, match="not a PNG, JPEG, WebP or BMP image"):
+            read_image(tmp_path / name)
