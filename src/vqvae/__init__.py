@@ -7,6 +7,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from vqvae.codes import Codes, Level, LogPrior
     from vqvae.data import (
         ArrayConfig,
         AudioFolderConfig,
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
         VqvaeError,
     )
     from vqvae.likelihoods import (
+        Adversary,
         BinnedLikelihood,
         Categorical,
         CategoricalCodes,
@@ -38,8 +40,14 @@ if TYPE_CHECKING:
         CategoricalConfig,
         Cepstral,
         CepstralConfig,
+        Criterion,
+        CriterionConfig,
+        Distance,
+        DistanceConfig,
         Gaussian,
         GaussianConfig,
+        GaussianDensity,
+        GaussianDensityConfig,
         Likelihood,
         LikelihoodConfig,
         LogisticMixture,
@@ -48,6 +56,9 @@ if TYPE_CHECKING:
         MuLawConfig,
         MuLawMixture,
         MuLawMixtureConfig,
+        ParametricLikelihood,
+        PixelDistance,
+        PixelDistanceConfig,
         Spectral,
         SpectralConfig,
     )
@@ -59,14 +70,13 @@ if TYPE_CHECKING:
         GumbelSoftmax,
         GumbelSoftmaxConfig,
         LatentModel,
-        Level,
-        LogPrior,
         ModelConfig,
         Reconstruction,
         Tokenizer,
         VAEConfig,
         VIMCOConfig,
         VQVAEConfig,
+        WeightedConfig,
     )
     from vqvae.networks import (
         AudioEncoder,
@@ -111,6 +121,7 @@ if TYPE_CHECKING:
         WaveNetPrior,
     )
     from vqvae.quantizers import (
+        CodebookQuantizer,
         EMAQuantizer,
         EMAQuantizerConfig,
         IdentityQuantizer,
@@ -123,6 +134,7 @@ if TYPE_CHECKING:
         VectorQuantizer,
         VectorQuantizerConfig,
     )
+    from vqvae.signals import Signal
     from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
@@ -131,6 +143,20 @@ __all__ = [
     "VIMCO",
     "VQVAE",
     "AdamConfig",
+    "Adversary",
+    "CodebookQuantizer",
+    "Codes",
+    "Criterion",
+    "CriterionConfig",
+    "Distance",
+    "DistanceConfig",
+    "GaussianDensity",
+    "GaussianDensityConfig",
+    "ParametricLikelihood",
+    "PixelDistance",
+    "PixelDistanceConfig",
+    "Signal",
+    "WeightedConfig",
     "ArrayConfig",
     "AudioEncoder",
     "AudioEncoderConfig",
@@ -238,7 +264,7 @@ __all__ = [
     "CepstralDecoderConfig",
     "CepstralEncoder",
 ]
-_HOMES = ("errors", "data", "quantizers", "likelihoods", "networks", "models", "priors", "training", "pipeline")
+_HOMES = ("errors", "signals", "codes", "data", "quantizers", "likelihoods", "networks", "models", "priors", "training", "pipeline")
 
 
 def __getattr__(name: str) -> Any:

@@ -10,11 +10,16 @@ import difflib
 import json
 import types
 import typing
+from collections.abc import Sequence
 from typing import Any
 
 from vqvae.errors import ConfigError
 
 KIND = "kind"
+Foreign = Any
+"""Stands in the annotation of a setting that may also be a configuration of the user's own: any frozen dataclass with a ``build``. It is
+read back only where the caller names its class."""
+Parts = Sequence[type]
 
 
 def to_json(config: Any) -> Any:
@@ -29,31 +34,49 @@ def to_json(config: Any) -> Any:
     raise ConfigError(f"A configuration cannot hold a {type(config).__name__}; it takes numbers, strings, None, tuples and configurations.")
 
 
-def from_json(annotation: Any, data: Any, where: str = "config") -> Any:
+def from_json(annotation: Any, data: Any, where: str = "config", parts: Parts = ()) -> Any:
     """Build the configuration that ``annotation`` (a dataclass or a Union of them) describes.
+
+    Args:
+        where: what errors call it.
+        parts: configurations of the caller's own, for settings that may be ``Foreign``.
 
     Raises:
         ConfigError: an unknown kind or field, a missing field, or a value of the wrong type, with its path.
     """
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return from_json(arguments[0], data, where)
+        return from_json(arguments[0], data, where, parts)
     if origin in (typing.Union, types.UnionType):
-        return _from_union(arguments, data, where)
+        return _from_union(arguments, data, where, parts)
     if origin is typing.Literal:
         if data not in arguments:
             raise ConfigError(f"{where} is {data!r}; it must be one of {list(arguments)}.")
         return data
     if origin is tuple:
-        return _from_tuple(arguments, data, where)
+        return _from_tuple(arguments, data, where, parts)
     if dataclasses.is_dataclass(annotation):
-        return _from_dataclass(annotation, data, where)
+        return _from_dataclass(annotation, data, where, parts)
     return _from_plain(annotation, data, where)
 
 
 def dumps(config: Any) -> str:
     """The configuration as indented JSON text with a final newline."""
     return json.dumps(to_json(config), indent=2) + "\n"
+
+
+def check_at_least(least: float, owner: Any, *fields: str, **values: float | None) -> None:
+    """Raise ConfigError unless numbers are at least ``least``, or None.
+
+    Args:
+        owner: the configuration that has ``fields``, or in words what ``values`` are settings of ("" where that is plain).
+        fields: names of numbers of the configuration.
+        values: other numbers, by name.
+    """
+    where = owner if isinstance(owner, str) else type(owner).__name__
+    for name, value in {**{field: getattr(owner, field) for field in fields}, **values}.items():
+        if value is not None and not value >= least:  # NaN compares false.
+            raise ConfigError(f"{where}{'.' if where else ''}{name} is {value}; it must be at least {least:g}.")
 
 
 def differences(old: Any, new: Any, where: str = "config") -> list[str]:
@@ -64,43 +87,58 @@ def differences(old: Any, new: Any, where: str = "config") -> list[str]:
     return [] if old == new else [f"{where}: {old!r} -> {new!r}"]
 
 
-def completed(annotation: Any, data: Any) -> Any:
+def kinds(config: Any) -> tuple[type, ...]:
+    """The classes of a configuration and of all configurations inside it: the ``parts`` that read it back."""
+    found: dict[type, None] = {}
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        found[type(config)] = None
+        inside: Any = [getattr(config, field.name) for field in dataclasses.fields(config)]
+    else:
+        inside = config if isinstance(config, (tuple, list)) else ()
+    for value in inside:
+        found |= dict.fromkeys(kinds(value))
+    return tuple(found)
+
+
+def completed(annotation: Any, data: Any, parts: Parts = ()) -> Any:
     """A stored JSON tree as this release would write it: fields that came since have their defaults. One that cannot be read stays."""
     try:
-        return to_json(from_json(annotation, data))
+        return to_json(from_json(annotation, data, parts=parts))
     except ConfigError:
         return data
 
 
-def _from_union(members: tuple[Any, ...], data: Any, where: str) -> Any:
+def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -> Any:
     if data is None and type(None) in members:
         return None
     classes = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
+    foreign = {part.__name__: part for part in parts} if Foreign in members else {}
     if isinstance(data, dict):
         kind = data.get(KIND)
-        if kind not in classes:
-            raise ConfigError(f"{where}.{KIND} is {kind!r}; it must be one of {sorted(classes)}.")
-        return _from_dataclass(classes[kind], data, where)
+        if kind not in classes and kind not in foreign:
+            hint = f" If it is a configuration of your own, give its class: parts=[{kind}]." if Foreign in members else ""
+            raise ConfigError(f"{where}.{KIND} is {kind!r}; it must be one of {sorted([*classes, *foreign])}.{hint}")
+        return _from_dataclass(classes[kind] if kind in classes else foreign[kind], data, where, parts)
     for member in members:
-        if member is not type(None) and not dataclasses.is_dataclass(member):
+        if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member):
             try:
-                return from_json(member, data, where)
+                return from_json(member, data, where, parts)
             except ConfigError:
                 continue
-    raise ConfigError(f"{where} is {data!r}; it must be one of {[getattr(m, '__name__', str(m)) for m in members]}.")
+    raise ConfigError(f"{where} is {data!r}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}.")
 
 
-def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str) -> tuple[Any, ...]:
+def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
         raise ConfigError(f"{where} is {data!r}; it must be a list.")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(from_json(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(data))
+        return tuple(from_json(arguments[0], item, f"{where}[{i}]", parts) for i, item in enumerate(data))
     if len(data) != len(arguments):
         raise ConfigError(f"{where} has {len(data)} entries; it must have {len(arguments)}.")
-    return tuple(from_json(a, item, f"{where}[{i}]") for i, (a, item) in enumerate(zip(arguments, data, strict=True)))
+    return tuple(from_json(a, item, f"{where}[{i}]", parts) for i, (a, item) in enumerate(zip(arguments, data, strict=True)))
 
 
-def _from_dataclass(cls: Any, data: Any, where: str) -> Any:
+def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
     if not isinstance(data, dict):
         raise ConfigError(f"{where} is {data!r}; it must be an object with the fields of {cls.__name__}.")
     if data.get(KIND, cls.__name__) != cls.__name__:
@@ -119,7 +157,7 @@ def _from_dataclass(cls: Any, data: Any, where: str) -> Any:
     ]
     if missing:
         raise ConfigError(f"{where} ({cls.__name__}) lacks the fields {missing}.")
-    return cls(**{name: from_json(hints[name], value, f"{where}.{name}") for name, value in data.items() if name != KIND})
+    return cls(**{name: from_json(hints[name], value, f"{where}.{name}", parts) for name, value in data.items() if name != KIND})
 
 
 def _from_plain(annotation: Any, data: Any, where: str) -> Any:

@@ -9,12 +9,13 @@ from PIL import Image
 from tests.experiments.small import OPTIONS, job
 from tests.training import tiny
 from vqvae import config as configuration
+from vqvae.codes import Level
 from vqvae.data import SyntheticImagesConfig
 from vqvae.errors import CheckpointError
 from vqvae.experiments import collapse
 from vqvae.experiments.base import Scale
 from vqvae.experiments.collapse import FOLDER, SIZES, Size, reproduce_collapse, second_stages
-from vqvae.models import VAE, VQVAE, Level
+from vqvae.models import VAE, VQVAE
 from vqvae.priors import PixelCNN
 from vqvae.runs.stages import train_tokenizer
 from vqvae.training import TrainConfig

@@ -12,7 +12,7 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
 from vqvae.layers import compiled
 from vqvae.layers.autoregressive import Choice, draw, sample
-from vqvae.layers.codes import FUSED
+from vqvae.layers.code_pixelcnn import FUSED
 from vqvae.layers.wavenet_decoding import in_blocks, to_int8
 from vqvae.priors import PixelCNN, PixelCNNConfig
 

@@ -5,10 +5,11 @@ import math
 import pytest
 import torch
 
+from vqvae.codes import Level
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import CategoricalCodesConfig
-from vqvae.models import VQVAE, Level, VQVAEConfig
+from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
 from vqvae.quantizers import ProductQuantizerConfig
 

@@ -2,8 +2,8 @@
 
 import pytest
 
+from vqvae.codes import Level
 from vqvae.errors import ConfigError
-from vqvae.models import Level
 from vqvae.recipes import imagenet
 
 LEVEL = Level(1, 512, (4, 4))

@@ -3,10 +3,10 @@
 import pytest
 
 from vqvae import config as configuration
+from vqvae.codes import Level
 from vqvae.data import AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
 from vqvae.errors import ConfigError
 from vqvae.experiments.reproduce import SETTINGS
-from vqvae.models import Level
 from vqvae.recipes import RECIPES, Recipe
 from vqvae.training import TrainConfig
 

@@ -4,7 +4,10 @@ from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
-from vqvae.data.codes import (
+from vqvae.data.images import FileDataset, ImageFolderConfig
+from vqvae.data.loader import Loader, global_indices, in_order
+from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
+from vqvae.data.shards import (
     CodesDataset,
     CodesHeader,
     CodesManifest,
@@ -12,9 +15,6 @@ from vqvae.data.codes import (
     Shard,
     read_manifest,
 )
-from vqvae.data.images import FileDataset, ImageFolderConfig
-from vqvae.data.loader import Loader, global_indices, in_order
-from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
 from vqvae.data.synthetic import SyntheticImagesConfig
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig, WorldsDataset

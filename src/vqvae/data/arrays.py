@@ -7,11 +7,12 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Int, UInt8
+from jaxtyping import Int, Shaped
 
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.split import split_by_hash
 from vqvae.errors import DataError
+from vqvae.signals import Signal, pictures
 
 Layout = Literal["auto", "channels_first", "channels_last"]
 
@@ -26,7 +27,7 @@ class ArrayDataset(Dataset):
 
     def __init__(
         self,
-        images: UInt8[np.ndarray, "examples a b c"],
+        images: Shaped[np.ndarray, "examples *any"],
         *,
         name: str,
         rows: Int[np.ndarray, " rows"] | None = None,
@@ -36,8 +37,10 @@ class ArrayDataset(Dataset):
         actions: Int[np.ndarray, " examples"] | None = None,
         action_names: tuple[str, ...] = (),
         mirror: bool = False,
+        signal: Signal | None = None,
     ) -> None:
         """Keep a reference to the arrays; ``rows`` picks and orders examples without copying them."""
+        self.signal = signal or pictures(images.shape[3 if channels_last else 1])
         self.name, self.label_names, self.action_names = name, label_names, action_names
         # A view without numpy's memmap class, which take() would carry into every batch.
         self._images, self._labels, self._actions = np.asarray(images), labels, actions

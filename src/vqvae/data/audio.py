@@ -23,6 +23,7 @@ from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic, locked
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
+from vqvae.signals import sound
 
 _log = logging.getLogger(__name__)
 
@@ -99,7 +100,7 @@ class AudioDataset(Dataset):
             starts: where in it each recording begins.
             apart: samples of the chunks that ``apart`` makes; as many as of these where it is left out.
         """
-        self.name, self.label_names = name, label_names
+        self.name, self.label_names, self.signal = name, label_names, sound(rate)
         self.recordings = tuple(recordings)
         """The recordings, in the order of the examples."""
         self.rate = rate

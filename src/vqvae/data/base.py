@@ -1,7 +1,7 @@
 """What data is made of: batches, conditions, objectives, and data sets with random access."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -9,17 +9,33 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
+from vqvae.signals import Signal
+
+Change = Callable[[Tensor], Tensor]
 
 
 class Condition(NamedTuple):
-    """What generation is conditioned on; every field is optional. Names of labels and actions are kept in config.json."""
+    """What is given beside the data or the codes; every field is optional. Who has no use for a field ignores it."""
 
     label: Int[Tensor, " batch"] | None = None
-    """Class or speaker."""
+    """Class or speaker; names are on the run's card."""
     actions: Int[Tensor, "batch time"] | None = None
+    """What was done at each time; names are on the run's card."""
     codes: tuple[Int[Tensor, "batch codebooks *space"], ...] = ()
-    """Past frames or upper levels."""
+    """The levels above, or past frames."""
+
+    def map(self, change: Change) -> "Condition":
+        """The same change to every tensor."""
+        return Condition(_changed(self.label, change), _changed(self.actions, change), tuple(map(change, self.codes)))
+
+    def take(self, rows: Int[Tensor, " rows"] | slice) -> "Condition":
+        """What is given with some of the examples."""
+        return self.map(lambda tensor: tensor[rows])
+
+    def to(self, device: torch.device | str) -> "Condition":
+        """The condition on another device."""
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
 
 class Batch(NamedTuple):
@@ -29,21 +45,29 @@ class Batch(NamedTuple):
     condition: Condition = Condition()
     mask: Bool[Tensor, "batch *space"] | None = None
     """True where there is data; None where all of it is."""
+    targets: Tensor | None = None
+    """What a classifier of the data should say, (batch, ...)."""
+
+    def map(self, change: Change) -> "Batch":
+        """The same change to every tensor."""
+        return Batch(change(self.x), self.condition.map(change), _changed(self.mask, change), _changed(self.targets, change))
 
     def to(self, device: torch.device | str) -> "Batch":
         """The batch on another device."""
-        return self._each(lambda tensor: tensor.to(device, non_blocking=True))
+        return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
-    def take(self, rows: Int[Tensor, " rows"]) -> "Batch":
+    def take(self, rows: Int[Tensor, " rows"] | slice) -> "Batch":
         """Some of the examples, in any order, with repeats."""
-        return self._each(lambda tensor: tensor[rows])
+        return self.map(lambda tensor: tensor[rows])
 
-    def _each(self, change: Callable[[Tensor], Tensor]) -> "Batch":
-        label, actions, codes = self.condition
-        condition = Condition(
-            label if label is None else change(label), actions if actions is None else change(actions), tuple(map(change, codes))
-        )
-        return Batch(change(self.x), condition, self.mask if self.mask is None else change(self.mask))
+    def split(self, count: int) -> "Sequence[Batch]":
+        """``count`` parts of equal size, one after the other; the last may be smaller."""
+        size = -(-len(self.x) // count)
+        return [self.take(slice(part * size, (part + 1) * size)) for part in range(count)]
+
+
+def _changed(tensor: Tensor | None, change: Change) -> Tensor | None:
+    return None if tensor is None else change(tensor)
 
 
 class Objective(NamedTuple):
@@ -51,12 +75,16 @@ class Objective(NamedTuple):
 
     loss: Float[Tensor, ""]
     metrics: dict[str, Tensor]
+    adversary: Float[Tensor, ""] | None = None
+    """What the adversaries of the module minimise, each by its own parameters; None where it has none."""
 
 
 class Dataset(ABC):
     """Examples with random access. ``batch`` is a pure function of the indices: nothing is drawn inside."""
 
     name: str
+    signal: Signal
+    """What the examples are."""
     label_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
 
@@ -74,33 +102,6 @@ class Splits(NamedTuple):
 
     train: Dataset
     held_out: Dataset
-
-
-def described(x: Tensor) -> str:
-    """The type of data and the range of its values, for messages about data that came scaled or as another type."""
-    if not x.numel():
-        return f"{x.dtype} without any values"
-    low, high = (float(end) for end in torch.aminmax(x.detach().to(torch.float64)))
-    return f"{x.dtype} with values from {low:g} to {high:g}"
-
-
-def check_audio(x: Tensor) -> None:
-    """Raise DataError unless ``x`` is audio: finite floats (batch, 1, time) in [-1, 1]."""
-    if not x.is_floating_point():
-        advice = {
-            torch.int16: "Divide it by 32768.",
-            torch.int32: "Divide it by 2147483648.",
-            torch.uint8: "Take 128 off and divide by 128.",
-        }
-        raise DataError(
-            f"Audio came as {described(x)}; floats in [-1, 1] are expected, (batch, 1, time). {advice.get(x.dtype, 'Scale it to that.')}"
-        )
-    if x.ndim != 3 or x.shape[1] != 1:
-        raise DataError(f"Audio came in the shape {tuple(x.shape)}; (batch, 1, time) is expected, one channel. Take the mean of several.")
-    if x.numel():
-        low, high = (float(end) for end in torch.aminmax(x.detach()))
-        if not -1 <= low <= high <= 1:  # NaN compares false, too.
-            raise DataError(f"Audio came as {described(x)}; finite numbers in [-1, 1] are expected. Scale or clip it.")
 
 
 def check_sizes(config: Any, *fields: str) -> None:

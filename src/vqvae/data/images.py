@@ -22,6 +22,7 @@ from vqvae.data.split import split_by_hash
 from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.images import SUFFIXES, read_image
+from vqvae.signals import pictures
 
 _log = logging.getLogger(__name__)
 
@@ -67,7 +68,7 @@ class FileDataset(Dataset):
         mirror: bool = False,
     ) -> None:
         """Take files that are known to be good; ``mirror`` doubles the set as in ``ArrayDataset``."""
-        self.name, self.label_names = name, label_names
+        self.name, self.label_names, self.signal = name, label_names, pictures()
         self._files, self._size, self._labels, self._mirror = tuple(files), size, labels, mirror
 
     def __len__(self) -> int:

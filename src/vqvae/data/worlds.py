@@ -90,6 +90,7 @@ class WorldsDataset(Dataset):
         self.episode = episode
         """int64 (frames,): which walk each frame belongs to."""
         self._examples = ArrayDataset(frames, name=name, actions=actions, action_names=ACTION_NAMES)
+        self.signal = self._examples.signal
 
     def __len__(self) -> int:
         return len(self._examples)

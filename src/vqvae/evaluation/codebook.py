@@ -4,8 +4,8 @@ import torch
 from jaxtyping import Int, Int64
 from torch import Tensor
 
+from vqvae.codes import perplexity
 from vqvae.errors import DataError
-from vqvae.quantizers.codebook import perplexity
 
 
 class CodebookUsage:

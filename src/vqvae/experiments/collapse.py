@@ -17,12 +17,13 @@ import torch
 from torch import Tensor, nn
 
 from vqvae import seeding
+from vqvae.codes import Level
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread_indices
 from vqvae.evaluation.likelihood.collapse import draw, measure_collapse
 from vqvae.experiments.base import Job, Scale
 from vqvae.likelihoods import CategoricalCodesConfig
-from vqvae.models import VAE, VQVAE, Level, VAEConfig, VQVAEConfig
+from vqvae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
 from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
 from vqvae.pipeline import load
 from vqvae.priors import PixelCNN, PixelCNNConfig

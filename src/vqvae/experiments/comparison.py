@@ -19,6 +19,7 @@ from torch import nn
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
+from vqvae.codes import Level
 from vqvae.data import Cifar10Config
 from vqvae.data.base import Batch
 from vqvae.data.loader import spread
@@ -28,7 +29,7 @@ from vqvae.evaluation.likelihood.bounds import score_bound
 from vqvae.evaluation.likelihood.marginal import sum_over_codes
 from vqvae.experiments.base import Job, Scale
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
-from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, Level, ModelConfig, VAEConfig, VIMCOConfig, VQVAEConfig
+from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, ModelConfig, VAEConfig, VIMCOConfig, VQVAEConfig
 from vqvae.pipeline import TOKENIZER, Pipeline, load
 from vqvae.recipes.base import codebooks, cosine, even, pixelcnn
 from vqvae.reports.results import this_command, write_results

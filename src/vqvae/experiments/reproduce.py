@@ -13,6 +13,7 @@ import torch
 
 from vqvae import distributed
 from vqvae.bits import bits_per_code
+from vqvae.codes import Level
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.experiments import comparison
@@ -22,7 +23,7 @@ from vqvae.experiments.collapse import reproduce_collapse
 from vqvae.experiments.comparison import reproduce_comparison
 from vqvae.experiments.conversion import reproduce_conversion, reproduce_voices
 from vqvae.experiments.phones import reproduce_phones, reproduce_speech
-from vqvae.models import Level, Tokenizer
+from vqvae.models import Tokenizer
 from vqvae.pipeline import load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import imagenet, speech, worlds
@@ -187,7 +188,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
 def times_fewer_bits(tokenizer: Tokenizer) -> float:
     """Bits of the pixels over bits of their codes, none of them compressed."""
     level = tokenizer.layout[0]
-    return tokenizer.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
+    return tokenizer.signal.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
 
 
 def check_writable(folder: Path) -> None:

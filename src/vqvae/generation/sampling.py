@@ -57,7 +57,7 @@ def sample_codes(
         codes = autoregressive.sample(
             *(prior, len(numbers), space),
             uniforms=torch.stack(numbers),
-            condition=_rows(condition, rows),
+            condition=condition.take(rows),
             prefix=None if prefix is None else prefix[rows],
             temperature=temperature,
             top_k=top_k,
@@ -65,11 +65,3 @@ def sample_codes(
         )
         parts.append(codes)
     return torch.cat([part.to(parts[-1].device) for part in parts])
-
-
-def _rows(condition: Condition, rows: slice) -> Condition:
-    """The condition of some of the samples."""
-    label, actions, codes = condition
-    return Condition(
-        None if label is None else label[rows], None if actions is None else actions[rows], tuple(level[rows] for level in codes)
-    )

@@ -240,7 +240,7 @@ def _exp_or_zero(x):
 @_compile
 @no_type_check
 def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights):
-    """Draw a map of codes from a gated PixelCNN: ``vqvae.layers.codes`` step by step, for one example.
+    """Draw a map of codes from a gated PixelCNN: ``vqvae.layers.code_pixelcnn`` step by step, for one example.
 
     Args:
         codes: int64 (height, width, codebooks), -1 where a code is to be drawn; overwritten.

@@ -1,13 +1,17 @@
-"""Distributions over raw data, given the decoder's output."""
+"""What a decoder is trained on: distributions over raw data given its output, and distances."""
 
-from vqvae.likelihoods.base import BinnedLikelihood, Likelihood
+from vqvae.likelihoods.adversary import Adversary
+from vqvae.likelihoods.base import BinnedLikelihood, Criterion, Likelihood, ParametricLikelihood
 from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
+from vqvae.likelihoods.categorical_codes import CategoricalCodes, CategoricalCodesConfig
 from vqvae.likelihoods.cepstral import Cepstral, CepstralConfig
-from vqvae.likelihoods.codes import CategoricalCodes, CategoricalCodesConfig
+from vqvae.likelihoods.distance import Distance
 from vqvae.likelihoods.gaussian import Gaussian, GaussianConfig
+from vqvae.likelihoods.gaussian_density import GaussianDensity, GaussianDensityConfig
 from vqvae.likelihoods.logistic_mixture import LogisticMixture, LogisticMixtureConfig
 from vqvae.likelihoods.mu_law import MuLaw, MuLawConfig
 from vqvae.likelihoods.mu_law_mixture import MuLawMixture, MuLawMixtureConfig
+from vqvae.likelihoods.pixel_distance import PixelDistance, PixelDistanceConfig
 from vqvae.likelihoods.spectral import Spectral, SpectralConfig
 
 LikelihoodConfig = (
@@ -15,13 +19,15 @@ LikelihoodConfig = (
     | LogisticMixtureConfig
     | CategoricalConfig
     | CategoricalCodesConfig
+    | GaussianDensityConfig
     | MuLawConfig
     | MuLawMixtureConfig
-    | SpectralConfig
-    | CepstralConfig
 )
+DistanceConfig = SpectralConfig | CepstralConfig | PixelDistanceConfig
+CriterionConfig = LikelihoodConfig | DistanceConfig
 
 __all__ = [
+    "Adversary",
     "BinnedLikelihood",
     "Categorical",
     "CategoricalCodes",
@@ -29,8 +35,14 @@ __all__ = [
     "CategoricalConfig",
     "Cepstral",
     "CepstralConfig",
+    "Criterion",
+    "CriterionConfig",
+    "Distance",
+    "DistanceConfig",
     "Gaussian",
     "GaussianConfig",
+    "GaussianDensity",
+    "GaussianDensityConfig",
     "Likelihood",
     "LikelihoodConfig",
     "LogisticMixture",
@@ -39,6 +51,9 @@ __all__ = [
     "MuLawConfig",
     "MuLawMixture",
     "MuLawMixtureConfig",
+    "ParametricLikelihood",
+    "PixelDistance",
+    "PixelDistanceConfig",
     "Spectral",
     "SpectralConfig",
 ]

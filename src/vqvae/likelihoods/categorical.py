@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from vqvae.errors import ConfigError
-from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
+from vqvae.config import check_at_least
+from vqvae.likelihoods.base import BinnedLikelihood, Expecting
+from vqvae.likelihoods.levels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
 
 _ROWS, _ROWS_CUDA = 2**10, 2**17
 """Rows of logits at a time: on a CPU 1 MiB, which stays in its cache; on a GPU 128 MiB."""
@@ -19,29 +19,31 @@ _ROWS, _ROWS_CUDA = 2**10, 2**17
 
 @dataclass(frozen=True, kw_only=True)
 class CategoricalConfig:
-    """A free probability for each of the 256 levels."""
+    """A free probability for each of the levels."""
 
     channels: int = 3
     """Channels of the image."""
+    levels: int = LEVELS
+    """Levels a channel: 256 for uint8."""
 
     def build(self) -> "Categorical":
         return Categorical(self)
 
 
-class Categorical(Likelihood):
-    """A softmax over 256 levels for every channel of every pixel, with no order among the levels."""
+class Categorical(BinnedLikelihood, Expecting):
+    """A softmax over the levels for every channel of every pixel, with no order among them."""
 
     def __init__(self, config: CategoricalConfig) -> None:
         super().__init__()
-        if config.channels < 1:
-            raise ConfigError(f"CategoricalConfig.channels is {config.channels}; it must be at least 1.")
+        check_at_least(1, config, "channels")
+        check_at_least(2, config, "levels")
         self.config = config
-        self.channels = config.channels
+        self.channels, self.levels = config.channels, config.levels
 
     @property
     def num_parameters(self) -> int:
         """One logit a level, for each channel."""
-        return self.channels * LEVELS
+        return self.channels * self.config.levels
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
@@ -52,37 +54,43 @@ class Categorical(Likelihood):
             DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
         refuse_mask(mask)
-        check_shapes(parameters, x, self.num_parameters, self.channels)
+        check_shapes(parameters, x, self.num_parameters, self.channels, self.config.levels)
         # Channels last, as the output of a decoder in bfloat16 lies in memory.
-        logits = parameters.movedim(1, -1).reshape(-1, LEVELS)
+        logits = parameters.movedim(1, -1).reshape(-1, self.config.levels)
         log_prob = _LogProb.apply(logits, x.movedim(1, -1).flatten().long())
         return log_prob.view(len(x), math.prod(x.shape[1:])).sum(1)
 
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> UInt8[Tensor, "batch channels *space"]:
+    ) -> Shaped[Tensor, "batch channels *space"]:
         """Draw pixels; the logits are divided by ``temperature``, and 0 is the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         logits = self._logits(check_parameters(parameters, self.num_parameters)).movedim(2, -1)
         share = (logits / temperature).softmax(-1)
-        drawn = torch.multinomial(share.reshape(-1, LEVELS), 1, generator=generator)
-        return drawn.view(share.shape[:-1]).to(torch.uint8)
+        drawn = torch.multinomial(share.reshape(-1, self.config.levels), 1, generator=generator)
+        return to_raw(drawn.view(share.shape[:-1]), self.config.levels)
 
-    def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> UInt8[Tensor, "batch channels *space"]:
+    def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> Shaped[Tensor, "batch channels *space"]:
         """The most likely level."""
-        return self._logits(check_parameters(parameters, self.num_parameters)).argmax(2).to(torch.uint8)
+        return to_raw(self._logits(check_parameters(parameters, self.num_parameters)).argmax(2), self.config.levels)
+
+    def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The mean of the levels' distribution, from -1 to 1."""
+        share = self._logits(check_parameters(parameters, self.num_parameters)).softmax(2)
+        levels = torch.linspace(-1, 1, self.config.levels, device=share.device, dtype=share.dtype)
+        return (share * levels.view(-1, *[1] * (share.ndim - 3))).sum(2)
 
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
         """Pixels as bins: the levels themselves."""
-        return to_bins(x, self.channels)
+        return to_bins(x, self.channels, self.config.levels)
 
-    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
         """The levels as pixels."""
-        return to_raw(bins)
+        return to_raw(bins, self.config.levels)
 
     def _logits(self, parameters: Tensor) -> Float[Tensor, "batch channels levels *space"]:
-        return parameters.unflatten(1, (self.channels, LEVELS))
+        return parameters.unflatten(1, (self.channels, self.config.levels))
 
 
 class _LogProb(torch.autograd.Function):

@@ -7,11 +7,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqvae.data.base import check_audio
 from vqvae.errors import DataError
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
-from vqvae.likelihoods.distance import Distance
-from vqvae.likelihoods.pixels import check_parameters
+from vqvae.likelihoods.distance import SoundDistance
+from vqvae.likelihoods.levels import check_parameters
+from vqvae.signals import sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class CepstralConfig:
         return Cepstral(self)
 
 
-class Cepstral(Distance):
-    """``log_prob`` is minus the mean squared difference of features, for a decoder that tells these instead of a wave.
+class Cepstral(SoundDistance):
+    """``loss`` is the mean squared difference of features, for a decoder that tells these instead of a wave.
 
     It asks what was said and not how: neither pitch nor phases, nor what a whole recording has in common, need a place in the codes.
     The wave that is made of features is a monotone voice, meant to be understood and not to be liked.
@@ -43,15 +43,15 @@ class Cepstral(Distance):
         """The features of a moment."""
         return self.cepstra.dim
 
-    def log_prob(
+    def loss(
         self, parameters: Float[Tensor, "batch parameters moments"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """Minus the mean squared difference, times the samples; where ``mask`` is False nothing counts.
+        """The mean squared difference, times the samples; where ``mask`` is False nothing counts.
 
         Raises:
             DataError: audio, parameters or a mask of the wrong type, shape or range.
         """
-        check_audio(x)
+        sound().check(x)
         told = check_parameters(parameters, self.num_parameters)
         moments = -(-x.shape[2] // self.hop)
         if told.shape[0] != x.shape[0] or told.shape[2] != moments:
@@ -69,7 +69,7 @@ class Cepstral(Distance):
             real = self.cepstra(F.pad(x[:, 0].to(told.dtype) * counted, fill))
             frames = F.pad(counted, fill).unflatten(1, (-1, self.hop)).any(2)
             distance = ((told - real).square().mean(1) * frames).sum(1) / frames.sum(1).clamp(min=1)
-            return -distance * counted.sum(1)
+            return distance * counted.sum(1)
 
     def mode(self, parameters: Float[Tensor, "batch parameters moments"]) -> Float[Tensor, "batch 1 time"]:
         """A wave that says the features again; see ``Cepstra.wave``."""

@@ -1,4 +1,4 @@
-"""A Gaussian over pixels, counted over the 256 levels; a learned scale as in sigma-VAE, https://arxiv.org/abs/2006.13202."""
+"""A Gaussian counted over levels; a learned scale as in sigma-VAE, https://arxiv.org/abs/2006.13202."""
 
 import functools
 import math
@@ -7,15 +7,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_pixels, to_raw
+from vqvae.likelihoods.base import BinnedLikelihood, Expecting
+from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
-_START = 64.0
+_START = 0.25
 _PACE = 10.0
 _FARTHEST = 1e6
 _CACHED = 2**17
@@ -31,12 +32,14 @@ class GaussianConfig:
     """Channels of the image."""
     scale: float | None = None
     """Standard deviation in pixel levels (black is 0, white 255); learned, one number a channel, where it is left out."""
+    levels: int = LEVELS
+    """Levels a channel: 256 for uint8, 65,536 for 16 bits."""
 
     def build(self) -> "Gaussian":
         return Gaussian(self)
 
 
-class Gaussian(Likelihood):
+class Gaussian(BinnedLikelihood, Expecting):
     """The decoder's output is the mean: 0 is mid-grey, -1 black, 1 white. A level's probability is the Gaussian's mass
     within half a level of it; the first and the last level take what lies beyond. With a fixed scale this is the paper's mean
     squared error, weighted by 1 / (2 scale²), whose value counts real bits.
@@ -47,15 +50,17 @@ class Gaussian(Likelihood):
 
     def __init__(self, config: GaussianConfig) -> None:
         super().__init__()
-        if config.channels < 1:
-            raise ConfigError(f"GaussianConfig.channels is {config.channels}; it must be at least 1.")
+        check_at_least(1, config, "channels")
+        check_at_least(2, config, "levels")
         if config.scale is not None and not 0 < config.scale < math.inf:
             raise ConfigError(f"GaussianConfig.scale is {config.scale}; it must be a positive number of pixel levels, or None to learn it.")
         self.config = config
-        self.channels = config.channels
+        self.channels, self.levels = config.channels, config.levels
+        self.middle = (config.levels - 1) / 2
         self.steps_of_scale = nn.Parameter(torch.zeros(config.channels)) if config.scale is None else None
-        """log(scale / 64) / 10. Adam moves a weight by about its learning rate a step whatever the gradient: as the logarithm
-        itself it would need thousands of steps from the spread of raw images (64) to that of good reconstructions (below 8)."""
+        """log(scale / a quarter of the levels) / 10. Adam moves a weight by about its learning rate a step whatever the gradient: as
+        the logarithm itself it would need thousands of steps from the spread of raw images (64) to that of good reconstructions (below
+        8)."""
 
     @property
     def num_parameters(self) -> int:
@@ -69,7 +74,7 @@ class Gaussian(Likelihood):
             assert self.config.scale is not None
             log_scale = torch.full((self.channels,), math.log(self.config.scale))
         else:
-            log_scale = math.log(_START) + _PACE * self.steps_of_scale.float()
+            log_scale = math.log(_START * self.config.levels) + _PACE * self.steps_of_scale.float()
         return log_scale.clamp(math.log(_SMALLEST), math.log(_LARGEST))
 
     def log_prob(
@@ -81,32 +86,38 @@ class Gaussian(Likelihood):
             DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
         refuse_mask(mask)
-        parameters, x = check_pair(parameters, x, self.num_parameters, self.channels)
+        parameters, x = check_pair(parameters, x, self.num_parameters, self.channels, self.config.levels)
         log_scale = self.log_scale.to(parameters)
         if torch.is_grad_enabled() and (parameters.requires_grad or log_scale.requires_grad):
-            return _LogProb.apply(parameters, log_scale, x)
-        return _log_mass(parameters, log_scale, x, with_slope=False, with_scale_slope=False).log_prob
+            return _LogProb.apply(parameters, log_scale, x, self.middle)
+        return _log_mass(parameters, log_scale, x, self.middle, with_slope=False, with_scale_slope=False).log_prob
 
     def sample(
         self, parameters: Float[Tensor, "batch channels *space"], generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> UInt8[Tensor, "batch channels *space"]:
+    ) -> Shaped[Tensor, "batch channels *space"]:
         """Draw pixels; ``temperature`` multiplies the scale."""
-        mean = _mean(check_parameters(parameters, self.num_parameters))
+        mean = self.mean(parameters)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         scale = _as_channels(self.log_scale.to(mean).exp(), mean) * check_temperature(temperature)
-        return to_pixels(mean + scale * noise)
+        # In levels, as the scale is.
+        levels = self.middle + self.middle * mean + scale * noise
+        return to_raw(levels.round().clamp(0, self.config.levels - 1), self.config.levels)
 
-    def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> UInt8[Tensor, "batch channels *space"]:
+    def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Shaped[Tensor, "batch channels *space"]:
         """The mean, rounded. (An edge level that takes a wide tail may be likelier; it is not the better picture.)"""
-        return to_pixels(_mean(check_parameters(parameters, self.num_parameters)))
+        return to_levels(self.mean(parameters), self.config.levels)
+
+    def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The parameters themselves."""
+        return check_parameters(parameters, self.num_parameters)
 
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
         """The levels."""
-        return to_bins(x, self.channels)
+        return to_bins(x, self.channels, self.config.levels)
 
-    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
         """The levels as pixels."""
-        return to_raw(bins)
+        return to_raw(bins, self.config.levels)
 
 
 class _LogMass(NamedTuple):
@@ -123,26 +134,28 @@ class _LogProb(torch.autograd.Function):
     between would be 0 times infinity."""
 
     @staticmethod
-    def forward(ctx: Any, parameters: Tensor, log_scale: Tensor, x: Tensor) -> Tensor:
-        mass = _log_mass(parameters, log_scale, x, with_slope=True, with_scale_slope=ctx.needs_input_grad[1])
+    def forward(ctx: Any, parameters: Tensor, log_scale: Tensor, x: Tensor, middle: float) -> Tensor:
+        mass = _log_mass(parameters, log_scale, x, middle, with_slope=True, with_scale_slope=ctx.needs_input_grad[1])
         ctx.save_for_backward(mass.slope, mass.scale_slope)
         return mass.log_prob
 
     @staticmethod
     @once_differentiable
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         slope, scale_slope = ctx.saved_tensors
-        return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None if scale_slope is None else grad @ scale_slope, None
+        return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None if scale_slope is None else grad @ scale_slope, None, None
 
 
-def _log_mass(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_slope: bool, with_scale_slope: bool) -> _LogMass:
+def _log_mass(
+    parameters: Tensor, log_scale: Tensor, x: Tensor, middle_level: float, *, with_slope: bool, with_scale_slope: bool
+) -> _LogMass:
     """A few examples at a time on a CPU, so that what lies between stays in its cache."""
     examples = len(x)
     if x.device.type == "cpu":
         examples = max(1, _CACHED * len(x) // max(x.numel(), 1))
     parts = [
-        _log_mass_of_some(some, log_scale, pixels, with_slope=with_slope, with_scale_slope=with_scale_slope)
+        _log_mass_of_some(some, log_scale, pixels, middle_level, with_slope=with_slope, with_scale_slope=with_scale_slope)
         for some, pixels in zip(parameters.split(examples), x.split(examples), strict=True)
     ]
     slopes = torch.cat([part.slope for part in parts if part.slope is not None]) if with_slope else None
@@ -150,7 +163,9 @@ def _log_mass(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_slope: b
     return _LogMass(torch.cat([part.log_prob for part in parts]), slopes, scale_slopes)
 
 
-def _log_mass_of_some(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_slope: bool, with_scale_slope: bool) -> _LogMass:
+def _log_mass_of_some(
+    parameters: Tensor, log_scale: Tensor, x: Tensor, middle_level: float, *, with_slope: bool, with_scale_slope: bool
+) -> _LogMass:
     """The logarithm of the mass between ``near`` and ``far``, the ends of a bin in standard deviations from the mean.
 
     The distance is signed so that it is at least 0, but for an edge level so that ``far`` is infinite. With the Mills ratio
@@ -165,10 +180,10 @@ def _log_mass_of_some(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_
     """
     width = _as_channels((-log_scale).exp(), parameters)
     width2 = width.square()
-    centred = x.to(parameters.dtype).sub_(127.5)
+    centred = x.to(parameters.dtype).sub_(middle_level)
     # Farther out the squares would overflow; the slope goes on as it is there.
-    deviation = torch.sub(centred, parameters, alpha=127.5).clamp_(-_FARTHEST, _FARTHEST)
-    edge = (centred.abs() - 126.5).clamp_(min=0)
+    deviation = torch.sub(centred, parameters, alpha=middle_level).clamp_(-_FARTHEST, _FARTHEST)
+    edge = (centred.abs() - (middle_level - 1)).clamp_(min=0)
     side = centred.sub_(deviation).mul_(edge).add_(deviation).sign_()
     distance = deviation.mul_(side)
     near, far = (distance - 0.5).mul_(width), (distance + 0.5).mul_(width).abs_()
@@ -194,7 +209,7 @@ def _log_mass_of_some(parameters: Tensor, log_scale: Tensor, x: Tensor, *, with_
     slope = scale_slope = None
     if with_slope:
         ratio = share.div_(mass)
-        slope = (kept - 1).mul_(ratio).mul_(width).lerp_(spread * (width2 / 12 - 1), narrow).mul_(side.mul_(-127.5))
+        slope = (kept - 1).mul_(ratio).mul_(width).lerp_(spread * (width2 / 12 - 1), narrow).mul_(side.mul_(-middle_level))
         if with_scale_slope:
             wide = near.mul_(1 - kept).addcmul_(kept, width, value=-1).mul_(ratio)
             bent = spread.square_().mul_(-2).add_(width2).div_(series.mul_(12)).add_(middle2).sub_(1)
@@ -225,10 +240,6 @@ def _mills_coefficients() -> tuple[float, ...]:
     ratio = math.sqrt(math.pi / 2) * torch.special.erfcx(torch.from_numpy(t / math.sqrt(2))).numpy()
     series = np.polynomial.chebyshev.chebfit(y, (t + 3) * ratio, degree)
     return tuple(np.polynomial.chebyshev.cheb2poly(series)[::-1].tolist())
-
-
-def _mean(parameters: Tensor) -> Tensor:
-    return 127.5 + 127.5 * parameters
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:

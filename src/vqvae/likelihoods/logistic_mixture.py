@@ -6,14 +6,14 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped, UInt8
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from vqvae.errors import ConfigError
-from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_pixels, to_raw
+from vqvae.config import check_at_least
+from vqvae.likelihoods.base import BinnedLikelihood, Expecting
+from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
 _BOUND = 7.0
 _FARTHEST = 1e4
@@ -22,18 +22,20 @@ _CACHED = 2**18
 
 @dataclass(frozen=True, kw_only=True)
 class LogisticMixtureConfig:
-    """Several logistic distributions a pixel, counted over the 256 levels."""
+    """Several logistic distributions a pixel, counted over the levels."""
 
     channels: int = 3
     """Channels of the image; with 3, green depends on red, and blue on both."""
     mixtures: int = 10
     """Components of the mixture."""
+    levels: int = LEVELS
+    """Levels a channel: 256 for uint8, 65,536 for 16 bits."""
 
     def build(self) -> "LogisticMixture":
         return LogisticMixture(self)
 
 
-class LogisticMixture(Likelihood):
+class LogisticMixture(BinnedLikelihood, Expecting):
     """Every pixel picks one of ``mixtures`` components for all its channels; a level's probability is the component's mass
     within half a level of it, and the first and the last level take what lies beyond.
 
@@ -48,11 +50,10 @@ class LogisticMixture(Likelihood):
 
     def __init__(self, config: LogisticMixtureConfig) -> None:
         super().__init__()
-        for name in ("channels", "mixtures"):
-            if getattr(config, name) < 1:
-                raise ConfigError(f"LogisticMixtureConfig.{name} is {getattr(config, name)}; it must be at least 1.")
+        check_at_least(1, config, "channels", "mixtures")
+        check_at_least(2, config, "levels")
         self.config = config
-        self.channels, self.mixtures = config.channels, config.mixtures
+        self.channels, self.mixtures, self.levels = config.channels, config.mixtures, config.levels
 
     @property
     def num_parameters(self) -> int:
@@ -68,12 +69,12 @@ class LogisticMixture(Likelihood):
             DataError: pixels or parameters of the wrong type or shape, or a mask.
         """
         refuse_mask(mask)
-        parameters, x = check_pair(parameters, x, self.num_parameters, self.channels)
-        return mixture_log_prob(parameters, x, self.mixtures, LEVELS)
+        parameters, x = check_pair(parameters, x, self.num_parameters, self.channels, self.config.levels)
+        return logistic_mixture_log_prob(parameters, x, self.mixtures, self.config.levels)
 
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
-    ) -> UInt8[Tensor, "batch channels *space"]:
+    ) -> Shaped[Tensor, "batch channels *space"]:
         """Draw pixels, red first; ``temperature`` divides the logits and multiplies the scales, and 0 is the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
@@ -88,12 +89,16 @@ class LogisticMixture(Likelihood):
         noise = torch.logit(uniform) * log_scales.exp() * temperature
         levels: list[Tensor] = []
         for channel in range(self.channels):
-            mean = _mean(means, coefficients, channel, [_to_unit(level) for level in levels])
-            levels.append(to_pixels(_to_levels(mean + noise[:, channel])))
+            mean = _mean(means, coefficients, channel, [_to_unit(level, self.config.levels) for level in levels])
+            levels.append(to_levels(mean + noise[:, channel], self.config.levels))
         return torch.stack(levels, 1)
 
-    def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> UInt8[Tensor, "batch channels *space"]:
-        """The mean of the mixture, rounded: the picture of the least squared error.
+    def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> Shaped[Tensor, "batch channels *space"]:
+        """The mean of the mixture, rounded: the picture of the least squared error."""
+        return to_levels(self.mean(parameters), self.config.levels)
+
+    def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The mean of the mixture, from -1 to 1.
 
         A component's mean is that of its logistic with all beyond black and white moved there; a channel that depends on
         others takes theirs.
@@ -105,15 +110,15 @@ class LogisticMixture(Likelihood):
             mean, scale = _mean(parts.means, parts.coefficients, channel, inside), scales[:, channel]
             # The integral of the survival function from black to white.
             inside.append(scale * (softplus((mean + 1) / scale) - softplus((mean - 1) / scale)) - 1)
-        return to_pixels(_to_levels(torch.stack([(share * mean).sum(1) for mean in inside], 1)))
+        return torch.stack([(share * mean).sum(1) for mean in inside], 1)
 
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
         """The levels."""
-        return to_bins(x, self.channels)
+        return to_bins(x, self.channels, self.config.levels)
 
-    def restore(self, bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
+    def restore(self, bins: Int64[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
         """The levels as pixels."""
-        return to_raw(bins)
+        return to_raw(bins, self.config.levels)
 
     def _parts(self, parameters: Tensor) -> "_Parts":
         return _split(check_parameters(parameters, self.num_parameters), self.channels, self.mixtures)
@@ -154,7 +159,7 @@ class _LogProb(torch.autograd.Function):
         return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None, None, None
 
 
-def mixture_log_prob(
+def logistic_mixture_log_prob(
     parameters: Float[Tensor, "batch parameters *space"], bins: Shaped[Tensor, "batch channels *space"], mixtures: int, levels: int
 ) -> Float[Tensor, " batch"]:
     """log p(bins | parameters) in nats an example, of bins from 0 to ``levels`` - 1 that lie evenly on [-1, 1], their ends included.
@@ -247,11 +252,7 @@ def _mean(means: Tensor, coefficients: Tensor, channel: int, before: Sequence[Te
     return mean + (green_in_red * before[0] if channel == 1 else blue_in_red * before[0] + blue_in_green * before[1])
 
 
-def _to_unit(x: Tensor, levels: int = LEVELS) -> Tensor:
+def _to_unit(x: Tensor, levels: int) -> Tensor:
     """Levels from 0 up as numbers from -1 to 1."""
     middle = (levels - 1) / 2
     return (x - middle) / middle
-
-
-def _to_levels(unit: Tensor) -> Tensor:
-    return 127.5 + 127.5 * unit

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError, DataError
-from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_parameters, check_temperature
+from vqvae.likelihoods.base import BinnedLikelihood, Expecting
+from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.signals import sound
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +25,7 @@ class MuLawConfig:
         return MuLaw(self)
 
 
-class MuLaw(Likelihood):
+class MuLaw(BinnedLikelihood, Expecting):
     """A softmax over the bins of every sample. Audio is (batch, 1, time), floats in [-1, 1].
 
     The likelihood is that of the discretised wave: ``levels`` = 256 counts the bits of a sample of an 8-bit mu-law recording, and
@@ -33,7 +33,7 @@ class MuLaw(Likelihood):
     """
 
     takes_masks = True
-    channels = 1
+    channels, low, high = 1, -1.0, 1.0
 
     def __init__(self, config: MuLawConfig) -> None:
         super().__init__()
@@ -74,6 +74,12 @@ class MuLaw(Likelihood):
         """The most likely bin of each sample."""
         return self.restore(check_parameters(parameters, self.num_parameters).argmax(1, keepdim=True))
 
+    def mean(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
+        """The mean of the bins' middles."""
+        share = check_parameters(parameters, self.num_parameters).softmax(1)
+        middles = self.restore(torch.arange(self.config.levels, device=share.device)).to(share.dtype)
+        return (share * middles.view(-1, 1)).sum(1, keepdim=True)
+
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch 1 time"]:
         """Audio as bins, from the most negative one.
 
@@ -93,7 +99,7 @@ def to_bins(x: Tensor, levels: int) -> Int64[Tensor, "batch 1 time"]:
     Raises:
         DataError: not floats (batch, 1, time) in [-1, 1], or not finite.
     """
-    check_audio(x)
+    sound().check(x)
     mu, wide = levels - 1, x.to(torch.promote_types(x.dtype, torch.float32))
     companded = wide.sign() * torch.log1p(mu * wide.abs()) / math.log1p(mu)
     return ((companded + 1) * (mu / 2) + 0.5).floor().clamp(0, mu).long()

@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vqvae.errors import ConfigError
-from vqvae.likelihoods.base import BinnedLikelihood
-from vqvae.likelihoods.logistic_mixture import mixture_log_prob
+from vqvae.likelihoods.base import ParametricLikelihood
+from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.likelihoods.logistic_mixture import logistic_mixture_log_prob
 from vqvae.likelihoods.mu_law import check_agreement, check_levels, sum_where, to_audio, to_bins
-from vqvae.likelihoods.pixels import check_parameters, check_temperature
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +26,7 @@ class MuLawMixtureConfig:
         return MuLawMixture(self)
 
 
-class MuLawMixture(BinnedLikelihood):
+class MuLawMixture(ParametricLikelihood):
     """A bin's probability is the mixture's mass within half a bin of it on the companded scale from -1 to 1; the first and the last
     bin take what lies beyond. It knows, as ``MuLaw`` does not, that neighbouring bins sound alike, and needs few parameters.
 
@@ -35,7 +35,7 @@ class MuLawMixture(BinnedLikelihood):
     """
 
     takes_masks = True
-    channels = 1
+    channels, low, high = 1, -1.0, 1.0
 
     def __init__(self, config: MuLawMixtureConfig) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class MuLawMixture(BinnedLikelihood):
         check_agreement(parameters, x, mask)
         # Each sample as an example of its own, so that a mask can choose among them.
         rows = parameters.movedim(1, -1).reshape(-1, self.num_parameters, 1)
-        log_prob = mixture_log_prob(rows, bins.reshape(-1, 1, 1), self.config.mixtures, self.config.levels)
+        log_prob = logistic_mixture_log_prob(rows, bins.reshape(-1, 1, 1), self.config.mixtures, self.config.levels)
         return sum_where(log_prob.view(len(x), x.shape[2]), mask)
 
     def logits(self, parameters: Float[Tensor, "batch parameters"]) -> Float[Tensor, "batch bins"]:
@@ -69,7 +69,7 @@ class MuLawMixture(BinnedLikelihood):
         levels, batch = self.config.levels, len(parameters)
         rows = check_parameters(parameters, self.num_parameters).repeat_interleave(levels, 0).unsqueeze(2)
         bins = torch.arange(levels, device=parameters.device).repeat(batch).view(-1, 1, 1)
-        return mixture_log_prob(rows, bins, self.config.mixtures, levels).view(batch, levels)
+        return logistic_mixture_log_prob(rows, bins, self.config.mixtures, levels).view(batch, levels)
 
     def sample(
         self, parameters: Float[Tensor, "batch parameters time"], generator: torch.Generator | None = None, temperature: float = 1.0

@@ -7,12 +7,13 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, power_spectrum
-from vqvae.likelihoods.distance import Distance
+from vqvae.likelihoods.base import Expecting
+from vqvae.likelihoods.distance import SoundDistance
+from vqvae.likelihoods.levels import check_parameters
 from vqvae.likelihoods.mu_law import check_agreement
-from vqvae.likelihoods.pixels import check_parameters
+from vqvae.signals import sound
 
 _QUIETEST = 1e-3
 """A target quieter than -60 dB counts as so loud: the convergence, which is relative, would have no bound in silence."""
@@ -33,8 +34,8 @@ class SpectralConfig:
         return Spectral(self)
 
 
-class Spectral(Distance):
-    """``log_prob`` is minus a distance: it trains a decoder that makes the wave itself, and is no probability.
+class Spectral(SoundDistance, Expecting):
+    """``loss`` is a distance: it trains a decoder that makes the wave itself, and is no probability.
 
     Of each resolution it is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S; then the
     mean over resolutions. Times the samples that count, as if each cost it: a batch's ``per_dim`` is then the distance itself.
@@ -55,15 +56,15 @@ class Spectral(Distance):
         """A sample is its own parameter."""
         return 1
 
-    def log_prob(
+    def loss(
         self, parameters: Float[Tensor, "batch 1 time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """Minus the distance of the wave from the audio, times its samples; where ``mask`` is False nothing counts.
+        """The distance of the wave from the audio, times its samples; where ``mask`` is False nothing counts.
 
         Raises:
             DataError: audio, parameters or a mask of the wrong type, shape or range.
         """
-        check_audio(x)
+        sound().check(x)
         made = check_parameters(parameters, self.num_parameters)
         check_agreement(made, x, mask)
         with torch.autocast(x.device.type, enabled=False):
@@ -73,11 +74,15 @@ class Spectral(Distance):
             distance = self.config.wave_weight * (made - real).abs().sum(1) / samples.clamp(min=1)
             for window in self.config.windows:
                 distance = distance + self.config.weight / len(self.config.windows) * _distance(made, real, counted, window)
-            return -distance * samples
+            return distance * samples
 
     def mode(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
         """The wave itself, cut off at -1 and 1."""
-        return check_parameters(parameters, self.num_parameters).clamp(-1, 1)
+        return self.mean(parameters).clamp(-1, 1)
+
+    def mean(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
+        """The wave itself."""
+        return check_parameters(parameters, self.num_parameters)
 
 
 def _distance(

@@ -1,10 +1,10 @@
 """What is trained to turn data into latents."""
 
-from vqvae.models.base import Bound, LatentModel, Level, LogPrior, Reconstruction, Tokenizer
+from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
 from vqvae.models.gumbel import GumbelSoftmax, GumbelSoftmaxConfig
 from vqvae.models.vae import VAE, VAEConfig
 from vqvae.models.vimco import VIMCO, VIMCOConfig
-from vqvae.models.vqvae import VQVAE, VQVAEConfig
+from vqvae.models.vqvae import VQVAE, VQVAEConfig, WeightedConfig
 
 ModelConfig = VQVAEConfig | VAEConfig | VIMCOConfig | GumbelSoftmaxConfig
 
@@ -16,12 +16,11 @@ __all__ = [
     "GumbelSoftmax",
     "GumbelSoftmaxConfig",
     "LatentModel",
-    "Level",
-    "LogPrior",
     "ModelConfig",
     "Reconstruction",
     "Tokenizer",
     "VAEConfig",
     "VIMCOConfig",
     "VQVAEConfig",
+    "WeightedConfig",
 ]

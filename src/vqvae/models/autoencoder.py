@@ -1,105 +1,167 @@
-"""What models with an encoder, a decoder and a likelihood share: data of any size, codes to data, and the metrics of one table."""
+"""What models with an encoder, a decoder and criteria share: data of any size, codes to data, and the metrics of one table."""
 
-import math
+import dataclasses
 from abc import abstractmethod
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae import distributed
+from vqvae.codes import Codes, LogPrior, codes_that_count, latent_mask, perplexity, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.likelihoods import Likelihood, LikelihoodConfig
-from vqvae.models.base import Bound, LatentModel, LogPrior, Reconstruction, Tokenizer
-from vqvae.models.decoding import decode_vectors, latent_mask, parameters_of
-from vqvae.networks import AutoregressiveDecoder, Decoder, DecoderConfig, Encoder, EncoderConfig
-from vqvae.quantizers.codebook import perplexity
+from vqvae.likelihoods import BinnedLikelihood, Criterion, Likelihood
+from vqvae.likelihoods.adversary import Adversary, deceived
+from vqvae.likelihoods.base import Expecting
+from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
+from vqvae.models.decoding import decode_vectors, parameters_of
+from vqvae.networks import AutoregressiveDecoder
+from vqvae.networks.base import trait
+from vqvae.signals import AXES, Signal
+
+
+class Network(NamedTuple):
+    """The parts of an autoencoder beside what stands in its bottleneck: any modules that keep the contract of ``networks/base.py``."""
+
+    encoder: nn.Module
+    """Raw data (batch, channels, *axes) to latents (batch, dim, *space); it has a ``stride``."""
+    decoder: nn.Module
+    """Vectors (batch, dim, *space) and a ``Condition`` to the parameters of the criterion; it has the same ``stride``."""
+    criterion: Criterion
+    """What the decoder's output means: a likelihood or a distance."""
+    further: tuple[tuple[float, Criterion], ...] = ()
+    """Distances that are added to it, each with a weight."""
+    signal: Signal | None = None
+    """What data is; it follows from the criterion and the encoder's stride where it is left out."""
+
+
+def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
+    """Build the network of a configuration with ``encoder``, ``decoder`` and ``likelihood`` around a bottleneck that takes ``latent_dim``
+    channels and gives ``dim``.
+
+    Raises:
+        ConfigError: there is no likelihood.
+    """
+    if config.likelihood is None:
+        raise ConfigError(f"{type(config).__name__} has no likelihood, so there is nothing to train on. Give one, such as GaussianConfig.")
+    criterion = config.likelihood.build()
+    signal = criterion.signal(getattr(config.encoder, "axes", ()))
+    encoder = config.encoder.build(signal, latent_dim)
+    decoder = config.decoder.build(dim, criterion.num_parameters)
+    further = tuple((one.weight, one.criterion.build()) for one in getattr(config, "criteria", ()))
+    return Network(encoder, decoder, criterion, further, signal if len(signal.axes) == len(encoder.stride) else None)
 
 
 class Autoencoder(LatentModel):
-    """A latent model with an encoder, a decoder and a likelihood. A subclass says what stands between them.
+    """A latent model with an encoder, a decoder and criteria. A subclass says what stands between them.
 
     Data of any size is padded at its end to what the stride divides, by repeating its edge; the padding is cut off again before
-    the likelihood sees it.
+    the criterion sees it.
     """
 
-    channels: int
-    """Channels of the data."""
-    likelihood: Likelihood
-    encoder: Encoder
-    decoder: Decoder
-    takes_masks: bool = False
-    """Whether batches may have a mask, for examples of several lengths over time."""
+    has_likelihood: bool
+    takes_masks: bool
+
+    def _connect(self, network: Network) -> None:
+        """Take the parts around the bottleneck.
+
+        Raises:
+            ConfigError: they do not fit each other.
+        """
+        criterion, encoder, decoder = network.criterion, network.encoder, network.decoder
+        stride = _stride(encoder, "encoder")
+        if stride != _stride(decoder, "decoder"):
+            raise ConfigError(f"The encoder's stride is {stride} and the decoder's {decoder.stride}; give both the same.")
+        if trait(decoder, "hop") != criterion.hop:
+            raise ConfigError(
+                f"{type(decoder).__name__} gives parameters for every {trait(decoder, 'hop')} positions of the data and "
+                f"{type(criterion).__name__} takes them for every {criterion.hop}. Give two that belong together."
+            )
+        if isinstance(decoder, AutoregressiveDecoder) and not isinstance(criterion, BinnedLikelihood):
+            raise ConfigError(
+                f"{type(decoder).__name__} draws bins one by one, and {type(criterion).__name__} counts none. Give a likelihood with bins, "
+                "such as MuLawConfig."
+            )
+        if network.further and not isinstance(criterion, Expecting):
+            raise ConfigError(f"{type(criterion).__name__} has no mean, which further criteria would look at; leave them out.")
+        self.signal = network.signal or criterion.signal(AXES.get(len(stride), tuple(f"axis {i}" for i in range(len(stride)))))
+        if len(self.signal.axes) != len(stride) or self.signal.channels != criterion.channels:
+            raise ConfigError(f"The stride is {stride} and the criterion's channels are {criterion.channels}; {self.signal} has others.")
+        self.criterion = criterion
+        self.encoder, self.decoder = encoder, decoder
+        self.further = nn.ModuleList(part for _, part in network.further)
+        self.weights = tuple(weight for weight, _ in network.further)
+        self.stride = stride
+        self.has_likelihood = isinstance(criterion, Likelihood)
+        self.takes_masks = all(part.takes_masks for part in (criterion, *self.further))
+        self.speakers: int = trait(decoder, "speakers")
+        self.draws = isinstance(decoder, AutoregressiveDecoder)
+
+    @property
+    def likelihood(self) -> Likelihood:
+        """The criterion, where it is a likelihood.
+
+        Raises:
+            ConfigError: it is a distance.
+        """
+        if isinstance(self.criterion, Likelihood):
+            return self.criterion
+        raise ConfigError(
+            f"{type(self.criterion).__name__} is a distance and no density, so there are no nats, bits or bounds on log p(x), and "
+            "only VQVAE trains with it. Take a likelihood such as MuLawConfig for those."
+        )
 
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
         """What the encoder puts out, with what is padded at the end of each side.
 
         Raises:
-            DataError: a batch with a mask that is not taken, of another number of axes, or without any data in an example.
+            DataError: data that is not what the signal says, a batch with a mask that is not taken, or without any data in an example.
         """
         if batch.mask is not None and not self.takes_masks:
             raise DataError(f"This batch has a mask; {type(self).__name__} takes batches whose examples all have one size.")
-        stride, shape = self.encoder.stride, tuple(batch.x.shape)
-        if len(shape) != 2 + len(stride) or 0 in shape[1:]:
-            raise DataError(
-                f"Data has the shape {shape}; expected (batch, channels) and {len(stride)} axes of space, each of at least one position."
-            )
-        padded = _pad(batch.x, stride)
-        return self.encoder(padded if batch.mask is None else _silence(padded, batch.mask, stride[0]))
+        if 0 in self.signal.check(batch.x).shape[1:]:
+            raise DataError(f"Data has the shape {tuple(batch.x.shape)}; each axis must have at least one position.")
+        padded = _pad(batch.x, self.stride)
+        return self.encoder(padded if batch.mask is None else _silence(padded, batch.mask, self.stride[0]))
 
-    def _connect(
-        self,
-        likelihood: LikelihoodConfig | None,
-        encoder: EncoderConfig,
-        decoder: DecoderConfig,
-        latent_dim: int,
-        dim: int,
-        *,
-        needs_density: bool = True,
-    ) -> None:
-        """Build the three around what stands between them, which takes ``latent_dim`` channels and gives ``dim``.
+    def check_likelihood(self) -> None:
+        """Raise ConfigError where the criterion is no likelihood."""
+        _ = self.likelihood
 
-        Raises:
-            ConfigError: encoder and decoder do not fit each other, there is no likelihood, or a model that trains on a bound on
-                log p(x) is given one that is no density.
-        """
-        if likelihood is None:
-            raise ConfigError(
-                f"{type(self).__name__} has no likelihood, so there is no p(x|z) to train or to measure. Give one, such as GaussianConfig."
-            )
-        self.likelihood = likelihood.build()
-        if needs_density:
-            self._check_density()
-        self.encoder = encoder.build(self.likelihood.channels, latent_dim)
-        self.decoder = decoder.build(dim, self.likelihood.num_parameters)
-        if self.encoder.stride != self.decoder.stride:
-            raise ConfigError(f"The encoder's stride is {self.encoder.stride} and the decoder's {self.decoder.stride}; give both the same.")
-        if self.decoder.hop != self.likelihood.hop:
-            raise ConfigError(
-                f"{type(self.decoder).__name__} gives parameters for every {self.decoder.hop} positions of the data and "
-                f"{type(self.likelihood).__name__} takes them for every {self.likelihood.hop}. Give two that belong together."
-            )
-        self.channels = self.likelihood.channels
+    def _mask(self, batch: Batch) -> Bool[Tensor, "batch *space"] | None:
+        """Which latents stand for data; None where all do."""
+        return None if batch.mask is None else latent_mask(batch.mask, self.stride)
 
     def _log_likelihood(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, " batch"]:
         """log p(x|z) of the vectors that stand for z, in nats an example."""
         return self.likelihood.log_prob(self._parameters_of(vectors, batch), batch.x, batch.mask)
 
     def _parameters_of(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, "batch parameters *positions"]:
-        """The likelihood's parameters; a latent without data is a zero vector, as there is beyond the end of a wave."""
+        """The criterion's parameters; a latent without data is a zero vector, as there is beyond the end of a wave."""
         if batch.mask is not None:
-            vectors = vectors * latent_mask(batch.mask, self.encoder.stride).unsqueeze(1)
-        return parameters_of(self.decoder, self.likelihood, vectors, batch)
+            vectors = vectors * latent_mask(batch.mask, self.stride).unsqueeze(1)
+        return parameters_of(self.decoder, self.criterion, vectors, batch)
 
-    def _check_density(self) -> None:
-        """Raise ConfigError where the likelihood is no density."""
-        if not self.likelihood.is_density:
-            raise ConfigError(
-                f"{type(self.likelihood).__name__} is a distance and no density, so there are no nats, bits or bounds on log p(x), and "
-                "only VQVAE trains with it. Take a likelihood such as MuLawConfig for those."
-            )
+    def _further(self, parameters: Tensor, batch: Batch) -> "Further":
+        """What the further criteria cost, a dimension, and what adversaries among them minimise."""
+        loss, own, metrics = torch.zeros((), device=parameters.device), None, {}
+        if not self.further:
+            return Further(loss, None, metrics)
+        assert isinstance(self.criterion, Expecting), "checked when the model was built"
+        made = self.criterion.mean(parameters)
+        for weight, part in zip(self.weights, self.further, strict=True):
+            is_adversary = isinstance(part, Adversary)
+            term = per_dim(deceived(part, made, batch.x, batch.mask) if is_adversary else part(made, batch.x, batch.mask), batch)
+            loss = loss + weight * term
+            metrics[_name(part)] = term.detach()
+            if is_adversary:
+                told = part.own_loss(made.detach(), batch.x, batch.mask)
+                own = told if own is None else own + told
+        return Further(loss, own, metrics)
 
     def _decode(
         self,
@@ -109,55 +171,55 @@ class Autoencoder(LatentModel):
         temperature: float,
         size: tuple[int, ...] | None,
     ) -> Tensor:
-        """Vectors to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
-        return decode_vectors(self.decoder, self.likelihood, vectors, condition, generator, temperature, size)
+        """Vectors to data: the criterion's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
+        return decode_vectors(self.decoder, self.criterion, vectors, condition, generator, temperature, size)
 
     @torch.no_grad()
     def _metrics(self, bound: Bound, batch: Batch) -> dict[str, Tensor]:
-        """What every model shows, under the same names; without a density its distance in their place."""
-        if not self.likelihood.is_density:
+        """What every model shows, under the same names; without a likelihood its distance in their place."""
+        if not self.has_likelihood:
             return {"distance_per_dim": per_dim(-bound.log_likelihood, batch)}
         cost = bound.log_likelihood - bound.nats
         return {"nats_per_dim": per_dim(-bound.nats, batch), "kl_nats_per_dim": per_dim(cost, batch)}
 
 
+class Further(NamedTuple):
+    """What criteria beside the first say of a batch."""
+
+    loss: Float[Tensor, ""]
+    adversary: Float[Tensor, ""] | None
+    metrics: dict[str, Tensor]
+
+
 class CodeAutoencoder(Autoencoder, Tokenizer):
     """An autoencoder through one level of codes. A subclass says what vectors they stand for (``vectors``)."""
 
-    def log_likelihood(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Float[Tensor, " batch"]:
+    def log_likelihood(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Float[Tensor, " batch"]:
         """log p(x|z) of given codes, in nats an example.
 
         Raises:
-            ConfigError: the likelihood is no density.
+            ConfigError: the criterion is no likelihood.
         """
-        self._check_density()
-        return self._log_likelihood(self.vectors(codes[0]), batch)
+        return self._log_likelihood(self.vectors(Codes.of(codes).tensor), batch)
 
     def decode(
         self,
-        codes: tuple[Int[Tensor, "batch codebooks *space"], ...],
+        codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...],
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Codes to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
-        return self._decode(self.vectors(codes[0]), condition, generator, temperature, size)
+        """Codes to data; see ``Tokenizer.decode``."""
+        return self._decode(self.vectors(Codes.of(codes).tensor), condition, generator, temperature, size)
 
-    def reconstruct(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
-        """Decode a batch's codes once, for the likelihood's mode and for log p(x|z).
-
-        Raises:
-            ConfigError: the likelihood is no density.
-        """
-        self._check_density()
-        parameters = self._parameters_of(self.vectors(codes[0]), batch)
+    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+        """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
+        parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
         # An autoregressive decoder's parameters know the data; what its codes alone give is drawn.
-        if isinstance(self.decoder, AutoregressiveDecoder):
-            made = self.decode(codes, batch.condition, size=tuple(batch.x.shape[2:]))
-        else:
-            made = self.likelihood.mode(parameters)
-        return Reconstruction(made, self.likelihood.log_prob(parameters, batch.x, batch.mask))
+        made = self.decode(codes, batch.condition, size=tuple(batch.x.shape[2:])) if self.draws else self.criterion.mode(parameters)
+        nats = self.likelihood.log_prob(parameters, batch.x, batch.mask) if self.has_likelihood else None
+        return Reconstruction(made, nats)
 
     @abstractmethod
     def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
@@ -167,22 +229,19 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
             DataError: a wrong number of codebooks, or a code that there is not.
         """
 
-    def _log_prior(
-        self,
-        codes: Int[Tensor, "batch codebooks *space"],
-        log_prior: LogPrior | None = None,
-        mask: Bool[Tensor, "batch *space"] | None = None,
-    ) -> Float[Tensor, " batch"]:
-        """log p(z): of ``log_prior``, or of the uniform prior, N·log K nats for N codes [VQVAE §3.1] that the mask leaves.
+    def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:
+        """The likeliest code at each place; 0 where there is no data."""
+        codes, mask = log_probs.argmax(2), self._mask(batch)
+        return Codes([codes if mask is None else codes * mask.unsqueeze(1)], [mask])
 
-        A given prior has the codes alone, and so has to know itself where they end.
-        """
+    def _log_prior(
+        self, codes: Int[Tensor, "batch codebooks *space"], batch: Batch, log_prior: LogPrior | None = None
+    ) -> Float[Tensor, " batch"]:
+        """log p(z): of ``log_prior``, or of the uniform prior, of the codes that stand for data."""
+        mask = self._mask(batch)
         if log_prior is not None:
-            return log_prior(codes)
-        nats_of_code = math.log(max(self.layout[0].codebook_size, 1))
-        if mask is not None:
-            return mask.flatten(1).sum(1) * -(codes.shape[1] * nats_of_code)
-        return torch.full((len(codes),), -math.prod(codes.shape[1:]) * nats_of_code, device=codes.device)
+            return log_prior(codes, batch.condition, mask)
+        return uniform_log_prob(codes, self.layout[0].codebook_size, mask)
 
     @torch.no_grad()
     def _usage(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> dict[str, Tensor]:
@@ -190,10 +249,15 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         size = self.layout[0].codebook_size
         if size == 0:
             return {}
-        books = [book.reshape(-1) if mask is None else book[mask] for book in codes.unbind(1)]
-        counts = torch.stack([torch.bincount(book, minlength=size) for book in books])
+        counts = torch.stack([torch.bincount(book, minlength=size) for book in codes_that_count(codes, mask)])
         counts = distributed.sum_(counts)
         return {"perplexity": perplexity(counts).mean(), "codes_used": (counts > 0).float().mean()}
+
+
+def config_of(kind: type, parts: Mapping[str, nn.Module], **settings: Any) -> Any:
+    """The configuration of a model that was made of modules; None where one of them has none."""
+    configs = {name: getattr(part, "config", None) for name, part in parts.items()}
+    return kind(**configs, **settings) if all(map(dataclasses.is_dataclass, configs.values())) else None
 
 
 def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
@@ -201,6 +265,21 @@ def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
     if batch.mask is None:
         return nats.sum() / max(batch.x.numel(), 1)
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
+
+
+def _name(part: nn.Module) -> str:
+    """What a criterion's loss is called among the metrics."""
+    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(part).__name__).strip("_")
+
+
+def _stride(part: nn.Module, role: str) -> tuple[int, ...]:
+    stride = getattr(part, "stride", None)
+    if isinstance(stride, tuple) and stride and all(isinstance(step, int) and step > 0 for step in stride):
+        return stride
+    raise ConfigError(
+        f"The {role} ({type(part).__name__}) has the stride {stride!r}; a tuple of positive numbers is expected, one an axis: the data "
+        f"positions of a latent. Set it in its __init__, such as: self.stride = (4,)"
+    )
 
 
 def _silence(x: Float[Tensor, "batch channels padded"], mask: Bool[Tensor, "batch time"], stride: int) -> Tensor:

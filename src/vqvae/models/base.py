@@ -2,35 +2,25 @@
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import Codes, Level, LogPrior
 from vqvae.data.base import Batch, Condition, Objective
-
-LogPrior = Callable[[Tensor], Tensor]
-"""Any callable from codes (batch, codebooks, *space) to log p(codes), (batch,), in nats."""
-
-
-class Level(NamedTuple):
-    """The shape of one level of codes."""
-
-    num_codebooks: int
-    codebook_size: int
-    stride: tuple[int, ...]
-    """Data positions a code, one number an axis of space."""
+from vqvae.signals import Signal
 
 
 class Reconstruction(NamedTuple):
     """What a model makes of an example's codes."""
 
     x: Tensor
-    """The likelihood's mode, raw data of the example's size."""
-    log_likelihood: Float[Tensor, " batch"]
-    """log p(x|z) of the example itself, in nats."""
+    """The criterion's mode, raw data of the example's size."""
+    log_likelihood: Float[Tensor, " batch"] | None
+    """log p(x|z) of the example itself, in nats; None where nothing is a likelihood."""
 
 
 class Bound(NamedTuple):
@@ -44,6 +34,9 @@ class Bound(NamedTuple):
 
 class LatentModel(nn.Module, ABC):
     """A model of data through latents. All that it draws comes from torch's own generators."""
+
+    signal: Signal
+    """What data is; a part scales what it needs through it."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Objective:
@@ -62,36 +55,39 @@ class LatentModel(nn.Module, ABC):
 class Tokenizer(LatentModel):
     """A latent model with codes."""
 
-    channels: int
-    """Channels of the data."""
     layout: tuple[Level, ...]
-    """The shape of each level of codes."""
+    """The shape of each level of codes, the coarsest first."""
+    takes_masks: bool = False
+    """Whether batches may have a mask, for examples of several lengths over time."""
+    has_likelihood: bool = True
+    """Whether there is a density of data given codes, and so nats, bits and bounds."""
     speakers: int = 0
     """Speakers whose voices it decodes to, by ``condition.label``; 0 where it takes none."""
     draws: bool = False
     """Whether ``decode`` makes data value by value, where a draw sounds like data and the likeliest values do not."""
 
     @abstractmethod
-    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
-        """Data to codes, one entry a level."""
+    def encode(self, batch: Batch) -> Codes:
+        """Data to codes, one entry a level, with the mask of those that stand for data. A latent without data has the code 0."""
 
     @abstractmethod
     def decode(
         self,
-        codes: tuple[Int[Tensor, "batch codebooks *space"], ...],
+        codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...],
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Codes to raw data: the likelihood's mode at temperature 0, else a sample drawn with ``generator``.
+        """Codes, of several levels or the tensor of one, to raw data: the criterion's mode at temperature 0, else a sample of the
+        likelihood, drawn with ``generator``; what has no likelihood gives its mode at any temperature.
 
         ``size`` cuts off what ``encode`` padded; without it the data is as large as the codes make it.
         """
 
     @abstractmethod
-    def reconstruct(self, batch: Batch, codes: tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
-        """Decode a batch's codes once, for the likelihood's mode and for log p(x|z)."""
+    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+        """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
 
     @abstractmethod
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:

@@ -1,14 +1,13 @@
 """A categorical posterior over codes: what models with discrete latents share whose encoder gives probabilities."""
 
-import math
-
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import check_codes, uniform_log_prob
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.layers.codes import check_codes
-from vqvae.quantizers.codebook import check_finite, check_sizes
+from vqvae.quantizers.base import check_finite
 
 
 class CategoricalPosterior(nn.Module):
@@ -20,7 +19,7 @@ class CategoricalPosterior(nn.Module):
 
     def __init__(self, *, codebook_size: int, num_codebooks: int, dim: int) -> None:
         super().__init__()
-        check_sizes(codebook_size=codebook_size, num_codebooks=num_codebooks, dim=dim)
+        check_at_least(1, "", codebook_size=codebook_size, num_codebooks=num_codebooks, dim=dim)
         if dim % num_codebooks:
             raise ConfigError(f"dim is {dim}; it must be a multiple of num_codebooks ({num_codebooks}).")
         self.codebook_size, self.num_codebooks, self.dim = codebook_size, num_codebooks, dim
@@ -41,14 +40,18 @@ class CategoricalPosterior(nn.Module):
         logits = latents.to(torch.promote_types(latents.dtype, torch.float32))
         return logits.unflatten(1, (self.num_codebooks, self.codebook_size)).log_softmax(2)
 
-    def entropy(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, " batch"]:
-        """H(q(z|x)) of all codes together, in nats an example."""
-        return -(log_probs.exp() * log_probs).flatten(1).sum(1)
+    def entropy(
+        self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """H(q(z|x)) of all codes together that the mask leaves, in nats an example."""
+        each = log_probs.exp() * log_probs
+        return -(each if mask is None else each * mask[:, None, None]).flatten(1).sum(1)
 
-    def kl(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, " batch"]:
-        """KL(q(z|x) ‖ uniform) = N·log K - H(q) for N codes, in nats an example."""
-        batch, books, size, *space = log_probs.shape
-        return books * math.prod(space) * math.log(size) - self.entropy(log_probs)
+    def kl(
+        self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """KL(q(z|x) ‖ uniform) = N·log K - H(q) for the N codes that the mask leaves, in nats an example."""
+        return -uniform_log_prob(log_probs[:, :, 0], self.codebook_size, mask) - self.entropy(log_probs, mask)
 
     def sample(
         self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], samples: int
@@ -62,10 +65,14 @@ class CategoricalPosterior(nn.Module):
         return drawn.T.reshape(samples, *places)
 
     def log_prob(
-        self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], codes: Int[Tensor, "samples batch codebooks *space"]
+        self,
+        log_probs: Float[Tensor, "batch codebooks codebook_size *space"],
+        codes: Int[Tensor, "samples batch codebooks *space"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, "samples batch"]:
-        """log q(z|x) of whole samples, in nats."""
+        """log q(z|x) of whole samples, of the codes that the mask leaves, in nats."""
         each = log_probs.movedim(2, -1).gather(-1, codes.movedim(0, -1))
+        each = each if mask is None else each * mask[:, None, ..., None]
         return each.flatten(1, -2).sum(1).T
 
     def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:

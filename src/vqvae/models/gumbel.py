@@ -7,11 +7,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from vqvae.codes import Codes, Level, LogPrior
+from vqvae.config import Foreign
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
-from vqvae.models.autoencoder import CodeAutoencoder, per_dim
-from vqvae.models.base import Bound, Level, LogPrior
+from vqvae.models.autoencoder import CodeAutoencoder, build_network, per_dim
+from vqvae.models.base import Bound
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 
@@ -26,11 +28,11 @@ class GumbelSoftmaxConfig:
     """How many codebooks, and so codes a position."""
     dim: int
     """Channels of the vectors that the decoder gets, over all codebooks."""
-    likelihood: LikelihoodConfig
+    likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
-    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
     """Data to the probabilities of codes."""
-    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
     straight_through: bool = False
     """Whether the decoder trains on one code a place, whose gradient is that of the mixture, instead of on the mixture itself."""
@@ -68,8 +70,9 @@ class GumbelSoftmax(CodeAutoencoder):
             raise ConfigError(f"anneal_steps is {config.anneal_steps}; it must not be negative (0: the end temperature throughout).")
         self.config = config
         self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
-        self._connect(config.likelihood, config.encoder, config.decoder, self.posterior.num_logits, config.dim)
-        self.layout = (Level(config.num_codebooks, config.codebook_size, self.encoder.stride),)
+        self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
+        self.check_likelihood()
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
         # In the saved state, so that a resumed run goes on at its temperature.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
@@ -88,8 +91,9 @@ class GumbelSoftmax(CodeAutoencoder):
         log_probs = self.posterior.log_probs(self.latents(batch))
         vectors = self._relaxed(log_probs) if self.training else self.posterior.look_up(self.posterior.sample(log_probs, 1)[0])
         log_likelihood = self._log_likelihood(vectors, batch)
-        bound = Bound(log_likelihood - self.posterior.kl(log_probs), log_likelihood)
-        metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2))}
+        mask = self._mask(batch)
+        bound = Bound(log_likelihood - self.posterior.kl(log_probs, mask), log_likelihood)
+        metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2), mask)}
         if self.training and torch.is_grad_enabled():
             self.steps = self.steps + 1  # Not in place: a compiled backward pass reads what this step began with.
         return Objective(per_dim(-bound.nats, batch), metrics)
@@ -103,11 +107,12 @@ class GumbelSoftmax(CodeAutoencoder):
         log_probs = self.posterior.log_probs(self.latents(batch))
         drawn = self.posterior.sample(log_probs, 1)[0]
         log_likelihood = self._log_likelihood(self.posterior.look_up(drawn), batch)
-        return Bound(log_likelihood + self._log_prior(drawn, log_prior) + self.posterior.entropy(log_probs), log_likelihood)
+        log_p = self._log_prior(drawn, batch, log_prior)
+        return Bound(log_likelihood + log_p + self.posterior.entropy(log_probs, self._mask(batch)), log_likelihood)
 
-    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
+    def encode(self, batch: Batch) -> Codes:
         """Data to codes: the likeliest at each place, without noise."""
-        return (self.posterior.log_probs(self.latents(batch)).argmax(2),)
+        return self._likeliest(self.posterior.log_probs(self.latents(batch)), batch)
 
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.layers.autoregressive import Choice, extend
 from vqvae.likelihoods.base import BinnedLikelihood
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.decoding import LogitsOf
+from vqvae.models.decoding import logits_of
 from vqvae.networks import Given, WaveNetDecoder
+from vqvae.networks.base import trait
 
 
 def encode_stream(
@@ -29,11 +30,11 @@ def encode_stream(
         ConfigError: the model's data is not over time.
         DataError: blocks that the encoder does not take.
     """
-    (stride,) = _over_time(model.encoder.stride)
-    context = math.ceil(model.encoder.context[0] / stride) * stride
+    (stride,) = _over_time(model.stride)
+    context = math.ceil(_context(model.encoder) / stride) * stride
     for piece in _pieces(blocks, context, stride):
         with torch.no_grad():
-            (codes,) = model.encode(Batch(piece.x))
+            codes = model.encode(Batch(piece.x)).tensor
         yield codes[..., piece.inside.start // stride : math.ceil(piece.inside.stop / stride)]
 
 
@@ -53,14 +54,14 @@ def decode_stream(
         ConfigError: the model's data is not over time.
         DataError: blocks or a condition that the decoder does not take.
     """
-    (stride,), decoder = _over_time(model.decoder.stride), model.decoder
-    pieces = _pieces(blocks, decoder.context[0], 1)
+    (stride,), decoder = _over_time(model.stride), model.decoder
+    pieces = _pieces(blocks, _context(decoder), 1)
     if isinstance(decoder, WaveNetDecoder):
         yield from _drawn(model, decoder, pieces, condition, generator, Choice(temperature))
         return
     for piece in pieces:
         with torch.no_grad():
-            wave = model.decode((piece.x,), condition, generator, temperature)
+            wave = model.decode(piece.x, condition, generator, temperature)
         yield wave[..., piece.inside.start * stride : piece.inside.stop * stride]
 
 
@@ -73,9 +74,9 @@ def _drawn(
     choice: Choice,
 ) -> Iterator[Float[Tensor, "batch channels time"]]:
     """The samples of each piece's codes, drawn by a state that goes on from piece to piece."""
-    likelihood = model.likelihood
-    state = None
-    steps: Any = LogitsOf(decoder, likelihood) if isinstance(likelihood, BinnedLikelihood) else decoder
+    likelihood, state = model.criterion, None
+    assert isinstance(likelihood, BinnedLikelihood), "checked when the model was built"
+    steps: Any = logits_of(decoder, likelihood)
     source = "cpu" if generator is None else generator.device
     for piece in pieces:
         with torch.no_grad():
@@ -103,6 +104,16 @@ def _pieces(blocks: Iterable[Tensor], context: int, multiple: int) -> Iterator[_
             held, done = held[..., passed:], done + ready - passed
     if held is not None and held.shape[-1] > done:
         yield _Piece(held, slice(done, held.shape[-1]))
+
+
+def _context(network: nn.Module) -> int:
+    context = trait(network, "context")
+    if context is None:
+        raise ConfigError(
+            f"{type(network).__name__} does not say how far it sees, so it cannot work on pieces. Set self.context = (positions,): "
+            "those on each side that an output depends on."
+        )
+    return context[0]
 
 
 def _over_time(stride: tuple[int, ...]) -> tuple[int]:

@@ -5,16 +5,17 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
+from vqvae.codes import LogPrior
+from vqvae.config import Foreign, check_at_least
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
-from vqvae.models.autoencoder import Autoencoder, per_dim
-from vqvae.models.base import Bound, LogPrior, importance_weighted
+from vqvae.models.autoencoder import Autoencoder, build_network, per_dim
+from vqvae.models.base import Bound, importance_weighted
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
-from vqvae.quantizers.codebook import check_sizes
 
 _WIDEST = 7.0
 
@@ -25,11 +26,11 @@ class VAEConfig:
 
     dim: int
     """Latent channels a position."""
-    likelihood: LikelihoodConfig
+    likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
-    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
     """Data to the mean and the scale of the latents."""
-    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Latents to the likelihood's parameters."""
     free_bits: float = 0.0
     """KL that costs nothing in training, in nats a latent channel, all positions together; 0 is off. No bound has it."""
@@ -38,7 +39,7 @@ class VAEConfig:
         return VAE(self)
 
 
-class Posterior(NamedTuple):
+class GaussianPosterior(NamedTuple):
     """q(z|x): a Gaussian for each channel of each position, in float32."""
 
     mean: Float[Tensor, "batch dim *space"]
@@ -57,20 +58,21 @@ class VAE(Autoencoder):
 
     def __init__(self, config: VAEConfig) -> None:
         super().__init__()
-        check_sizes(dim=config.dim)
+        check_at_least(1, config, "dim")
         if not config.free_bits >= 0:
             raise ConfigError(f"free_bits is {config.free_bits}; it must not be negative (0 is off).")
         self.config = config
-        self._connect(config.likelihood, config.encoder, config.decoder, 2 * config.dim, config.dim)
+        self._connect(build_network(config, latent_dim=2 * config.dim, dim=config.dim))
+        self.check_likelihood()
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; the metrics are those of every model, and never have free bits in them."""
         posterior = self.posterior(batch)
-        kl = _kl(posterior)
+        kl = _kl(posterior, self._mask(batch))
         log_likelihood = self._log_likelihood(_draw(posterior), batch)
         examples = max(len(kl), 1)
         charged = (kl.sum(0) / examples).clamp(min=self.config.free_bits).sum() * examples
-        loss = per_dim(-log_likelihood, batch) + charged / max(batch.x.numel(), 1)
+        loss = per_dim(-log_likelihood, batch) + charged / _dims(batch)
         return Objective(loss, self._metrics(Bound(log_likelihood - kl.sum(1), log_likelihood), batch))
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
@@ -83,7 +85,7 @@ class VAE(Autoencoder):
             raise ConfigError("VAE has no codes, so it takes no prior over codes; its prior is the standard normal. Leave log_prior out.")
         posterior = self.posterior(batch)
         log_likelihood = self._log_likelihood(_draw(posterior), batch)
-        return Bound(log_likelihood - _kl(posterior).sum(1), log_likelihood)
+        return Bound(log_likelihood - _kl(posterior, self._mask(batch)).sum(1), log_likelihood)
 
     def importance_bound(self, batch: Batch, samples: int) -> Bound:
         """The importance-weighted bound: log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
@@ -91,22 +93,23 @@ class VAE(Autoencoder):
         Raises:
             ConfigError: no samples.
         """
-        check_sizes(samples=samples)
-        mean, log_scale = self.posterior(batch)
+        check_at_least(1, "", samples=samples)
+        (mean, log_scale), mask = self.posterior(batch), self._mask(batch)
         log_likelihoods, log_ratios = [], []
         for _ in range(samples):
             noise = torch.randn_like(mean)
             latents = mean + log_scale.exp() * noise
             log_likelihoods.append(self._log_likelihood(latents, batch))
             # log p(z) - log q(z|x), whose constants cancel.
-            log_ratios.append((0.5 * (noise.square() - latents.square()) + log_scale).flatten(1).sum(1))
+            ratio = 0.5 * (noise.square() - latents.square()) + log_scale
+            log_ratios.append((ratio if mask is None else ratio * mask.unsqueeze(1)).flatten(1).sum(1))
         return importance_weighted(torch.stack(log_likelihoods), torch.stack(log_ratios))
 
-    def posterior(self, batch: Batch) -> Posterior:
+    def posterior(self, batch: Batch) -> GaussianPosterior:
         """q(z|x)."""
         latents = self.latents(batch)
         mean, log_scale = latents.to(torch.promote_types(latents.dtype, torch.float32)).chunk(2, dim=1)
-        return Posterior(mean, log_scale.clamp(-_WIDEST, _WIDEST))
+        return GaussianPosterior(mean, log_scale.clamp(-_WIDEST, _WIDEST))
 
     def log_likelihood(self, batch: Batch, latents: Float[Tensor, "batch dim *space"]) -> Float[Tensor, " batch"]:
         """log p(x|z) of given latents, in nats an example."""
@@ -124,14 +127,20 @@ class VAE(Autoencoder):
         return self._decode(latents, condition, generator, temperature, size)
 
 
-def _draw(posterior: Posterior) -> Float[Tensor, "batch dim *space"]:
+def _draw(posterior: GaussianPosterior) -> Float[Tensor, "batch dim *space"]:
     """z = mean + σ·noise, through which gradients pass."""
     return posterior.mean + posterior.log_scale.exp() * torch.randn_like(posterior.mean)
 
 
-def _kl(posterior: Posterior) -> Float[Tensor, "batch dim"]:
-    """KL(q(z|x) ‖ p(z)) of each channel, summed over positions [Kingma & Welling 2014, appendix B]."""
+def _dims(batch: Batch) -> Tensor | int:
+    """Values of the batch that count; at least 1."""
+    return max(batch.x.numel(), 1) if batch.mask is None else (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
+
+
+def _kl(posterior: GaussianPosterior, mask: Bool[Tensor, "batch *space"] | None = None) -> Float[Tensor, "batch dim"]:
+    """KL(q(z|x) ‖ p(z)) of each channel, summed over the positions that the mask leaves [Kingma & Welling 2014, appendix B]."""
     mean, log_scale = posterior
     # expm1, or what is left of a nearly standard normal would be rounding.
     kl = 0.5 * (mean.square() + torch.expm1(2 * log_scale)) - log_scale
+    kl = kl if mask is None else kl * mask.unsqueeze(1)
     return kl.reshape(*kl.shape[:2], math.prod(kl.shape[2:])).sum(2)

@@ -8,14 +8,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from vqvae.codes import Codes, Level, LogPrior
+from vqvae.config import Foreign, check_at_least
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
-from vqvae.models.autoencoder import CodeAutoencoder, per_dim
-from vqvae.models.base import Bound, Level, LogPrior, importance_weighted
+from vqvae.models.autoencoder import CodeAutoencoder, build_network, per_dim
+from vqvae.models.base import Bound, importance_weighted
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
-from vqvae.quantizers.codebook import check_sizes
 
 NEGLIGIBLE = 2.0**-24
 """A sample with a smaller share of the bound adds less to its gradient than float32 rounds off."""
@@ -31,11 +32,11 @@ class VIMCOConfig:
     """How many codebooks, and so codes a position."""
     dim: int
     """Channels of the vectors that the decoder gets, over all codebooks."""
-    likelihood: LikelihoodConfig
+    likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
-    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
     """Data to the probabilities of codes."""
-    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
     samples: int = 50
     """Samples of codes an example, at least 2; the paper's comparison has 50 [VQVAE §4.1]."""
@@ -62,15 +63,16 @@ class VIMCO(CodeAutoencoder):
 
     def __init__(self, config: VIMCOConfig) -> None:
         super().__init__()
-        check_sizes(decode_at_once=config.decode_at_once)
+        check_at_least(1, config, "decode_at_once")
         if config.samples < 2:
             raise ConfigError(f"samples is {config.samples}; it must be at least 2, because each is held against the others.")
         if config.resampled < 0:
             raise ConfigError(f"resampled is {config.resampled}; it must not be negative (0: every sample with a share of the bound).")
         self.config = config
         self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
-        self._connect(config.likelihood, config.encoder, config.decoder, self.posterior.num_logits, config.dim)
-        self.layout = (Level(config.num_codebooks, config.codebook_size, self.encoder.stride),)
+        self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
+        self.check_likelihood()
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics besides those of every model: perplexity and share of codes used.
@@ -79,10 +81,11 @@ class VIMCO(CodeAutoencoder):
         """
         log_probs = self.posterior.log_probs(self.latents(batch))
         codes = self.posterior.sample(log_probs, self.config.samples)
-        log_q = self.posterior.log_prob(log_probs, codes)
+        mask = self._mask(batch)
+        log_q = self.posterior.log_prob(log_probs, codes, mask)
         with torch.no_grad():
             log_likelihood = self._log_likelihoods(codes, batch)
-            log_ratio = torch.stack([self._log_prior(sample) for sample in codes]) - log_q
+            log_ratio = torch.stack([self._log_prior(sample, batch) for sample in codes]) - log_q
             bound = importance_weighted(log_likelihood, log_ratio)
             log_weights = log_likelihood + log_ratio
             shares, credits = log_weights.softmax(0), leave_one_out(log_weights)
@@ -92,7 +95,7 @@ class VIMCO(CodeAutoencoder):
             again = weight * self._of_rows(codes[sample, example], batch.take(example))
             carrier = ((credits - shares) * log_q).sum(0).index_add(0, example, again)
             nats = nats + (carrier - carrier.detach())
-        metrics = {**self._metrics(bound, batch), **self._usage(log_probs.argmax(2))}
+        metrics = {**self._metrics(bound, batch), **self._usage(log_probs.argmax(2), mask)}
         return Objective(per_dim(-nats, batch), metrics)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
@@ -105,15 +108,17 @@ class VIMCO(CodeAutoencoder):
         Raises:
             ConfigError: no samples.
         """
-        check_sizes(samples=samples)
+        check_at_least(1, "", samples=samples)
         log_probs = self.posterior.log_probs(self.latents(batch))
         codes = self.posterior.sample(log_probs, samples)
-        log_p = torch.stack([self._log_prior(sample, log_prior) for sample in codes])
-        return importance_weighted(self._log_likelihoods(codes, batch), log_p - self.posterior.log_prob(log_probs, codes))
+        log_p = torch.stack([self._log_prior(sample, batch, log_prior) for sample in codes])
+        return importance_weighted(
+            self._log_likelihoods(codes, batch), log_p - self.posterior.log_prob(log_probs, codes, self._mask(batch))
+        )
 
-    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
+    def encode(self, batch: Batch) -> Codes:
         """Data to codes: the likeliest at each place, without noise."""
-        return (self.posterior.log_probs(self.latents(batch)).argmax(2),)
+        return self._likeliest(self.posterior.log_probs(self.latents(batch)), batch)
 
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""

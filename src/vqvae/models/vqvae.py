@@ -1,69 +1,111 @@
 """The vector-quantized variational autoencoder: [VQVAE §3], https://arxiv.org/abs/1711.00937."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
+from vqvae.codes import Codes, Level, LogPrior
+from vqvae.config import Foreign
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.layers.jitter import jitter
-from vqvae.likelihoods import LikelihoodConfig
-from vqvae.models.autoencoder import CodeAutoencoder, per_dim
-from vqvae.models.base import Bound, Level, LogPrior
-from vqvae.models.decoding import latent_mask
-from vqvae.networks import AutoregressiveDecoder, DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
-from vqvae.quantizers import Quantized, QuantizerConfig
+from vqvae.likelihoods import Criterion, CriterionConfig, DistanceConfig
+from vqvae.models.autoencoder import CodeAutoencoder, Network, build_network, config_of, per_dim
+from vqvae.models.base import Bound
+from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
+from vqvae.quantizers import CodebookQuantizer, Quantized, Quantizer, QuantizerConfig
+from vqvae.signals import Signal
+
+
+@dataclass(frozen=True, kw_only=True)
+class WeightedConfig:
+    """A distance that is added to the objective."""
+
+    criterion: DistanceConfig | Foreign
+    """What is added; it looks at the data that the decoder expects, and so has as many parameters as data has channels."""
+    weight: float = 1.0
+    """How often it counts."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VQVAEConfig:
-    """An encoder, a quantizer, a decoder and a likelihood. The sizes where they meet follow from the quantizer and the likelihood."""
+    """An encoder, a quantizer, a decoder and criteria. The sizes where they meet follow from the quantizer and the likelihood."""
 
-    quantizer: QuantizerConfig
+    quantizer: QuantizerConfig | Foreign
     """Latents to codes; its ``dim`` is the width of the bottleneck."""
-    likelihood: LikelihoodConfig
-    """p(x | z); its ``channels`` are those of the data."""
-    encoder: EncoderConfig = field(default_factory=ImageEncoderConfig)
+    likelihood: CriterionConfig | Foreign
+    """What the decoder's output means: p(x | z), or a distance, which is no density; its ``channels`` are those of the data."""
+    encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
     """Data to latents."""
-    decoder: DecoderConfig = field(default_factory=ImageDecoderConfig)
+    decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
+    criteria: tuple[WeightedConfig, ...] = ()
+    """Distances beside the likelihood, such as perceptual and adversarial ones."""
     rated: bool = False
     """Whether codes are chosen by what they cost, too, and not by their distance alone; joint training finds out what they cost."""
     jitter: float = 0.0
     """Share of the vectors that in training are replaced by a neighbour's along the last axis, so that no code says too much alone."""
 
     def build(self) -> "VQVAE":
-        return VQVAE(self)
+        quantizer = self.quantizer.build()
+        network = build_network(self, latent_dim=quantizer.dim, dim=quantizer.dim)
+        return VQVAE(**network._asdict(), quantizer=quantizer, rated=self.rated, jitter=self.jitter)
 
 
 class VQVAE(CodeAutoencoder):
     """VQ-VAE.
 
     x ─ encoder ─ z_e ─ quantizer ─ z (codes)
-                            └─ z_q ─ decoder ─ parameters ─ likelihood ─ p(x | z)
+                            └─ z_q ─ decoder ─ parameters ─ criterion: −log p(x | z)
 
-    The objective is −log p(x|z_q) in nats a dimension plus the quantizer's loss [VQVAE eq. 3]. The KL term, N·log K nats for N
-    codes, is constant and left out of the objective; the metrics have it.
+    The objective is −log p(x|z_q) in nats a dimension plus the quantizer's loss [VQVAE eq. 3], and plus each further criterion times its
+    weight. The KL term, N·log K nats for N codes, is constant and left out of the objective; the metrics have it.
     """
 
     rate: Float[Tensor, "codebooks codebook_size"] | None
     """What each code costs, as a squared distance (only where it is rated); 0 at first."""
 
-    def __init__(self, config: VQVAEConfig) -> None:
+    def __init__(
+        self,
+        *,
+        encoder: nn.Module,
+        quantizer: Quantizer,
+        decoder: nn.Module,
+        criterion: Criterion,
+        further: Sequence[tuple[float, Criterion]] = (),
+        signal: Signal | None = None,
+        rated: bool = False,
+        jitter: float = 0.0,
+    ) -> None:
+        """Join parts: modules of the package, or any that keep the contract of ``networks/base.py``.
+
+        Args:
+            encoder: raw data to latents; it has a ``stride``.
+            quantizer: latents to codes.
+            decoder: vectors and a condition to the parameters of the criterion; it has the same ``stride``.
+            criterion: a likelihood or a distance.
+            further: distances beside it, each with its weight.
+            signal: what data is; it follows from the criterion and the stride where it is left out.
+            rated: see ``VQVAEConfig``.
+            jitter: see ``VQVAEConfig``.
+
+        Raises:
+            ConfigError: the parts do not fit each other.
+        """
         super().__init__()
-        if not 0 <= config.jitter <= 1:
-            raise ConfigError(f"jitter is {config.jitter}; it must lie between 0 (off) and 1.")
-        self.config = config
-        self.quantizer = config.quantizer.build()
-        books, size = self.quantizer.num_codebooks, self.quantizer.codebook_size
-        self.register_buffer("rate", torch.zeros(books, size) if config.rated else None)
-        self._connect(config.likelihood, config.encoder, config.decoder, self.quantizer.dim, self.quantizer.dim, needs_density=False)
-        self.takes_masks = self.likelihood.takes_masks
-        self.layout = (Level(books, size, self.encoder.stride),)
-        self.speakers, self.draws = self.decoder.speakers, isinstance(self.decoder, AutoregressiveDecoder)
+        if not 0 <= jitter <= 1:
+            raise ConfigError(f"jitter is {jitter}; it must lie between 0 (off) and 1.")
+        if rated and not isinstance(quantizer, CodebookQuantizer):
+            raise ConfigError(f"rated is True, but {type(quantizer).__name__} has no codebook whose codes could cost more or less.")
+        self.jitter, self.quantizer = jitter, quantizer
+        books, size = quantizer.num_codebooks, quantizer.codebook_size
+        self.register_buffer("rate", torch.zeros(books, size) if rated else None)
+        self._connect(Network(encoder, decoder, criterion, tuple(further), signal))
+        self.layout = (Level(books, size, self.stride),)
+        self.config = self._config(rated)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch; metrics besides those of every model: the quantizer's loss, perplexity and share of codes used."""
@@ -71,17 +113,20 @@ class VQVAE(CodeAutoencoder):
 
     def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
         """Latents to codes and vectors, by distance and, where it is rated, cost; where the mask is False, to code 0 and zeros."""
-        return self.quantizer(latents, mask, self.rate)
+        return self.quantizer(latents, mask) if self.rate is None else self.quantizer(latents, mask, self.rate)
 
     def objective(self, batch: Batch, quantized: Quantized) -> Objective:
         """``forward`` from what ``quantize`` has made of the batch's latents."""
         mask = self._mask(batch)
-        vectors = jitter(quantized.vectors, self.config.jitter, mask) if self.training else quantized.vectors
-        log_likelihood = self._log_likelihood(vectors, batch)
-        loss = per_dim(-log_likelihood, batch) + quantized.loss
-        bound = Bound(log_likelihood + self._log_prior(quantized.codes, mask=mask), log_likelihood)
-        metrics = {**self._metrics(bound, batch), "quantizer_loss": quantized.loss.detach(), **self._usage(quantized.codes, mask)}
-        return Objective(loss, metrics)
+        vectors = jitter(quantized.vectors, self.jitter, mask) if self.training else quantized.vectors
+        parameters = self._parameters_of(vectors, batch)
+        cost = self.criterion.loss(parameters, batch.x, batch.mask)
+        further = self._further(parameters, batch)
+        loss = per_dim(cost, batch) + quantized.loss
+        loss = loss + further.loss if self.further else loss
+        bound = Bound(self._log_prior(quantized.codes, batch) - cost, -cost)
+        own = {"quantizer_loss": quantized.loss.detach(), **further.metrics}
+        return Objective(loss, {**self._metrics(bound, batch), **own, **self._usage(quantized.codes, mask)}, further.adversary)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
         """log p(x|z_q(x)) + log p(z_q(x)): a lower bound on log p(x) [VQVAE §3.2].
@@ -94,28 +139,34 @@ class VQVAE(CodeAutoencoder):
         """
         if self.quantizer.num_codebooks == 0:
             raise ConfigError(f"{type(self.quantizer).__name__} has no codes, so there is no bound on log p(x); use another quantizer.")
-        (codes,) = self.encode(batch)
-        log_likelihood = self.log_likelihood(batch, (codes,))
-        return Bound(log_likelihood + self._log_prior(codes, log_prior, self._mask(batch)), log_likelihood)
+        codes = self.encode(batch).tensor
+        log_likelihood = self.log_likelihood(batch, codes)
+        return Bound(log_likelihood + self._log_prior(codes, batch, log_prior), log_likelihood)
 
-    def encode(self, batch: Batch) -> tuple[Int[Tensor, "batch codebooks *space"], ...]:
+    def encode(self, batch: Batch) -> Codes:
         """Data to codes: one level. A latent without data has the code 0."""
-        return (self.quantize(self.latents(batch), self._mask(batch)).codes,)
+        mask = self._mask(batch)
+        return Codes([self.quantize(self.latents(batch), mask).codes], [mask])
 
     @torch.no_grad()
     def start(self, batches: Iterable[Batch]) -> None:
         """Start the codebooks by k-means over the latents of these batches, unless they have started already."""
-        if not self.quantizer.started:
+        if isinstance(self.quantizer, CodebookQuantizer) and not self.quantizer.started:
             self.quantizer.start(torch.cat([self._rows(batch) for batch in batches]).float())
+
+    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        return self.quantizer.decode(codes)
 
     def _rows(self, batch: Batch) -> Float[Tensor, "rows dim"]:
         """The latents that count, one below the other."""
         rows, mask = self.latents(batch).movedim(1, -1), self._mask(batch)
         return rows.reshape(-1, self.quantizer.dim) if mask is None else rows[mask]
 
-    def _mask(self, batch: Batch) -> Bool[Tensor, "batch *space"] | None:
-        """Which latents count; None where all do."""
-        return None if batch.mask is None else latent_mask(batch.mask, self.encoder.stride)
-
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        return self.quantizer.decode(codes)
+    def _config(self, rated: bool) -> VQVAEConfig | None:
+        """The configuration that builds this model again; None where a part has none."""
+        parts = {"encoder": self.encoder, "quantizer": self.quantizer, "decoder": self.decoder, "likelihood": self.criterion}
+        further = [getattr(part, "config", None) for part in self.further]
+        if None in further:
+            return None
+        criteria = tuple(WeightedConfig(criterion=config, weight=weight) for weight, config in zip(self.weights, further, strict=True))
+        return config_of(VQVAEConfig, parts, criteria=criteria, rated=rated, jitter=self.jitter)

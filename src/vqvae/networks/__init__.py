@@ -3,8 +3,8 @@
 from vqvae.networks.audio import AudioEncoder, AudioEncoderConfig, LogMelEncoder, LogMelEncoderConfig
 from vqvae.networks.base import AutoregressiveDecoder, Decoder, Encoder, Given
 from vqvae.networks.cepstral import CepstralDecoder, CepstralDecoderConfig, CepstralEncoder, CepstralEncoderConfig
-from vqvae.networks.codes import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
 from vqvae.networks.image import ImageDecoder, ImageDecoderConfig, ImageEncoder, ImageEncoderConfig
+from vqvae.networks.second_stage import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
 from vqvae.networks.spectral import SpectralDecoder, SpectralDecoderConfig
 from vqvae.networks.wavenet import WaveNetDecoder, WaveNetDecoderConfig
 

@@ -4,16 +4,17 @@ import math
 from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
+from typing import ClassVar
 
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.data.base import check_audio
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, LogMel, mean_of_loud
 from vqvae.layers.residual import ResidualBlock1d
 from vqvae.networks.base import Encoder
+from vqvae.signals import AXES, Signal, sound
 
 LOUDNESS = 0.05
 """About the root mean square of speech, which raw audio is divided by."""
@@ -25,6 +26,9 @@ ENDLESS = 2**62
 class AudioEncoderConfig:
     """Strided convolutions over the raw wave, then residual blocks."""
 
+    axes: ClassVar[tuple[str, ...]] = AXES[1]
+    """Of the data that the network takes."""
+
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
     """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples a latent."""
     width: int = 256
@@ -35,13 +39,16 @@ class AudioEncoderConfig:
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
 
-    def build(self, channels: int, dim: int) -> "AudioEncoder":
-        return AudioEncoder(self, channels, dim)
+    def build(self, signal: Signal, dim: int) -> "AudioEncoder":
+        return AudioEncoder(self, signal, dim)
 
 
 @dataclass(frozen=True, kw_only=True)
 class LogMelEncoderConfig:
     """A log-mel spectrum, which nothing is learned in, then strided convolutions and residual blocks."""
+
+    axes: ClassVar[tuple[str, ...]] = AXES[1]
+    """Of the data that the network takes."""
 
     rate: int = 16_000
     """Samples a second."""
@@ -60,8 +67,8 @@ class LogMelEncoderConfig:
     normalise: bool = False
     """Whether the mean spectrum of a recording's loud moments is taken off: what the speaker and the microphone add everywhere."""
 
-    def build(self, channels: int, dim: int) -> "LogMelEncoder":
-        return LogMelEncoder(self, channels, dim)
+    def build(self, signal: Signal, dim: int) -> "LogMelEncoder":
+        return LogMelEncoder(self, signal, dim)
 
 
 class AudioEncoder(Encoder):
@@ -72,11 +79,11 @@ class AudioEncoder(Encoder):
     All padding is silence around the wave; inside, there is none.
     """
 
-    def __init__(self, config: AudioEncoderConfig, channels: int, dim: int) -> None:
+    def __init__(self, config: AudioEncoderConfig, signal: Signal, dim: int) -> None:
         super().__init__()
-        check_channels(channels)
-        self.config, self.dim = config, dim
-        self.trunk = _Trunk(channels, dim, config.strides, config.width, config.residual_blocks, config.first_width)
+        check_sound(signal)
+        self.config, self.signal, self.dim = config, signal, dim
+        self.trunk = _Trunk(signal.channels, dim, config.strides, config.width, config.residual_blocks, config.first_width)
         self.stride = (self.trunk.stride,)
         self.context = (max(self.trunk.before, self.trunk.after),)
 
@@ -86,7 +93,7 @@ class AudioEncoder(Encoder):
         Raises:
             DataError: audio of another type, shape or range.
         """
-        check_audio(x)
+        self.signal.check(x)
         return self.trunk(F.pad(x.float() / LOUDNESS, (self.trunk.before, self.trunk.after)))
 
 
@@ -99,10 +106,10 @@ class LogMelEncoder(Encoder):
     recording is taken off, by ``normalise``: then every latent depends on all of it, and a stream is encoded when it has ended.
     """
 
-    def __init__(self, config: LogMelEncoderConfig, channels: int, dim: int) -> None:
+    def __init__(self, config: LogMelEncoderConfig, signal: Signal, dim: int) -> None:
         super().__init__()
-        check_channels(channels)
-        self.config, self.dim = config, dim
+        check_sound(signal)
+        self.config, self.signal, self.dim = config, signal, dim
         self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
         self.trunk = _Trunk(config.mels, dim, config.strides, config.width, config.residual_blocks)
         self.stride = (config.hop * self.trunk.stride,)
@@ -116,7 +123,7 @@ class LogMelEncoder(Encoder):
         Raises:
             DataError: audio of another type, shape or range.
         """
-        check_audio(x)
+        self.signal.check(x)
         hop = self.config.hop
         spectra = self.log_mel(F.pad(x[:, 0].float(), (self.trunk.before * hop, self.trunk.after * hop)))
         if self.config.normalise:
@@ -167,10 +174,13 @@ class _Trunk(nn.Module):
         return self.layers(x)
 
 
-def check_channels(channels: int) -> None:
-    """Raise ConfigError unless there is one channel."""
-    if channels != 1:
-        raise ConfigError(f"The likelihood's data has {channels} channels; audio has one. Take a likelihood of audio, such as MuLawConfig.")
+def check_sound(signal: Signal) -> None:
+    """Raise ConfigError unless data is floats in [-1, 1] with one channel."""
+    if not sound().fits(signal):
+        raise ConfigError(
+            f"The likelihood's data is {signal.values()} with {signal.channels} channels; sound is {sound().values()} with one. Take a "
+            "criterion of sound, such as MuLawConfig."
+        )
 
 
 def check_strides(strides: tuple[int, ...]) -> None:

@@ -1,4 +1,8 @@
-"""The interface of encoders and decoders."""
+"""The interface of encoders and decoders.
+
+A model takes any ``nn.Module`` in their places that has a ``stride`` and the ``forward`` of the class; what else stands here has
+defaults then (``vqvae.networks.base.trait``).
+"""
 
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
@@ -7,6 +11,14 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from vqvae.data.base import Condition
+
+DEFAULTS: dict[str, Any] = {"context": None, "hop": 1, "speakers": 0}
+"""What a module is taken to be that does not say."""
+
+
+def trait(module: nn.Module, name: str) -> Any:
+    """An attribute of a network that need not have it."""
+    return getattr(module, name, DEFAULTS[name])
 
 
 class Encoder(nn.Module, ABC):

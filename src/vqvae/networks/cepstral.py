@@ -1,31 +1,36 @@
 """Speech through its mel cepstra: an encoder that begins as them, and a decoder that tells them again."""
 
 from dataclasses import dataclass, field
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.data.base import Condition, check_audio
-from vqvae.errors import ConfigError
+from vqvae.config import check_at_least
+from vqvae.data.base import Condition
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
-from vqvae.networks.audio import ENDLESS, check_channels
+from vqvae.networks.audio import ENDLESS, check_sound
 from vqvae.networks.base import Decoder, Encoder
 from vqvae.networks.speakers import Speakers
+from vqvae.signals import AXES, Signal
 
 
 @dataclass(frozen=True, kw_only=True)
 class CepstralEncoderConfig:
     """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
 
+    axes: ClassVar[tuple[str, ...]] = AXES[1]
+    """Of the data that the network takes."""
+
     cepstra: CepstraConfig = field(default_factory=CepstraConfig)
     """What is kept of each moment."""
     width: int = 256
     """Channels of the network."""
 
-    def build(self, channels: int, dim: int) -> "CepstralEncoder":
-        return CepstralEncoder(self, channels, dim)
+    def build(self, signal: Signal, dim: int) -> "CepstralEncoder":
+        return CepstralEncoder(self, signal, dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,11 +58,11 @@ class CepstralEncoder(Encoder):
     Differs from [VQVAE §4.3], which encodes the raw wave; mel cepstra as the input of a VQ-VAE of speech: arXiv 1901.08810.
     """
 
-    def __init__(self, config: CepstralEncoderConfig, channels: int, dim: int) -> None:
+    def __init__(self, config: CepstralEncoderConfig, signal: Signal, dim: int) -> None:
         super().__init__()
-        check_channels(channels)
-        check_width(config.width)
-        self.config, self.dim = config, dim
+        check_sound(signal)
+        check_at_least(1, config, "width")
+        self.config, self.signal, self.dim = config, signal, dim
         self.cepstra = Cepstra(config.cepstra)
         self.stride, self.context = (self.cepstra.stride,), (ENDLESS,)
         features = self.cepstra.dim
@@ -74,7 +79,7 @@ class CepstralEncoder(Encoder):
         Raises:
             DataError: audio of another type, shape or range.
         """
-        check_audio(x)
+        self.signal.check(x)
         features = self.cepstra(x[:, 0].float())
         return self.linear(features) + self.network(features)
 
@@ -87,9 +92,7 @@ class CepstralDecoder(Decoder):
 
     def __init__(self, config: CepstralDecoderConfig, dim: int, num_parameters: int) -> None:
         super().__init__()
-        check_width(config.width)
-        if config.stride < 1:
-            raise ConfigError(f"CepstralDecoderConfig.stride is {config.stride}; it must be at least 1.")
+        check_at_least(1, config, "width", "stride")
         self.config, self.stride, self.hop = config, (config.stride,), config.stride
         # What the likelihood makes of features sees two moments more.
         self.context = (2,)
@@ -107,9 +110,3 @@ class CepstralDecoder(Decoder):
         """
         hidden = F.gelu(self.speaker(self.first(vectors), condition))
         return self.last(hidden + F.gelu(self.second(hidden)))
-
-
-def check_width(width: int) -> None:
-    """Raise ConfigError unless there is a channel."""
-    if width < 1:
-        raise ConfigError(f"width is {width}; it must be at least 1.")

@@ -2,20 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from vqvae.data.base import Condition, described
-from vqvae.errors import ConfigError, DataError
+from vqvae.data.base import Condition
+from vqvae.errors import ConfigError
 from vqvae.layers.residual import ResidualBlock2d
 from vqvae.networks.base import Decoder, Encoder
+from vqvae.signals import AXES, Signal
 
 
 @dataclass(frozen=True, kw_only=True)
 class ImageEncoderConfig:
     """Strided convolutions, then residual blocks."""
+
+    axes: ClassVar[tuple[str, ...]] = AXES[2]
+    """Of the data that the network takes."""
 
     widths: tuple[int, ...] = (256, 256)
     """Channels after each 4×4 convolution of stride 2; their number sets the stride, 2 to its power."""
@@ -26,8 +31,8 @@ class ImageEncoderConfig:
     stem: bool = False
     """Whether a 3×3 convolution stands before the residual blocks, as in DeepMind Sonnet's published example."""
 
-    def build(self, channels: int, dim: int) -> "ImageEncoder":
-        return ImageEncoder(self, channels, dim)
+    def build(self, signal: Signal, dim: int) -> "ImageEncoder":
+        return ImageEncoder(self, signal, dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +51,7 @@ class ImageDecoderConfig:
 
 
 class ImageEncoder(Encoder):
-    """uint8 images to latents.
+    """Images to latents.
 
     x ─ [conv 4×4 /2, ReLU] × n ─ (conv 3×3) ─ residual × m ─ ReLU ─ conv 1×1 ─ z_e
 
@@ -54,15 +59,15 @@ class ImageEncoder(Encoder):
     of 10 latents a position and every public implementation need it.
     """
 
-    def __init__(self, config: ImageEncoderConfig, channels: int, dim: int) -> None:
+    def __init__(self, config: ImageEncoderConfig, signal: Signal, dim: int) -> None:
         super().__init__()
         check_widths(config.widths)
         self.config = config
-        self.channels, self.dim = channels, dim
+        self.signal, self.dim = signal, dim
         stride = 2 ** len(config.widths)
         self.stride = (stride, stride)
         blocks: list[nn.Module] = []
-        before, sight, step = channels, 1, 1
+        before, sight, step = signal.channels, 1, 1
         for width in config.widths:
             blocks += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
             before, sight, step = width, sight + 3 * step, 2 * step
@@ -74,19 +79,12 @@ class ImageEncoder(Encoder):
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, 1))
 
     def forward(self, x: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim h w"]:
-        """Encode uint8 images whose sides the stride divides.
+        """Encode images whose sides the stride divides.
 
         Raises:
-            DataError: images of another type, or with another number of channels.
+            DataError: they are not what the signal says.
         """
-        if x.dtype != torch.uint8:
-            raise DataError(
-                f"Images came as {described(x)}; this encoder takes torch.uint8 with levels from 0 to 255, "
-                f"(batch, {self.channels}, height, width). Give the data raw, not scaled."
-            )
-        if x.shape[1] != self.channels:
-            raise DataError(f"Images have {x.shape[1]} channels; this encoder takes {self.channels}.")
-        return self.layers(x.float().div_(127.5).sub_(1).contiguous(memory_format=_format(self)))
+        return self.layers(self.signal.to_unit(self.signal.check(x)).contiguous(memory_format=_format(self)))
 
 
 class ImageDecoder(Decoder):

@@ -8,10 +8,11 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.codes import check_codes, check_prefix
+from vqvae.config import check_at_least
 from vqvae.data.base import Condition
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
-from vqvae.layers.codes import check_codes, check_prefix
 from vqvae.layers.wavenet import WaveNet
 from vqvae.layers.wavenet_decoding import WaveNetState
 from vqvae.networks.base import AutoregressiveDecoder, Given
@@ -61,9 +62,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
 
     def __init__(self, config: WaveNetDecoderConfig, dim: int, num_parameters: int) -> None:
         super().__init__()
-        for name in ("stride", "levels", "layers", "cycle", "residual", "skip", "condition_hidden"):
-            if getattr(config, name) < 1:
-                raise ConfigError(f"WaveNetDecoderConfig.{name} is {getattr(config, name)}; it must be at least 1.")
+        check_at_least(1, config, "stride", "levels", "layers", "cycle", "residual", "skip", "condition_hidden")
         self.config = config
         self.codebook_size, self.stride = config.levels, (config.stride,)
         self.block = next(length for length in (16, 8, 4, 2, 1) if config.stride % length == 0)

@@ -6,30 +6,22 @@ from typing import Any
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import check_codes, count_codes
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
-from vqvae.layers.codes import check_codes
 
 
 class Prior(nn.Module, ABC):
-    """A distribution over codes; it never sees a model, only codes."""
+    """A distribution over the codes of one level; it never sees a model, only codes."""
 
     num_codebooks: int
     codebook_size: int
     classes: int = 0
-    """Classes that the prior is conditioned on by ``condition.label``; 0 where it is not."""
-
-    @abstractmethod
-    def forward(self, batch: Batch) -> Objective:
-        """The training objective of a batch whose ``x`` holds codes (batch, codebooks, *space): nats a code."""
-
-
-class AutoregressivePrior(Prior):
-    """A prior in raster order, the codebooks of a position one after the other (codebook fastest)."""
+    """Classes that the prior is conditioned on by ``condition.label``; 0 where it is not, and labels are not looked at."""
 
     def forward(self, batch: Batch) -> Objective:
-        """The cross-entropy of a batch of codes (batch, codebooks, *space), in nats a code."""
-        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / count_codes(batch.x, batch.mask)
+        """The cross-entropy of a batch whose ``x`` holds codes (batch, codebooks, *space), in nats a code."""
+        loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / max(count_codes(batch.x, batch.mask), 1)
         return Objective(loss, {"nats_per_code": loss.detach()})
 
     @abstractmethod
@@ -39,11 +31,15 @@ class AutoregressivePrior(Prior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | condition), in nats an example.
+        """log p(codes | condition), in nats an example; where the mask is False nothing counts.
 
         Raises:
-            DataError: codes of the wrong shape or range, or a condition that the prior was not trained with.
+            DataError: codes of the wrong shape or range, or a condition that lacks what the prior was trained with.
         """
+
+
+class AutoregressivePrior(Prior):
+    """A prior in raster order, the codebooks of a position one after the other (codebook fastest)."""
 
     @abstractmethod
     def start(
@@ -66,11 +62,9 @@ def check_prior_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> 
 
 
 def check_label(condition: Condition, classes: int, batch_size: int) -> None:
-    """Raise DataError unless there is a label in [0, classes) for each example, or none where the prior has no classes."""
+    """Raise DataError unless there is a label in [0, classes) for each example; a prior without classes looks at none."""
     label = condition.label
     if classes == 0:
-        if label is not None:
-            raise DataError("condition.label was given, but this prior was trained without classes; leave it out.")
         return
     if label is None:
         raise DataError(f"condition.label is missing; this prior has {classes} classes, numbered from 0.")
@@ -78,8 +72,3 @@ def check_label(condition: Condition, classes: int, batch_size: int) -> None:
         raise DataError(f"condition.label has the shape {tuple(label.shape)}; one label for each of {batch_size} examples is expected.")
     if batch_size and not 0 <= int(label.min()) <= int(label.max()) < classes:
         raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {classes - 1}.")
-
-
-def count_codes(codes: Tensor, mask: Tensor | None) -> int:
-    """How many codes count: all of them, or those where the mask is True; at least 1."""
-    return max(codes.numel() if mask is None else int(mask.sum()) * codes.shape[1], 1)

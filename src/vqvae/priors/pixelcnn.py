@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_settings
+from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_settings
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 

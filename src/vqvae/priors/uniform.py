@@ -1,13 +1,13 @@
 """The uniform prior: log K nats a code [VQVAE §3.1]."""
 
-import math
 from dataclasses import dataclass
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.data.base import Batch, Condition, Objective
-from vqvae.priors.base import Prior, check_prior_codes, count_codes
+from vqvae.codes import uniform_log_prob
+from vqvae.data.base import Condition
+from vqvae.priors.base import Prior, check_prior_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,11 +31,6 @@ class UniformPrior(Prior):
         self.config = config
         self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
 
-    def forward(self, batch: Batch) -> Objective:
-        """Nats a code; nothing can be trained."""
-        loss = -self.log_prob(batch.x, mask=batch.mask).sum() / count_codes(batch.x, batch.mask)
-        return Objective(loss, {"nats_per_code": loss.detach()})
-
     def log_prob(
         self,
         codes: Int[Tensor, "batch codebooks *space"],
@@ -48,5 +43,4 @@ class UniformPrior(Prior):
             DataError: codes of the wrong shape or range.
         """
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
-        valid = codes.new_full(codes.shape, 1) if mask is None else mask.unsqueeze(1).expand_as(codes)
-        return valid.flatten(1).sum(1).float() * -math.log(self.codebook_size)
+        return uniform_log_prob(codes, self.codebook_size, mask)

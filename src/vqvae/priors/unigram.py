@@ -6,8 +6,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.data.base import Batch, Condition, Objective
-from vqvae.priors.base import Prior, check_prior_codes, count_codes
+from vqvae.codes import codes_that_count
+from vqvae.data.base import Condition
+from vqvae.priors.base import Prior, check_prior_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,13 +39,8 @@ class UnigramPrior(Prior):
     def count(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> None:
         """Add the codes of one more batch, those that the mask leaves, to the counts."""
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
-        for book, found in zip(self.counts, codes.unbind(1), strict=True):
-            book += torch.bincount(found.reshape(-1) if mask is None else found[mask], minlength=self.codebook_size)
-
-    def forward(self, batch: Batch) -> Objective:
-        """Nats a code; the counts are gathered by ``count``, not by gradient."""
-        loss = -self.log_prob(batch.x, mask=batch.mask).sum() / count_codes(batch.x, batch.mask)
-        return Objective(loss, {"nats_per_code": loss.detach()})
+        for book, found in zip(self.counts, codes_that_count(codes, mask), strict=True):
+            book += torch.bincount(found, minlength=self.codebook_size)
 
     def log_prob(
         self,

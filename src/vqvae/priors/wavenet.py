@@ -7,10 +7,10 @@ from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.codes import check_prefix
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
-from vqvae.layers.codes import check_prefix
 from vqvae.layers.wavenet import WaveNet, check_settings
 from vqvae.layers.wavenet_decoding import WaveNetState
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes

@@ -1,6 +1,6 @@
 """Latents to codes and back."""
 
-from vqvae.quantizers.base import Quantized, Quantizer
+from vqvae.quantizers.base import CodebookQuantizer, Quantized, Quantizer
 from vqvae.quantizers.ema import EMAQuantizer, EMAQuantizerConfig
 from vqvae.quantizers.identity import IdentityQuantizer, IdentityQuantizerConfig
 from vqvae.quantizers.product import ProductQuantizer, ProductQuantizerConfig
@@ -9,6 +9,7 @@ from vqvae.quantizers.vector import VectorQuantizer, VectorQuantizerConfig
 QuantizerConfig = VectorQuantizerConfig | EMAQuantizerConfig | ProductQuantizerConfig | IdentityQuantizerConfig
 
 __all__ = [
+    "CodebookQuantizer",
     "EMAQuantizer",
     "EMAQuantizerConfig",
     "IdentityQuantizer",

@@ -1,11 +1,14 @@
-"""The interface between latents and codes."""
+"""The interfaces between latents and codes: what every quantizer has, and what codebooks add."""
 
 from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
+
+from vqvae.errors import DataError
 
 
 class Quantized(NamedTuple):
@@ -16,35 +19,20 @@ class Quantized(NamedTuple):
     codes: Int[Tensor, "batch codebooks *space"]
     """z, always with the codebook axis."""
     loss: Float[Tensor, ""]
-    """Codebook term (where the codebook learns by gradient) plus commitment term, averaged over positions and channels."""
+    """What the quantizer adds to the objective, averaged over positions and channels: with codebooks the commitment term, and the
+    codebook term where it learns by gradient."""
 
 
 class Quantizer(nn.Module, ABC):
-    """Latents (batch, dim, *space) to codes and back. 1-d, 2-d and 3-d space, and none at all, are treated alike.
-
-    Training statistics move only in ``forward`` in training mode with gradients enabled. The recomputation of an
-    activation checkpoint (``use_reentrant=False``) counts nothing.
-    """
+    """Latents (batch, dim, *space) to codes and back. 1-d, 2-d and 3-d space, and none at all, are treated alike."""
 
     dim: int
     num_codebooks: int
     codebook_size: int
-    codebook: Float[Tensor, "codebooks codebook_size part"]
-    """e, one (codebook_size, dim / num_codebooks) matrix a codebook, float32 always."""
-    started: Bool[Tensor, ""]
-    """Whether the codebooks have been started (from data, or because they start random)."""
 
     @abstractmethod
-    def forward(
-        self,
-        latents: Float[Tensor, "batch dim *space"],
-        mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
-    ) -> Quantized:
+    def forward(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
         """Quantize. Positions where ``mask`` is False count nowhere; their codes are 0 and their vectors zero.
-
-        ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in entropy-constrained
-        vector quantization.
 
         Raises:
             DataError: wrong number of channels, or latents that are not finite (nothing is changed then).
@@ -58,6 +46,29 @@ class Quantizer(nn.Module, ABC):
             DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
         """
 
+
+class CodebookQuantizer(Quantizer):
+    """A quantizer whose codes are rows of codebooks that learn.
+
+    Training statistics move only in ``forward`` in training mode with gradients enabled. The recomputation of an
+    activation checkpoint (``use_reentrant=False``) counts nothing.
+    """
+
+    codebook: Float[Tensor, "codebooks codebook_size part"]
+    """e, a matrix a codebook, float32 always; a row has as many channels as its codebook looks at."""
+    started: Bool[Tensor, ""]
+    """Whether the codebooks have been started (from data, or because they start random)."""
+
+    @abstractmethod
+    def forward(
+        self,
+        latents: Float[Tensor, "batch dim *space"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+    ) -> Quantized:
+        """Quantize; see ``Quantizer.forward``. ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in
+        entropy-constrained vector quantization."""
+
     @abstractmethod
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start the codebooks by k-means over these latents (those of all ranks together)."""
@@ -65,3 +76,19 @@ class Quantizer(nn.Module, ABC):
     @abstractmethod
     def accumulate(self) -> AbstractContextManager[None]:
         """Statistics gathered inside are applied once, at the end: one update for several micro-batches."""
+
+
+def check_latents(latents: Tensor, dim: int) -> None:
+    """Raise DataError unless latents are (batch, dim, *space)."""
+    if latents.ndim < 2 or latents.shape[1] != dim:
+        raise DataError(f"Latents have the shape {tuple(latents.shape)}; this quantizer takes (batch, {dim}, *space), channels second.")
+
+
+def check_finite(values: Tensor, what: str) -> None:
+    """Raise DataError where values are NaN or infinite."""
+    bad = int((~torch.isfinite(values)).sum())
+    if bad:
+        raise DataError(
+            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
+            "Lower the learning rate, clip gradients, or check the data."
+        )

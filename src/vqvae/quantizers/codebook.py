@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae import distributed
-from vqvae.errors import ConfigError, DataError
-from vqvae.layers.codes import check_codes
-from vqvae.quantizers.base import Quantized, Quantizer
+from vqvae.codes import check_codes
+from vqvae.config import check_at_least
+from vqvae.errors import ConfigError
+from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents
 from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
 from vqvae.quantizers.nearest import nearest
 
@@ -34,7 +35,7 @@ class Statistics(NamedTuple):
     """Their sum."""
 
 
-class CodebookQuantizer(Quantizer):
+class SingleCodebook(CodebookQuantizer):
     """One learned codebook. A subclass says where the codebook lives (``codebook``, ``_write``) and how it learns (``_learn``)."""
 
     num_codebooks = 1
@@ -43,7 +44,7 @@ class CodebookQuantizer(Quantizer):
         self, *, dim: int, codebook_size: int, commitment_cost: float, revive_after: int, gradient: Gradient, start_from_data: bool
     ) -> None:
         super().__init__()
-        check_sizes(dim=dim, codebook_size=codebook_size)
+        check_at_least(1, "", dim=dim, codebook_size=codebook_size)
         if revive_after < 0 or commitment_cost < 0:
             raise ConfigError(
                 f"commitment_cost is {commitment_cost} and revive_after is {revive_after}; neither may be negative (revive_after 0 is off)."
@@ -64,7 +65,7 @@ class CodebookQuantizer(Quantizer):
     ) -> Quantized:
         """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
         update follows after."""
-        check_channels(latents, self.dim)
+        check_latents(latents, self.dim)
         with torch.autocast(latents.device.type, enabled=False):
             rows = latents.movedim(1, -1).reshape(-1, self.dim).float()
             if mask is not None:
@@ -190,35 +191,6 @@ class CodebookQuantizer(Quantizer):
         drawn = distributed.broadcast(torch.randperm(len(pool), device=pool.device)[:some])
         self._write(dead[:some], pool[drawn])
         self.idle[dead[:some]] = 0
-
-
-def check_sizes(**sizes: int) -> None:
-    """Raise ConfigError unless every size is at least 1."""
-    for name, value in sizes.items():
-        if value < 1:
-            raise ConfigError(f"{name} is {value}; it must be at least 1.")
-
-
-def check_channels(latents: Tensor, dim: int) -> None:
-    """Raise DataError unless latents are (batch, dim, *space)."""
-    if latents.ndim < 2 or latents.shape[1] != dim:
-        raise DataError(f"Latents have the shape {tuple(latents.shape)}; this quantizer takes (batch, {dim}, *space), channels second.")
-
-
-def check_finite(values: Tensor, what: str) -> None:
-    """Raise DataError where values are NaN or infinite."""
-    bad = int((~torch.isfinite(values)).sum())
-    if bad:
-        raise DataError(
-            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
-            "Lower the learning rate, clip gradients, or check the data."
-        )
-
-
-def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:
-    """exp H of the distribution that counts describe: the number of codes that would serve as well if used evenly."""
-    share = counts.double() / counts.sum(-1, keepdim=True).clamp(min=1)
-    return torch.special.entr(share).sum(-1).exp().float()
 
 
 def _draw(rows: Tensor, count: int) -> Tensor:

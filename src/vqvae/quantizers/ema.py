@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vqvae.errors import ConfigError
-from vqvae.quantizers.codebook import CodebookQuantizer, Statistics
+from vqvae.quantizers.codebook import SingleCodebook, Statistics
 from vqvae.quantizers.gradient import Gradient
 
 
@@ -33,7 +33,7 @@ class EMAQuantizerConfig:
         return EMAQuantizer(self)
 
 
-class EMAQuantizer(CodebookQuantizer):
+class EMAQuantizer(SingleCodebook):
     """Vector quantizer with N_i ← γN_i + (1−γ)n_i, m_i ← γm_i + (1−γ)Σz, e_i = m_i/N_i [VQVAE Appendix A.1].
 
     Differs from the paper's text: only codes that were hit are written. The running sums of an idle code decay with its

@@ -1,16 +1,14 @@
 """No quantization: for measuring what quantization costs, and for tests of what stands above it."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vqvae.config import check_at_least
 from vqvae.errors import DataError
-from vqvae.quantizers.base import Quantized, Quantizer
-from vqvae.quantizers.codebook import check_channels, check_finite, check_sizes
+from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_latents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,25 +30,17 @@ class IdentityQuantizer(Quantizer):
 
     def __init__(self, config: IdentityQuantizerConfig) -> None:
         super().__init__()
-        check_sizes(dim=config.dim)
+        check_at_least(1, config, "dim")
         self.config = config
         self.dim = config.dim
-        self.register_buffer("started", torch.tensor(True))
-
-    @property
-    # pyrefly: ignore[bad-override]  # Never set: there is nothing to set.
-    def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """Empty, (0, 0, dim)."""
-        return torch.empty(0, 0, self.dim)
 
     def forward(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """The latents themselves, with codes (batch, 0, *space) and no loss; masked positions are zero."""
-        check_channels(latents, self.dim)
+        check_latents(latents, self.dim)
         vectors = latents if mask is None else torch.where(mask.unsqueeze(1), latents, 0)
         check_finite(vectors.detach(), "latents")
         codes = torch.empty(latents.shape[0], 0, *latents.shape[2:], dtype=torch.int64, device=latents.device)
@@ -59,11 +49,3 @@ class IdentityQuantizer(Quantizer):
     def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """Raise DataError: without codebooks, codes say nothing of the vectors."""
         raise DataError("IdentityQuantizer has no codebook, so nothing can be decoded from codes; use another quantizer.")
-
-    def start(self, latents: Float[Tensor, "rows dim"]) -> None:
-        """Nothing to start."""
-
-    @contextmanager
-    def accumulate(self) -> Iterator[None]:
-        """Nothing to accumulate."""
-        yield

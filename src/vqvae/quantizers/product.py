@@ -9,10 +9,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import check_codes
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.layers.codes import check_codes
-from vqvae.quantizers.base import Quantized, Quantizer
-from vqvae.quantizers.codebook import check_channels, check_finite, check_sizes
+from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
 from vqvae.quantizers.vector import VectorQuantizerConfig
@@ -57,18 +57,18 @@ class ProductQuantizerConfig:
         return ProductQuantizer(self)
 
 
-class ProductQuantizer(Quantizer):
+class ProductQuantizer(CodebookQuantizer):
     """Product quantizer: channels are cut into groups, and each group has a codebook and a code of its own."""
 
     def __init__(self, config: ProductQuantizerConfig) -> None:
         super().__init__()
-        check_sizes(dim=config.dim, num_codebooks=config.num_codebooks)
+        check_at_least(1, config, "dim", "num_codebooks")
         if config.dim % config.num_codebooks:
             raise ConfigError(f"dim is {config.dim}; it must be a multiple of num_codebooks ({config.num_codebooks}).")
         self.config = config
         self.dim, self.num_codebooks, self.codebook_size = config.dim, config.num_codebooks, config.codebook_size
         # torch does not type what a ModuleList holds.
-        self.parts = cast("Sequence[Quantizer]", nn.ModuleList(config.part().build() for _ in range(config.num_codebooks)))
+        self.parts = cast("Sequence[CodebookQuantizer]", nn.ModuleList(config.part().build() for _ in range(config.num_codebooks)))
 
     @property
     # pyrefly: ignore[bad-override]  # A view of the parts' codebooks: read, like the base's attribute, but never set.
@@ -93,7 +93,7 @@ class ProductQuantizer(Quantizer):
         rate: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
-        check_channels(latents, self.dim)
+        check_latents(latents, self.dim)
         # Checked here for all groups: a part that raises would leave the parts before it changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
         rates = [None] * self.num_codebooks if rate is None else rate.split(1)

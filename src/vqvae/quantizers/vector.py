@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from vqvae.quantizers.codebook import CodebookQuantizer, Statistics
+from vqvae.quantizers.codebook import SingleCodebook, Statistics
 from vqvae.quantizers.gradient import Gradient
 
 
@@ -30,7 +30,7 @@ class VectorQuantizerConfig:
         return VectorQuantizer(self)
 
 
-class VectorQuantizer(CodebookQuantizer):
+class VectorQuantizer(SingleCodebook):
     """Vector quantizer with the second term of [VQVAE eq. 3], ‖sg[z_e] − e‖², averaged over positions and channels."""
 
     def __init__(self, config: VectorQuantizerConfig) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from vqvae.codes import Level
 from vqvae.likelihoods import GaussianConfig
-from vqvae.models import Level, VQVAEConfig
+from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, QuantizerConfig

@@ -1,7 +1,7 @@
 """CIFAR-10: the network of E1, and one cut down to ten minutes of two cores."""
 
+from vqvae.codes import Level
 from vqvae.data import Cifar10Config
-from vqvae.models import Level
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn, wide
 from vqvae.training import AdamConfig, TrainConfig

@@ -1,8 +1,8 @@
 """Photographs at 128×128: E2 and E3 of [VQVAE §4.2]."""
 
+from vqvae.codes import Level
 from vqvae.data import ImageFolderConfig
 from vqvae.errors import ConfigError
-from vqvae.models import Level
 from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn, wide
 from vqvae.training import AdamConfig, TrainConfig
 

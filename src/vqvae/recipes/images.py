@@ -1,8 +1,8 @@
 """Any folder of pictures."""
 
+from vqvae.codes import Level
 from vqvae.data import ImageFolderConfig
 from vqvae.errors import ConfigError
-from vqvae.models import Level
 from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn
 from vqvae.training import TrainConfig
 

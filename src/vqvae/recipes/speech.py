@@ -3,10 +3,11 @@
 import dataclasses
 from pathlib import Path
 
+from vqvae.codes import Level
 from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import CepstralConfig, MuLawConfig, SpectralConfig
-from vqvae.models import Level, VQVAEConfig
+from vqvae.models import VQVAEConfig
 from vqvae.networks import AudioEncoderConfig, CepstralDecoderConfig, CepstralEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.priors import WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig

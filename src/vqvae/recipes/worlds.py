@@ -1,7 +1,7 @@
 """Frames of a three-dimensional world: E4 of [VQVAE §4.2], on ViZDoom where the paper has DeepMind Lab."""
 
+from vqvae.codes import Level
 from vqvae.data import WorldsConfig
-from vqvae.models import Level
 from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn, wide
 from vqvae.training import TrainConfig
 

@@ -43,7 +43,7 @@ from vqvae.reports.grids import save_png
 from vqvae.reports.page import write_report
 from vqvae.reports.results import this_command, write_results
 from vqvae.models import Tokenizer
-from vqvae.models.decoding import latent_mask
+from vqvae.codes import latent_mask
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load
 from vqvae.priors import AutoregressivePrior, UnigramPriorConfig
 from vqvae.recipes import RECIPES

@@ -1,10 +1,12 @@
 """A trained part, and a run's card, as files."""
 
+from vqvae.storage.card import RunCard
 from vqvae.storage.parts import (
     CONFIG,
     FORMAT_VERSION,
     WEIGHTS,
     Stored,
+    check_storable,
     load,
     read,
     read_json,
@@ -22,7 +24,9 @@ __all__ = [
     "CONFIG",
     "FORMAT_VERSION",
     "WEIGHTS",
+    "RunCard",
     "Stored",
+    "check_storable",
     "load",
     "read",
     "read_json",

@@ -4,13 +4,13 @@ A folder is filled under a hidden name beside its place and then takes that plac
 """
 
 import ctypes
+import dataclasses
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import UnionType
 from typing import Any, NamedTuple
 
 import torch
@@ -19,12 +19,18 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vqvae import config as configuration
+from vqvae.config import Parts
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import ModelConfig
 from vqvae.priors import PriorConfig
+from vqvae.storage.card import RunCard, card_from_extra, card_from_json, card_to_json, upgraded
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
+_THREE_LINES = """    @dataclass(frozen=True, kw_only=True)
+    class MyConfig:
+        width: int = 64
+        def build(self, ...): return MyModule(self, ...)"""
 
 
 class Stored(NamedTuple):
@@ -32,28 +38,30 @@ class Stored(NamedTuple):
 
     config: Any
     """The part's configuration, ready to ``build()``."""
-    extra: dict[str, Any]
-    """What was saved with it: label names, the data's name, the recipe, ..."""
+    card: RunCard
+    """What was saved with it."""
 
 
-def save(part: nn.Module, folder: Path | str, extra: Mapping[str, Any] | None = None) -> None:
+def save(part: nn.Module, folder: Path | str, card: RunCard = RunCard()) -> None:
     """Save a part (a module with a ``config``) as a folder. An older part there is replaced in one stroke.
 
     Raises:
         CheckpointError: the folder cannot be written, or holds files that are no part of a stored part.
+        ConfigError: the part could not be built again from what would be stored.
     """
+    check_storable(part)
     with replacing(Path(folder)) as temporary:
-        write(part, temporary, extra)
+        write(part, temporary, card)
 
 
-def load(folder: Path | str, also: type | UnionType | None = None) -> nn.Module:
-    """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators. ``also``: see ``read``.
+def load(folder: Path | str, parts: Parts = ()) -> nn.Module:
+    """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators. ``parts``: see ``read``.
 
     Raises:
         CheckpointError: files that are missing, damaged, of a newer format, or do not fit each other.
     """
     folder = Path(folder)
-    config = read(folder, also).config
+    config = read(folder, parts).config
     with torch.random.fork_rng(devices=[]):
         try:
             part = config.build()
@@ -63,30 +71,56 @@ def load(folder: Path | str, also: type | UnionType | None = None) -> nn.Module:
     return part.eval()
 
 
-def read(folder: Path | str, also: type | UnionType | None = None) -> Stored:
-    """Read only the configuration of a stored part.
+def read(folder: Path | str, parts: Parts = ()) -> Stored:
+    """Read only the configuration and the card of a stored part.
 
     Args:
         folder: where it lies.
-        also: a kind of configuration, or a union of kinds, that it may have besides those of models and priors.
+        parts: configurations of the caller's own that it may hold or be. Nothing is ever imported by a name that is stored.
 
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
     """
     path = Path(folder) / CONFIG
     data = read_json(path)
-    if not isinstance(data.get("config"), dict) or not isinstance(data.get("extra"), dict):
-        raise CheckpointError(f"{path} lacks 'config' or 'extra'; it is damaged or was not written by vqvae.")
+    cards = {1: ("extra", card_from_extra), 2: ("card", card_from_json)}
+    name, read_card = cards[data["format_version"]]
+    if not isinstance(data.get("config"), dict) or not isinstance(data.get(name), dict):
+        raise CheckpointError(f"{path} lacks 'config' or {name!r}; it is damaged or was not written by vqvae.")
     try:
-        return Stored(configuration.from_json(ModelConfig | PriorConfig | also, data["config"]), data["extra"])
+        config = configuration.from_json(ModelConfig | PriorConfig | configuration.Foreign, data["config"], parts=parts)
+        return Stored(config, read_card(data[name]))
     except ConfigError as error:
         raise CheckpointError(f"{path}: {error}") from error
 
 
-def write(part: nn.Module, folder: Path, extra: Mapping[str, Any] | None = None) -> None:
+def write(part: nn.Module, folder: Path, card: RunCard = RunCard()) -> None:
     """Write the two files of a part into an existing folder, such as the one that ``replacing`` gives."""
-    write_json({"config": configuration.to_json(part.config), "extra": dict(extra or {})}, folder / CONFIG)
+    write_json({"config": configuration.to_json(part.config), "card": card_to_json(card.with_version())}, folder / CONFIG)
     write_tensors(part.state_dict(), folder / WEIGHTS)
+
+
+def check_storable(part: nn.Module) -> None:
+    """Raise ConfigError unless a part can be built again from its configuration. It is asked before a training starts, not at its end."""
+    config = getattr(part, "config", None)
+    if not dataclasses.is_dataclass(config):
+        bare = [name for name, child in part.named_children() if not dataclasses.is_dataclass(getattr(child, "config", None))]
+        what = f"its parts {bare} have" if bare else "it has"
+        raise ConfigError(
+            f"{type(part).__name__} cannot be stored: {what} no configuration. Give each a frozen dataclass with a build(), such as\n"
+            f"{_THREE_LINES}\nand set self.config in the __init__ of the module. Whoever loads the run names the class: "
+            "vqvae.load(run, parts=[MyConfig])."
+        )
+    name = type(part).__name__
+    try:
+        again = configuration.from_json(configuration.Foreign | None, configuration.to_json(config), name, configuration.kinds(config))
+    except ConfigError as error:
+        raise ConfigError(f"{name} could not be loaded again: {error}") from error
+    if again != config:
+        raise ConfigError(
+            f"{name} could not be loaded again as it is: its configuration reads back as {again!r}. Use numbers, strings, tuples and "
+            "further configurations."
+        )
 
 
 def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
@@ -96,6 +130,7 @@ def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> No
         CheckpointError: they are not, with the first few differences; the module is unchanged then.
     """
     wanted = module.state_dict()
+    tensors = upgraded(tensors, wanted)
     problems = [f"{name} is missing" for name in wanted if name not in tensors]
     problems += [f"{name} is unknown" for name in tensors if name not in wanted]
     problems += [

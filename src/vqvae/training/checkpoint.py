@@ -11,7 +11,7 @@ import fcntl
 import os
 import re
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -21,6 +21,8 @@ from torch import nn
 
 from vqvae import storage
 from vqvae.errors import CheckpointError
+from vqvae.storage import RunCard
+from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
 
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
@@ -34,7 +36,7 @@ class Best(NamedTuple):
     held_out_loss: float
 
 
-class State(NamedTuple):
+class Progress(NamedTuple):
     """What a run knows besides its tensors."""
 
     step: int
@@ -74,7 +76,7 @@ class Checkpoints:
         names = [NAME.fullmatch(path.name) for path in self.folder.glob("step-*")]
         return sorted(int(match[1]) for match in names if match)
 
-    def latest(self) -> State | None:
+    def latest(self) -> Progress | None:
         """The state of the last checkpoint, or None where there is none.
 
         Raises:
@@ -83,14 +85,14 @@ class Checkpoints:
         steps = self.steps()
         return self._state(steps[-1]) if steps else None
 
-    def save(self, learner: Learner, state: State, extra: Mapping[str, Any]) -> None:
+    def save(self, learner: Learner, state: Progress, card: RunCard) -> None:
         """Save a checkpoint, then remove those that are neither the best nor among the last ``keep_last``.
 
         Raises:
             CheckpointError: the disk is full or cannot be written; the checkpoints before are unchanged.
         """
         with storage.replacing(self.path(state.step)) as temporary:
-            storage.write(learner.evaluated, temporary, extra)
+            storage.write(learner.evaluated, temporary, card)
             if learner.average is not None:
                 storage.write_tensors(learner.module.state_dict(), temporary / UNAVERAGED)
             storage.write_tensors(_flatten(learner), temporary / OPTIMIZER)
@@ -116,7 +118,7 @@ class Checkpoints:
         parameters = dict(learner.module.named_parameters())
         for key, stored in tensors.items():
             name, _, entry = key.rpartition("/")
-            parameter = parameters.get(name)
+            parameter = parameters.get(name, parameters.get(renamed_in_version_2(name)))
             if parameter is None or stored.shape not in ((), parameter.shape):
                 raise CheckpointError(f"{folder / OPTIMIZER} does not fit the model: {key} has the shape {list(stored.shape)}.")
             # The fused kernel walks through memory: its running means must lie in it as the parameter does.
@@ -127,12 +129,12 @@ class Checkpoints:
         """Remove what a killed process left half-written or half-removed."""
         storage.remove_temporaries(self.folder)
 
-    def _state(self, step: int) -> State:
+    def _state(self, step: int) -> Progress:
         path = self.path(step) / STATE
         data = storage.read_json(path)
         try:
             best = None if data["best"] is None else Best(int(data["best"]["step"]), float(data["best"]["held_out_loss"]))
-            return State(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
+            return Progress(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error!r}). Remove its folder to go on from the checkpoint before.") from error
 

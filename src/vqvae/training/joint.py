@@ -13,11 +13,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqvae import distributed
-from vqvae.data.base import Batch, Condition, Objective
+from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAEConfig
 from vqvae.models.decoding import parameters_of
 from vqvae.priors import PixelCNNConfig
+from vqvae.quantizers import CodebookQuantizer
 
 _FLATTEST = 1e-12
 """A decoder that does not hear a codebook at all has no curvature; its price must stay a number."""
@@ -84,6 +85,8 @@ class Joint(nn.Module):
                 f"The tokenizer has {books} codebooks of {size} codes, the prior {self.prior.num_codebooks} of "
                 f"{self.prior.codebook_size}. Give both the same."
             )
+        # Before anything is trained: latents are compared with codebooks that share out their channels.
+        self._codebook()
         # All three are in the saved state, so that a resumed run goes on where it stopped.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("shares", torch.full((books, size), 1 / size))
@@ -118,11 +121,10 @@ class Joint(nn.Module):
             self.tokenizer.get_buffer("rate").copy_(self.rate)
         latents = self.tokenizer.latents(batch)
         # Copied: running means move it, and what chose the codes must also make their loss.
-        codebook = self.tokenizer.quantizer.codebook.detach().clone()
+        codebook = self._codebook().detach().clone()
         quantized = self.tokenizer.quantize(latents)
-        loss, metrics = self.tokenizer.objective(batch, quantized)
-        condition = Condition(label=batch.condition.label) if self.prior.classes else Condition()
-        log_probs = self.prior.log_probs(quantized.codes, condition)
+        loss, metrics, adversary = self.tokenizer.objective(batch, quantized)
+        log_probs = self.prior.log_probs(quantized.codes, batch.condition)
         nats = -log_probs.gather(2, quantized.codes.unsqueeze(2)).sum()
         dims, codes = max(batch.x.numel(), 1), max(quantized.codes.numel(), 1)
         loss = loss + nats / dims
@@ -139,11 +141,25 @@ class Joint(nn.Module):
             if self.config.loss_weight:
                 loss = loss + self.config.loss_weight * self.annealed * self._free_energy(latents, codebook, log_probs.detach()) / dims
             self.steps += 1
-        return Objective(loss, metrics)
+        return Objective(loss, metrics, adversary)
 
     def start(self, batches: Iterable[Batch]) -> None:
         """Start the codebooks from the latents of these batches; see ``Tokenizer.start``."""
         self.tokenizer.start(batches)
+
+    def _codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
+        """e, of codebooks each of which has its own share of the channels.
+
+        Raises:
+            ConfigError: the quantizer has others, or none.
+        """
+        quantizer = self.tokenizer.quantizer
+        if isinstance(quantizer, CodebookQuantizer) and quantizer.codebook.shape[2] * quantizer.num_codebooks == quantizer.dim:
+            return quantizer.codebook
+        raise ConfigError(
+            f"Joint training compares latents with codebooks that share out their channels, and {type(quantizer).__name__} has none. Give "
+            "VectorQuantizerConfig, EMAQuantizerConfig or ProductQuantizerConfig."
+        )
 
     def _free_energy(
         self,
@@ -176,7 +192,7 @@ class Joint(nn.Module):
         second derivatives and is never negative. A mean over all channels would be too small: codes differ where the data does.
         """
         tokenizer, vectors = self.tokenizer, vectors.clone().requires_grad_()
-        parameters = parameters_of(tokenizer.decoder, tokenizer.likelihood, vectors, batch)
+        parameters = parameters_of(tokenizer.decoder, tokenizer.criterion, vectors, batch)
         drawn = tokenizer.likelihood.sample(parameters.detach().float())
         (slope,) = torch.autograd.grad(tokenizer.likelihood.log_prob(parameters, drawn).sum(), vectors)
         books, size = self.shares.shape

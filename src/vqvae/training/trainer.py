@@ -1,32 +1,34 @@
 """One loop for everything that is trained: a module that turns a batch into an objective."""
 
+import dataclasses
 import math
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from vqvae import config as configuration
 from vqvae import distributed, seeding, storage
 from vqvae.data import DataConfig
-from vqvae.data.base import Batch, Condition, Objective, Splits
+from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.evaluation.probes.speech import ProbeConfig
 from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
 from vqvae.priors import PriorConfig
-from vqvae.quantizers.base import Quantizer
+from vqvae.quantizers.base import CodebookQuantizer
+from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback
-from vqvae.training.checkpoint import Best, Checkpoints, Learner, State, only_writer
+from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.logging import Log, Meter
@@ -35,15 +37,13 @@ from vqvae.training.optimizers import AdamConfig, learning_rate, set_learning_ra
 
 START_BATCHES = 4
 EVALUATED = 1024
-OTHERS = JointConfig | ProbeConfig
-"""What is trained and stored besides models and priors."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
     """Everything that decides what is learned. A run folder belongs to one of these."""
 
-    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig
+    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
     """What is trained."""
     data: DataConfig | None = None
     """What it is trained on; None for priors, which are trained on the codes of their run."""
@@ -124,13 +124,38 @@ class Trainer:
         folder: Path,
         stage: str = "tokenizer",
         callbacks: Sequence[Callback] = (),
-        extra: Mapping[str, Any] | None = None,
+        card: RunCard = RunCard(),
     ) -> None:
+        """Set a training up; nothing is trained or written yet.
+
+        Args:
+            module: what is trained, as ``build`` gives it or made of modules of one's own.
+            splits: what it is trained on, and what is held out.
+            config: what decides what is learned; ``config.model`` is the module's configuration.
+            options: how it is carried out.
+            folder: the run folder.
+            stage: names the part in it.
+            callbacks: what is done beside learning.
+            card: what is known of the run; names of data and labels, and the settings, are filled in.
+
+        Raises:
+            ConfigError: the module could not be loaded again from what would be stored.
+        """
+        storage.check_storable(module)
+        self.parts = configuration.kinds(module.config)
         self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
         self.callbacks = callbacks
         self.training = configuration.to_json(config)
-        data = {"data": splits.train.name, "label_names": list(splits.train.label_names), "action_names": list(splits.train.action_names)}
-        self.extra = {**data, **(extra or {}), "training": self.training}
+        train = splits.train
+        self.card = dataclasses.replace(
+            card,
+            signal=card.signal or train.signal,
+            data=train.name,
+            held_out_data=splits.held_out.name,
+            label_names=train.label_names,
+            action_names=train.action_names,
+            training=self.training,
+        )
         if options.threads is not None:
             torch.set_num_threads(options.threads)
         self.device = pick_device(options.device)
@@ -165,11 +190,11 @@ class Trainer:
                 with remembered_signals() as interruption:
                     self._train(state, log, interruption)
                 if distributed.is_main():
-                    storage.save(self.learner.evaluated, self.folder / self.stage, self.extra)
+                    storage.save(self.learner.evaluated, self.folder / self.stage, self.card)
             distributed.barrier()
-            return lay_out(storage.load(self.folder / self.stage, OTHERS).to(self.device), self.dtype)
+            return lay_out(storage.load(self.folder / self.stage, self.parts).to(self.device), self.dtype)
 
-    def _begin(self) -> State | None:
+    def _begin(self) -> Progress | None:
         """Find the state to begin with; None where the run is finished."""
         config = self.config
         # Decide how to begin. The order is important.
@@ -179,7 +204,7 @@ class Trainer:
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
         if finished.exists():
-            self._check_same(storage.read(finished, OTHERS).extra.get("training"), finished)
+            self._check_same(storage.read(finished, self.parts).card.training, finished)
             if distributed.is_main():
                 print(f"{finished} is finished; nothing is left to train.", file=sys.stderr)
             return None
@@ -192,14 +217,14 @@ class Trainer:
             return last
         if config.start_from is not None:
             source = Path(config.start_from) / self.stage
-            storage.restore(self.module, storage.load(source, OTHERS).state_dict(), source / storage.WEIGHTS)
+            storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
         elif isinstance(self.module, (Tokenizer, Joint)):
             self._start_codebooks(self.module)
         distributed.broadcast_module(self.module)
         self.learner = self._learner()
-        return State(0, 0.0, None, self.training)
+        return Progress(0, 0.0, None, self.training)
 
-    def _train(self, state: State, log: Log, interruption: Interruption) -> None:
+    def _train(self, state: Progress, log: Log, interruption: Interruption) -> None:
         config, options = self.config, self.options
         if config.compile:
             check_compiler()
@@ -232,13 +257,14 @@ class Trainer:
                 scores = self._evaluate()
                 if scores:
                     log.row(done, {**scores, "seconds": time.perf_counter() - began})
+                    self.card = dataclasses.replace(self.card, metrics=scores)
                     improved = best is None or scores["held_out_loss"] < best.held_out_loss
                     best = Best(done, scores["held_out_loss"]) if improved else best
             if distributed.is_main():
                 self._call_back(done, last, log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
                 if due or improved or last or number:
-                    self.checkpoints.save(self.learner, State(done, time.perf_counter() - began, best, self.training), self.extra)
+                    self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
             if number and not last:
                 where = self.checkpoints.path(done)
                 name = signal.Signals(number).name
@@ -250,7 +276,7 @@ class Trainer:
         config, (module, optimizer, average) = self.config, self.learner
         seeding.seed_everything(config.seed, "noise", step, distributed.rank())
         module.train()
-        parts = _cut(batch.to(self.device), config.accumulate)
+        parts = batch.to(self.device).split(config.accumulate)
         loss = torch.zeros((), device=self.device)
         with ExitStack() as stack:
             for quantizer in _quantizers(module):
@@ -330,7 +356,7 @@ class Trainer:
     def _check_same(self, trained: Any, where: Path) -> None:
         if not isinstance(trained, dict):
             raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
-        lines = configuration.differences(configuration.completed(TrainConfig, trained), self.training)
+        lines = configuration.differences(configuration.completed(TrainConfig, trained, self.parts), self.training)
         if lines:
             listed = "\n  ".join(lines)
             raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
@@ -369,20 +395,8 @@ class Pace:
         return {"examples_per_second": speed, "waited_share": share}
 
 
-def _quantizers(module: nn.Module) -> list[Quantizer]:
-    """The outermost quantizers: one that is made of others speaks for them."""
-    if isinstance(module, Quantizer):
+def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:
+    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
+    if isinstance(module, CodebookQuantizer):
         return [module]
     return [quantizer for child in module.children() for quantizer in _quantizers(child)]
-
-
-def _cut(batch: Batch, count: int) -> list[Batch]:
-    """Cut a batch into parts of equal size."""
-
-    def cut(tensor: Tensor | None) -> Sequence[Tensor | None]:
-        return [None] * count if tensor is None else tensor.chunk(count)
-
-    label, actions, codes = batch.condition
-    codes_cut = zip(*map(cut, codes), strict=True) if codes else [()] * count
-    conditions = [Condition(*fields) for fields in zip(cut(label), cut(actions), codes_cut, strict=True)]
-    return [Batch(*fields) for fields in zip(batch.x.chunk(count), conditions, cut(batch.mask), strict=True)]

@@ -73,6 +73,7 @@ class TokenizerEvaluation:
         self._examples += len(batch.x)
         self._dims += batch.x.numel()
         self._codes += codes.numel()
+        assert made.log_likelihood is not None
         self._nats[RECONSTRUCTION] -= float(made.log_likelihood.double().sum())
         for name, log_prior in self.log_priors.items():
             self._nats[name] -= float(log_prior(codes, batch.condition).double().sum())

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vqvae.codes import LogPrior
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
-from vqvae.models import VQVAE, LatentModel, LogPrior
+from vqvae.models import VQVAE, LatentModel
 
 FARTHER = 0.1
 """Share of the replacing codes that are drawn without regard to their distance, so that no code has a tiny probability."""

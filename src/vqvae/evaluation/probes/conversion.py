@@ -69,7 +69,7 @@ def phones_told(recogniser: PhoneRecogniser, clips: Sequence[LabelledClip]) -> f
     audio = LabelledAudio(clips, recogniser.config, chunk=chunk, name="clips to recognise")
     found, labels = [], []
     for batch in in_order(audio, 16):
-        assert batch.condition.actions is not None
+        assert batch.targets is not None
         found.append(recogniser.predict(batch))
-        labels.append(batch.condition.actions)
+        labels.append(batch.targets)
     return frame_accuracy(torch.cat(found), torch.cat(labels))

@@ -15,11 +15,12 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.data.base import Batch, Condition, Dataset, Objective
+from vqvae.data.base import Batch, Dataset, Objective
 from vqvae.data.phones import Phone
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.speech.phonemes import UNLABELLED, frame_labels, is_silence
 from vqvae.layers.mel import LogMel
+from vqvae.signals import sound
 
 FRAME_RATE = 100
 """Frames a second."""
@@ -94,7 +95,7 @@ class LabelledClip(NamedTuple):
 
 
 class LabelledAudio(Dataset):
-    """Chunks of recordings with the number of the phone at each frame in ``condition.actions``: (batch, frames), 0 where it is silent and
+    """Chunks of recordings with the number of the phone at each frame in ``targets``: (batch, frames), 0 where it is silent and
     ``UNLABELLED`` where nothing is known. What reaches beyond a recording's end is digital silence without a label."""
 
     def __init__(self, clips: Sequence[LabelledClip], config: PhoneRecogniserConfig, *, chunk: int, name: str) -> None:
@@ -112,7 +113,8 @@ class LabelledAudio(Dataset):
         """
         if chunk < 1:
             raise ConfigError(f"chunk is {chunk} frames; it must be at least 1.")
-        self.name, self._clips, self._chunk, self._hop = name, tuple(clips), chunk, _hop(config.rate)
+        self.name, self.signal = name, sound(config.rate)
+        self._clips, self._chunk, self._hop = tuple(clips), chunk, _hop(config.rate)
         numbers = {phone: number for number, phone in enumerate(config.phones, start=SILENCE + 1)}
         self._labels = [_numbered(clip, numbers, self._hop, config.rate) for clip in self._clips]
         if not self._labels:
@@ -132,7 +134,7 @@ class LabelledAudio(Dataset):
             found = self._labels[clip][first : first + self._chunk]
             samples = self._clips[clip].samples[first * self._hop : (first + len(found)) * self._hop]
             x[row, 0, : len(samples)], labels[row, : len(found)] = samples, found
-        return Batch(torch.from_numpy(x), Condition(actions=torch.from_numpy(labels)))
+        return Batch(torch.from_numpy(x), targets=torch.from_numpy(labels))
 
 
 class SpeakerClassifier(nn.Module):
@@ -191,17 +193,17 @@ class PhoneRecogniser(nn.Module):
         self.head = nn.Conv1d(config.width, SILENCE + 1 + len(config.phones), 1)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats a labelled frame, ``condition.actions`` as ``LabelledAudio`` gives them, and the share of right ones among those with a
+        """Nats a labelled frame, ``targets`` as ``LabelledAudio`` gives them, and the share of right ones among those with a
         phone.
 
         Raises:
             DataError: there are no labels, they are of another length or out of range, or a wave is too short.
         """
-        labels = batch.condition.actions
+        labels = batch.targets
         logits = self.logits(batch)
         if labels is None or labels.shape != logits[:, 0].shape:
             raise DataError(
-                f"A batch has labels (condition.actions) of the shape {None if labels is None else tuple(labels.shape)}; "
+                f"A batch has labels (targets) of the shape {None if labels is None else tuple(labels.shape)}; "
                 f"one a frame is expected, {tuple(logits[:, 0].shape)}."
             )
         _check_range(labels, UNLABELLED, logits.shape[1], "phones, with silence")

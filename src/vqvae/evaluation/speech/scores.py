@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqvae.bits import bits, bits_per_code, bits_per_dim
+from vqvae.codes import count_codes, latent_mask
 from vqvae.data import AudioDataset
 from vqvae.data.loader import spread, spread_indices
 from vqvae.data.phones import Phone, check_phones
@@ -23,9 +24,7 @@ from vqvae.evaluation.speech.distances import log_mel_distance, mel_cepstral_dis
 from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
 from vqvae.evaluation.speech.pitch import f0_error
 from vqvae.models import VQVAE
-from vqvae.models.decoding import latent_mask
 from vqvae.pipeline import Pipeline
-from vqvae.priors.base import count_codes
 from vqvae.reports.page import Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 

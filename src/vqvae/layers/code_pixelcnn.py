@@ -11,7 +11,8 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.codes import check_prefix
+from vqvae.errors import ConfigError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
 
@@ -157,23 +158,6 @@ def check_settings(config: Any) -> None:
         raise ConfigError(f"{kind}.kernel is {config.kernel}; it must be odd and at least 3.")
     if not 0 <= config.dropout < 1:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
-
-
-def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: str) -> None:
-    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
-    if codes.is_floating_point() or codes.ndim < 2 or codes.shape[1] != num_codebooks:
-        raise DataError(
-            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this {taker} takes integers (batch, {num_codebooks}, *space)."
-        )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
-        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this {taker} has 0 to {codebook_size - 1}.")
-
-
-def check_prefix(prefix: Tensor, expected: tuple[int, ...], codebook_size: int, taker: str) -> None:
-    """Raise DataError unless known codes have the expected shape (batch, num_codebooks, *space), and are codes or -1."""
-    if tuple(prefix.shape) != expected:
-        raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
-    check_codes(prefix.clamp_min(0), expected[1], codebook_size, taker)
 
 
 class Packed(NamedTuple):

@@ -17,6 +17,7 @@ from vqvae import config as configuration
 from vqvae.data.base import Batch, Condition, Dataset
 from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError
+from vqvae.signals import AXES, Signal
 
 _MANIFEST = "manifest.json"
 
@@ -205,6 +206,10 @@ class CodesDataset(Dataset):
             )
         self.name = f"codes-{hashlib.blake2b(''.join(manifest.sha256).encode(), digest_size=8).hexdigest()}"
         self.label_names = self.header.label_names if labels else ()
+        space = self.header.space
+        axes = AXES.get(len(space), tuple(f"axis {number}" for number in range(len(space))))
+        # A signal has two levels at least, also where a codebook has but one code.
+        self.signal = Signal(axes=axes, channels=self.header.num_codebooks, levels=max(self.header.codebook_size, 2))
 
     def __len__(self) -> int:
         return len(self._codes)

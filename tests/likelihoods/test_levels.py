@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.likelihoods.pixels import check_pair, check_pixels, check_temperature, to_bins, to_pixels
+from vqvae.likelihoods.levels import check_pair, check_pixels, check_temperature, to_bins, to_pixels
 
 
 def test_all_levels_survive_a_round_trip() -> None:

@@ -6,10 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from vqvae.errors import ConfigError, DataError
-from vqvae.layers.codes import check_codes
-from vqvae.likelihoods.base import Likelihood
-from vqvae.likelihoods.pixels import check_parameters, check_temperature, refuse_mask
+from vqvae.codes import check_codes
+from vqvae.config import check_at_least
+from vqvae.errors import DataError
+from vqvae.likelihoods.base import BinnedLikelihood
+from vqvae.likelihoods.levels import check_parameters, check_temperature, refuse_mask
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,16 +26,16 @@ class CategoricalCodesConfig:
         return CategoricalCodes(self)
 
 
-class CategoricalCodes(Likelihood):
+class CategoricalCodes(BinnedLikelihood):
     """A softmax over K codes for every codebook at every position; data are integer codes (batch, codebooks, *space)."""
 
     def __init__(self, config: CategoricalCodesConfig) -> None:
         super().__init__()
-        for name in ("codebook_size", "channels"):
-            if getattr(config, name) < 1:
-                raise ConfigError(f"CategoricalCodesConfig.{name} is {getattr(config, name)}; it must be at least 1.")
+        check_at_least(1, config, "codebook_size", "channels")
         self.config = config
         self.channels, self.codebook_size = config.channels, config.codebook_size
+        # A signal has two levels at least, also where the codes have but one value.
+        self.levels = max(config.codebook_size, 2)
 
     @property
     def num_parameters(self) -> int:

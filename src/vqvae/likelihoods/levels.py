@@ -1,31 +1,23 @@
-"""What the likelihoods of images share: 256 levels a channel, as uint8."""
+"""What the likelihoods of integer data share: levels from 0 up, as uint8 or wider integers."""
 
 import torch
-from jaxtyping import Float, Int64, Shaped, UInt8
+from jaxtyping import Float, Int64, Shaped
 from torch import Tensor
 
-from vqvae.data.base import described
 from vqvae.errors import ConfigError, DataError
+from vqvae.signals import Signal
 
 LEVELS = 256
 
 
-def check_pixels(x: Tensor, channels: int, levels: int = LEVELS) -> UInt8[Tensor, "batch channels *space"]:
-    """Give back pixels that are fit to be counted.
+def check_levels(x: Tensor, channels: int, levels: int = LEVELS) -> Shaped[Tensor, "batch channels *space"]:
+    """Give back levels that are fit to be counted, with any number of axes.
 
     Raises:
-        DataError: not uint8, another number of channels, or a value that is no level.
+        DataError: another type, another number of channels, or a value that is no level.
     """
-    if x.dtype != torch.uint8:
-        raise DataError(
-            f"Pixels came as {described(x)}; expected torch.uint8 with levels from 0 to {levels - 1}, (batch, {channels}, *space). "
-            "Give the data raw, not scaled."
-        )
-    if x.ndim < 2 or x.shape[1] != channels:
-        raise DataError(f"Pixels came in the shape {tuple(x.shape)}; expected (batch, {channels}, *space).")
-    if levels < LEVELS and x.numel() and int(x.max()) >= levels:
-        raise DataError(f"Pixels came with the level {int(x.max())}; expected 0 to {levels - 1}.")
-    return x
+    axes = tuple(f"axis {number}" for number in range(x.ndim - 2)) if isinstance(x, Tensor) else ("*space",)
+    return Signal(axes=axes, channels=channels, levels=levels).check(x)
 
 
 def check_parameters(parameters: Tensor, num_parameters: int) -> Float[Tensor, "batch parameters *space"]:
@@ -38,27 +30,27 @@ def check_parameters(parameters: Tensor, num_parameters: int) -> Float[Tensor, "
     return parameters.to(torch.promote_types(parameters.dtype, torch.float32))
 
 
-def check_pair(parameters: Tensor, x: Tensor, num_parameters: int, channels: int) -> tuple[Tensor, Tensor]:
+def check_pair(parameters: Tensor, x: Tensor, num_parameters: int, channels: int, levels: int) -> tuple[Tensor, Tensor]:
     """Both checks, and that batch and space agree.
 
     Raises:
         DataError: either does not fit, or they do not fit each other.
     """
-    check_shapes(parameters, x, num_parameters, channels)
+    check_shapes(parameters, x, num_parameters, channels, levels)
     return check_parameters(parameters, num_parameters), x
 
 
-def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: int) -> None:
+def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: int, levels: int) -> None:
     """What ``check_pair`` checks, without a float32 copy.
 
     Raises:
         DataError: either does not fit, or they do not fit each other.
     """
     _check_floats(parameters, num_parameters)
-    check_pixels(x, channels)
+    check_levels(x, channels, levels)
     if parameters.shape[0] != x.shape[0] or parameters.shape[2:] != x.shape[2:]:
         raise DataError(
-            f"Parameters of the shape {tuple(parameters.shape)} came for pixels of the shape {tuple(x.shape)}; "
+            f"Parameters of the shape {tuple(parameters.shape)} came for data of the shape {tuple(x.shape)}; "
             f"expected ({x.shape[0]}, {num_parameters}, {', '.join(map(str, x.shape[2:]))})."
         )
 
@@ -80,19 +72,19 @@ def check_temperature(temperature: float) -> float:
     return temperature
 
 
-def to_pixels(levels: Shaped[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """Round to the nearest level; what lies beyond the first or last one becomes it."""
-    return levels.round().clamp(0, LEVELS - 1).to(torch.uint8)
+def to_levels(unit: Float[Tensor, "*any"], levels: int) -> Shaped[Tensor, "*any"]:
+    """From -1 to 1 to the nearest level; what lies beyond the first or last one becomes it."""
+    return Signal(axes=(), channels=1, levels=levels).from_unit(unit)
 
 
 def to_bins(x: Tensor, channels: int, levels: int = LEVELS) -> Int64[Tensor, "batch channels *space"]:
-    """Pixels as int64 bins: the levels themselves."""
-    return check_pixels(x, channels, levels).long()
+    """Levels as int64 bins: the levels themselves."""
+    return check_levels(x, channels, levels).long()
 
 
-def to_raw(bins: Int64[Tensor, "*any"]) -> UInt8[Tensor, "*any"]:
-    """Bins as pixels."""
-    return bins.to(torch.uint8)
+def to_raw(bins: Int64[Tensor, "*any"], levels: int = LEVELS) -> Shaped[Tensor, "*any"]:
+    """Bins as levels of the type that data has."""
+    return bins.to(Signal(axes=(), channels=1, levels=levels).dtype)
 
 
 def _check_floats(parameters: Tensor, num_parameters: int) -> None:

@@ -1,23 +1,29 @@
 """A second stage over maps of codes: one vector an image, and a PixelCNN that is given it. The set-up of E5 [VQVAE §4.2]."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.codes import check_codes
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.codes import CodesPixelCNN, PixelCNNState, check_codes, check_settings
+from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_settings
 from vqvae.layers.residual import ResidualBlock2d
 from vqvae.networks.base import AutoregressiveDecoder, Encoder, Given
 from vqvae.networks.image import check_widths
+from vqvae.signals import AXES, Signal
 
 
 @dataclass(frozen=True, kw_only=True)
 class CodesEncoderConfig:
     """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
+
+    axes: ClassVar[tuple[str, ...]] = AXES[2]
+    """Of the data that the network takes."""
 
     codebook_size: int
     """K, codes of each codebook of the first stage."""
@@ -32,8 +38,8 @@ class CodesEncoderConfig:
     residual_hidden: int = 128
     """Channels inside a residual block."""
 
-    def build(self, channels: int, dim: int) -> "CodesEncoder":
-        return CodesEncoder(self, channels, dim)
+    def build(self, signal: Signal, dim: int) -> "CodesEncoder":
+        return CodesEncoder(self, signal, dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +76,7 @@ class CodesEncoder(Encoder):
     The stride is the whole map: its latents are (batch, dim, 1, 1).
     """
 
-    def __init__(self, config: CodesEncoderConfig, channels: int, dim: int) -> None:
+    def __init__(self, config: CodesEncoderConfig, signal: Signal, dim: int) -> None:
         super().__init__()
         check_widths(config.widths)
         height, width = config.space
@@ -81,9 +87,9 @@ class CodesEncoder(Encoder):
                 f"nothing is left of {config.space} then. Take fewer."
             )
         self.config = config
-        self.channels, self.dim = channels, dim
+        self.channels, self.dim = signal.channels, dim
         self.stride, self.context = config.space, (0, 0)
-        self.embedding = nn.Parameter(torch.randn(channels, config.codebook_size, config.hidden) / channels**0.5)
+        self.embedding = nn.Parameter(torch.randn(self.channels, config.codebook_size, config.hidden) / self.channels**0.5)
         blocks: list[nn.Module] = []
         before = config.hidden
         for after in config.widths:

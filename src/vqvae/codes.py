@@ -1,0 +1,143 @@
+"""What codes are: one or several levels of them, which of them stand for data, and what they cost where nothing is known."""
+
+import math
+from collections.abc import Callable, Iterable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from vqvae.errors import DataError
+
+
+class Level(NamedTuple):
+    """The shape of one level of codes."""
+
+    num_codebooks: int
+    codebook_size: int
+    stride: tuple[int, ...]
+    """Data positions a code, one number an axis of space."""
+
+
+class Codes(tuple[Tensor, ...]):
+    """The codes of a batch: one entry a level, each int64 (batch, codebooks, *space), in the order in which priors draw them, the
+    coarsest first. It is a tuple of tensors, so ``codes[0]`` and ``(codes,) = ...`` give the tensor of one level.
+    """
+
+    masks: tuple[Tensor | None, ...]
+    """Of each level bool (batch, *space), True where a code stands for data; None where all do."""
+
+    def __new__(cls, levels: Iterable[Tensor], masks: Iterable[Tensor | None] | None = None) -> "Codes":
+        codes = super().__new__(cls, levels)
+        codes.masks = (None,) * tuple.__len__(codes) if masks is None else tuple(masks)
+        return codes
+
+    @classmethod
+    def of(cls, codes: "Tensor | tuple[Tensor, ...]") -> "Codes":
+        """Codes from what users have: the tensor of one level, or a tuple with a tensor for each level."""
+        return codes if isinstance(codes, cls) else cls((codes,) if isinstance(codes, Tensor) else codes)
+
+    @property
+    def tensor(self) -> Tensor:
+        """The codes of the only level.
+
+        Raises:
+            DataError: there are several.
+        """
+        if len(self) != 1:
+            raise DataError(f"There are {len(self)} levels of codes, where one tensor is expected; take them one by one: codes[0], ...")
+        return self[0]
+
+    @property
+    def mask(self) -> Tensor | None:
+        """The mask of the only level; see ``tensor``."""
+        return self.masks[0] if len(self) == 1 else None
+
+    def map(self, change: Callable[[Tensor], Tensor]) -> "Codes":
+        """The same change to every tensor and mask."""
+        return Codes(map(change, self), [mask if mask is None else change(mask) for mask in self.masks])
+
+    def to(self, device: torch.device | str) -> "Codes":
+        """The codes on another device."""
+        return self.map(lambda tensor: tensor.to(device))
+
+    def take(self, rows: "Int[Tensor, ' rows'] | slice") -> "Codes":
+        """The codes of some of the examples."""
+        return self.map(lambda tensor: tensor[rows])
+
+    @staticmethod
+    def cat(parts: "Iterable[Codes]") -> "Codes":
+        """The codes of several batches as one. Where one part has a mask, all have one then."""
+        parts = list(parts)
+        masks = []
+        for level, several in enumerate(zip(*(part.masks for part in parts), strict=True)):
+            whole = all(mask is None for mask in several)
+            filled = [_all_true(part[level]) if mask is None else mask for part, mask in zip(parts, several, strict=True)]
+            masks.append(None if whole else torch.cat(filled))
+        return Codes(map(torch.cat, zip(*parts, strict=True)), masks)
+
+
+LogPrior = Callable[..., Tensor]
+"""From codes (batch, codebooks, *space), the condition of the batch and the mask of the codes to log p(codes | condition), (batch,), in
+nats, of those that the mask leaves; for one, the ``log_prob`` of a prior."""
+
+
+def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: str) -> None:
+    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
+    if not isinstance(codes, Tensor):
+        raise DataError(f"Codes came as {type(codes).__name__}; a tensor is expected. Make one with torch.as_tensor.")
+    if codes.is_floating_point() or codes.dtype == torch.bool or codes.ndim < 2 or codes.shape[1] != num_codebooks:
+        raise DataError(
+            f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this {taker} takes integers (batch, {num_codebooks}, *space)."
+        )
+    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+        raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this {taker} has 0 to {codebook_size - 1}.")
+
+
+def check_prefix(prefix: Tensor, expected: tuple[int, ...], codebook_size: int, taker: str) -> None:
+    """Raise DataError unless known codes have the expected shape (batch, num_codebooks, *space), and are codes or -1."""
+    if tuple(prefix.shape) != expected:
+        raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
+    check_codes(prefix.clamp_min(0), expected[1], codebook_size, taker)
+
+
+def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...]) -> Bool[Tensor, "batch *space"]:
+    """The mask of latents: one counts where any position of its block does."""
+    for axis, step in enumerate(stride, start=1):
+        missing = -mask.shape[axis] % step
+        whole = torch.cat([mask, mask.new_zeros(*mask.shape[:axis], missing, *mask.shape[axis + 1 :])], axis)
+        mask = whole.unflatten(axis, (-1, step)).any(axis + 1)
+    return mask
+
+
+def count_codes(codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> int:
+    """How many codes count: all of them, or those where the mask is True."""
+    return codes.numel() if mask is None else int(mask.sum()) * codes.shape[1]
+
+
+def uniform_log_prob(
+    codes: Shaped[Tensor, "batch codebooks *space"], codebook_size: int, mask: Bool[Tensor, "batch *space"] | None = None
+) -> Float[Tensor, " batch"]:
+    """log p(codes) where all are equally likely: -N·log K nats for the N codes that count [VQVAE §3.1]."""
+    nats_of_code = math.log(max(codebook_size, 1))
+    if mask is not None:
+        return mask.flatten(1).sum(1) * -(codes.shape[1] * nats_of_code)
+    return torch.full((len(codes),), -math.prod(codes.shape[1:]) * nats_of_code, device=codes.device)
+
+
+def codes_that_count(
+    codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None
+) -> Int[Tensor, "codebooks codes"]:
+    """The codes of each codebook, one after the other, without those that stand for no data."""
+    return codes.transpose(0, 1).flatten(1) if mask is None else codes.movedim(1, -1)[mask].T
+
+
+def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:
+    """exp H of the distribution that counts describe: the number of codes that would serve as well if used evenly."""
+    share = counts.double() / counts.sum(-1, keepdim=True).clamp(min=1)
+    return torch.special.entr(share).sum(-1).exp().float()
+
+
+def _all_true(codes: Tensor) -> Tensor:
+    return torch.ones_like(codes[:, 0], dtype=torch.bool)

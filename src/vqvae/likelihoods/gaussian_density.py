@@ -1,0 +1,112 @@
+"""A Gaussian density over floats: for data that has no levels."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor, nn
+
+from vqvae.config import check_at_least
+from vqvae.errors import ConfigError
+from vqvae.likelihoods.base import Expecting, Likelihood
+from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.signals import Signal
+
+_PACE = 10.0
+_QUIETEST, _LOUDEST = -14.0, 14.0
+"""Between these the logarithm of the scale is held, so that neither it nor its square leaves float32."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianDensityConfig:
+    """A Gaussian around the decoder's output, as a density."""
+
+    channels: int
+    """Channels of the data."""
+    scale: float | None = None
+    """Standard deviation, in the data's own unit; learned, one number a channel, where it is left out."""
+    low: float | None = None
+    """The least value that data may have, or None; with ``high``, the decoder's -1 and 1 stand for these two."""
+    high: float | None = None
+    """The largest value that data may have, or None."""
+
+    def build(self) -> "GaussianDensity":
+        return GaussianDensity(self)
+
+
+class GaussianDensity(Likelihood, Expecting):
+    """N(x; mean, scale²) of every value; the mean is the decoder's output, in the data's unit where it has no bounds.
+
+    Floats have no bits of their own: −log₂ of a density depends on the unit of the data and may be negative. Such bits compare models of
+    the same data in the same unit, and nothing else.
+    """
+
+    takes_masks = True
+
+    def __init__(self, config: GaussianDensityConfig) -> None:
+        super().__init__()
+        check_at_least(1, config, "channels")
+        if config.scale is not None and not 0 < config.scale < math.inf:
+            raise ConfigError(f"GaussianDensityConfig.scale is {config.scale}; it must be a positive number, or None to learn it.")
+        self.config = config
+        self.channels, self.low, self.high = config.channels, config.low, config.high
+        # As in Gaussian: Adam moves a weight by about its learning rate a step, whatever its unit.
+        self.steps_of_scale = nn.Parameter(torch.zeros(config.channels)) if config.scale is None else None
+        self._signal = Signal(axes=(), channels=config.channels, low=config.low, high=config.high)
+
+    @property
+    def num_parameters(self) -> int:
+        """One mean a channel."""
+        return self.channels
+
+    @property
+    def log_scale(self) -> Float[Tensor, " channels"]:
+        """log of the standard deviation, float32."""
+        if self.steps_of_scale is None:
+            assert self.config.scale is not None
+            return torch.full((self.channels,), math.log(self.config.scale))
+        return (_PACE * self.steps_of_scale.float()).clamp(_QUIETEST, _LOUDEST)
+
+    def log_prob(
+        self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """log N(x; mean, scale²), in nats an example; where ``mask`` is False nothing counts.
+
+        Raises:
+            DataError: data or parameters of the wrong type, shape or range.
+        """
+        self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
+        expected = self._signal_mean(parameters)
+        log_scale = _as_channels(self.log_scale.to(expected), expected)
+        each = -0.5 * ((x.to(expected.dtype) - expected) / log_scale.exp()).square() - log_scale - 0.5 * math.log(2 * math.pi)
+        return (each if mask is None else each * mask.unsqueeze(1)).flatten(1).sum(1)
+
+    def sample(
+        self, parameters: Float[Tensor, "batch channels *space"], generator: torch.Generator | None = None, temperature: float = 1.0
+    ) -> Float[Tensor, "batch channels *space"]:
+        """Draw data; ``temperature`` multiplies the scale. What has bounds stays within them."""
+        expected = self._signal_mean(parameters)
+        noise = torch.randn(expected.shape, generator=generator, device=expected.device, dtype=expected.dtype)
+        drawn = expected + _as_channels(self.log_scale.to(expected).exp(), expected) * check_temperature(temperature) * noise
+        return drawn if self.low is None else drawn.clamp(self.low, self.high)
+
+    def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The mean, within the bounds where there are some."""
+        return self._signal.from_unit(self.mean(parameters))
+
+    def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The parameters themselves."""
+        return check_parameters(parameters, self.num_parameters)
+
+    def _signal_mean(self, parameters: Tensor) -> Tensor:
+        """The mean in the data's unit, also beyond its bounds."""
+        mean = self.mean(parameters)
+        if self.low is None or self.high is None:
+            return mean
+        return (self.low + self.high) / 2 + (self.high - self.low) / 2 * mean
+
+
+def _as_channels(values: Tensor, like: Tensor) -> Tensor:
+    """(channels,) so that it spreads over (batch, channels, *space)."""
+    return values.view(-1, *[1] * (like.ndim - 2))

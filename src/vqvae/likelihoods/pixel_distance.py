@@ -1,0 +1,70 @@
+"""The distance of pixels, and of any other data with channels: for decoders that are trained without a likelihood, or beside one."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from vqvae.config import check_at_least
+from vqvae.likelihoods.base import Expecting
+from vqvae.likelihoods.distance import Distance
+from vqvae.likelihoods.levels import LEVELS, check_parameters
+from vqvae.signals import Signal
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelDistanceConfig:
+    """Mean absolute or squared difference, with data from -1 to 1."""
+
+    channels: int = 3
+    """Channels of the data."""
+    power: Literal[1, 2] = 1
+    """1: the absolute difference; 2: its square."""
+    levels: int | None = LEVELS
+    """Levels a channel: 256 for uint8; None for floats."""
+
+    def build(self) -> "PixelDistance":
+        return PixelDistance(self)
+
+
+class PixelDistance(Distance, Expecting):
+    """``loss`` is the distance of the decoder's output from the data, value by value, where the data goes from -1 to 1."""
+
+    takes_masks = True
+
+    def __init__(self, config: PixelDistanceConfig) -> None:
+        super().__init__()
+        check_at_least(1, config, "channels")
+        check_at_least(2, config, "levels")
+        self.config = config
+        self.channels, self.levels = config.channels, config.levels
+        self._signal = Signal(axes=(), channels=config.channels, levels=config.levels)
+
+    @property
+    def num_parameters(self) -> int:
+        """The data itself."""
+        return self.channels
+
+    def loss(
+        self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> Float[Tensor, " batch"]:
+        """The sum of the distances of an example's values; where ``mask`` is False nothing counts.
+
+        Raises:
+            DataError: data or parameters of the wrong type or shape.
+        """
+        self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
+        with torch.autocast(x.device.type, enabled=False):
+            apart = (self.mean(parameters) - self._signal.to_unit(x)).abs()
+            each = apart if self.config.power == 1 else apart.square()
+            return (each if mask is None else each * mask.unsqueeze(1)).flatten(1).sum(1)
+
+    def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Tensor:
+        """The decoder's output as raw data."""
+        return self._signal.from_unit(self.mean(parameters))
+
+    def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
+        """The parameters themselves."""
+        return check_parameters(parameters, self.num_parameters)

@@ -1,0 +1,389 @@
+"""A tokenizer with its priors and its card as one model: all that users of a finished one need."""
+
+import dataclasses
+import math
+from collections.abc import Iterable, Iterator, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from vqvae import seeding
+from vqvae.bits import bits_per_dim
+from vqvae.codes import Codes, Level, uniform_log_prob
+from vqvae.data.base import Batch, Condition
+from vqvae.errors import ConfigError
+from vqvae.generation.sampling import sample_codes
+from vqvae.models import Tokenizer
+from vqvae.models.autoencoder import CodeAutoencoder
+from vqvae.models.streaming import decode_stream, encode_stream
+from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
+from vqvae.signals import Signal
+from vqvae.storage import RunCard
+
+SAMPLED = 64
+"""Samples that are drawn at once."""
+
+
+class Pipeline:
+    """A trained tokenizer and, where there are, its priors. Everything runs in batches and without gradients.
+
+    Data is raw, (n, channels, *axes) as ``signal`` says. The codes of one level are int64 (n, codebooks, *space).
+    """
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prior: AutoregressivePrior | Sequence[AutoregressivePrior] | None = None,
+        *,
+        unigram: UnigramPrior | None = None,
+        card: RunCard = RunCard(),
+        signal: Signal | None = None,
+        label_names: tuple[str, ...] | None = None,
+        size: tuple[int, ...] | None = None,
+    ) -> None:
+        """Join trained parts.
+
+        Args:
+            tokenizer: data to codes and back.
+            prior: p(codes), for samples and for bits with a learned prior; of several levels one each, the coarsest first.
+            unigram: the frequencies of the codes of one level.
+            card: what is known of the run. The rest stands for single fields of it.
+            signal: what data is, with its sample rate.
+            label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
+                their numbers.
+            size: the length of each axis of the training data, which samples of the model get.
+
+        Raises:
+            ConfigError: a prior does not fit the tokenizer.
+        """
+        priors = () if prior is None else (prior,) if isinstance(prior, AutoregressivePrior) else tuple(prior)
+        _check_fit(tokenizer, priors, unigram)
+        self.tokenizer = tokenizer.eval()
+        self.priors = tuple(part.eval() for part in priors)
+        """One a level, the coarsest first; none where there are not all of them."""
+        self.unigram = unigram
+        self.card = dataclasses.replace(
+            card,
+            signal=signal or card.signal or tokenizer.signal,
+            layout=tuple(tokenizer.layout),
+            label_names=card.label_names if label_names is None else tuple(label_names),
+            size=card.size if size is None else tuple(size),
+        )
+
+    def __repr__(self) -> str:
+        codes = " + ".join(f"{level.num_codebooks} of {level.codebook_size} codes a stride of {level.stride}" for level in self.layout)
+        priors = ", ".join(type(part).__name__ for part in self.priors) or "none"
+        return f"Pipeline({type(self.tokenizer).__name__}: {self.signal.shape()} as {codes}; prior: {priors})"
+
+    @property
+    def signal(self) -> Signal:
+        """What data is."""
+        assert self.card.signal is not None, "set in __init__"
+        return self.card.signal
+
+    @property
+    def layout(self) -> tuple[Level, ...]:
+        """The levels of codes, the coarsest first."""
+        return self.card.layout
+
+    @property
+    def prior(self) -> AutoregressivePrior | None:
+        """The prior of the first level; None where there is none."""
+        return self.priors[0] if self.priors else None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.card.label_names
+
+    @property
+    def size(self) -> tuple[int, ...] | None:
+        """The length of each axis of the training data."""
+        return self.card.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return next(self.tokenizer.parameters()).device
+
+    @property
+    def batch_size(self) -> int:
+        """Examples that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
+        return 16 if self.device.type == "cpu" else 256
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a prior takes a class."""
+        return any(prior.classes > 0 for prior in self.priors)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Whose voices the decoder has: the first of ``label_names``; none where it takes no speaker."""
+        return self.label_names[: self.tokenizer.speakers]
+
+    def to(self, device: torch.device | str) -> "Pipeline":
+        """Move all parts to a device."""
+        for part in (self.tokenizer, *self.priors, self.unigram):
+            if part is not None:
+                part.to(device)
+        return self
+
+    def encode(self, data: Tensor) -> Tensor | Codes:
+        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the tokenizer's stride
+        does not divide are padded by repeating the edge.
+
+        Raises:
+            DataError: data that is not what the signal says.
+        """
+        codes = self.encode_batch(Batch(data))
+        return codes.tensor if len(codes) == 1 else codes
+
+    @torch.no_grad()
+    def encode_batch(self, batch: Batch) -> Codes:
+        """A batch of any length, with a mask where its examples have several, to the codes of all levels and their masks, on the CPU.
+
+        Raises:
+            DataError: data that is not what the signal says.
+        """
+        self.signal.check(batch.x)
+        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+
+    @torch.no_grad()
+    def decode(
+        self,
+        codes: Tensor | tuple[Tensor, ...],
+        size: tuple[int, ...] | None = None,
+        speaker: str | int | Int64[Tensor, " n"] | None = None,
+        seed: int = 0,
+    ) -> Tensor:
+        """Codes to data: what the decoder expects of each; of a decoder that draws value by value, one draw.
+
+        Args:
+            codes: as ``encode`` gives them.
+            size: cuts off what ``encode`` padded.
+            speaker: whose voice speaks all of it, by name or number, or one number for each, where the decoder has speakers.
+            seed: of what is drawn.
+
+        Raises:
+            ConfigError: the speaker is missing, not wanted or unknown; the message lists those that are known.
+            DataError: codes that the tokenizer does not have.
+        """
+        levels = Codes.of(codes)
+        label, parts = self._speaker_numbers(speaker, len(levels[0])), []
+        for number, rows in enumerate(self._batches(len(levels[0]))):
+            condition = Condition(label=None if label is None else label[rows].to(self.device))
+            generator = seeding.generator(seed, "decode", number, device=self.device)
+            temperature = 1.0 if self.tokenizer.draws else 0.0
+            made = self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size)
+            parts.append(made.cpu())
+        return torch.cat(parts)
+
+    def reconstruct(self, data: Tensor, speaker: str | int | Int64[Tensor, " n"] | None = None) -> Tensor:
+        """Encode and decode, at the same size; see ``decode``."""
+        return self.decode(self.encode_batch(Batch(data)), tuple(data.shape[2:]), speaker)
+
+    def convert(self, data: Float[Tensor, "n channels time"], speaker: str | int) -> Float[Tensor, "n channels time"]:
+        """The same words in another voice [VQVAE §4.3]: only the codes are kept, and who speaks is given anew.
+
+        Raises:
+            ConfigError: the decoder has no such speaker; the message lists those that it has.
+            DataError: data that is not what the signal says.
+        """
+        return self.reconstruct(data, speaker)
+
+    def reconstruct_stream(
+        self, blocks: Iterable[Float[Tensor, "1 channels block"]], speaker: str | int | None = None
+    ) -> Iterator[Float[Tensor, "1 channels piece"]]:
+        """As ``reconstruct``, or ``convert``, of all blocks together, in pieces as soon as they can be made: memory does not grow with the
+        recording, but with an encoder that takes means off the whole of it.
+
+        Raises:
+            ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
+            DataError: data that is not what the signal says.
+        """
+        model, came, made = self.tokenizer, 0, 0
+        if not isinstance(model, CodeAutoencoder):
+            raise ConfigError(f"{type(model).__name__} cannot decode in pieces; VQVAE with an encoder over time can.")
+
+        def counted() -> Iterator[Tensor]:
+            nonlocal came
+            for block in blocks:
+                self.signal.check(block)
+                came += block.shape[2]
+                yield block.to(self.device)
+
+        label = self._speaker_numbers(speaker, 1)
+        condition = Condition(label=None if label is None else label.to(self.device))
+        generator = seeding.generator(0, "decode", 0, device=self.device)
+        for piece in decode_stream(model, encode_stream(model, counted()), condition, generator, 1.0 if model.draws else 0.0):
+            # The last code may stand for more than came.
+            yield piece[..., : came - made].cpu()
+            made += piece.shape[2]
+
+    @torch.no_grad()
+    def sample(
+        self,
+        count: int,
+        *,
+        seed: int = 0,
+        label: str | int | None = None,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+        size: tuple[int, ...] | None = None,
+    ) -> Tensor:
+        """Draw data: codes from the priors [VQVAE §3.3], level by level, then what the decoder makes of them.
+
+        Args:
+            count: how many.
+            seed: the same seed gives the same samples; sample i does not depend on ``count``.
+            label: a class or a speaker by name or number, where the prior or the decoder takes one; without it each sample's is drawn.
+            temperature: divides the logits of the codes; 0 takes the likeliest code each time.
+            top_k: draw only from the k likeliest codes.
+            top_p: draw only from the likeliest codes that hold this share of the probability.
+            size: the length of each axis; without it, that of the training data.
+
+        Raises:
+            ConfigError: there is no prior, the label is unknown, or a number is out of range.
+        """
+        if not self.priors:
+            raise ConfigError("This model has no prior yet, so it cannot sample. Train one: vqvae train-prior RUN")
+        size = size or self.size
+        if size is None:
+            raise ConfigError(f"This model does not say how large its training data was; give size=({', '.join(self.signal.axes)},).")
+        wanted = self.is_conditional or bool(self.speakers)
+        labels = self._labels(count, label, seed) if wanted else self._no_label(label)
+        condition = Condition(label=None if labels is None else labels.to(self.device))
+        levels: list[Tensor] = []
+        for level, prior in zip(self.layout, self.priors, strict=True):
+            codes = sample_codes(
+                *(prior, count, tuple(-(-length // step) for length, step in zip(size, level.stride, strict=True))),
+                condition=condition._replace(codes=tuple(levels)),
+                seed=seed,
+                temperature=temperature,
+                top_k=top_k,
+                top_p=top_p,
+                batch_size=SAMPLED,
+            )
+            levels.append(codes)
+        return self.decode(Codes(levels), size, labels if self.speakers else None, seed)
+
+    @torch.no_grad()
+    def bits_per_dim(self, data: Tensor, labels: Int64[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
+        """−log₂ of the lower bound log p(x|z) + log p(z), a dimension (channels × positions), for each example.
+
+        p(z) is the learned prior where there is one, else uniform. A class-conditional prior without ``labels`` is taken as
+        the mixture of its classes, all equally likely, which costs a pass a class.
+
+        Raises:
+            ConfigError: the model was trained on a distance, so there are no bits.
+            DataError: data that is not what the signal says, or labels that the prior does not know.
+        """
+        self.signal.check(data)
+        parts = []
+        for rows in self._batches(len(data)):
+            condition = Condition(label=None if labels is None else labels[rows])
+            parts.append(self.tokenizer.elbo(Batch(data[rows], condition).to(self.device), self.log_prior).cpu())
+        return bits_per_dim(-torch.cat(parts), math.prod(data.shape[1:]))
+
+    def log_prior(
+        self,
+        codes: Tensor | tuple[Tensor, ...],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "n *space"] | None = None,
+    ) -> Float[Tensor, " n"]:
+        """log p(codes | condition) in nats an example, over all levels: of the learned priors where there are, else of the uniform one; of
+        the codes that the mask, or those of ``Codes``, leave.
+
+        A class-conditional prior without a label is taken as the mixture of its classes.
+
+        Raises:
+            DataError: codes or labels that the prior does not know.
+        """
+        levels = Codes.of(codes)
+        masks = levels.masks if mask is None else (mask,)
+        if not self.priors:
+            uniform = zip(levels, self.layout, masks, strict=True)
+            return torch.stack([uniform_log_prob(one, level.codebook_size, of) for one, level, of in uniform]).sum(0)
+        each = [
+            _log_prob(prior, one, condition._replace(codes=tuple(levels[:number])), of)
+            for number, (prior, one, of) in enumerate(zip(self.priors, levels, masks, strict=True))
+        ]
+        return torch.stack(each).sum(0) if len(each) > 1 else each[0]
+
+    def label_number(self, label: str | int) -> int:
+        """The number of a class.
+
+        Raises:
+            ConfigError: there is no such class; the message lists them.
+        """
+        names = self._names
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
+            return int(label)
+        raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What a label may be: data may name speakers that the decoder has no voice for."""
+        return self.speakers or self.label_names
+
+    def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
+        if label is not None:
+            return torch.full((count,), self.label_number(label))
+        # One generator a sample, so that sample i has the same class whatever the count.
+        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64)
+
+    def _no_label(self, label: str | int | None) -> None:
+        if label is not None:
+            raise ConfigError(f"The label {label!r} was given, but this model's prior is not conditioned on classes.")
+
+    def _speaker_numbers(self, speaker: str | int | Tensor | None, count: int) -> Int64[Tensor, " n"] | None:
+        known = self.speakers
+        if speaker is None and not known:
+            return None
+        if not known:
+            raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
+        if speaker is None:
+            raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
+        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker))
+
+    def _batches(self, count: int) -> Iterator[slice]:
+        """The rows of so many examples in batches; one empty batch where there are none."""
+        return (slice(first, min(first + self.batch_size, count)) for first in range(0, max(count, 1), self.batch_size))
+
+
+def mixture_log_prob(
+    prior: AutoregressivePrior,
+    codes: Int64[Tensor, "n codebooks *space"],
+    mask: Bool[Tensor, "n *space"] | None = None,
+    condition: Condition = Condition(),
+) -> Float[Tensor, " n"]:
+    """log Σ_c p(codes | c) / classes: a class-conditional prior where the class is not known, in nats an example."""
+    labels = (codes.new_full((len(codes),), label) for label in range(prior.classes))
+    given = [prior.log_prob(codes, condition._replace(label=label), mask) for label in labels]
+    return torch.stack(given).logsumexp(0) - math.log(prior.classes)
+
+
+def _check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPrior | None) -> None:
+    """Raise ConfigError unless there is no prior, or one a level, each of as many codes."""
+    if priors and len(priors) != len(tokenizer.layout):
+        raise ConfigError(f"The tokenizer has {len(tokenizer.layout)} levels of codes, and {len(priors)} priors came; give one a level.")
+    for part, level in [*zip(priors, tokenizer.layout, strict=False), (unigram, tokenizer.layout[0])]:
+        if part is not None and (part.num_codebooks, part.codebook_size) != (level.num_codebooks, level.codebook_size):
+            raise ConfigError(
+                f"The tokenizer has {level.num_codebooks} codebooks of {level.codebook_size} codes, the {type(part).__name__} "
+                f"{part.num_codebooks} of {part.codebook_size}. Take a prior that was trained on this tokenizer's codes."
+            )
+
+
+def _log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, mask: Tensor | None) -> Float[Tensor, " n"]:
+    if prior.classes and condition.label is None:
+        return mixture_log_prob(prior, codes, mask, condition)
+    return prior.log_prob(codes, condition, mask)
+
+
+def _draw(count: int, seed: int, index: int) -> int:
+    return int(torch.randint(count, (), generator=seeding.generator(seed, "label", index)))

@@ -1,0 +1,136 @@
+"""What one example of a data set is, apart from its size: the one place that refuses wrong data, and the one that scales it.
+
+Data stays raw until a part needs it otherwise. A signal is stored with every run.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Shaped
+from torch import Tensor
+
+from vqvae.errors import ConfigError, DataError
+
+AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
+"""The usual names of so many axes."""
+_ADVICE = {torch.int16: "Divide it by 32768.", torch.int32: "Divide it by 2147483648.", torch.uint8: "Take 128 off and divide by 128."}
+"""How integer sound becomes floats in [-1, 1]."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Signal:
+    """Axes, channels and values of data. A batch of it is (batch, channels, *axes)."""
+
+    axes: tuple[str, ...]
+    """The names of the axes in order, such as ("height", "width"), ("time",) or ("time", "height", "width"); any names will do."""
+    channels: int
+    """Channels at each position."""
+    levels: int | None = None
+    """Integers from 0 to below this, such as 256 or 65,536; None for floats."""
+    low: float | None = None
+    """The least value of floats; None where they have no bounds."""
+    high: float | None = None
+    """The largest value of floats."""
+    sample_rate: float | None = None
+    """Positions a second along time; None where it is not known, or where there is no time."""
+
+    def __post_init__(self) -> None:
+        if self.channels < 1 or len(set(self.axes)) < len(self.axes):
+            raise ConfigError(f"{self} is no signal: channels must be at least 1, and every axis needs a name of its own.")
+        if self.levels is not None and not 2 <= self.levels <= 2**31:
+            raise ConfigError(f"Signal.levels is {self.levels}; it must lie between 2 and 2147483648, or be None for floats.")
+        if (self.low is None) != (self.high is None) or (self.low is not None and self.high is not None and not self.low < self.high):
+            raise ConfigError(f"Signal.low is {self.low} and high is {self.high}; give both, low below high, or neither.")
+        if self.levels is not None and self.low is not None:
+            raise ConfigError("Signal has levels as well as a range; integers have levels, floats may have a range.")
+        if self.sample_rate is not None and not (self.sample_rate > 0 and "time" in self.axes):
+            raise ConfigError(f"Signal.sample_rate is {self.sample_rate}; it must be positive, and one of the axes must be 'time'.")
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type of raw data: uint8 up to 256 levels, int32 above, float32 without levels. int64 is taken for levels, too."""
+        return torch.float32 if self.levels is None else torch.uint8 if self.levels <= 256 else torch.int32
+
+    def check(self, x: Any) -> Tensor:
+        """Give back a batch that is fit to be used.
+
+        Raises:
+            DataError: no tensor, or of another type, number of axes or channels, or with a value that the signal does not have.
+        """
+        if not isinstance(x, Tensor):
+            raise DataError(f"Data came as {type(x).__name__}; a tensor is expected, {self.shape()}. Make one with torch.as_tensor.")
+        is_float = x.is_floating_point()
+        if is_float != (self.levels is None) or (not is_float and x.dtype not in (self.dtype, torch.int64)):
+            advice = "Give the data raw, not scaled." if self.levels is not None else _ADVICE.get(x.dtype, "Convert it to floats.")
+            raise DataError(f"Data came as {described(x)}; expected {self.values()}, {self.shape()}. {advice}")
+        if x.ndim != 2 + len(self.axes) or x.shape[1] != self.channels:
+            raise DataError(f"Data came in the shape {tuple(x.shape)}; expected {self.shape()}.")
+        self._check_values(x)
+        return x
+
+    def to_unit(self, x: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
+        """Raw data as floats from -1 to 1, in float32 at least; floats without bounds stay as they are."""
+        middle, half = self._scale
+        unit = x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_floating_point() else x.float()
+        if self.levels is not None:  # A tensor of its own, so in place; and divided first, as networks have always been fed.
+            return unit.div_(half).sub_(middle / half)
+        return unit if (middle, half) == (0, 1) else (unit - middle) / half
+
+    def from_unit(self, unit: Float[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
+        """Floats from -1 to 1 as raw data: levels are rounded, and what lies beyond the range is moved to its end."""
+        middle, half = self._scale
+        if self.levels is not None:
+            return (middle + half * unit).round().clamp(0, self.levels - 1).to(self.dtype)
+        return unit if self.low is None or self.high is None else (middle + half * unit).clamp(self.low, self.high)
+
+    def fits(self, other: "Signal") -> bool:
+        """Whether data of ``other`` is what this takes: names of axes and rates may differ, and so may bounds that this does not have."""
+        bounds = self.low is None or (self.low, self.high) == (other.low, other.high)
+        return len(self.axes) == len(other.axes) and (self.channels, self.levels) == (other.channels, other.levels) and bounds
+
+    def shape(self) -> str:
+        """The shape of a batch in words, such as ``(batch, 3, height, width)``."""
+        return f"({', '.join(['batch', str(self.channels), *self.axes])})"
+
+    def values(self) -> str:
+        """Type and range in words."""
+        if self.levels is not None:
+            return f"{self.dtype} with levels from 0 to {self.levels - 1}"
+        return "finite floats" if self.low is None else f"finite floats in [{self.low:g}, {self.high:g}]"
+
+    @property
+    def _scale(self) -> tuple[float, float]:
+        """The middle of the range and half of its width."""
+        if self.levels is not None:
+            return (self.levels - 1) / 2, (self.levels - 1) / 2
+        return (0.0, 1.0) if self.low is None or self.high is None else ((self.low + self.high) / 2, (self.high - self.low) / 2)
+
+    def _check_values(self, x: Tensor) -> None:
+        """Raise DataError for a value that there is not; levels that fill their type are not looked at."""
+        if not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
+            return
+        low, high = (float(end) for end in torch.aminmax(x.detach()))
+        least, most = (self.low, self.high) if self.levels is None else (0, self.levels - 1)
+        # NaN compares false, too.
+        if not (-math.inf if least is None else least) <= low <= high <= (math.inf if most is None else most) or math.inf in (-low, high):
+            raise DataError(f"Data came as {described(x)}; expected {self.values()}. Scale or clip it.")
+
+
+def pictures(channels: int = 3, levels: int = 256) -> Signal:
+    """Pictures: (batch, channels, height, width)."""
+    return Signal(axes=AXES[2], channels=channels, levels=levels)
+
+
+def sound(sample_rate: float | None = None) -> Signal:
+    """Sound with one channel: floats (batch, 1, time) in [-1, 1]."""
+    return Signal(axes=AXES[1], channels=1, low=-1.0, high=1.0, sample_rate=sample_rate)
+
+
+def described(x: Tensor) -> str:
+    """The type of data and the range of its values, for messages about data that came scaled or as another type."""
+    if not x.numel():
+        return f"{x.dtype} without any values"
+    low, high = (float(end) for end in torch.aminmax(x.detach().to(torch.float64)))
+    return f"{x.dtype} with values from {low:g} to {high:g}"

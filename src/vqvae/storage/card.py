@@ -1,0 +1,162 @@
+"""A run's card: what is known of a trained part beside its configuration and its weights. It is stored with every part.
+
+Version 2 of the format has it as ``card``. Version 1, whose reader is kept here, had an object ``extra`` without a type, and other names of
+some tensors.
+"""
+
+import dataclasses
+import importlib.metadata
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import Tensor
+
+from vqvae import config as configuration
+from vqvae.codes import Level
+from vqvae.errors import ConfigError
+from vqvae.signals import Signal
+
+_RENAMED = re.compile(r"(^|\.)likelihood\.")
+_DROPPED = re.compile(r"(^|\.)quantizer\.started$")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunCard:
+    """What a run is. Whatever is not known is empty."""
+
+    signal: Signal | None = None
+    """What the data is, with its sample rate."""
+    layout: tuple[Level, ...] = ()
+    """The levels of codes."""
+    size: tuple[int, ...] | None = None
+    """The length of each axis of an example of the training data, which samples get."""
+    recipe: str = ""
+    """The name of the recipe."""
+    data: str = ""
+    """The name of the training data, by its content."""
+    held_out_data: str = ""
+    """The name of the held-out data."""
+    label_names: tuple[str, ...] = ()
+    """Names of the labels, in the order of their numbers."""
+    action_names: tuple[str, ...] = ()
+    """Names of the actions, in the order of their numbers."""
+    training: Mapping[str, Any] | None = None
+    """The settings of the training, as JSON; None of a part that was not trained here."""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    """The last scores on held-out data, by the names of the training log."""
+    library: str = ""
+    """The version of this package that wrote it."""
+
+    def with_version(self) -> "RunCard":
+        """The card, written by this version of the package."""
+        return dataclasses.replace(self, library=importlib.metadata.version("vqvae"))
+
+
+def card_to_json(card: RunCard) -> dict[str, Any]:
+    """The card as a JSON object."""
+    plain = {name: getattr(card, name) for name in ("recipe", "data", "held_out_data", "library")}
+    lists = {name: list(getattr(card, name)) for name in ("label_names", "action_names")}
+    return {
+        "signal": None if card.signal is None else configuration.to_json(card.signal),
+        "layout": [level._asdict() for level in card.layout],
+        "size": None if card.size is None else list(card.size),
+        **plain,
+        **lists,
+        "training": None if card.training is None else dict(card.training),
+        "metrics": dict(card.metrics),
+    }
+
+
+def card_from_json(data: Any) -> RunCard:
+    """Read a card.
+
+    Raises:
+        ConfigError: it is damaged.
+    """
+    if not isinstance(data, dict):
+        raise ConfigError(f"card is {data!r}; it must be an object.")
+    unknown = sorted(set(data) - {one.name for one in dataclasses.fields(RunCard)})
+    if unknown:
+        raise ConfigError(f"card has the fields {unknown}, which this release does not know.")
+    for name in ("training", "metrics"):
+        if not isinstance(data.get(name), dict | None):
+            raise ConfigError(f"card.{name} is {data[name]!r}; it must be an object.")
+
+    def read(name: str, annotation: Any, default: Any) -> Any:
+        return configuration.from_json(annotation, data[name], f"card.{name}") if name in data else default
+
+    return RunCard(
+        signal=read("signal", Signal | None, None),
+        layout=tuple(_level(level, number) for number, level in enumerate(read_list(data, "layout"))),
+        size=read("size", tuple[int, ...] | None, None),
+        label_names=read("label_names", tuple[str, ...], ()),
+        action_names=read("action_names", tuple[str, ...], ()),
+        training=data.get("training"),
+        metrics=data.get("metrics") or {},
+        **{name: read(name, str, "") for name in ("recipe", "data", "held_out_data", "library")},
+    )
+
+
+def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
+    """The card that version 1 of the format amounts to. Its signal had a rate at most: the tokenizer knows the rest.
+
+    Raises:
+        ConfigError: a value is of the wrong type.
+    """
+    names = {
+        name: configuration.from_json(tuple[str, ...], extra.get(name, []), f"extra.{name}") for name in ("label_names", "action_names")
+    }
+    size = configuration.from_json(tuple[int, ...] | None, extra.get("size"), "extra.size")
+    rate = configuration.from_json(int | None, extra.get("rate"), "extra.rate")
+    data = configuration.from_json(str, extra.get("data", ""), "extra.data")
+    training = extra.get("training")
+    if not isinstance(training, dict | None):
+        raise ConfigError(f"extra.training is {training!r}; it must be an object.")
+    return RunCard(
+        # Only sound had a rate.
+        signal=None if rate is None else Signal(axes=("time",), channels=1, low=-1.0, high=1.0, sample_rate=rate),
+        size=size,
+        recipe=configuration.from_json(str, extra.get("recipe", ""), "extra.recipe"),
+        data=data,
+        # Codes of held-out data had the name of the training data, too.
+        held_out_data=data,
+        training=training,
+        **names,
+    )
+
+
+def upgraded(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Tensors of version 1 by the names that they have now; those of version 2 as they are."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        now = name if name in wanted else renamed_in_version_2(name)
+        if name in wanted or now in wanted or not _DROPPED.search(name):
+            renamed[now] = tensor
+    return renamed
+
+
+def renamed_in_version_2(name: str) -> str:
+    """What a tensor of version 1 is called now."""
+    return _RENAMED.sub(r"\1criterion.", name)
+
+
+def read_list(data: Mapping[str, Any], name: str) -> list[Any]:
+    """A list of a card's object; empty where it is not there.
+
+    Raises:
+        ConfigError: it is no list.
+    """
+    found = data.get(name, [])
+    if not isinstance(found, list):
+        raise ConfigError(f"card.{name} is {found!r}; it must be a list.")
+    return found
+
+
+def _level(data: Any, number: int) -> Level:
+    where = f"card.layout[{number}]"
+    if not isinstance(data, dict) or set(data) != set(Level._fields):
+        raise ConfigError(f"{where} is {data!r}; it must be an object with {list(Level._fields)}.")
+    books, size = (configuration.from_json(int, data[name], f"{where}.{name}") for name in ("num_codebooks", "codebook_size"))
+    return Level(books, size, configuration.from_json(tuple[int, ...], data["stride"], f"{where}.stride"))
