@@ -29,7 +29,7 @@ from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPrior, UnigramPriorConfig
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.reports.results import markdown_table, this_command, write_results
-from vqvae.runs.stages import trained_seconds
+from vqvae.runs.folder import trained_seconds
 from vqvae.training import AdamConfig, JointConfig, RunOptions, TrainConfig, Trainer, build
 
 NETWORK = {"widths": (64, 64), "residual_hidden": 64}

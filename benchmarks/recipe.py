@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from vqvae.experiments.reproduce import tabulate
+from vqvae.experiments.tables import tabulate
 from vqvae.recipes import RECIPES
 from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
 from vqvae.training import RunOptions

@@ -22,13 +22,15 @@ from vqvae.data.base import Batch, Splits
 from vqvae.evaluation.probes.conversion import Conversion, score_conversions
 from vqvae.evaluation.probes.speech import SpeakerClassifier, SpeakerClassifierConfig
 from vqvae.experiments.conversion import named_in, picture, train_probe
+from vqvae.media.images import write_png
 from vqvae.media.sounds import to_int16
 from vqvae.models import VQVAEConfig
 from vqvae.pipeline import Pipeline, load
 from vqvae.recipes import speech
-from vqvae.reports.grids import save_png
 from vqvae.reports.results import in_words, this_command, write_results
-from vqvae.runs.stages import evaluate, prior_config, stored_config, train_prior, train_tokenizer
+from vqvae.runs.folder import stored_config
+from vqvae.runs.scores import evaluate
+from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
 SPEAKERS, DIGITS = 6, 10
@@ -58,7 +60,7 @@ def main() -> None:
     kept = ("perplexity", "codes_used", "bits_per_code", "bits_per_code_unigram", "log_mel_distance", "f0_cents")
     values = {**scores, **{name: metrics[name] for name in kept}}
     if arguments.out is not None:
-        save_png(arguments.out / "speech-fsdd.png", picture(example, splits.held_out.rate))
+        write_png(arguments.out / "speech-fsdd.png", picture(example, splits.held_out.rate))
     record = write_results(
         arguments.out,
         "speech-fsdd",

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 
 
 class Level(NamedTuple):
@@ -18,6 +18,17 @@ class Level(NamedTuple):
     codebook_size: int
     stride: tuple[int, ...]
     """Data positions a code, one number an axis of space."""
+
+
+def only_level(layout: tuple[Level, ...]) -> Level:
+    """The level of what has one.
+
+    Raises:
+        ConfigError: there are several.
+    """
+    if len(layout) != 1:
+        raise ConfigError(f"There are {len(layout)} levels of codes; this takes a model with one.")
+    return layout[0]
 
 
 class Codes(tuple[Tensor, ...]):

@@ -11,7 +11,7 @@ import torch
 import vqvae
 from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
-from vqvae.runs.stages import stored_data
+from vqvae.runs.folder import stored_data
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 from vqvae.errors import CheckpointError, DataError
-from vqvae.reports.grids import grid, labelled_rows, pair_grid, save_png
+from vqvae.media.images import write_png
+from vqvae.reports.grids import grid, labelled_rows, pair_grid
 
 
 def numbered(count: int, channels: int = 3) -> torch.Tensor:
@@ -60,8 +61,8 @@ def test_what_cannot_be_shown_is_an_error(images: torch.Tensor) -> None:
 
 def test_a_picture_is_stored_whole(tmp_path: Path) -> None:
     path = tmp_path / "new" / "picture.png"
-    save_png(path, grid(numbered(4), 2))
+    write_png(path, grid(numbered(4), 2))
     assert np.array_equal(np.asarray(Image.open(path)), grid(numbered(4), 2))
     assert [file.name for file in path.parent.iterdir()] == ["picture.png"]
     with pytest.raises(CheckpointError, match="could not be written"):
-        save_png(path / "below.png", grid(numbered(4), 2))
+        write_png(path / "below.png", grid(numbered(4), 2))

@@ -20,21 +20,10 @@ from vqvae.priors import PixelCNNConfig, WaveNetConfig
 from vqvae.recipes import RECIPES
 from vqvae.runs import stages
 from vqvae.evaluation.base import Evaluation
-from vqvae.runs.stages import (
-    evaluate,
-    moved,
-    prior_config,
-    read_codes,
-    read_metrics,
-    recipe_of,
-    score,
-    stored_data,
-    train_part,
-    train_prior,
-    train_tokenizer,
-    trained_seconds,
-    update_metrics,
-)
+from vqvae.runs.encoding import read_codes
+from vqvae.runs.folder import moved, read_metrics, recipe_of, stored_data, trained_seconds, update_metrics
+from vqvae.runs.scores import evaluate, score
+from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
 
 DATA = SyntheticImagesConfig(count=60, size=8, classes=3)
 PRIOR = PixelCNNConfig(codebook_size=8, layers=1, hidden=4, output_hidden=4)

@@ -8,8 +8,9 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.sounds import check_file, check_folder, convert_file
+from vqvae.cli.files import check_file, check_folder, convert_file
 from vqvae.errors import ConfigError
+from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
 
 
@@ -39,10 +40,12 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"The decoder of {chosen.run} has no speakers to choose from; train it with config.model.decoder.speakers.")
     if chosen.all_speakers:
         check_folder(chosen.out)
-        places = {name: chosen.out / f"{chosen.file.stem}-{name.replace('/', '_')}.wav" for name in model.speakers}
+        places = {
+            name: chosen.out / f"{chosen.file.stem}-{name.replace('/', '_')}{kind_of(model.signal).suffixes[0]}" for name in model.speakers
+        }
     else:
         assert chosen.speaker is not None
-        check_file(chosen.out)
+        check_file(chosen.out, kind_of(model.signal))
         places = {model.speakers[model.label_number(chosen.speaker)]: chosen.out}
     for name, place in places.items():
         convert_file(chosen.file, model, name, place)

@@ -9,7 +9,8 @@ from typing import Literal
 from vqvae.cli.arguments import Options, note, parse, say
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
-from vqvae.runs.stages import REPORT, prior_config, read_metrics, train_prior, train_tokenizer
+from vqvae.runs.folder import REPORT, read_metrics
+from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 
 DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."

@@ -10,10 +10,10 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
-from vqvae.data import AudioDataset, read_phones
-from vqvae.errors import ConfigError
+from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
-from vqvae.runs.stages import REPORT, evaluate, score, stored_data
+from vqvae.runs.folder import REPORT, stored_data
+from vqvae.runs.scores import evaluate, score
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
@@ -58,12 +58,10 @@ def phones(chosen: Arguments) -> dict[str, Any]:
     """How well the codes of held-out recordings tell the phones of an alignment.
 
     Raises:
-        ConfigError: the run is no model of speech.
-        DataError: no recording has an alignment.
+        DataError: the data is no recordings, or no recording has an alignment.
     """
     assert chosen.phones is not None
-    model, held_out = pipeline.load(chosen.run, pick_device(chosen.device)), stored_data(chosen.run, chosen.data).held_out
-    if not isinstance(held_out, AudioDataset):
-        raise ConfigError(f"{chosen.run} is no model of speech, so --phones has nothing to stand beside.")
+    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    held_out = recordings_of(stored_data(chosen.run, chosen.data).held_out)
     clips = spoken_codes(model, held_out, read_phones(chosen.phones, strip_stress=True))
     return score_phonemes(clips, model, held_out.rate, chosen.phones_source)

@@ -9,7 +9,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.runs.stages import read_metrics
+from vqvae.evaluation.kinds import kind_of
+from vqvae.runs.folder import read_metrics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,16 +24,17 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Say what a run is, what it was trained on, and its numbers."""
     chosen = parse(Arguments, "info", arguments, "What a run is, what it was trained on, and its numbers.")
-    model, about = pipeline.load(chosen.run), pipeline.about(chosen.run)
-    level = model.tokenizer.layout[0]
-    what = "pixels" if model.rate is None else f"samples at {model.rate} Hz"
+    model, card = pipeline.load(chosen.run), pipeline.about(chosen.run)
+    rate = "" if model.signal.sample_rate is None else f" at {model.signal.sample_rate:g} Hz"
+    what = f"{kind_of(model.signal).unit}{rate}"
+    codes = [f"{one.num_codebooks} × {one.codebook_size} codes for each {'×'.join(map(str, one.stride))} {what}" for one in model.layout]
     facts: dict[str, Any] = {
-        "recipe": about.get("recipe"),
-        "data": about.get("data"),
+        "recipe": card.recipe,
+        "data": card.data,
         "size": "×".join(map(str, model.size)) if model.size else None,
         "tokenizer": f"{type(model.tokenizer).__name__}, {_parameters(model.tokenizer)} parameters",
-        "codes": f"{level.num_codebooks} × {level.codebook_size} codes for each {'×'.join(map(str, level.stride))} {what}",
-        "prior": None if model.prior is None else f"{type(model.prior).__name__}, {_parameters(model.prior)} parameters",
+        "codes": ", ".join(codes),
+        "prior": ", ".join(f"{type(prior).__name__}, {_parameters(prior)} parameters" for prior in model.priors) or None,
         "classes": list(model.label_names) if model.is_conditional else [],
         "speakers": list(model.speakers),
     }

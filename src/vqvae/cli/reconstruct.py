@@ -4,16 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.cli.pictures import write_images
-from vqvae.cli.sounds import reconstruct_audio
-from vqvae.data import read_image
+from vqvae.cli.files import reconstruct_file
 from vqvae.errors import ConfigError
-from vqvae.evaluation.images.reconstruction import psnr
+from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
 
 
@@ -22,9 +19,9 @@ class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Image files of any size, or audio files of any length and rate."""
+    """Files of what the model was trained on: pictures of any size, sound of any length and rate, or arrays."""
     out: Path
-    """The folder for the reconstructions, as PNG or WAV files of the same names."""
+    """The folder for the reconstructions, as PNG, WAV or NPY files of the same names."""
     speaker: str | None = None
     """Of speech, whose voice speaks, where the decoder has speakers."""
     json: bool = False
@@ -34,8 +31,9 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Encode and decode files; print the PSNR (dB) of each image, or the log-mel distance (dB) of each recording."""
-    chosen = parse(Arguments, "reconstruct", arguments, "Encode image or audio files to codes and decode them again.")
+    """Encode and decode files; print how near each comes: the PSNR (dB) of a picture, the log-mel distance (dB) of a recording, the root
+    mean squared error of an array."""
+    chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
     names = [file.stem for file in chosen.files]
     if len(set(names)) < len(names):
         twice = sorted({name for name in names if names.count(name) > 1})
@@ -43,14 +41,7 @@ def main(arguments: Sequence[str]) -> int:
     if not names:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
-    if model.rate is not None:
-        say(reconstruct_audio(model, chosen.files, chosen.out, chosen.speaker), chosen.json)
-        return 0
-    images = [torch.from_numpy(read_image(file))[None] for file in chosen.files]
-    scores = {}
-    for file, image in zip(chosen.files, images, strict=True):
-        reconstruction = model.reconstruct(image)
-        write_images(reconstruction, chosen.out, [file.stem])
-        scores[str(file)] = psnr(reconstruction, image).item()
-    say(scores, chosen.json)
+    suffix = kind_of(model.signal).suffixes[0]
+    places = {file: chosen.out / f"{file.stem}{suffix}" for file in chosen.files}
+    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in places.items()}, chosen.json)
     return 0

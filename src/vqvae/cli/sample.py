@@ -8,9 +8,10 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.pictures import check_suffix, write_images
-from vqvae.cli.sounds import check_folder, write_sounds
+from vqvae.cli.files import check_samples, write_samples
 from vqvae.errors import ConfigError
+from vqvae.evaluation.kinds import kind_of
+from vqvae.pipeline import Pipeline
 from vqvae.training.machine import pick_device
 
 
@@ -19,14 +20,14 @@ class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder, with a trained prior in it."""
     out: Path
-    """Of images NAME.png for one picture of all samples, NAME.npy for an array uint8 (count, channels, height, width), else a folder of
-    PNG files. Of speech a folder of WAV files."""
+    """A folder for a file each: PNG of pictures, WAV of sound, NPY of other data. NAME.npy for one array (count, channels, axes ...); of
+    pictures also NAME.png, one picture of all samples."""
     count: int = 16
     """How many."""
     seed: int = 0
     """The same seed gives the same samples."""
     seconds: float | None = None
-    """Of speech, how long each is; as long as the examples it was trained on where it is left out."""
+    """Of data over time, how long each is; as long as the examples it was trained on where it is left out."""
     label: str | None = None
     """A class or a speaker by name or number, where the prior or the decoder takes one."""
     temperature: float = 1.0
@@ -40,12 +41,11 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Draw images or speech from the prior and write them."""
-    chosen = parse(Arguments, "sample", arguments, "Draw new images or speech: codes from the prior, data from the decoder.")
+    """Draw data from the prior and write it."""
+    chosen = parse(Arguments, "sample", arguments, "Draw new data: codes from the prior, data from the decoder.")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
-    if chosen.seconds is not None and (model.rate is None or not chosen.seconds > 0):
-        raise ConfigError(f"--seconds is {chosen.seconds}; it must be positive, and is for models of speech.")
-    (check_suffix if model.rate is None else check_folder)(chosen.out)
+    size = size_of(model, chosen.seconds)
+    check_samples(chosen.out, kind_of(model.signal))
     drawn = model.sample(
         chosen.count,
         seed=chosen.seed,
@@ -53,12 +53,24 @@ def main(arguments: Sequence[str]) -> int:
         temperature=chosen.temperature,
         top_k=chosen.top_k,
         top_p=chosen.top_p,
-        size=None if chosen.seconds is None or model.rate is None else (round(chosen.seconds * model.rate),),
+        size=size,
     )
     names = [f"sample-{i:05d}" for i in range(chosen.count)]
-    if model.rate is None:
-        write_images(drawn, chosen.out, names)
-    else:
-        write_sounds(drawn, model.rate, chosen.out, names)
+    write_samples(drawn, chosen.out, names, model.signal)
     note(f"{chosen.count} samples are in {chosen.out}.")
     return 0
+
+
+def size_of(model: Pipeline, seconds: float | None) -> tuple[int, ...] | None:
+    """The size of samples that last so long; None where nothing is asked for.
+
+    Raises:
+        ConfigError: the data has no time, or not a positive time.
+    """
+    if seconds is None:
+        return None
+    signal, size = model.signal, model.size
+    if signal.sample_rate is None or size is None or not seconds > 0:
+        raise ConfigError(f"--seconds is {seconds}; it must be positive, and is for models of data over time, such as speech.")
+    positions = round(seconds * signal.sample_rate)
+    return tuple(positions if axis == "time" else length for axis, length in zip(signal.axes, size, strict=True))

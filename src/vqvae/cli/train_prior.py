@@ -8,7 +8,8 @@ import tyro
 
 from vqvae.cli.arguments import Options, Settings, first_words, note, parse
 from vqvae.cli.main import WRONG_USE
-from vqvae.runs.stages import REPORT, prior_config, train_prior
+from vqvae.runs.folder import REPORT
+from vqvae.runs.stages import prior_config, train_prior
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train the prior over the codes of a run, by the recipe of its tokenizer. The same command goes on after a stop."

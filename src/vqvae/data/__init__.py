@@ -1,7 +1,7 @@
 """Examples in, batches out; nothing here knows of models."""
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
-from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording
+from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.images import FileDataset, ImageFolderConfig
@@ -61,6 +61,7 @@ __all__ = [
     "read_image",
     "read_manifest",
     "read_phones",
+    "recordings_of",
     "speak",
     "write_audio",
 ]

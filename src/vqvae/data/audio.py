@@ -158,6 +158,18 @@ class AudioDataset(Dataset):
         return to_float32(self._samples[self._starts[index] : self._starts[index] + self._lengths[index]])
 
 
+def recordings_of(dataset: Dataset) -> AudioDataset:
+    """A data set that is known to be recordings.
+
+    Raises:
+        DataError: it is something else.
+    """
+    match dataset:
+        case AudioDataset():
+            return dataset
+    raise DataError(f"{dataset.name} is no set of recordings, but {dataset.signal.values()}, {dataset.signal.shape()}.")
+
+
 class _Decoded(NamedTuple):
     """The good files' samples, end to end, with their names and lengths; and the bad files, with the reason."""
 

@@ -96,6 +96,23 @@ class Dataset(ABC):
     def batch(self, indices: np.ndarray) -> Batch:
         """The examples at ``indices`` (int64, within range, in any order, repeats allowed) as one batch on the CPU."""
 
+    def apart(self) -> "Dataset":
+        """The same data in examples that do not overlap, for what should see each value once."""
+        return self
+
+    def named(self, label_names: tuple[str, ...]) -> "Dataset":
+        """The same data, whose labels have the numbers of these names, such as those that a model was trained with.
+
+        Raises:
+            ConfigError: the data has other labels.
+        """
+        if self.label_names != label_names:
+            raise ConfigError(
+                f"This data has the classes {list(self.label_names)[:8]}; the model was trained on {list(label_names)[:8]}. "
+                "Give data with the same classes."
+            )
+        return self
+
 
 class Splits(NamedTuple):
     """The two parts of a data set: what is trained on, and what every reported number is measured on."""

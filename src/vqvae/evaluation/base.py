@@ -1,12 +1,13 @@
 """What is found out about a trained model on held-out data, whatever its data is."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from vqvae.codes import LogPrior
 from vqvae.pipeline import Pipeline
 from vqvae.reports.page import Sound
 
@@ -27,14 +28,10 @@ class Evaluation:
     """Something to listen to."""
 
 
-LogPrior = Callable[..., Tensor]
-"""From codes, condition and mask to log p(codes | condition) in nats an example, of the codes that the mask leaves."""
-
-
 def log_priors(pipeline: Pipeline) -> dict[str, LogPrior]:
     """The priors that a pipeline has, by the names of their scores."""
     priors: dict[str, LogPrior] = {}
-    if pipeline.unigram is not None:
+    if pipeline.unigram is not None and len(pipeline.layout) == 1:
         priors["unigram"] = pipeline.unigram.log_prob
     if pipeline.prior is not None:
         priors["learned"] = pipeline.log_prior

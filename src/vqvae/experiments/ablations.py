@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from vqvae.codes import only_level
 from vqvae.data import Cifar10Config
 from vqvae.data.base import Dataset
 from vqvae.data.loader import spread
@@ -26,7 +27,8 @@ from vqvae.quantizers import ProductQuantizer
 from vqvae.recipes.base import codebooks, cosine, even
 from vqvae.reports.charts import Series, save_line_chart
 from vqvae.reports.results import this_command, write_results
-from vqvae.runs.stages import train_part, trained_seconds
+from vqvae.runs.folder import trained_seconds
+from vqvae.runs.stages import train_part
 from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 
@@ -188,7 +190,7 @@ def score(model: nn.Module, train: Dataset, held_out: Dataset, size: Size, devic
 @torch.inference_mode()
 def count(model: VQVAE, train: Dataset, examples: int, device: torch.device) -> UnigramPrior:
     """The frequencies of a model's codes over some of its training data."""
-    level = model.layout[0]
+    level = only_level(model.layout)
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build().to(device)
     for batch in spread(train, examples, BATCH):
         unigram.count(model.encode(batch.to(device))[0])

@@ -17,21 +17,24 @@ import torch
 from torch import Tensor, nn
 
 from vqvae import seeding
-from vqvae.codes import Level
+from vqvae.codes import Level, only_level
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread_indices
 from vqvae.evaluation.likelihood.collapse import draw, measure_collapse
 from vqvae.experiments.base import Job, Scale
 from vqvae.likelihoods import CategoricalCodesConfig
+from vqvae.media.images import write_png
 from vqvae.models import VAE, VQVAE, VAEConfig, VQVAEConfig
 from vqvae.networks import CodesDecoderConfig, CodesEncoderConfig
 from vqvae.pipeline import load
 from vqvae.priors import PixelCNN, PixelCNNConfig
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.recipes.base import cosine
-from vqvae.reports.grids import labelled_rows, save_png
+from vqvae.reports.grids import labelled_rows
 from vqvae.reports.results import in_words, this_command, write_results
-from vqvae.runs.stages import read_codes, stored_data, train_part, trained_seconds
+from vqvae.runs.encoding import read_codes
+from vqvae.runs.folder import stored_data, trained_seconds
+from vqvae.runs.stages import train_part
 from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
@@ -100,14 +103,14 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
     Raises:
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
     """
-    splits, pipeline = read_codes(job.run, labels=False), load(job.run)
-    level, (height, width) = pipeline.tokenizer.layout[0], splits.train.batch(np.arange(1)).x.shape[2:]
+    splits, pipeline = read_codes(job.run), load(job.run)
+    level, (height, width) = only_level(pipeline.tokenizer.layout), splits.train.batch(np.arange(1)).x.shape[2:]
     configs = second_stages(level, (height, width), job.scale)
     models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     device = pick_device(job.options.device)
     scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
-    save_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
+    write_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
     measures = dict.fromkeys(("code_entropy", "kl_bits", *scores[WITH_CODES]))
     seconds = {stage: trained_seconds(job.run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
     return write_results(

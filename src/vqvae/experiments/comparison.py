@@ -33,7 +33,8 @@ from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, ModelConf
 from vqvae.pipeline import TOKENIZER, Pipeline, load
 from vqvae.recipes.base import codebooks, cosine, even, pixelcnn
 from vqvae.reports.results import this_command, write_results
-from vqvae.runs.stages import read_metrics, stored_data, train_part, trained_seconds
+from vqvae.runs.folder import read_metrics, stored_data, trained_seconds
+from vqvae.runs.stages import train_part
 from vqvae.training import AdamConfig, TrainConfig
 from vqvae.training.machine import pick_device
 

@@ -22,7 +22,8 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
-from vqvae.data import AudioDataset, DataConfig, VoicesConfig
+from vqvae.codes import only_level
+from vqvae.data import AudioDataset, DataConfig, VoicesConfig, recordings_of
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.loader import spread, spread_indices
 from vqvae.data.voices import PHONES, render, untrained
@@ -40,25 +41,18 @@ from vqvae.evaluation.speech.phonemes import is_silence
 from vqvae.evaluation.speech.phonotactics import phone_trigram_perplexity
 from vqvae.evaluation.speech.scores import SAMPLE_SECONDS, SHUFFLED
 from vqvae.experiments.base import Job
+from vqvae.media.images import write_png
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import AudioEncoderConfig, WaveNetDecoder
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import speech
 from vqvae.recipes.base import cosine
-from vqvae.reports.grids import save_png
 from vqvae.reports.results import in_words, this_command, write_results
 from vqvae.reports.waves import spectrogram
-from vqvae.runs.stages import (
-    evaluate,
-    prior_config,
-    stored_config,
-    stored_data,
-    train_part,
-    train_prior,
-    train_tokenizer,
-    trained_seconds,
-)
+from vqvae.runs.folder import stored_config, stored_data, trained_seconds
+from vqvae.runs.scores import evaluate
+from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
@@ -126,18 +120,18 @@ def reproduce_conversion(job: Job) -> dict[str, Any]:
     """
     runs = decoders(job)
     splits = stored_data(job.run)
-    assert isinstance(splits.held_out, AudioDataset)
+    real = recordings_of(splits.held_out)
     probes, device = train_probes(job, splits), pick_device(job.options.device)
-    said, wanted = parallel_speech(stored_config(job.run).data, splits.held_out)
+    said, wanted = parallel_speech(stored_config(job.run).data, real)
     metrics: dict[str, dict[str, Any]] = {}
     for name, run in runs.items():
         pipeline = load(run, device)
         converted = convert_all(pipeline, said, wanted)
-        save_png(job.results / f"{job.name}-{_key(name)}.png", picture(converted[0], said.rate))
+        write_png(job.results / f"{job.name}-{_key(name)}.png", picture(converted[0], said.rate))
         metrics[name] = score_conversions(converted, probes.speaker, said.rate)
         if probes.phones is not None:
-            metrics[name] |= score_phones(pipeline, probes.phones, splits.held_out, said, converted)
-    metrics["real speech"] = {"target_speaker_named": named_in(probes.speaker, splits.held_out if wanted is None else wanted)}
+            metrics[name] |= score_phones(pipeline, probes.phones, real, said, converted)
+    metrics["real speech"] = {"target_speaker_named": named_in(probes.speaker, real if wanted is None else wanted)}
     pictures = "\n\n".join(f"![{name}]({job.name}-{_key(name)}.png)" for name in runs)
     return tabulate_decoders(
         job,
@@ -214,8 +208,7 @@ class Probes(NamedTuple):
 def train_probes(job: Job, splits: Splits) -> Probes:
     """Classifiers of the recordings that the tokenizer was trained on, or what is there of them."""
     device = pick_device(job.options.device)
-    train, held_out = splits.train, splits.held_out
-    assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
+    train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     who = SpeakerClassifierConfig(speakers=len(train.label_names), rate=train.rate)
     speaker = train_probe(who, splits, job.options, job.run / PROBES, "speaker", steps=PROBE_STEPS[0])
     assert isinstance(speaker, SpeakerClassifier)
@@ -262,7 +255,7 @@ def convert_all(pipeline: Pipeline, said: AudioDataset, wanted: AudioDataset | N
     for index in spread_indices(said.recordings, CONVERTED).tolist():
         source = torch.from_numpy(said.clip(index))
         targets = torch.tensor([(index * TARGETS + k) % len(pipeline.speakers) for k in range(TARGETS)])
-        made = pipeline.decode(pipeline.encode(source[None, None]).expand(TARGETS, -1, -1), source.shape, targets)
+        made = pipeline.decode(pipeline.encode_batch(Batch(source[None, None])).tensor.expand(TARGETS, -1, -1), source.shape, targets)
         for voice, wave in zip(targets.tolist(), made[:, 0], strict=True):
             target = None if wanted is None else torch.from_numpy(wanted.clip(voice * texts + index % texts))
             conversions.append(Conversion(index, source, wave, voice, target))
@@ -277,7 +270,7 @@ def score_phones(
     real, made = [], []
     for index in spread_indices(held_out.recordings, RECONSTRUCTED).tolist():
         recording, wave = held_out.recordings[index], held_out.clip(index)
-        codes = pipeline.encode(torch.from_numpy(wave)[None, None])
+        codes = pipeline.encode_batch(Batch(torch.from_numpy(wave)[None, None]))
         said_again = pipeline.decode(codes, wave.shape, recording.speaker if pipeline.speakers else None)
         phones = held_out.phones[recording.name]
         real.append(LabelledClip(recording.name, wave, phones))
@@ -300,8 +293,7 @@ def named_in(classifier: SpeakerClassifier, audio: AudioDataset) -> float:
 def score_babble(pipeline: Pipeline, recogniser: PhoneRecogniser, splits: Splits) -> dict[str, float]:
     """Whether the prior speaks in the order of English: the trigram perplexity of the phones that the recogniser hears in real
     recordings, in what is drawn from the prior, and in codes drawn one by one by their frequency."""
-    train, held_out = splits.train, splits.held_out
-    assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
+    train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     size = (round(SAMPLE_SECONDS * held_out.rate),)
     order = [tuple(phone.label for phone in clip.phones if not is_silence(phone.label)) for clip in labelled(train)]
     real = [held_out.clip(i)[: size[0]] for i, one in enumerate(held_out.recordings) if one.samples >= size[0]][:BABBLED]
@@ -319,7 +311,7 @@ def score_babble(pipeline: Pipeline, recogniser: PhoneRecogniser, splits: Splits
 def draw_unigram(pipeline: Pipeline, count: int, size: tuple[int]) -> Tensor:
     """Waves of codes that are drawn one by one, each by its frequency."""
     assert pipeline.unigram is not None
-    level, generator = pipeline.tokenizer.layout[0], seeding.generator(0, "unigram")
+    level, generator = only_level(pipeline.tokenizer.layout), seeding.generator(0, "unigram")
     shares = (pipeline.unigram.counts.cpu().double() + 1).expand(count, -1, -1)
     frames = math.ceil(size[0] / level.stride[0])
     drawn = [torch.multinomial(book, frames, replacement=True, generator=generator) for book in shares.unbind(1)]

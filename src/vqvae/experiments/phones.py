@@ -11,20 +11,24 @@ from typing import Any
 
 import numpy as np
 
-from vqvae.data import AudioDataset, DataConfig, VoicesConfig, read_phones
+from vqvae.codes import only_level
+from vqvae.data import DataConfig, VoicesConfig, read_phones, recordings_of
 from vqvae.data.base import Splits
 from vqvae.data.voices import render, untrained
 from vqvae.evaluation.likelihood.collapse import measure_collapse
 from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes
 from vqvae.evaluation.speech.scores import SHUFFLED, phoneme_table, spoken_codes
 from vqvae.experiments.base import Job
+from vqvae.experiments.tables import tabulate
 from vqvae.likelihoods import CepstralConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import AudioEncoderConfig, CepstralDecoderConfig, CepstralEncoderConfig, LogMelEncoderConfig
 from vqvae.pipeline import TOKENIZER, Pipeline, load
 from vqvae.reports.charts import save_svg
 from vqvae.reports.results import in_words, this_command, write_results
-from vqvae.runs.stages import evaluate, recipe_of, stored_config, stored_data, tabulate, train_part, trained_seconds
+from vqvae.runs.folder import recipe_of, stored_config, stored_data, trained_seconds
+from vqvae.runs.scores import evaluate
+from vqvae.runs.stages import train_part
 from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
@@ -133,8 +137,7 @@ def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[lis
     Raises:
         DataError: no recording has an alignment.
     """
-    train, held_out = splits.train, splits.held_out
-    assert isinstance(train, AudioDataset) and isinstance(held_out, AudioDataset)
+    train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     if data is None:
         return spoken_codes(pipeline, train, count=len(train.recordings)), spoken_codes(pipeline, held_out, count=len(held_out.recordings))
     alignments = read_phones(Path(data) / ALIGNMENTS, strip_stress=True)
@@ -148,7 +151,7 @@ def score_maps(
     fitted: Sequence[SpokenCodes], scored: Sequence[SpokenCodes], pipeline: Pipeline, splits: Splits, source: str
 ) -> dict[str, Any]:
     """``evaluate_phonemes`` at the rate of the codes of a pipeline."""
-    level = pipeline.tokenizer.layout[0]
+    level = only_level(pipeline.tokenizer.layout)
     return evaluate_phonemes(fitted, scored, rate=_rate(splits) / level.stride[0], codebook_size=level.codebook_size, label_source=source)
 
 
@@ -162,7 +165,7 @@ def reproduce_speech(job: Job) -> dict[str, Any]:
     evaluate(job.run, splits.held_out, job.options)
     assert isinstance(pipeline.tokenizer, VQVAE)
     extra: dict[str, Any] = {}
-    if pipeline.tokenizer.likelihood.is_density:
+    if pipeline.tokenizer.has_likelihood:
         settings = {"device": pipeline.device, "batch_size": pipeline.batch_size, "count": SHUFFLED}
         found = measure_collapse(pipeline.tokenizer, splits.held_out, **settings)
         extra["bits_lost_when_shuffled"] = found["bits_lost_when_shuffled"] / splits.held_out.batch(np.arange(1)).x.numel()
@@ -175,5 +178,4 @@ def reproduce_speech(job: Job) -> dict[str, Any]:
 
 
 def _rate(splits: Splits) -> int:
-    assert isinstance(splits.held_out, AudioDataset)
-    return splits.held_out.rate
+    return recordings_of(splits.held_out).rate

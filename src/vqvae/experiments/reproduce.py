@@ -13,7 +13,7 @@ import torch
 
 from vqvae import distributed
 from vqvae.bits import bits_per_code
-from vqvae.codes import Level
+from vqvae.codes import Level, only_level
 from vqvae.data import in_order
 from vqvae.errors import ConfigError
 from vqvae.experiments import comparison
@@ -23,19 +23,14 @@ from vqvae.experiments.collapse import reproduce_collapse
 from vqvae.experiments.comparison import reproduce_comparison
 from vqvae.experiments.conversion import reproduce_conversion, reproduce_voices
 from vqvae.experiments.phones import reproduce_phones, reproduce_speech
+from vqvae.experiments.tables import PICTURES, tabulate
 from vqvae.models import Tokenizer
 from vqvae.pipeline import load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import imagenet, speech, worlds
-from vqvae.runs.stages import (
-    PICTURES,
-    read_codes,
-    recipe_of,
-    tabulate,
-    train_part,
-    train_prior,
-    train_tokenizer,
-)
+from vqvae.runs.encoding import read_codes
+from vqvae.runs.folder import recipe_of
+from vqvae.runs.stages import train_part, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
@@ -175,7 +170,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     if settings:
         train_tokenizer(settings.tokenizer(data), options, run, recipe=str(experiment.settings), scored=experiment.stages == 1)
         if experiment.stages > 1:
-            config = settings.prior(load(run).tokenizer.layout[0], len(read_codes(run).train.label_names))
+            config = settings.prior(only_level(load(run).tokenizer.layout), len(read_codes(run).train.label_names))
             train_prior(config, options, run, scored=experiment.after is None)
             extra |= compare_without_class(config, options, run)
     if experiment.after is not None:
@@ -187,7 +182,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
 
 def times_fewer_bits(tokenizer: Tokenizer) -> float:
     """Bits of the pixels over bits of their codes, none of them compressed."""
-    level = tokenizer.layout[0]
+    level = only_level(tokenizer.layout)
     return tokenizer.signal.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
 
 
@@ -208,7 +203,7 @@ def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -
     """Where the prior has classes: train the same one without them, and give the bits a code of both ways not to know the class."""
     if not isinstance(config.model, PixelCNNConfig) or not config.model.classes:
         return {}
-    splits = read_codes(run, labels=False)
+    splits = read_codes(run)
     bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
     prior = train_part(bare, splits, options, run, WITHOUT_CLASS, recipe=recipe_of(run))
     assert isinstance(prior, AutoregressivePrior)

@@ -44,5 +44,3 @@ def tabulate(
         steps=sum(steps.values()),
         notes="\n\n".join(f"![{picture}]({name}-{picture}.png)" for picture in shown),
     )
-
-

@@ -6,7 +6,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from vqvae.errors import DataError
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError, DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 """What counts as an image file, in any case; files with other suffixes are ignored."""
@@ -50,3 +51,16 @@ def centre_square(image: Image.Image, size: int) -> Image.Image:
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
     return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+
+
+def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
+    """Write a picture, whole or not at all; folders on the way are made.
+
+    Raises:
+        CheckpointError: the place cannot be written.
+    """
+    try:
+        with atomic(path) as partial:
+            Image.fromarray(pixels).save(partial, format="PNG")
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error

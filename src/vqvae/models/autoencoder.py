@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae import distributed
-from vqvae.codes import Codes, LogPrior, codes_that_count, latent_mask, perplexity, uniform_log_prob
+from vqvae.codes import Codes, LogPrior, codes_that_count, latent_mask, only_level, perplexity, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import BinnedLikelihood, Criterion, Likelihood
@@ -65,6 +65,7 @@ class Autoencoder(LatentModel):
 
     has_likelihood: bool
     takes_masks: bool
+    streams: bool
 
     def _connect(self, network: Network) -> None:
         """Take the parts around the bottleneck.
@@ -100,6 +101,7 @@ class Autoencoder(LatentModel):
         self.takes_masks = all(part.takes_masks for part in (criterion, *self.further))
         self.speakers: int = trait(decoder, "speakers")
         self.draws = isinstance(decoder, AutoregressiveDecoder)
+        self.streams = len(stride) == 1 and None not in (trait(encoder, "context"), trait(decoder, "context"))
 
     @property
     def likelihood(self) -> Likelihood:
@@ -241,12 +243,12 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         mask = self._mask(batch)
         if log_prior is not None:
             return log_prior(codes, batch.condition, mask)
-        return uniform_log_prob(codes, self.layout[0].codebook_size, mask)
+        return uniform_log_prob(codes, only_level(self.layout).codebook_size, mask)
 
     @torch.no_grad()
     def _usage(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> dict[str, Tensor]:
         """Perplexity and share of codes used in this batch, over all ranks and averaged over codebooks."""
-        size = self.layout[0].codebook_size
+        size = only_level(self.layout).codebook_size
         if size == 0:
             return {}
         counts = torch.stack([torch.bincount(book, minlength=size) for book in codes_that_count(codes, mask)])

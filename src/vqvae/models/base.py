@@ -59,6 +59,8 @@ class Tokenizer(LatentModel):
     """The shape of each level of codes, the coarsest first."""
     takes_masks: bool = False
     """Whether batches may have a mask, for examples of several lengths over time."""
+    streams: bool = False
+    """Whether data comes and goes in pieces over time, as ``models/streaming.py`` does it."""
     has_likelihood: bool = True
     """Whether there is a density of data given codes, and so nats, bits and bounds."""
     speakers: int = 0

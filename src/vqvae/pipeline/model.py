@@ -371,7 +371,7 @@ def _check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPr
     """Raise ConfigError unless there is no prior, or one a level, each of as many codes."""
     if priors and len(priors) != len(tokenizer.layout):
         raise ConfigError(f"The tokenizer has {len(tokenizer.layout)} levels of codes, and {len(priors)} priors came; give one a level.")
-    for part, level in [*zip(priors, tokenizer.layout, strict=False), (unigram, tokenizer.layout[0])]:
+    for part, level in [*zip(priors, tokenizer.layout, strict=False), *zip((unigram,), tokenizer.layout, strict=False)]:
         if part is not None and (part.num_codebooks, part.codebook_size) != (level.num_codebooks, level.codebook_size):
             raise ConfigError(
                 f"The tokenizer has {level.num_codebooks} codebooks of {level.codebook_size} codes, the {type(part).__name__} "

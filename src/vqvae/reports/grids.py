@@ -1,7 +1,6 @@
 """Pictures of many images, as uint8 arrays (height, width, 3), 2 white pixels apart. One channel is shown as grey."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -9,8 +8,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from vqvae.disk import atomic
-from vqvae.errors import CheckpointError, DataError
+from vqvae.errors import DataError
 
 GAP = 2
 _WHITE = 255
@@ -65,19 +63,6 @@ def labelled_rows(rows: Mapping[str, UInt8[Tensor, "_ channels height width"]]) 
         draw.text((GAP, top + height // 2), name, fill=(0, 0, 0), font=font, anchor="lm")
         canvas.paste(Image.fromarray(strip), (margin, top))
     return np.array(canvas)
-
-
-def save_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Write a picture, whole or not at all; folders on the way are made.
-
-    Raises:
-        CheckpointError: the place cannot be written.
-    """
-    try:
-        with atomic(path) as partial:
-            Image.fromarray(pixels).save(partial, format="PNG")
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
 
 
 def _filled(images: Tensor, count: int) -> Tensor:

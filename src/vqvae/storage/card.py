@@ -16,7 +16,7 @@ from torch import Tensor
 from vqvae import config as configuration
 from vqvae.codes import Level
 from vqvae.errors import ConfigError
-from vqvae.signals import Signal
+from vqvae.signals import Signal, sound
 
 _RENAMED = re.compile(r"(^|\.)likelihood\.")
 _DROPPED = re.compile(r"(^|\.)quantizer\.started$")
@@ -116,7 +116,7 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
         raise ConfigError(f"extra.training is {training!r}; it must be an object.")
     return RunCard(
         # Only sound had a rate.
-        signal=None if rate is None else Signal(axes=("time",), channels=1, low=-1.0, high=1.0, sample_rate=rate),
+        signal=sound(rate) if rate else None,
         size=size,
         recipe=configuration.from_json(str, extra.get("recipe", ""), "extra.recipe"),
         data=data,

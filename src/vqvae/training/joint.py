@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from vqvae import distributed
+from vqvae.codes import only_level
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAEConfig
@@ -79,7 +80,7 @@ class Joint(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer, self.prior = dataclasses.replace(config.tokenizer, rated=True).build(), config.prior.build()
-        books, size, _ = self.tokenizer.layout[0]
+        books, size, _ = only_level(self.tokenizer.layout)
         if (self.prior.num_codebooks, self.prior.codebook_size) != (books, size):
             raise ConfigError(
                 f"The tokenizer has {books} codebooks of {size} codes, the prior {self.prior.num_codebooks} of "

@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its image: PSNR, SSIM and NMSE, of uint8 images."""
+"""How near a reconstruction is to its image: PSNR, SSIM and NMSE, of images with levels."""
 
 import math
 
@@ -8,42 +8,44 @@ from torch import Tensor
 
 from vqvae.errors import DataError
 
-PEAK = 255.0
+PEAK = 255
+"""The highest level of uint8 images."""
 _WINDOW, _SIGMA = 11, 1.5
 _K1, _K2 = 0.01, 0.03
 
 
-def psnr(images: Tensor, reconstructions: Tensor) -> Float[Tensor, " batch"]:
-    """Peak signal-to-noise ratio 10 log₁₀(255² / MSE) of each uint8 image, in dB; the MSE is over all its channels and pixels.
+def psnr(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
+    """Peak signal-to-noise ratio 10 log₁₀(peak² / MSE) of each image of integer levels, in dB; the MSE is over all its channels and pixels.
 
     The PSNR of a set is the mean of these, not that of the mean MSE, which is lower. An image without any error counts as if one
     of its values were off by one level, so that the mean stays finite.
 
     Raises:
-        DataError: the two differ in shape, or are not uint8.
+        DataError: the two differ in shape or type, or are no integers.
     """
     _check(images, reconstructions)
     dims = max(math.prod(images.shape[1:]), 1)
     error = _squared_error(images, reconstructions).clamp(min=1) / dims
-    return 10 * torch.log10(PEAK**2 / error)
+    return 10 * torch.log10(float(peak) ** 2 / error)
 
 
-def ssim(images: Tensor, reconstructions: Tensor) -> Float[Tensor, " batch"]:
-    """Structural similarity [Wang et al. 2004, §III.B] of each uint8 image (batch, channels, height, width): at most 1, and 1 only
-    where nothing differs.
+def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
+    """Structural similarity [Wang et al. 2004, §III.B] of images (batch, channels, height, width) of integer levels: at most 1, and
+    1 only where nothing differs.
 
     A Gaussian window of 11×11 pixels and standard deviation 1.5, K₁ = 0.01, K₂ = 0.03, over the places where the whole window lies
     inside the image; each channel by itself, then their mean. Differs from the paper, which has grey images of any size but the
     smallest: an image narrower than 11 pixels gets a window as narrow as it is.
 
     Raises:
-        DataError: the two differ in shape, or are not uint8 images of at least one pixel.
+        DataError: the two differ in shape or type, or are no images of at least one pixel.
     """
     _check(images, reconstructions)
     if images.ndim != 4 or 0 in images.shape[1:]:
         raise DataError(f"Images have the shape {tuple(images.shape)}; SSIM takes (batch, channels, height, width), none of them empty.")
     # Moved by the middle level, which changes no variance and keeps the digits that squaring would lose.
-    x, y = images.float() - 127.5, reconstructions.float() - 127.5
+    middle = peak / 2
+    x, y = images.float() - middle, reconstructions.float() - middle
     down, across = (_windows(length, x.device) for length in images.shape[2:])
 
     def blur(maps: Tensor) -> Tensor:
@@ -52,8 +54,8 @@ def ssim(images: Tensor, reconstructions: Tensor) -> Float[Tensor, " batch"]:
     mean_x, mean_y = blur(x), blur(y)
     variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
-    mean_x, mean_y = mean_x + 127.5, mean_y + 127.5
-    c1, c2 = (_K1 * PEAK) ** 2, (_K2 * PEAK) ** 2
+    mean_x, mean_y = mean_x + middle, mean_y + middle
+    c1, c2 = (_K1 * float(peak)) ** 2, (_K2 * float(peak)) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
     return (luminance * structure).flatten(1).mean(1)
@@ -72,10 +74,10 @@ class NormalisedError:
         self._count, self._sum, self._squares, self._error = 0, 0, 0, 0
 
     def add(self, images: Tensor, reconstructions: Tensor) -> None:
-        """Add uint8 images and what was made of them.
+        """Add images of integer levels and what was made of them.
 
         Raises:
-            DataError: the two differ in shape, or are not uint8.
+            DataError: the two differ in shape or type, or are no integers.
         """
         _check(images, reconstructions)
         # Sums of whole numbers are exact.
@@ -97,7 +99,7 @@ class NormalisedError:
 
 def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     """(batch,), float64, exact."""
-    return (images.int() - reconstructions.int()).square().flatten(1).sum(1).double()
+    return (images.long() - reconstructions.long()).square().flatten(1).sum(1).double()
 
 
 def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:
@@ -113,8 +115,9 @@ def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"
 
 def _check(images: Tensor, reconstructions: Tensor) -> None:
     for name, tensor in (("Images", images), ("Reconstructions", reconstructions)):
-        if tensor.dtype != torch.uint8 or tensor.shape != images.shape:
+        if tensor.is_floating_point() or tensor.dtype != images.dtype or tensor.shape != images.shape:
+            expected = "integers" if images.is_floating_point() else str(images.dtype).removeprefix("torch.")
             raise DataError(
                 f"{name} are {str(tensor.dtype).removeprefix('torch.')} of the shape {tuple(tensor.shape)}; "
-                f"expected uint8 of the shape {tuple(images.shape)}."
+                f"expected {expected} of the shape {tuple(images.shape)}."
             )

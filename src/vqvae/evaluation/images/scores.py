@@ -31,7 +31,7 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
             drawn.add(extractor(part.to(pipeline.device)))
         scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
         pictures["samples"] = class_rows(pipeline) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)
-    return Evaluation(scores=scores, counts=evaluation.usage.counts, pictures=pictures)
+    return Evaluation(scores=scores, counts=evaluation.costs.usage[0].counts, pictures=pictures)
 
 
 def class_rows(pipeline: Pipeline) -> np.ndarray:

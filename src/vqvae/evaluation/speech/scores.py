@@ -12,18 +12,21 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from vqvae.bits import bits, bits_per_code, bits_per_dim
-from vqvae.codes import count_codes, latent_mask
+from vqvae.bits import bits
+from vqvae.codes import only_level
 from vqvae.data import AudioDataset
+from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread, spread_indices
 from vqvae.data.phones import Phone, check_phones
 from vqvae.errors import DataError, MissingExtraError
+from vqvae.evaluation.arrays.scores import score_arrays
 from vqvae.evaluation.base import Evaluation, log_priors
 from vqvae.evaluation.codebook import CodebookUsage
+from vqvae.evaluation.likelihood.costs import Costs
 from vqvae.evaluation.speech.distances import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance, stoi
 from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
 from vqvae.evaluation.speech.pitch import f0_error
-from vqvae.models import VQVAE
+from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.pipeline import Pipeline
 from vqvae.reports.page import Sound
 from vqvae.reports.waves import spectrogram, wave_chart
@@ -52,6 +55,18 @@ class Heard(NamedTuple):
     other: str
     """Whose voice speaks in ``converted``; empty where the decoder has no speakers."""
     converted: Float[Tensor, " time"] | None
+
+
+def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
+    """Score a model of sound: of recordings as speech, of examples in arrays by their codes alone.
+
+    Raises:
+        DataError: nothing is held out.
+    """
+    match held_out:
+        case AudioDataset():
+            return score_speech(pipeline, held_out)
+    return score_arrays(pipeline, held_out)
 
 
 def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
@@ -86,35 +101,18 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
 @torch.inference_mode()
 def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, Any], CodebookUsage]:
     """What the codes cost, how they are used, and what the samples cost once they are known."""
-    tokenizer, priors = pipeline.tokenizer, log_priors(pipeline)
-    assert isinstance(tokenizer, VQVAE)
-    level = tokenizer.layout[0]
-    usage, codes_seen, samples = CodebookUsage(level.num_codebooks, level.codebook_size), 0, 0
-    nats, wave_nats = dict.fromkeys(priors, 0.0), 0.0
+    tokenizer = pipeline.tokenizer
+    assert isinstance(tokenizer, CodeAutoencoder)
+    costs = Costs(tokenizer.layout, log_priors(pipeline))
     for batch in spread(held_out, SCORED, pipeline.batch_size):
         batch = batch.to(pipeline.device)
-        (codes,) = tokenizer.encode(batch)
-        mask = None if batch.mask is None else latent_mask(batch.mask, level.stride)
-        usage.add(codes if mask is None else codes.movedim(1, -1)[mask].T[None])
-        codes_seen += count_codes(codes, mask)
-        samples += batch.x.numel() if batch.mask is None else int(batch.mask.sum())
-        for name, log_prior in priors.items():
-            nats[name] -= float(log_prior(codes, batch.condition, mask).double().sum())
-        if tokenizer.likelihood.is_density:
-            wave_nats -= float(tokenizer.log_likelihood(batch, (codes,)).double().sum())
-    costs = {"uniform": codes_seen * math.log(level.codebook_size), **nats}
-    seconds = samples / held_out.rate
-    scores: dict[str, Any] = {
-        **{f"bits_per_second_{name}": bits(cost) / seconds for name, cost in costs.items()},
-        **{"bits_per_code" if name == "learned" else f"bits_per_code_{name}": bits_per_code(c, codes_seen) for name, c in costs.items()},
-        "perplexity": usage.perplexity,
-        "codes_used": usage.codes_used,
-        "seconds_scored": seconds,
-    }
-    if tokenizer.likelihood.is_density:
-        scores |= {f"bits_per_sample_{name}": bits_per_dim(wave_nats + cost, samples) for name, cost in costs.items()}
-        scores["bits_per_sample_reconstruction"] = bits_per_dim(wave_nats, samples)
-    return scores, usage
+        codes = tokenizer.encode(batch)
+        costs.add(batch, codes, tokenizer.log_likelihood(batch, codes) if tokenizer.has_likelihood else None)
+    found, seconds = costs.scores("sample"), costs.dims / held_out.rate
+    scores = {f"bits_per_second_{name}": bits(cost) / seconds for name, cost in costs.nats.items()}
+    scores |= {name: value for name, value in found.items() if name.startswith("bits_per_code")}
+    scores |= {**costs.usage_scores(), "seconds_scored": seconds}
+    return scores | {name: value for name, value in found.items() if name.startswith("bits_per_sample")}, costs.usage[0]
 
 
 def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
@@ -125,7 +123,7 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     known = pipeline.speakers
     speaker = recording.speaker if recording.speaker < len(known) else 0
     other = (speaker + max(1, len(known) // 2)) % len(known) if len(known) > 1 else None
-    codes, size = pipeline.encode(wave), (wave.shape[2],)
+    codes, size = pipeline.encode_batch(Batch(wave)), (wave.shape[2],)
     made = pipeline.decode(codes, size, speaker if known else None)[0, 0]
     converted = None if other is None else pipeline.decode(codes, size, other)[0, 0]
     name = audio.label_names[recording.speaker] if audio.label_names else ""
@@ -169,11 +167,11 @@ def spoken_codes(
         DataError: none has an alignment.
     """
     found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
-    stride = pipeline.tokenizer.layout[0].stride[0]
+    stride = only_level(pipeline.tokenizer.layout).stride[0]
     aligned = [index for index, one in enumerate(audio.recordings) if one.name in found and one.samples >= stride]
     clips = []
     for index in (aligned[place] for place in spread_indices(aligned, count)):
-        codes = pipeline.encode(torch.from_numpy(audio.clip(index))[None, None])[0, 0].numpy()
+        codes = pipeline.encode_batch(Batch(torch.from_numpy(audio.clip(index))[None, None])).tensor[0, 0].numpy()
         clips.append(SpokenCodes(audio.recordings[index].name, codes, found[audio.recordings[index].name]))
     return clips
 
@@ -195,7 +193,7 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, 
     Raises:
         DataError: one of them is empty.
     """
-    level = pipeline.tokenizer.layout[0]
+    level = only_level(pipeline.tokenizer.layout)
     sides = halves(clips)
     if not all(sides):
         raise DataError(
@@ -210,5 +208,5 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, 
 
 def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int) -> str:
     """The code × phone table of all these recordings, as SVG."""
-    level = pipeline.tokenizer.layout[0]
+    level = only_level(pipeline.tokenizer.layout)
     return phoneme_chart(label_codes(clips, rate / level.stride[0], level.codebook_size, phone_inventory(clips)))

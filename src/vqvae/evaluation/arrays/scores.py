@@ -1,0 +1,57 @@
+"""The scores of a model of any kind of data on held-out examples: bits, use of the codes, and the squared error."""
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vqvae.data import in_order
+from vqvae.data.base import Batch, Dataset
+from vqvae.evaluation.base import Evaluation, log_priors
+from vqvae.evaluation.likelihood.costs import Costs
+from vqvae.pipeline import Pipeline
+
+
+@torch.inference_mode()
+def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
+    """Score a model of any kind of data.
+
+    Bits are those of ``Costs``; of a density over floats they depend on the unit of the data. ``nmse`` is the squared error of the
+    reconstruction over the variance of the data; ``rmse`` its root, in the unit of the data.
+    """
+    tokenizer = pipeline.tokenizer
+    costs, error = Costs(tokenizer.layout, log_priors(pipeline)), SquaredError()
+    for batch in in_order(held_out, pipeline.batch_size):
+        batch = batch.to(pipeline.device)
+        codes = tokenizer.encode(batch)
+        made = tokenizer.reconstruct(batch, codes)
+        costs.add(batch, codes, made.log_likelihood)
+        error.add(batch, made.x)
+    scores: dict[str, Any] = {**costs.scores(), **error.scores(), **costs.usage_scores(), "examples": costs.examples}
+    return Evaluation(scores=scores, counts=costs.usage[0].counts)
+
+
+class SquaredError:
+    """The squared error of reconstructions beside the variance of their data, in float64; what a mask leaves out counts nowhere."""
+
+    def __init__(self) -> None:
+        self._count, self._sum, self._squares, self._error = 0, 0.0, 0.0, 0.0
+
+    def add(self, batch: Batch, made: Tensor) -> None:
+        """Add a batch and what was made of it."""
+        real, made = batch.x.double(), made.double()
+        if batch.mask is not None:
+            real, made = (x.movedim(1, -1)[batch.mask] for x in (real, made))
+        self._count += real.numel()
+        self._sum += float(real.sum())
+        self._squares += float(real.square().sum())
+        self._error += float((real - made).square().sum())
+
+    def scores(self) -> dict[str, float]:
+        """``rmse`` and ``nmse``; NaN where nothing was added, or where all values are the same."""
+        if not self._count:
+            return {"rmse": math.nan, "nmse": math.nan}
+        variance = self._squares / self._count - (self._sum / self._count) ** 2
+        error = self._error / self._count
+        return {"rmse": math.sqrt(error), "nmse": error / variance if variance > 0 else math.nan}

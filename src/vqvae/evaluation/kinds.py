@@ -1,0 +1,170 @@
+"""The one table from what data is to what can be done with it: scores, pictures, and files of it.
+
+Another kind of data is one more row. Whatever no row was made for is treated as arrays.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvae.data.base import Dataset
+from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.arrays.scores import score_arrays
+from vqvae.evaluation.base import Evaluation
+from vqvae.evaluation.images.reconstruction import psnr
+from vqvae.evaluation.images.scores import score_images
+from vqvae.evaluation.speech.distances import log_mel_distance
+from vqvae.evaluation.speech.scores import score_sound
+from vqvae.media.arrays import read_array, write_array
+from vqvae.media.images import read_image, write_png
+from vqvae.media.sounds import audio_blocks, write_audio
+from vqvae.pipeline import Pipeline
+from vqvae.reports.grids import grid, pair_grid
+from vqvae.signals import Signal
+
+Blocks = Iterable[Tensor]
+"""One example (1, channels, *axes) in pieces along its last axis, one after the other."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kind:
+    """What can be done with one kind of data."""
+
+    name: str
+    """What users call it."""
+    unit: str
+    """What its positions are."""
+    matches: Callable[[Signal], bool]
+    """Whether data with this signal is of the kind."""
+    score: Callable[[Pipeline, Dataset], Evaluation]
+    """Numbers, pictures, charts and sounds of a model on held-out data."""
+    suffixes: tuple[str, ...]
+    """Files that an example is written to; the first one where the user names none."""
+    read: Callable[[Path, Signal], Iterator[Tensor]]
+    """A file as blocks."""
+    write: Callable[[Path, Blocks, Signal], None]
+    """Blocks to a file, whole or not at all."""
+    measure: str
+    """How near a reconstruction is, in words."""
+    near: Callable[[Tensor, Tensor, Signal], float]
+    """How near what was made (1, channels, *axes) is to the original."""
+    grid: Callable[[Tensor, int], np.ndarray] | None = None
+    """A picture of several examples in so many columns, uint8 (height, width, 3); None where there is no way to draw them."""
+    pairs: Callable[[Tensor, Tensor, int], np.ndarray] | None = None
+    """The same, with rows of originals above rows of what was made of them."""
+
+
+def kind_of(signal: Signal) -> Kind:
+    """The first row of the table that data with this signal matches."""
+    return next(kind for kind in KINDS if kind.matches(signal))
+
+
+def sample_rate_of(signal: Signal) -> int:
+    """The sample rate of sound.
+
+    Raises:
+        ConfigError: it is not known, or no whole number.
+    """
+    found = signal.sample_rate or 0
+    if found < 1 or found != int(found):
+        raise ConfigError(
+            f"The sample rate of this sound is {signal.sample_rate}; a whole number of samples a second is expected, on the run's card."
+        )
+    return int(found)
+
+
+def whole(blocks: Blocks) -> Tensor:
+    """Blocks as one example."""
+    return torch.cat(list(blocks), -1)
+
+
+def _is_picture(signal: Signal) -> bool:
+    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels == 256 and signal.channels in (1, 3)
+
+
+def _is_sound(signal: Signal) -> bool:
+    bounds = (signal.low, signal.high) == (-1, 1)
+    return signal.axes == ("time",) and signal.channels == 1 and signal.levels is None and bounds and signal.sample_rate is not None
+
+
+def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
+    pixels = read_image(path)
+    if signal.channels == 1:
+        # The luma of ITU-R BT.601, as Pillow turns colours to grey.
+        pixels = np.rint(np.tensordot([0.299, 0.587, 0.114], pixels, 1)).astype(np.uint8)[None]
+    yield torch.from_numpy(pixels)[None]
+
+
+def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
+    write_png(path, grid(whole(blocks), 1))
+
+
+def _read_sound(path: Path, signal: Signal) -> Iterator[Tensor]:
+    return (torch.from_numpy(block)[None, None] for block in audio_blocks(path, sample_rate_of(signal)))
+
+
+def _write_sound(path: Path, blocks: Blocks, signal: Signal) -> None:
+    write_audio(path, (block[0, 0].numpy() for block in blocks), sample_rate_of(signal))
+
+
+def _near_sound(made: Tensor, original: Tensor, signal: Signal) -> float:
+    return float(log_mel_distance(original[0], made[0], sample_rate_of(signal)))
+
+
+def _read_array(path: Path, signal: Signal) -> Iterator[Tensor]:
+    array = read_array(path)
+    if array.ndim == 1 + len(signal.axes):
+        array = array[None]
+    if array.shape[0] != 1:
+        raise DataError(f"{path} has the shape {array.shape}; one example is expected, {signal.shape()} with a batch of 1.")
+    yield signal.check(torch.from_numpy(np.ascontiguousarray(array)).to(signal.dtype))
+
+
+def _write_array(path: Path, blocks: Blocks, signal: Signal) -> None:
+    write_array(path, whole(blocks)[0].numpy())
+
+
+def _near_array(made: Tensor, original: Tensor, signal: Signal) -> float:
+    return float((made.double() - original.double()).square().mean().sqrt())
+
+
+PICTURES = Kind(
+    name="pictures",
+    unit="pixels",
+    matches=_is_picture,
+    score=score_images,
+    suffixes=(".png",),
+    read=_read_picture,
+    write=_write_picture,
+    measure="PSNR, dB",
+    near=lambda made, original, signal: float(psnr(made, original)),
+    grid=grid,
+    pairs=pair_grid,
+)
+SOUND = Kind(
+    name="sound",
+    unit="samples",
+    matches=_is_sound,
+    score=score_sound,
+    suffixes=(".wav", ".flac"),
+    read=_read_sound,
+    write=_write_sound,
+    measure="log-mel distance, dB",
+    near=_near_sound,
+)
+ARRAYS = Kind(
+    name="arrays",
+    unit="positions",
+    matches=lambda signal: True,
+    score=score_arrays,
+    suffixes=(".npy",),
+    read=_read_array,
+    write=_write_array,
+    measure="root mean squared error",
+    near=_near_array,
+)
+KINDS = (PICTURES, SOUND, ARRAYS)
