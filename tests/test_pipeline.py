@@ -19,6 +19,7 @@ from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
 from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPriorConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig
+from vqvae.signals import sound
 
 NAMES = ("church", "truck", "dog")
 
@@ -119,7 +120,7 @@ def test_what_is_missing_is_said() -> None:
         Pipeline(tokenizer(), PixelCNNConfig(codebook_size=6, layers=1, hidden=4).build())
     with pytest.raises(DataError, match="float32"):
         Pipeline(tokenizer()).encode(images(1).float())
-    with pytest.raises(DataError, match=r"\(n, 3, height, width\)"):
+    with pytest.raises(DataError, match=r"\(batch, 3, height, width\)"):
         Pipeline(tokenizer()).bits_per_dim(images(1)[:, :1])
 
 
@@ -175,7 +176,7 @@ def test_a_decoder_speaks_only_as_those_that_it_has() -> None:
 
 @pytest.mark.parametrize("name", PARTS)
 def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
-    model = Pipeline(make_speech(name), label_names=("she", "he"), rate=16_000)
+    model = Pipeline(make_speech(name), label_names=("she", "he"), signal=sound(16_000))
     audio = speech(1, 500).x
     model.tokenizer.start([speech()])
     taken: list[int] = []
@@ -193,8 +194,8 @@ def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
     assert made.shape == audio.shape, "what was padded is cut off"
     with pytest.raises(ConfigError, match="'nobody'"):
         next(model.reconstruct_stream(iter([audio]), "nobody"))
-    with pytest.raises(DataError, match=r"takes float32"):
-        next(model.reconstruct_stream(iter([audio.double()]), "he"))
+    with pytest.raises(DataError, match=r"Divide it by 32768"):
+        next(model.reconstruct_stream(iter([(audio * 32_767).short()]), "he"))
 
 
 def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
@@ -205,7 +206,7 @@ def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
 def test_bits_of_speech_take_the_speaker_where_the_prior_does_not() -> None:
     torch.manual_seed(0)
     sequence = WaveNetConfig(codebook_size=8, layers=2, cycle=2, residual=4, skip=4, output_hidden=4).build()
-    model = Pipeline(make_speech("wavenet"), sequence, label_names=("she", "he"), rate=16_000)
+    model = Pipeline(make_speech("wavenet"), sequence, label_names=("she", "he"), signal=sound(16_000))
     batch = speech(2, 256)
     model.tokenizer.start([batch])
     codes = model.encode(batch.x)

@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         CriterionConfig,
         Distance,
         DistanceConfig,
+        Expecting,
         Gaussian,
         GaussianConfig,
         GaussianDensity,
@@ -134,7 +135,9 @@ if TYPE_CHECKING:
         VectorQuantizer,
         VectorQuantizerConfig,
     )
+    from vqvae.runs import evaluate, train, train_prior
     from vqvae.signals import Signal
+    from vqvae.storage import RunCard
     from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
@@ -150,6 +153,7 @@ __all__ = [
     "CriterionConfig",
     "Distance",
     "DistanceConfig",
+    "Expecting",
     "GaussianDensity",
     "GaussianDensityConfig",
     "ParametricLikelihood",
@@ -258,13 +262,31 @@ __all__ = [
     "WorldsConfig",
     "load",
     "save",
+    "train",
+    "train_prior",
+    "evaluate",
+    "RunCard",
     "Cepstral",
     "CepstralConfig",
     "CepstralDecoder",
     "CepstralDecoderConfig",
     "CepstralEncoder",
 ]
-_HOMES = ("errors", "signals", "codes", "data", "quantizers", "likelihoods", "networks", "models", "priors", "training", "pipeline")
+_HOMES = (
+    "errors",
+    "signals",
+    "codes",
+    "data",
+    "quantizers",
+    "likelihoods",
+    "networks",
+    "models",
+    "priors",
+    "storage",
+    "training",
+    "pipeline",
+    "runs",
+)
 
 
 def __getattr__(name: str) -> Any:

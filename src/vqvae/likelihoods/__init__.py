@@ -1,7 +1,7 @@
 """What a decoder is trained on: distributions over raw data given its output, and distances."""
 
 from vqvae.likelihoods.adversary import Adversary
-from vqvae.likelihoods.base import BinnedLikelihood, Criterion, Likelihood, ParametricLikelihood
+from vqvae.likelihoods.base import BinnedLikelihood, Criterion, Expecting, Likelihood, ParametricLikelihood
 from vqvae.likelihoods.categorical import Categorical, CategoricalConfig
 from vqvae.likelihoods.categorical_codes import CategoricalCodes, CategoricalCodesConfig
 from vqvae.likelihoods.cepstral import Cepstral, CepstralConfig
@@ -39,6 +39,7 @@ __all__ = [
     "CriterionConfig",
     "Distance",
     "DistanceConfig",
+    "Expecting",
     "Gaussian",
     "GaussianConfig",
     "GaussianDensity",

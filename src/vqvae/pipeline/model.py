@@ -41,6 +41,7 @@ class Pipeline:
         signal: Signal | None = None,
         label_names: tuple[str, ...] | None = None,
         size: tuple[int, ...] | None = None,
+        rate: float | None = None,
     ) -> None:
         """Join trained parts.
 
@@ -53,6 +54,7 @@ class Pipeline:
             label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
                 their numbers.
             size: the length of each axis of the training data, which samples of the model get.
+            rate: the sample rate alone, of the signal that the tokenizer takes.
 
         Raises:
             ConfigError: a prior does not fit the tokenizer.
@@ -65,7 +67,7 @@ class Pipeline:
         self.unigram = unigram
         self.card = dataclasses.replace(
             card,
-            signal=signal or card.signal or tokenizer.signal,
+            signal=signal or card.signal or dataclasses.replace(tokenizer.signal, sample_rate=rate),
             layout=tuple(tokenizer.layout),
             label_names=card.label_names if label_names is None else tuple(label_names),
             size=card.size if size is None else tuple(size),

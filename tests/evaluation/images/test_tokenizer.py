@@ -88,7 +88,7 @@ def test_the_other_scores_are_those_of_the_reconstructions() -> None:
 def test_the_learned_prior_is_conditioned_and_has_the_bare_name() -> None:
     seen: list[torch.Tensor] = []
 
-    def learned(codes: torch.Tensor, condition: Condition) -> torch.Tensor:
+    def learned(codes: torch.Tensor, condition: Condition, mask: torch.Tensor | None) -> torch.Tensor:
         seen.append(condition.label)
         return -codes[0].numel() * math.log(2) * torch.ones(len(codes))
 
@@ -119,7 +119,7 @@ def test_usage_is_there_for_a_histogram() -> None:
     evaluation = TokenizerEvaluation(model(), log_priors={"other": UniformPriorConfig(codebook_size=8, num_codebooks=2).build().log_prob})
     for batch in batches():
         evaluation.add(batch)
-    assert evaluation.usage.counts.sum(1).tolist() == [12 * 16] * 2
+    assert evaluation.costs.usage[0].counts.sum(1).tolist() == [12 * 16] * 2
     scores = evaluation.scores()
     assert scores["bits_per_code_other"] == pytest.approx(scores["bits_per_code_uniform"])
 

@@ -2,14 +2,14 @@
 
 import itertools
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
 
 from tests.models import toy
-from vqvae.data.base import Batch
+from vqvae.codes import LogPrior
+from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood.marginal import NearCodes, sum_over_codes
 from vqvae.models import VAEConfig, VIMCOConfig, VQVAEConfig
@@ -29,7 +29,7 @@ def log_probs(near: NearCodes, codes: Tensor) -> Tensor:
     return torch.cat([near.log_prob(grid[None]) for grid in codes])
 
 
-def some_prior(codes: Tensor) -> Tensor:
+def some_prior(codes: Tensor, condition: Condition = Condition(), mask: Tensor | None = None) -> Tensor:
     table = torch.randn(16, generator=torch.Generator().manual_seed(3)).log_softmax(0)
     return table[codes[:, 0, 0, 0] * 4 + codes[:, 0, 0, 1]]
 
@@ -66,7 +66,7 @@ def test_near_codes_are_likelier_than_far_ones() -> None:
 @pytest.mark.parametrize("listens", [1.0, 300.0])
 @pytest.mark.parametrize("log_prior", [None, some_prior])
 def test_the_expected_sum_is_exactly_that_over_all_codes(
-    listens: float, log_prior: Callable[[Tensor], Tensor] | None, monkeypatch: pytest.MonkeyPatch
+    listens: float, log_prior: LogPrior | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each other grid is the one sample of an example of a batch, which is weighted by the probability that it is drawn with."""
     model, drawn = toy.make(VQVAEConfig, listens=listens), []

@@ -15,7 +15,6 @@ from vqvae.evaluation.probes.speech import (
     LabelledClip,
     PhoneRecogniser,
     PhoneRecogniserConfig,
-    ProbeConfig,
     SpeakerClassifierConfig,
     frame_accuracy,
 )
@@ -80,12 +79,12 @@ def test_a_recogniser_learns_what_is_said(tmp_path) -> None:
     held_out = words(100, 10)
     batch = held_out.batch(np.arange(len(held_out)))
     found = probe.predict(batch)
-    accuracy = frame_accuracy(found, batch.condition.actions)
+    accuracy = frame_accuracy(found, batch.targets)
     assert accuracy > 0.8
     assert float(probe(batch).metrics["accuracy"]) == pytest.approx(accuracy)
     # Stored and loaded, it hears the same.
     storage.save(probe, tmp_path / "probe")
-    again = storage.load(tmp_path / "probe", ProbeConfig)
+    again = storage.load(tmp_path / "probe", [type(probe.config)])
     assert again.config == RECOGNISER and torch.equal(again.predict(batch), found)
 
 
@@ -102,7 +101,7 @@ def test_chunks_have_the_labels_of_their_frames() -> None:
     assert len(data) == 3 and data.name == "toy"
     batch = data.batch(np.array([2, 0, 1]))
     assert batch.x.shape == (3, 1, 60 * FRAME) and batch.x.dtype == torch.float32
-    labels = batch.condition.actions
+    labels = batch.targets
     assert labels[0].tolist() == [UNLABELLED] * 60
     # The centre of frame 50 is at 0.505 s: no longer AA.
     assert labels[1].tolist() == [3] * 50 + [UNLABELLED] * 10
@@ -118,13 +117,13 @@ def test_labels_that_are_not_known_teach_nothing() -> None:
     probe = RECOGNISER.build()
     x = 0.1 * torch.randn(1, 1, 10 * FRAME)
     labels = torch.tensor([[1, 2, UNLABELLED, 0, 3, 1, UNLABELLED, 2, 0, 1]])
-    objective = probe(Batch(x, Condition(actions=labels)))
+    objective = probe(Batch(x, targets=(labels)))
     log_prob = probe.logits(Batch(x)).log_softmax(1)[0]
     expected = -sum(float(log_prob[label, i]) for i, label in enumerate(labels[0].tolist()) if label >= 0) / 8
     assert float(objective.loss) == pytest.approx(expected, rel=1e-5)
     right = [log_prob[:, i].argmax() == label for i, label in enumerate(labels[0].tolist()) if label > 0]
     assert float(objective.metrics["accuracy"]) == pytest.approx(sum(map(bool, right)) / 6)
-    nothing = probe(Batch(x, Condition(actions=torch.full((1, 10), UNLABELLED))))
+    nothing = probe(Batch(x, targets=(torch.full((1, 10), UNLABELLED))))
     assert float(nothing.loss) == 0 and float(nothing.metrics["accuracy"]) == 0
 
 
@@ -174,9 +173,9 @@ def test_data_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(DataError, match=r"the shape None; one a frame is expected, \(2, 10\)"):
         RECOGNISER.build()(Batch(x))
     with pytest.raises(DataError, match=r"\(2, 9\); one a frame is expected, \(2, 10\)"):
-        RECOGNISER.build()(Batch(x, Condition(actions=torch.zeros(2, 9, dtype=torch.int64))))
+        RECOGNISER.build()(Batch(x, targets=(torch.zeros(2, 9, dtype=torch.int64))))
     with pytest.raises(DataError, match="this probe has 4 phones, with silence"):
-        RECOGNISER.build()(Batch(x, Condition(actions=torch.full((2, 10), 4))))
+        RECOGNISER.build()(Batch(x, targets=(torch.full((2, 10), 4))))
     with pytest.raises(DataError, match="short has 79 samples"):
         LabelledAudio([LabelledClip("short", np.zeros(79, np.float32), [])], RECOGNISER, chunk=4, name="toy")
     with pytest.raises(DataError, match=r"odd has the phones \['ZZ'\]"):

@@ -25,6 +25,7 @@ from vqvae.networks import AudioEncoderConfig, SpectralDecoderConfig, WaveNetDec
 from vqvae.pipeline import Pipeline
 from vqvae.priors import UnigramPriorConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.signals import sound
 
 RATE, CHUNK, STRIDE = 16_000, 512, 16
 SPECTRAL = VQVAEConfig(
@@ -61,7 +62,7 @@ def pipeline(config: VQVAEConfig = SPECTRAL, priors: bool = True) -> Pipeline:
     unigram = UnigramPriorConfig(codebook_size=8).build() if priors else None
     if unigram is not None:
         unigram.count(torch.arange(8).view(1, 1, 8))
-    return Pipeline(model, prior, unigram=unigram, label_names=("one", "two"), size=(CHUNK,), rate=RATE)
+    return Pipeline(model, prior, unigram=unigram, label_names=("one", "two"), size=(CHUNK,), signal=sound(RATE))
 
 
 def test_what_codes_cost_counts_what_was_said() -> None:

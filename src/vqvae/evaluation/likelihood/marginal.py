@@ -8,10 +8,11 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.codes import LogPrior
+from vqvae.codes import LogPrior, uniform_log_prob
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAE, LatentModel
+from vqvae.quantizers import CodebookQuantizer
 
 FARTHER = 0.1
 """Share of the replacing codes that are drawn without regard to their distance, so that no code has a tiny probability."""
@@ -125,7 +126,7 @@ def sum_over_codes(
         ConfigError: a model that is no VQ-VAE with codebooks, or settings out of range.
         DataError: examples that do not fit the model.
     """
-    if not isinstance(model, VQVAE) or model.quantizer.num_codebooks == 0:
+    if not isinstance(model, VQVAE) or not isinstance(model.quantizer, CodebookQuantizer):
         raise ConfigError(
             f"{type(model).__name__} has no codebook whose codes could be replaced; a VQVAE with one is expected. "
             "The bounds of models that draw their latents rise with their number of samples instead."
@@ -137,8 +138,8 @@ def sum_over_codes(
     codes = model.quantize(latents).codes
 
     def log_joint(codes: Tensor) -> Tensor:
-        uniform = -math.prod(codes.shape[1:]) * math.log(quantizer.codebook_size)
-        return model.log_likelihood(batch, (codes,)).double() + (uniform if log_prior is None else log_prior(codes).double())
+        of_codes = uniform_log_prob(codes, quantizer.codebook_size) if log_prior is None else log_prior(codes, batch.condition, None)
+        return model.log_likelihood(batch, codes).double() + of_codes.double()
 
     parts = latents.unflatten(1, (quantizer.num_codebooks, -1)).flatten(3).transpose(2, 3)
     distances = torch.cdist(parts, quantizer.codebook).square().flatten(1, 2)

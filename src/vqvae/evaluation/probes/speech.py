@@ -82,7 +82,7 @@ class PhoneRecogniserConfig:
 
 
 ProbeConfig = SpeakerClassifierConfig | PhoneRecogniserConfig
-"""What ``storage.load`` needs as ``also`` to load a probe."""
+"""What ``storage.load`` needs among its ``parts`` to load a probe."""
 
 
 class LabelledClip(NamedTuple):

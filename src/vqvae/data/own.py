@@ -1,0 +1,226 @@
+"""Data of the caller's own as a data set: arrays, tensors, and the data sets of PyTorch and of Hugging Face."""
+
+import hashlib
+from collections.abc import Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvae.data.base import Batch, Condition, Dataset, Splits
+from vqvae.data.split import split_of_any_size
+from vqvae.errors import ConfigError, DataError
+from vqvae.signals import AXES, Signal, pictures
+
+_SCANNED = 2**20
+"""Bytes of an item that its data set's name is made of."""
+
+
+@runtime_checkable
+class HasBatches(Protocol):
+    """The least that a data set of one's own has: examples by their numbers, and what they are."""
+
+    signal: Signal
+
+    def __len__(self) -> int: ...
+
+    def batch(self, indices: np.ndarray) -> Batch: ...
+
+
+@runtime_checkable
+class HasItems(Protocol):
+    """A data set of PyTorch or of Hugging Face: items by their number."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+class OwnDataset(Dataset):
+    """An object with ``__len__``, ``batch(indices)`` and ``signal``, which need not know of this package."""
+
+    def __init__(self, data: HasBatches) -> None:
+        self._data, self.signal = data, data.signal
+        self.name = str(getattr(data, "name", "") or f"{type(data).__name__}-{len(data)}")
+        self.label_names = tuple(getattr(data, "label_names", ()))
+        self.action_names = tuple(getattr(data, "action_names", ()))
+
+    def __len__(self) -> int:
+        return len(self._data)
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        found = self._data.batch(indices)
+        batch = found if isinstance(found, Batch) else Batch(found)
+        if len(batch.x) != len(indices):
+            raise DataError(f"{self.name}: batch() gave {len(batch.x)} examples for {len(indices)} indices; one for each is expected.")
+        self.signal.check(batch.x)
+        return batch
+
+
+class ItemsDataset(Dataset):
+    """Items that come one by one: arrays, tensors or pictures, alone, first in a tuple, or in a column; with a label beside them."""
+
+    def __init__(
+        self,
+        items: HasItems,
+        *,
+        signal: Signal | None = None,
+        column: str | None = None,
+        label_column: str | None = None,
+        label_names: tuple[str, ...] = (),
+    ) -> None:
+        """Look at the first item.
+
+        Args:
+            signal: what the items are; found by looking at the first one where it is left out.
+            column: where items are dictionaries, the key of the data; the first one that holds an array or a picture where it is left out.
+            label_column: the key of the label; there are no labels where it is left out. Of tuples, the second entry is the label.
+            label_names: names of the labels; without them there are none.
+
+        Raises:
+            DataError: there is no item, or none that can be data.
+        """
+        if not len(items):
+            raise DataError(f"{type(items).__name__} has no items.")
+        self._items, self._column, self._label_column = items, column, label_column
+        first = items[0]
+        if isinstance(first, dict) and column is None:
+            self._column = next((key for key, value in first.items() if _to_array(value) is not None), None)
+        x = self._data_of(first)
+        self.signal = signal or _signal_of(x[None])
+        self.label_names = label_names
+        digest = hashlib.blake2b(x.tobytes()[:_SCANNED], digest_size=8).hexdigest()
+        self.name = f"{type(items).__name__.lower()}-{len(items)}-{digest}"
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        items = [self._items[int(index)] for index in indices]
+        arrays = [self._data_of(item) for item in items]
+        if len({array.shape for array in arrays}) > 1:
+            raise DataError(f"{self.name} has items of the shapes {sorted({a.shape for a in arrays})[:4]}; give all of them one shape.")
+        x = self.signal.check(torch.from_numpy(np.stack(arrays)).to(self.signal.dtype))
+        label = torch.tensor([self._label_of(item) for item in items]) if self.label_names else None
+        return Batch(x, Condition(label=label))
+
+    def _data_of(self, item: Any) -> np.ndarray:
+        value = item[self._column] if isinstance(item, dict) and self._column is not None else item[0] if isinstance(item, tuple) else item
+        array = _to_array(value)
+        if array is None:
+            raise DataError(
+                f"An item of {type(self._items).__name__} holds a {type(value).__name__}; an array, a tensor or a picture is expected. Of "
+                "dictionaries, name the key: column='image'."
+            )
+        return array
+
+    def _label_of(self, item: Any) -> int:
+        return int(item[self._label_column] if isinstance(item, dict) else item[1])
+
+
+class TensorDataset(Dataset):
+    """One array that holds all examples, (n, channels, *axes)."""
+
+    def __init__(self, data: np.ndarray, signal: Signal, name: str, rows: np.ndarray) -> None:
+        self._data, self.signal, self.name, self._rows = data, signal, name, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        x = np.ascontiguousarray(self._data[self._rows[indices]])
+        return Batch(self.signal.check(torch.from_numpy(x).to(self.signal.dtype)))
+
+
+def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) -> Splits:
+    """Data of the caller's own as what is trained on and what is held out.
+
+    Args:
+        data: settings of a data set, ``Splits``, a ``Dataset``, any object with ``__len__``, ``batch(indices)`` and ``signal``, an array of
+            numpy or a tensor (n, channels, *axes), or a data set of PyTorch or of Hugging Face.
+        held_out: the same for what is held out; a twentieth of ``data``, by a hash of the number, where it is left out.
+        signal: what arrays and items are; found by looking at them where it is left out.
+
+    Raises:
+        ConfigError: an object that is no data.
+        DataError: data that is no signal, or too little of it.
+    """
+    if isinstance(data, Splits):
+        return data
+    if hasattr(data, "build"):
+        return data.build()
+    if held_out is not None:
+        train = dataset_of(data, signal)
+        return Splits(train, dataset_of(held_out, signal or train.signal))
+    whole = dataset_of(data, signal)
+    rows = split_of_any_size([str(row) for row in range(len(whole))], whole.name)
+    return Splits(*(Subset(whole, part, side) for part, side in zip(rows, ("train", "held-out"), strict=True)))
+
+
+def dataset_of(data: Any, signal: Signal | None = None) -> Dataset:
+    """One data set of what ``splits_of`` takes."""
+    if isinstance(data, Dataset):
+        return data
+    if isinstance(data, HasBatches):
+        return OwnDataset(data)
+    if isinstance(data, (np.ndarray, Tensor)):
+        array = data.detach().cpu().numpy() if isinstance(data, Tensor) else data
+        if array.ndim < 3 and signal is None:
+            raise DataError(
+                f"The array has the shape {array.shape}; (n, channels, *axes) is expected. Add the axis of channels: x[:, None]."
+            )
+        found = signal or _signal_of(array)
+        digest = hashlib.blake2b(np.ascontiguousarray(array).tobytes(), digest_size=8).hexdigest()
+        return TensorDataset(array, found, f"array-{digest}", np.arange(len(array)))
+    if isinstance(data, HasItems):
+        return ItemsDataset(data, signal=signal)
+    raise ConfigError(
+        f"Data came as {type(data).__name__}; settings such as ArrayConfig, an array, a tensor, a data set of PyTorch or of Hugging Face, or an "
+        "object with __len__, batch(indices) and signal is expected."
+    )
+
+
+class Subset(Dataset):
+    """Some of the examples of a data set."""
+
+    def __init__(self, whole: Dataset, rows: np.ndarray, side: str) -> None:
+        self._whole, self._rows = whole, rows
+        self.name, self.signal = f"{whole.name}-{side}", whole.signal
+        self.label_names, self.action_names = whole.label_names, whole.action_names
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def batch(self, indices: np.ndarray) -> Batch:
+        return self._whole.batch(self._rows[indices])
+
+
+def _to_array(value: Any) -> np.ndarray | None:
+    """An item's data as (channels, *axes); None where it cannot be data."""
+    if isinstance(value, Tensor):
+        return value.detach().cpu().numpy()
+    if isinstance(value, np.ndarray):
+        return value
+    if hasattr(value, "mode") and hasattr(value, "size"):  # A picture of Pillow's: (height, width) or (height, width, channels).
+        pixels = np.asarray(value)
+        return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and len(value):
+        array = np.asarray(value)
+        return array if array.dtype.kind in "fiu" and array.ndim > 1 else None
+    return None
+
+
+def _signal_of(array: np.ndarray) -> Signal:
+    """What examples (n, channels, *axes) are: pictures where they are uint8 with two axes of space, levels of other integers, floats."""
+    axes = AXES.get(array.ndim - 2) or tuple(f"axis {number}" for number in range(array.ndim - 2))
+    if array.dtype == np.uint8 and len(axes) == 2:
+        if array.shape[1] > 4 >= array.shape[-1]:
+            raise DataError(f"Pictures came in the shape {array.shape}; (n, channels, height, width) is expected: x.transpose(0, 3, 1, 2).")
+        return pictures(array.shape[1])
+    if array.dtype.kind == "f":
+        return Signal(axes=axes, channels=array.shape[1])
+    if array.dtype.kind in "iu":
+        levels = 256 if array.dtype == np.uint8 else int(array.max(initial=1)) + 1
+        return Signal(axes=axes, channels=array.shape[1], levels=max(levels, 2))
+    raise DataError(f"Data is {array.dtype}; integers from 0 up, or floats, are expected.")
