@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
+from vqvae.generation.sampling import sample_codes
 from vqvae.layers.autoregressive import sample
 from vqvae.priors import UnigramPriorConfig, WaveNetConfig, WaveNetPrior
 
@@ -99,12 +100,20 @@ def test_every_parameter_learns() -> None:
         assert [name for name, p in prior.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize("space", [(2, 2), (2, 2, 2)])
-def test_space_must_have_one_axis(space: tuple[int, ...]) -> None:
-    with pytest.raises(DataError, match="takes one"):
-        make().log_prob(random_codes(1, 2, *space))
-    with pytest.raises(DataError, match="takes one"):
-        make().start(1, space)
+@pytest.mark.parametrize("space", [(3, 2), (2, 2, 3)])
+def test_codes_with_more_axes_are_a_sequence_in_raster_order(space: tuple[int, ...]) -> None:
+    prior, codes = make().eval(), random_codes(2, 2, *space)
+    assert torch.equal(prior.log_prob(codes), prior.log_prob(codes.flatten(2)))
+    drawn = sample_codes(prior, 2, space, seed=3)
+    assert drawn.shape == (2, 2, *space)
+    assert torch.equal(drawn.flatten(2), sample_codes(prior, 2, (math.prod(space),), seed=3))
+
+
+def test_codes_without_an_axis_are_an_error() -> None:
+    with pytest.raises(DataError, match="no axis of space"):
+        make().log_prob(random_codes(1, 2))
+    with pytest.raises(DataError, match="no axis of space"):
+        make().start(1, ())
 
 
 @pytest.mark.parametrize("wrong", [*({name: 0} for name in (*SMALL, "codebook_size", "num_codebooks")), {"classes": -1}, {"dropout": 1.0}])

@@ -176,8 +176,8 @@ def dataset_of(data: Any, signal: Signal | None = None) -> Dataset:
     if isinstance(data, HasItems):
         return ItemsDataset(data, signal=signal)
     raise ConfigError(
-        f"Data came as {type(data).__name__}; settings such as ArrayConfig, an array, a tensor, a data set of PyTorch or of Hugging Face, or an "
-        "object with __len__, batch(indices) and signal is expected."
+        f"Data came as {type(data).__name__}; settings such as ArrayConfig, an array, a tensor, a data set of PyTorch or Hugging Face, or "
+        "an object with __len__, batch(indices) and signal is expected."
     )
 
 

@@ -49,9 +49,10 @@ class WaveNetConfig:
 
 
 class WaveNetPrior(AutoregressivePrior):
-    """p(codes) of sequences, the codebooks of a time step one after the other, optionally given a class.
+    """p(codes) of sequences, the codebooks of a time step one after the other, optionally given a class. Codes with more than one axis, such
+    as those of video, are one sequence in raster order.
 
-    codes (batch, codebooks, time) ─ codebooks take turns ─ WaveNet, whose gates a class adds to ─ logits
+    codes (batch, codebooks, *space) ─ codebooks take turns ─ WaveNet, whose gates a class adds to ─ logits
     """
 
     def __init__(self, config: WaveNetConfig) -> None:
@@ -88,6 +89,7 @@ class WaveNetPrior(AutoregressivePrior):
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         check_label(condition, self.classes, len(codes))
+        mask = mask if mask is None else mask.flatten(1)
         if mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise DataError("The mask is True after it was False; a WaveNet takes sequences that are filled up at their ends.")
         values = _in_turns(codes).long()
@@ -106,7 +108,7 @@ class WaveNetPrior(AutoregressivePrior):
         """The decoding state before the first code.
 
         Raises:
-            DataError: space that has not one axis, a prefix of the wrong shape or range, or a wrong label.
+            DataError: space without an axis, a prefix of the wrong shape or range, or a wrong label.
         """
         self._check_space(space)
         check_label(condition, self.classes, batch_size)
@@ -134,10 +136,10 @@ class WaveNetPrior(AutoregressivePrior):
         return self.label(condition.label).view(-1, 1, self.config.layers, 2 * self.config.residual)
 
     def _check_space(self, space: tuple[int, ...]) -> None:
-        if len(space) != 1:
-            raise DataError(f"The space of these codes has {len(space)} axes {tuple(space)}; a WaveNet takes one, (time,).")
+        if not space:
+            raise DataError("The codes have no axis of space; a WaveNet takes sequences, (batch, codebooks, time).")
 
 
-def _in_turns(codes: Int[Tensor, "batch codebooks time"]) -> Int[Tensor, "batch values"]:
-    """The codes as one sequence, codebook fastest."""
-    return codes.transpose(1, 2).flatten(1)
+def _in_turns(codes: Int[Tensor, "batch codebooks *space"]) -> Int[Tensor, "batch values"]:
+    """The codes as one sequence in raster order, codebook fastest."""
+    return codes.movedim(1, -1).flatten(1)
