@@ -9,17 +9,17 @@ import pytest
 import torch
 
 import vqvae
-from tests.experiments.small import OPTIONS
 from tests.evaluation.speech.test_scores import SPECTRAL, audio, pipeline
+from tests.experiments.small import OPTIONS
 from tests.training import tiny
 from vqvae import storage
 from vqvae.data import AudioDataset, SyntheticImagesConfig, VoicesConfig
 from vqvae.errors import CheckpointError, ConfigError
+from vqvae.evaluation.base import Evaluation
 from vqvae.pipeline import Pipeline
 from vqvae.priors import PixelCNNConfig, WaveNetConfig
 from vqvae.recipes import RECIPES
 from vqvae.runs import stages
-from vqvae.evaluation.base import Evaluation
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import moved, read_metrics, recipe_of, stored_data, trained_seconds, update_metrics
 from vqvae.runs.scores import evaluate, score

@@ -75,21 +75,23 @@ class ItemsDataset(Dataset):
         Args:
             signal: what the items are; found by looking at the first one where it is left out.
             column: where items are dictionaries, the key of the data; the first one that holds an array or a picture where it is left out.
-            label_column: the key of the label; there are no labels where it is left out. Of tuples, the second entry is the label.
-            label_names: names of the labels; without them there are none.
+            label_column: the key of the label; the first column of class labels where it is left out. Of tuples, the second entry is the
+                label.
+            label_names: names of the labels; those of the column of class labels where they are left out. Without names there are none.
 
         Raises:
             DataError: there is no item, or none that can be data.
         """
         if not len(items):
             raise DataError(f"{type(items).__name__} has no items.")
-        self._items, self._column, self._label_column = items, column, label_column
+        named = {key: tuple(kind.names) for key, kind in (getattr(items, "features", None) or {}).items() if hasattr(kind, "names")}
+        self._items, self._column, self._label_column = items, column, label_column or next(iter(named), None)
         first = items[0]
         if isinstance(first, dict) and column is None:
             self._column = next((key for key, value in first.items() if _to_array(value) is not None), None)
         x = self._data_of(first)
         self.signal = signal or _signal_of(x[None])
-        self.label_names = label_names
+        self.label_names = label_names or named.get(self._label_column or "", ())
         digest = hashlib.blake2b(x.tobytes()[:_SCANNED], digest_size=8).hexdigest()
         self.name = f"{type(items).__name__.lower()}-{len(items)}-{digest}"
 

@@ -49,8 +49,8 @@ class WaveNetConfig:
 
 
 class WaveNetPrior(AutoregressivePrior):
-    """p(codes) of sequences, the codebooks of a time step one after the other, optionally given a class. Codes with more than one axis, such
-    as those of video, are one sequence in raster order.
+    """p(codes) of sequences, the codebooks of a time step one after the other, optionally given a class. Codes with more than one axis,
+    such as those of video, are one sequence in raster order.
 
     codes (batch, codebooks, *space) ─ codebooks take turns ─ WaveNet, whose gates a class adds to ─ logits
     """

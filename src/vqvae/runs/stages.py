@@ -12,7 +12,7 @@ from vqvae.data.base import Splits
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
-from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load, prior_folder
+from vqvae.pipeline import TOKENIZER, Pipeline, load, prior_folder
 from vqvae.priors import AutoregressivePrior
 from vqvae.recipes import RECIPES
 from vqvae.runs.encoding import read_codes, write_codes

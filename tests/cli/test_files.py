@@ -1,0 +1,88 @@
+"""Files that commands read and write, of every kind of data."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import vqvae
+from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct_file, write_samples
+from vqvae.data import read_audio, write_audio
+from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.kinds import ARRAYS, PICTURES, SOUND, kind_of, whole
+from vqvae.signals import Signal, pictures, sound
+
+IMAGES = torch.randint(0, 256, (3, 3, 4, 5), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+SERIES = Signal(axes=("time",), channels=5)
+
+
+def test_names_are_checked_before_the_work() -> None:
+    check_folder(Path("voices"))
+    check_file(Path("a.WAV"), SOUND)
+    check_file(Path("a.flac"), SOUND)
+    with pytest.raises(ConfigError, match=r"voices.wav ends in '.wav'; the name of a folder"):
+        check_folder(Path("voices.wav"))
+    for name in ("a.mp3", "a"):
+        with pytest.raises(ConfigError, match="written as .wav or .flac"):
+            check_file(Path(name), SOUND)
+    for kind, good, bad in ((PICTURES, "x.png", "x.gif"), (SOUND, "x.npy", "x.png"), (ARRAYS, "x.npy", "x.png")):
+        check_samples(Path(good), kind)
+        check_samples(Path("folder"), kind)
+        with pytest.raises(ConfigError, match=r"x\.\w+ ends in"):
+            check_samples(Path(bad), kind)
+
+
+def test_pictures_are_a_folder_an_array_or_one_picture(tmp_path: Path) -> None:
+    for name in ("folder", "all.npy", "all.png"):
+        write_samples(IMAGES, tmp_path / name, ["a", "b", "c"], pictures())
+    assert np.array_equal(np.load(tmp_path / "all.npy", allow_pickle=False), IMAGES.numpy())
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "folder" / "b.png")), IMAGES[1].permute(1, 2, 0))
+    assert np.array_equal(np.asarray(Image.open(tmp_path / "all.png"))[:4, :5], IMAGES[0].permute(1, 2, 0))
+
+
+def test_each_sound_has_a_file_of_its_name(tmp_path: Path) -> None:
+    sounds = torch.stack([torch.full((1, 10), 0.5), torch.full((1, 10), -0.25)])
+    write_samples(sounds, tmp_path / "out", ["a", "b"], sound(16_000))
+    for name, level in (("a", 0.5), ("b", -0.25)):
+        assert np.array_equal(read_audio(tmp_path / "out" / f"{name}.wav", 16_000), np.full(10, level, np.float32))
+
+
+def test_other_data_has_an_array_each(tmp_path: Path) -> None:
+    data = torch.randn(2, 5, 7)
+    write_samples(data, tmp_path / "out", ["a", "b"], SERIES)
+    assert np.array_equal(np.load(tmp_path / "out" / "b.npy", allow_pickle=False), data[1].numpy())
+    again = whole(kind_of(SERIES).read(tmp_path / "out" / "b.npy", SERIES))
+    assert torch.equal(again, data[1:])
+
+
+@pytest.mark.parametrize(("data", "signal", "name"), [(IMAGES, pictures(), "x.npy"), (torch.zeros(1, 1, 9), sound(8_000), "x")])
+def test_a_place_that_cannot_be_written_is_an_error(data: torch.Tensor, signal: Signal, name: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(DataError, match="could not be written.*Choose another place"):
+        write_samples(data, tmp_path / "file" / name, ["a", "b", "c"][: len(data)], signal)
+    assert (tmp_path / "file").read_text() == "in the way"
+
+
+def test_a_wave_comes_at_the_rate_of_the_model(speech_run: Path, tmp_path: Path) -> None:
+    write_audio(tmp_path / "a.wav", np.zeros(800, np.float32), 8_000)
+    signal = vqvae.load(speech_run).signal
+    assert whole(kind_of(signal).read(tmp_path / "a.wav", signal)).shape == (1, 1, 1_600)
+    (tmp_path / "text.wav").write_text("no wave")
+    with pytest.raises(DataError, match="text.wav"):
+        whole(kind_of(signal).read(tmp_path / "text.wav", signal))
+
+
+def test_reconstructions_are_those_of_the_model_with_their_distance(speech_run: Path, run: Path, tmp_path: Path) -> None:
+    wave = np.random.default_rng(1).normal(0, 0.1, 4_000).astype(np.float32)
+    write_audio(tmp_path / "a.wav", wave, 16_000)
+    model = vqvae.load(speech_run)
+    assert reconstruct_file(tmp_path / "a.wav", model, "en-us+m3", tmp_path / "out" / "a.wav") > 0
+    expected = model.reconstruct(whole(kind_of(model.signal).read(tmp_path / "a.wav", model.signal)), "en-us+m3")
+    torch.testing.assert_close(torch.from_numpy(read_audio(tmp_path / "out" / "a.wav", 16_000)), expected[0, 0], rtol=0, atol=1e-4)
+    Image.fromarray(IMAGES[0].permute(1, 2, 0).numpy()).save(tmp_path / "a.png")
+    model = vqvae.load(run)
+    assert reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "out" / "a.png") > 0
+    made = np.asarray(Image.open(tmp_path / "out" / "a.png"))
+    assert np.array_equal(made, model.reconstruct(IMAGES[:1])[0].permute(1, 2, 0))
