@@ -19,6 +19,7 @@ DOCUMENTS = [*sorted(ROOT.glob("*.md")), *(path for path in sorted((ROOT / "docs
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 
 ONE_IMPORTER = {
+    "filelock": "disk.py",
     "numba": "layers/compiled.py",
     "vizdoom": "data/render.py",
     "soundfile": "media/sounds.py",

@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.files import check_file, check_folder, convert_file
+from vqvae.cli.files import check_file, check_folder, check_outputs, convert_file
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
@@ -26,6 +26,8 @@ class Arguments:
     """Whose voice shall say it, by name or number."""
     all_speakers: bool = False
     """Say it in every voice that the decoder has."""
+    overwrite: bool = False
+    """Replace files that are there; never a folder, and never an input."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -47,6 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         assert chosen.speaker is not None
         check_file(chosen.out, kind_of(model.signal))
         places = {model.speakers[model.label_number(chosen.speaker)]: chosen.out}
+    check_outputs(places.values(), [chosen.file], overwrite=chosen.overwrite)
     for name, place in places.items():
         convert_file(chosen.file, model, name, place)
         note(f"{place} says it as {name}.")

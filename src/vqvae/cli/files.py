@@ -1,6 +1,6 @@
 """Files of data where commands take or give them; what a file is, the table of kinds says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,12 +27,42 @@ def check_file(path: Path, kind: Kind) -> None:
         raise ConfigError(f"{path} ends in '{path.suffix}'; {kind.name} are written as {' or '.join(kind.suffixes)}.")
 
 
+def sample_files(path: Path, names: Sequence[str], kind: Kind) -> list[Path]:
+    """The files that ``write_samples`` writes."""
+    return [path] if path.suffix else [path / f"{name}{kind.suffixes[0]}" for name in names]
+
+
 def check_samples(path: Path, kind: Kind) -> None:
     """Raise ConfigError unless ``write_samples`` takes the name: before the work, not after it."""
     one_file = (".npy",) if kind.grid is None else (".png", ".npy")
     if path.suffix not in ("", *one_file):
         names = " or ".join(f"NAME{suffix}" for suffix in one_file)
         raise ConfigError(f"{path} ends in '{path.suffix}'; {names} or the name of a folder (no suffix) is expected.")
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool) -> None:
+    """See that every output can be written and that nothing is lost by it: before the work, not after it.
+
+    Raises:
+        ConfigError: an output is a folder, is one of the inputs, is there already and ``overwrite`` is False, or is named twice.
+    """
+    seen: set[Path] = set()
+    inputs = list(inputs)
+    for output in outputs:
+        try:
+            there, is_folder = output.exists(), output.is_dir()
+            source = next((one for one in inputs if there and one.exists() and output.samefile(one)), None)
+        except OSError as error:
+            raise ConfigError(f"{output} cannot be written ({error}). Choose another place.") from error
+        if is_folder:
+            raise ConfigError(f"{output} is a folder, and a file is to be written there. Choose another name.")
+        if source is not None:
+            raise ConfigError(f"{output} is the input {source} itself, which would be lost. Choose another --out.")
+        if there and not overwrite:
+            raise ConfigError(f"{output} is there already. Choose another --out, or replace it with --overwrite.")
+        if output in seen:
+            raise ConfigError(f"{output} would be written twice. Give files with different names.")
+        seen.add(output)
 
 
 def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal) -> None:
@@ -51,8 +81,8 @@ def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal
         elif path.suffix == ".npy":
             write_array(path, np.ascontiguousarray(data.numpy()))
         else:
-            for name, example in zip(names, data, strict=True):
-                kind.write(path / f"{name}{kind.suffixes[0]}", [example[None]], signal)
+            for file, example in zip(sample_files(path, names, kind), data, strict=True):
+                kind.write(file, [example[None]], signal)
     except OSError as error:
         raise DataError(f"{path} could not be written ({error}). Choose another place.") from error
 

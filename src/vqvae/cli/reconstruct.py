@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.cli.files import reconstruct_file
+from vqvae.cli.files import check_outputs, reconstruct_file
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
@@ -26,6 +26,8 @@ class Arguments:
     """Of speech, whose voice speaks, where the decoder has speakers."""
     json: bool = False
     """Print one JSON object."""
+    overwrite: bool = False
+    """Replace files that are there; never a folder, and never an input."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -34,14 +36,11 @@ def main(arguments: Sequence[str]) -> int:
     """Encode and decode files; print how near each comes: the PSNR (dB) of a picture, the log-mel distance (dB) of a recording, the root
     mean squared error of an array."""
     chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
-    names = [file.stem for file in chosen.files]
-    if len(set(names)) < len(names):
-        twice = sorted({name for name in names if names.count(name) > 1})
-        raise ConfigError(f"Several files are called {', '.join(twice[:4])}; their reconstructions would overwrite each other.")
-    if not names:
+    if not chosen.files:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
     suffix = kind_of(model.signal).suffixes[0]
     places = {file: chosen.out / f"{file.stem}{suffix}" for file in chosen.files}
+    check_outputs(places.values(), chosen.files, overwrite=chosen.overwrite)
     say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in places.items()}, chosen.json)
     return 0

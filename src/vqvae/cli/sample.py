@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.files import check_samples, write_samples
+from vqvae.cli.files import check_outputs, check_samples, sample_files, write_samples
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline import Pipeline
@@ -36,6 +36,8 @@ class Arguments:
     """Draw only from the k likeliest codes."""
     top_p: float | None = None
     """Draw only from the likeliest codes that hold this share of the probability."""
+    overwrite: bool = False
+    """Replace files that are there; never a folder, and never an input."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -45,7 +47,9 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "sample", arguments, "Draw new data: codes from the prior, data from the decoder.")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
     size = size_of(model, chosen.seconds)
-    check_samples(chosen.out, kind_of(model.signal))
+    kind, names = kind_of(model.signal), [f"sample-{i:05d}" for i in range(chosen.count)]
+    check_samples(chosen.out, kind)
+    check_outputs(sample_files(chosen.out, names, kind), overwrite=chosen.overwrite)
     drawn = model.sample(
         chosen.count,
         seed=chosen.seed,
@@ -55,7 +59,6 @@ def main(arguments: Sequence[str]) -> int:
         top_p=chosen.top_p,
         size=size,
     )
-    names = [f"sample-{i:05d}" for i in range(chosen.count)]
     write_samples(drawn, chosen.out, names, model.signal)
     note(f"{chosen.count} samples are in {chosen.out}.")
     return 0

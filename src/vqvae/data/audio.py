@@ -20,7 +20,7 @@ from vqvae.data.cache import user_cache
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.split import split_of_any_size
-from vqvae.disk import atomic, locked
+from vqvae.disk import atomic_folder, locked
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
 from vqvae.signals import sound
@@ -255,8 +255,7 @@ def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest:
             lengths: dict[str, int] = {}
             bad: dict[str, str] = {}
             _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
-            with atomic(folder) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
-                partial.mkdir()
+            with atomic_folder(folder) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
                 with (partial / "samples.s16").open("wb") as output:
                     # A few at a time, so that what is decoded does not pile up in memory before it is written.
                     for first in range(0, len(files), 64):

@@ -9,7 +9,7 @@ from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.data.cache import user_cache
 from vqvae.data.download import download, extract
-from vqvae.disk import atomic, locked
+from vqvae.disk import atomic_folder, locked
 from vqvae.errors import DataError
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -60,7 +60,7 @@ def _downloaded() -> Path:
         if not target.is_dir():
             archive = user_cache() / "cifar-10-binary.tar.gz"
             download(_URL, archive, checksum=_CHECKSUM)
-            with atomic(target) as partial:
+            with atomic_folder(target) as partial:
                 extract(archive, partial)
             archive.unlink()
     return _given(target)

@@ -26,7 +26,7 @@ from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.cache import user_cache
 from vqvae.data.split import HELD_OUT_SHARE
-from vqvae.disk import atomic, locked
+from vqvae.disk import atomic_folder, locked
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.seeding import mix
 
@@ -110,10 +110,10 @@ def _build(config: WorldsConfig) -> Splits:
     digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     root = Path(config.path).expanduser() if config.path is not None else user_cache() / "worlds"
     folder = root / f"{config.scenario}-{digest}"
+    _check_scenario(config.scenario)  # Before its name becomes part of a path.
     with locked(folder):
         if not folder.is_dir():
-            _check_scenario(config.scenario)
-            with atomic(folder) as partial:
+            with atomic_folder(folder) as partial:
                 _render(config, partial)
                 (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
     frames, actions = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("frames", "actions"))
@@ -140,7 +140,6 @@ def _check_scenario(name: str) -> None:
 
 def _render(config: WorldsConfig, folder: Path) -> None:
     """Write frames.npy (episodes, time, 3, size, size) and actions.npy (episodes, time), with one process for each core."""
-    folder.mkdir()
     shape = (config.episodes, config.frames_per_episode)
     workers = min(os.cpu_count() or 1, config.episodes, 8)
     paths = {"frames_path": folder / "frames.npy", "actions_path": folder / "actions.npy"}
@@ -172,7 +171,7 @@ def _render(config: WorldsConfig, folder: Path) -> None:
             for process in processes:
                 # With the engine, a process of its own that outlives a renderer and goes on writing beside it.
                 with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                    os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
                 process.wait()
                 assert process.stdin is not None
                 process.stdin.close()

@@ -28,6 +28,20 @@ from vqvae.training import TrainConfig
 METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
 
 
+def check_run_folder(run: Path) -> None:
+    """Raise ConfigError unless a run may be written to a place: nothing is there, an empty folder, or a run."""
+    try:
+        entries = {entry.name for entry in run.iterdir()} if run.is_dir() else set()
+        is_file = run.exists() and not run.is_dir()
+    except OSError as error:
+        raise ConfigError(f"{run} cannot be read ({error}). Choose another folder.") from error
+    if is_file:
+        raise ConfigError(f"{run} is a file, and a run is a folder. Choose another name.")
+    foreign = sorted(entries - {".run.lock"})
+    if foreign and not entries & {TOKENIZER, "checkpoints", JSON_LINES, METRICS}:
+        raise ConfigError(f"{run} holds {foreign[:4]} and no run. Choose another folder, so that nothing of yours is mixed with a run.")
+
+
 def recipe_of(run: Path, parts: Parts = ()) -> str:
     """The name of the recipe that a run's tokenizer was trained by."""
     return about(run, parts).recipe
@@ -69,7 +83,8 @@ def moved(data: DataConfig, path: str) -> DataConfig:
     """
     if "path" not in {field.name for field in dataclasses.fields(data)}:
         raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
-    return dataclasses.replace(data, path=path)
+    changed: Any = data
+    return dataclasses.replace(changed, path=path)
 
 
 def read_metrics(run: Path) -> dict[str, Any]:

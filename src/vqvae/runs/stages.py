@@ -16,7 +16,7 @@ from vqvae.pipeline import TOKENIZER, Pipeline, load, prior_folder
 from vqvae.priors import AutoregressivePrior
 from vqvae.recipes import RECIPES
 from vqvae.runs.encoding import read_codes, write_codes
-from vqvae.runs.folder import recipe_of, record_seconds, stored_data, trained_seconds
+from vqvae.runs.folder import check_run_folder, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
@@ -49,6 +49,7 @@ def train_tokenizer(
     Raises:
         VqvaeError: wrong data or settings, an interruption, a folder of another run.
     """
+    check_run_folder(run)
     module = build(config) if module is None else module
     if not isinstance(module, Tokenizer):
         raise ConfigError(f"The first stage trains a tokenizer, a model with codes, but config.model builds a {type(module).__name__}.")

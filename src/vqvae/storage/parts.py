@@ -1,13 +1,10 @@
 """A trained part as a folder: ``config.json`` beside ``weights.safetensors``. Nothing is ever unpickled.
 
-A folder is filled under a hidden name beside its place and then takes that place, whole or not at all.
+A folder takes its place whole or not at all (``vqvae.disk``).
 """
 
-import ctypes
 import dataclasses
 import json
-import os
-import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vqvae import config as configuration
+from vqvae import disk
 from vqvae.config import Parts
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import ModelConfig
@@ -81,6 +79,7 @@ def read(folder: Path | str, parts: Parts = ()) -> Stored:
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
     """
+    disk.recover(Path(folder))
     path = Path(folder) / CONFIG
     data = read_json(path)
     cards = {1: ("extra", card_from_extra), 2: ("card", card_from_json)}
@@ -196,62 +195,13 @@ def replacing(folder: Path) -> Iterator[Path]:
     Raises:
         CheckpointError: the disk is full, writing is not allowed, or ``folder`` holds files that would be lost.
     """
-    temporary = folder.with_name(f".{folder.name}-{os.getpid()}.tmp")
     try:
-        shutil.rmtree(temporary, ignore_errors=True)
-        temporary.mkdir(parents=True)
-        yield temporary
-        foreign = {path.name for path in folder.iterdir()} - {path.name for path in temporary.iterdir()} if folder.exists() else set()
-        if foreign:
-            raise CheckpointError(f"{folder} holds {sorted(foreign)[:4]}, which would be lost. Choose another folder.")
-        for path in temporary.iterdir():
-            _sync(path)
-        _sync(temporary)
-        _take_place(temporary, folder)
-        _sync(folder.parent)
+        with disk.atomic_folder(folder) as temporary:
+            yield temporary
+    except FileExistsError as error:
+        raise CheckpointError(str(error)) from error
     except (OSError, SafetensorError) as error:
         raise CheckpointError(f"{folder} could not be written ({error}). What was there before is unchanged.") from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def remove_temporaries(folder: Path) -> None:
-    """Remove the hidden files and folders that killed processes left in ``folder``; only for its single writer."""
-    for path in folder.glob(".*.tmp"):
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
-
-
-def _take_place(new: Path, old: Path) -> None:
-    """Rename ``new`` to ``old``. Whatever was there is under the name ``new`` afterwards."""
-    if not old.exists():
-        new.rename(old)
-    elif not _exchange(new, old):
-        # This file system cannot exchange: for a moment the old folder is only there under its hidden name.
-        aside = new.with_suffix(".old")
-        old.rename(aside)
-        new.rename(old)
-        aside.rename(new)
-
-
-def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names atomically, where the system (Linux) and the file system can."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
-    at_working_directory, exchange = -100, 2
-    if renameat2 is None:
-        return False
-    return renameat2(at_working_directory, os.fsencode(a), at_working_directory, os.fsencode(b), exchange) == 0
-
-
-def _sync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's entries, are on the disk."""
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _describe(tensor: Tensor) -> str:

@@ -7,10 +7,7 @@ checkpoints/step-000100/
   state.json                         step, seconds, the best evaluation so far, the configuration
 """
 
-import fcntl
-import os
 import re
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +16,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import nn
 
-from vqvae import storage
+from vqvae import disk, storage
 from vqvae.errors import CheckpointError
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
@@ -101,7 +98,7 @@ class Checkpoints:
         kept = {*self.steps()[-self.keep_last :], *([state.best.step] if state.best else [])}
         for step in self.steps():
             if step not in kept:
-                self._remove(step)
+                disk.remove_folder(self.path(step))
 
     def restore(self, learner: Learner, step: int) -> None:
         """Copy a checkpoint's tensors into a learner.
@@ -125,10 +122,6 @@ class Checkpoints:
             like = torch.empty_like(parameter, dtype=stored.dtype) if stored.shape == parameter.shape else stored.to(parameter.device)
             learner.optimizer.state[parameter][entry] = like.copy_(stored)
 
-    def remove_temporaries(self) -> None:
-        """Remove what a killed process left half-written or half-removed."""
-        storage.remove_temporaries(self.folder)
-
     def _state(self, step: int) -> Progress:
         path = self.path(step) / STATE
         data = storage.read_json(path)
@@ -137,12 +130,6 @@ class Checkpoints:
             return Progress(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error!r}). Remove its folder to go on from the checkpoint before.") from error
-
-    def _remove(self, step: int) -> None:
-        # Renamed first: a process killed in the middle must not leave half a checkpoint under a good name.
-        hidden = self.folder / f".step-{step:06d}-old.tmp"
-        self.path(step).rename(hidden)
-        shutil.rmtree(hidden, ignore_errors=True)
 
 
 @contextmanager
@@ -154,18 +141,12 @@ def only_writer(run: Path) -> Iterator[None]:
     """
     try:
         run.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(run / ".lock", os.O_WRONLY | os.O_CREAT, 0o666)
+        with disk.locked(run / "run", wait=False):
+            yield
+    except BlockingIOError as error:
+        raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.") from error
     except OSError as error:
         raise CheckpointError(f"{run} cannot be written ({error}). Choose another folder.") from error
-    try:
-        try:
-            # A POSIX lock: unlike flock, it is not inherited by worker processes, which may outlive a killed parent.
-            fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.") from error
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def _flatten(learner: Learner) -> dict[str, torch.Tensor]:

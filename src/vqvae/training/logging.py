@@ -1,7 +1,6 @@
 """What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
-import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vqvae import distributed
+from vqvae.disk import atomic
 from vqvae.errors import CheckpointError
 
 METRICS = "metrics.jsonl"
@@ -125,9 +125,8 @@ def drop_rows(path: Path, stage: str, step: int) -> None:
         lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
         kept = [line for line in lines if _is_kept(line, stage, step)]
         if kept != lines:
-            temporary = path.with_name(f".{path.name}.tmp")
-            temporary.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-            os.replace(temporary, path)
+            with atomic(path) as hidden:
+                hidden.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
     except OSError as error:
         raise CheckpointError(f"{path} cannot be read or written ({error}).") from error
 

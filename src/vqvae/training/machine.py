@@ -3,6 +3,7 @@
 import ctypes
 import os
 import shutil
+import sys
 from typing import Literal
 
 import torch
@@ -74,6 +75,6 @@ def keep_freed_memory() -> bool:
     By default large tensors go back to the system when they are freed, and the next step's are cleared and mapped anew page by
     page: a quarter of the time of a step of E1's network (decision 10). The process stays as large as it was at its largest.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # A 32-bit int is all that the threshold takes: 2 GiB, though nothing but the very top of the memory is ever given back.
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from vqvae import config as configuration
-from vqvae import distributed, seeding, storage
+from vqvae import disk, distributed, seeding, storage
 from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
@@ -179,8 +179,8 @@ class Trainer:
             stack.enter_context(distributed.group(self.device))
             if distributed.is_main():
                 stack.enter_context(only_writer(self.folder))
-                storage.remove_temporaries(self.folder)
-                self.checkpoints.remove_temporaries()
+                for folder in (self.folder, self.checkpoints.folder):
+                    disk.clear_dead_writers(folder)
             distributed.barrier()
             self._check_batch_size()
             state = self._begin()
