@@ -1,4 +1,9 @@
+"""Reading codes: what was written, from files that stay on the disk."""
+
 import dataclasses
+import gc
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -6,189 +11,169 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from vqvae.data import CodesDataset, CodesHeader, CodesWriter, read_manifest
-from vqvae.errors import ConfigError, DataError
+from tests.data.sharded import HEADER, codes_of, size_of, write
+from vqvae.data import CodesDataset, CodesHeader, Condition, LevelHeader, shards
+from vqvae.errors import DataError
 
-_HEADER = CodesHeader(source="weights-1/data-1", num_codebooks=2, codebook_size=300, space=(3, 5), count=10, shard_size=4)
-
-
-def _codes(header, seed=0):
-    return np.random.default_rng(seed).integers(0, header.codebook_size, (header.count, header.num_codebooks, *header.space))
-
-
-def _write(folder, header, codes, labels=None, **options):
-    """Write what is missing; returns the numbers of the shards that were."""
-    writer = CodesWriter(folder, header, **options)
-    written = []
-    for shard in writer.missing():
-        rows = slice(shard.examples.start, shard.examples.stop)
-        writer.write(shard, codes[rows], None if labels is None else labels[rows])
-        written.append(shard.number)
-    writer.finish()
-    return written
+LEVELS = st.fixed_dictionaries(
+    {
+        "num_codebooks": st.integers(1, 3),
+        "codebook_size": st.sampled_from([1, 2, 256, 257, 512, 65536, 65537, 2**20]),
+        "space": st.lists(st.integers(1, 4), max_size=3).map(tuple),
+    }
+)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(
-    codebook_size=st.sampled_from([1, 2, 256, 257, 512, 65536, 65537, 2**20]),
-    num_codebooks=st.integers(1, 3),
-    space=st.lists(st.integers(1, 4), min_size=1, max_size=3),
+    levels=st.lists(LEVELS, min_size=1, max_size=3),
     count=st.integers(1, 9),
     shard_size=st.integers(1, 5),
     labelled=st.booleans(),
+    acting=st.booleans(),
+    masked=st.integers(0, 7),
 )
-def test_what_is_written_is_read(tmp_path_factory, codebook_size, num_codebooks, space, count, shard_size, labelled):
+def test_what_is_written_is_read(tmp_path_factory, levels, count, shard_size, labelled, acting, masked):
     header = CodesHeader(
         source="here",
-        num_codebooks=num_codebooks,
-        codebook_size=codebook_size,
-        space=tuple(space),
+        **levels[0],
         count=count,
         shard_size=shard_size,
         label_names=("a", "b", "c") if labelled else (),
+        further=tuple(LevelHeader(**level) for level in levels[1:]),
+        action_names=("go", "stop") if acting else (),
     )
-    folder = tmp_path_factory.mktemp("codes")
-    codes, labels = _codes(header), np.arange(count) % 3 if labelled else None
-    _write(folder, header, codes, labels)
-    dataset = CodesDataset(folder, source="here")
-    order = np.random.default_rng(1).permutation(count)
-    batch = dataset.batch(order)
-    assert batch.x.dtype == torch.int64 and torch.equal(batch.x, torch.from_numpy(codes[order]))
-    assert batch.condition.label is None if labels is None else batch.condition.label.tolist() == labels[order].tolist()
-    assert dataset.label_names == header.label_names and len(dataset) == count
+    folder, random = tmp_path_factory.mktemp("codes"), torch.Generator().manual_seed(0)
+    masks = [
+        torch.rand(count, *level.space, generator=random) < 0.5 if masked & 1 << number else None
+        for number, level in enumerate(header.levels)
+    ]
+    codes = codes_of(header, masks=masks)
+    condition = Condition(torch.arange(count) % 3 if labelled else None, torch.arange(4 * count).view(count, 4) % 2 if acting else None)
+    write(folder, header, codes, condition)
+    order = np.random.default_rng(1).integers(0, count, 2 * count)
+    for number, level in enumerate(header.levels):
+        dataset = CodesDataset(folder, source="here", level=number)
+        batch = dataset.batch(order)
+        assert batch.x.dtype == torch.int64 and torch.equal(batch.x, codes[number][order])
+        assert len(batch.condition.codes) == number
+        assert all(torch.equal(found, above[order]) for found, above in zip(batch.condition.codes, codes, strict=False))
+        for found, given_ in zip(batch.condition[:2], condition[:2], strict=True):
+            assert found is None if given_ is None else found.dtype == torch.int64 and torch.equal(found, given_[order])
+        whole = masks[number] is None or bool(masks[number].all())
+        assert batch.mask is None if whole else torch.equal(batch.mask, masks[number][order])
+        assert dataset.signal.channels == level.num_codebooks and len(dataset.signal.axes) == len(level.space)
+        assert dataset.signal.check(batch.x) is batch.x
+        assert (dataset.label_names, dataset.action_names, len(dataset)) == (header.label_names, header.action_names, count)
 
 
-@pytest.mark.parametrize(("codebook_size", "bytes_per_code"), [(256, 1), (257, 2), (65536, 2), (65537, 4)])
-def test_the_smallest_type_is_stored(tmp_path, codebook_size, bytes_per_code):
-    header = CodesHeader(source="s", num_codebooks=1, codebook_size=codebook_size, space=(100, 100), count=10, shard_size=10)
-    _write(tmp_path, header, _codes(header))
-    assert 100_000 * bytes_per_code < (tmp_path / "shard-00000.safetensors").stat().st_size < 100_000 * bytes_per_code + 2000
+def test_codes_over_time_and_space_come_with_the_levels_above(tmp_path):
+    header = CodesHeader(
+        source="video",
+        num_codebooks=1,
+        codebook_size=512,
+        space=(2, 4, 4),
+        count=5,
+        shard_size=2,
+        further=(LevelHeader(num_codebooks=2, codebook_size=1024, space=(4, 8, 8)),),
+        action_names=("go", "stop"),
+    )
+    codes, condition = codes_of(header), Condition(actions=torch.arange(20).view(5, 4) % 2)
+    write(tmp_path, header, codes, condition)
+    top, bottom = CodesDataset(tmp_path), CodesDataset(tmp_path, level=1)
+    assert top.signal.axes == bottom.signal.axes == ("time", "height", "width")
+    assert (top.signal.levels, bottom.signal.levels, bottom.signal.channels) == (512, 1024, 2)
+    assert top.name != bottom.name
+    batch = bottom.batch(np.array([4, 0, 3]))
+    assert torch.equal(batch.x, codes[1][[4, 0, 3]]) and torch.equal(batch.condition.codes[0], codes[0][[4, 0, 3]])
+    assert torch.equal(batch.condition.actions, condition.actions[[4, 0, 3]]) and top.batch(np.arange(2)).condition.codes == ()
+    for level in (-1, 2):
+        with pytest.raises(DataError, match=f"no codes of level {level}; choose one from 0 to 1"):
+            CodesDataset(tmp_path, level=level)
 
 
-def test_an_interrupted_run_writes_only_what_is_missing(tmp_path):
-    codes = _codes(_HEADER)
-    writer = CodesWriter(tmp_path, _HEADER)
-    shards = list(writer.missing())
-    assert [shard.examples for shard in shards] == [range(4), range(4, 8), range(8, 10)]
-    writer.write(shards[1], codes[4:8])
-    with pytest.raises(DataError, match="holds no manifest"):
-        CodesDataset(tmp_path)
-    with pytest.raises(DataError, match="lacks 2 shards, the first of them 0"):
-        writer.finish()
-    assert _write(tmp_path, _HEADER, codes) == [0, 2]
-    assert torch.equal(CodesDataset(tmp_path).batch(np.arange(10)).x, torch.from_numpy(codes))
-    assert _write(tmp_path, _HEADER, codes) == []
-
-
-def test_every_file_is_the_same_after_an_interruption(tmp_path):
-    codes = _codes(_HEADER)
-    _write(tmp_path / "whole", _HEADER, codes)
-    writer = CodesWriter(tmp_path / "resumed", _HEADER)
-    writer.write(next(writer.missing()), codes[:4])
-    _write(tmp_path / "resumed", _HEADER, codes)
-    whole, resumed = ({path.name: path.read_bytes() for path in (tmp_path / name).iterdir()} for name in ("whole", "resumed"))
-    assert whole == resumed and len(whole) == 4
-
-
-@pytest.mark.parametrize("position", [0, 20, -1])
-def test_a_damaged_shard_is_refused_and_written_again(tmp_path, position):
-    codes = _codes(_HEADER)
-    _write(tmp_path, _HEADER, codes)
-    path = tmp_path / "shard-00001.safetensors"
-    data = bytearray(path.read_bytes())
-    data[position] ^= 1
-    path.write_bytes(data)
-    with pytest.raises(DataError, match=r"shard-00001.*sha256 differs"):
-        CodesDataset(tmp_path)
-    assert _write(tmp_path, _HEADER, codes) == [1]
-    CodesDataset(tmp_path)
-    path.unlink()
-    with pytest.raises(DataError, match=r"shard-00001\S* is missing"):
-        CodesDataset(tmp_path)
-
-
-def test_codes_of_another_source_are_an_error_or_written_over(tmp_path):
-    _write(tmp_path, _HEADER, _codes(_HEADER))
-    other, codes = dataclasses.replace(_HEADER, source="weights-2/data-1"), _codes(_HEADER, seed=1)
+def test_codes_of_another_source_are_refused(tmp_path):
+    write(tmp_path, HEADER, codes_of(HEADER))
     with pytest.raises(DataError, match="weights-1/data-1"):
-        CodesDataset(tmp_path, source=other.source)
-    with pytest.raises(DataError, match="codes.source: 'weights-1/data-1' -> 'weights-2/data-1'"):
-        CodesWriter(tmp_path, other)
-    assert _write(tmp_path, other, codes, on_mismatch="rewrite") == [0, 1, 2]
-    assert torch.equal(CodesDataset(tmp_path, source=other.source).batch(np.arange(10)).x, torch.from_numpy(codes))
+        CodesDataset(tmp_path, source="weights-2/data-1")
 
 
-def test_shards_of_another_unfinished_run_are_not_taken(tmp_path):
-    writer = CodesWriter(tmp_path, _HEADER)
-    writer.write(next(writer.missing()), _codes(_HEADER)[:4])
-    other = dataclasses.replace(_HEADER, source="weights-2/data-1")
-    assert [shard.number for shard in CodesWriter(tmp_path, other).missing()] == [0, 1, 2]
+@pytest.mark.parametrize("verify", [True, False])
+def test_reading_leaves_the_codes_on_the_disk(tmp_path, verify):
+    header = CodesHeader(source="s", num_codebooks=4, codebook_size=300, space=(64, 64), count=512, shard_size=64)
+    write(tmp_path, header, codes_of(header))
+    CodesDataset(tmp_path).batch(np.arange(1))  # What is imported at the first call is no data.
+    gc.collect()
+    tracemalloc.start()
+    try:
+        dataset = CodesDataset(tmp_path, verify=verify)
+        opened = tracemalloc.get_traced_memory()[1]
+        dataset.batch(np.arange(0, 512, 64))
+        read = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    # One block of a file for its sha256; then eight examples as int64, and one of them in the type of the file.
+    assert opened < size_of(header) / 4
+    assert read < size_of(header)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"kind": "CodesManifest"}'])
-def test_a_damaged_manifest_is_named(tmp_path, text):
-    _write(tmp_path, _HEADER, _codes(_HEADER))
-    (tmp_path / "manifest.json").write_text(text)
-    with pytest.raises(DataError, match=r"manifest\.json is damaged"):
-        read_manifest(tmp_path)
-    assert _write(tmp_path, _HEADER, _codes(_HEADER), on_mismatch="rewrite") == []
+def test_threads_read_the_same_though_few_shards_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(shards, "_MOST_OPEN", 2)
+    header = dataclasses.replace(HEADER, count=64)
+    codes = codes_of(header)
+    write(tmp_path, header, codes, size=64)
+    dataset = CodesDataset(tmp_path)
+    orders = [np.random.default_rng(seed).integers(0, 64, 16) for seed in range(64)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(dataset.batch, orders))
+    assert all(torch.equal(batch.x, codes[0][order]) for batch, order in zip(found, orders, strict=True))
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (lambda codes: codes[:, :1], "of shape"),
-        (lambda codes: codes[:3], "of shape"),
-        (lambda codes: codes + 300, r"they must be in \[0, 300\)"),
-        (lambda codes: codes - 300, r"they must be in \[0, 300\)"),
-    ],
-)
-def test_codes_that_do_not_fit_are_refused(tmp_path, change, message):
-    writer = CodesWriter(tmp_path, _HEADER)
-    with pytest.raises(DataError, match=message):
-        writer.write(next(writer.missing()), change(_codes(_HEADER)[:4]))
-    assert not list(tmp_path.iterdir())
+def test_a_batch_is_the_callers_own(tmp_path):
+    write(tmp_path, HEADER, codes_of(HEADER))
+    dataset = CodesDataset(tmp_path)
+    dataset.batch(np.arange(10)).x.zero_()
+    assert torch.equal(dataset.batch(np.arange(10)).x, codes_of(HEADER)[0])
+    assert dataset.batch(np.arange(0)).x.shape == (0, 2, 3, 5)
 
 
-def test_labels_must_fit_their_names(tmp_path):
-    named = dataclasses.replace(_HEADER, label_names=("a", "b"))
-    shard, codes = next(CodesWriter(tmp_path, _HEADER).missing()), _codes(_HEADER)[:4]
-    with pytest.raises(DataError, match="was given labels, but the header has 0"):
-        CodesWriter(tmp_path, _HEADER).write(shard, codes, np.zeros(4, np.int64))
-    with pytest.raises(DataError, match="was given no labels, but the header has 2"):
-        CodesWriter(tmp_path, named).write(shard, codes)
-    with pytest.raises(DataError, match="labels that do not fit"):
-        CodesWriter(tmp_path, named).write(shard, codes, np.full(4, 2))
+@pytest.mark.parametrize("index", [-1, 10])
+def test_examples_that_there_are_not_are_refused(tmp_path, index):
+    write(tmp_path, HEADER, codes_of(HEADER))
+    with pytest.raises(IndexError, match=f"examples 0 to 9, but {index} to {index}"):
+        CodesDataset(tmp_path).batch(np.array([index]))
 
 
-def test_impossible_headers_are_refused(tmp_path):
-    with pytest.raises(ConfigError, match="must be at least 1"):
-        CodesWriter(tmp_path, dataclasses.replace(_HEADER, space=(3, 0)))
+def test_a_shard_that_was_written_over_since_is_not_mixed_with_the_others(tmp_path):
+    write(tmp_path, HEADER, codes_of(HEADER))
+    dataset = CodesDataset(tmp_path)
+    write(tmp_path, dataclasses.replace(HEADER, source="weights-2/data-1"), codes_of(HEADER, seed=1), on_mismatch="rewrite")
+    with pytest.raises(DataError, match="has changed since the codes were opened"):
+        dataset.batch(np.arange(10))
+
+
+def test_shards_have_actions_over_one_time(tmp_path):
+    header, codes = dataclasses.replace(HEADER, action_names=("a", "b")), codes_of(HEADER)
+    write(tmp_path, header, codes, Condition(actions=torch.zeros(10, 3, dtype=torch.int64)))
+    (tmp_path / "shard-00002.safetensors").unlink()
+    write(tmp_path, header, codes, Condition(actions=torch.zeros(10, 4, dtype=torch.int64)))
+    with pytest.raises(DataError, match=r"shard-00002\S* has 4 actions an example, and the shards before it 3"):
+        CodesDataset(tmp_path)
 
 
 def test_the_name_follows_the_codes(tmp_path):
     names = []
     for number, seed in enumerate((0, 1, 0)):
-        _write(tmp_path / str(number), _HEADER, _codes(_HEADER, seed))
+        write(tmp_path / str(number), HEADER, codes_of(HEADER, seed))
         names.append(CodesDataset(tmp_path / str(number)).name)
     assert names[0] == names[2] != names[1]
 
 
-def test_sequences_that_were_filled_up_come_with_their_mask(tmp_path):
-    header = dataclasses.replace(_HEADER, space=(5,))
-    codes, lengths = _codes(header), np.array([5, 5, 5, 5, 1, 2, 3, 4, 5, 5])
-    writer = CodesWriter(tmp_path, header)
-    for shard in writer.missing():
-        own = lengths[shard.examples.start : shard.examples.stop]
-        # A shard without any that is filled up says nothing.
-        writer.write(shard, codes[shard.examples.start : shard.examples.stop], lengths=own if (own < 5).any() else None)
-    writer.finish()
+def test_all_batches_have_a_mask_where_any_shard_has(tmp_path):
+    header = dataclasses.replace(HEADER, space=(5,))
+    lengths = torch.tensor([5, 5, 5, 5, 1, 2, 3, 4, 5, 5])
+    write(tmp_path, header, codes_of(header, masks=[torch.arange(5) < lengths[:, None]]))
+    dataset = CodesDataset(tmp_path)
     rows = np.array([6, 0, 4])
-    assert CodesDataset(tmp_path).batch(rows).mask.tolist() == [[True] * length + [False] * (5 - length) for length in (3, 5, 1)]
-    writer = CodesWriter(tmp_path / "whole", _HEADER)
-    shard = next(writer.missing())
-    for wrong in (np.array([1, 2, 3, 6]), np.array([0, 1, 2, 3])):
-        with pytest.raises(DataError, match="lengths that do not fit: 4 from 1 to"):
-            CodesWriter(tmp_path / "other", header).write(shard, codes[:4], lengths=wrong)
-    with pytest.raises(DataError, match="lengths"):
-        writer.write(shard, _codes(_HEADER)[:4], lengths=np.array([1, 1, 1, 1]))
+    assert dataset.batch(rows).mask.tolist() == [[True] * length + [False] * (5 - length) for length in (3, 5, 1)]
+    assert dataset.batch(np.array([0])).mask.tolist() == [[True] * 5]

@@ -7,14 +7,9 @@ from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
-from vqvae.data.shards import (
-    CodesDataset,
-    CodesHeader,
-    CodesManifest,
-    CodesWriter,
-    Shard,
-    read_manifest,
-)
+from vqvae.data.shard_format import CodesHeader, CodesManifest, LevelHeader, read_manifest
+from vqvae.data.shard_writer import CodesWriter, Shard
+from vqvae.data.shards import CodesDataset
 from vqvae.data.synthetic import SyntheticImagesConfig
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig, WorldsDataset
@@ -40,6 +35,7 @@ __all__ = [
     "Dataset",
     "FileDataset",
     "ImageFolderConfig",
+    "LevelHeader",
     "Loader",
     "Objective",
     "Phone",

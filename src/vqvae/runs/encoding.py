@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 
 from vqvae import storage
-from vqvae.codes import Codes
 from vqvae.config import Parts
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
 from vqvae.data.base import Splits
@@ -36,9 +35,8 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
         )
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
         for shard in writer.missing():
-            batches = list(in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop))
-            codes = Codes.cat(pipeline.encode_batch(batch) for batch in batches)
-            writer.write(shard, codes, [batch.condition for batch in batches])
+            batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
+            writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
             written += 1
         writer.finish()
     level, *_ = pipeline.layout
