@@ -272,20 +272,10 @@ __all__ = [
     "CepstralDecoderConfig",
     "CepstralEncoder",
 ]
+# A name that several of them have is that of the first: load and save are the pipeline's.
 _HOMES = (
-    "errors",
-    "signals",
-    "codes",
-    "data",
-    "quantizers",
-    "likelihoods",
-    "networks",
-    "models",
-    "priors",
-    "storage",
-    "training",
-    "pipeline",
-    "runs",
+    *("errors", "signals", "codes", "data", "quantizers", "likelihoods", "networks", "models", "priors"),
+    *("training", "pipeline", "runs", "storage"),
 )
 
 

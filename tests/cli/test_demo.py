@@ -37,9 +37,9 @@ def test_both_stages_take_the_flags_and_end_in_the_report(
     assert json.loads(said.out) == json.loads((run / "metrics.json").read_text())
     assert f"Open {run / 'report.html'}" in said.err and (run / "report.html").exists() and (run / "samples.png").exists()
     for part in ("tokenizer", "prior"):
-        training = storage.read(run / part).extra["training"]
+        training = storage.read(run / part).card.training
         assert (training["steps"], training["seed"]) == (3, 5)
-    assert (storage.read(run / "tokenizer").extra["recipe"], len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
+    assert (storage.read(run / "tokenizer").card.recipe, len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
 
 
 def test_speech_has_no_data_to_take_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

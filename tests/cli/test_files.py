@@ -8,7 +8,8 @@ import torch
 from PIL import Image
 
 import vqvae
-from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct_file, write_samples
+from vqvae.cli.files import check_file, check_folder, check_outputs, check_samples, reconstruct_file, write_samples
+from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import ARRAYS, PICTURES, SOUND, kind_of, whole
@@ -86,3 +87,54 @@ def test_reconstructions_are_those_of_the_model_with_their_distance(speech_run: 
     assert reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "out" / "a.png") > 0
     made = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert np.array_equal(made, model.reconstruct(IMAGES[:1])[0].permute(1, 2, 0))
+
+
+def test_nothing_of_a_user_is_replaced(tmp_path: Path) -> None:
+    mine, new = tmp_path / "mine.png", tmp_path / "new.png"
+    mine.write_text("a picture of mine")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(mine)
+    check_outputs([new], [mine], overwrite=False)
+    with pytest.raises(ConfigError, match="mine.png is there already.*--overwrite"):
+        check_outputs([new, mine], overwrite=False)
+    check_outputs([mine], overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="folder.png is a folder"):
+            check_outputs([tmp_path / "folder.png"], overwrite=overwrite)
+        for output in (mine, tmp_path / "folder.png" / ".." / "mine.png", tmp_path / "link.png"):
+            with pytest.raises(ConfigError, match="is the input .* itself, which would be lost"):
+                check_outputs([output], [new, mine], overwrite=overwrite)
+        with pytest.raises(ConfigError, match="would be written twice"):
+            check_outputs([new, new], overwrite=overwrite)
+    assert mine.read_text() == "a picture of mine"
+
+
+def test_commands_ask_before_the_work(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(IMAGES[0].permute(1, 2, 0).numpy()).save("photo.png")
+    before = Path("photo.png").read_bytes()
+    for extra in ([], ["--overwrite"]):
+        assert main(["reconstruct", str(run), "photo.png", "--out", ".", *extra]) == 1
+        assert "photo.png is the input photo.png itself" in capsys.readouterr().err
+    assert Path("photo.png").read_bytes() == before
+    Path("figures.png").mkdir()
+    Path("figures.png/thesis.tex").write_text("years of work")
+    assert main(["sample", str(run), "--count", "1", "--out", "figures.png", "--overwrite"]) == 1
+    assert "figures.png is a folder" in capsys.readouterr().err
+    assert Path("figures.png/thesis.tex").read_text() == "years of work"
+    assert main(["sample", str(run), "--count", "1", "--out", "photo.png"]) == 1
+    assert "--overwrite" in capsys.readouterr().err and Path("photo.png").read_bytes() == before
+    assert main(["sample", str(run), "--count", "1", "--out", "photo.png", "--overwrite"]) == 0
+    assert Path("photo.png").read_bytes() != before
+
+
+def test_a_run_is_not_mixed_with_files_of_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".notes.tmp").write_text("years of work")
+    assert main(["train", "images", "--data", str(tmp_path), "--out", "."]) == 1
+    assert "holds ['.notes.tmp'] and no run" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [".notes.tmp"]

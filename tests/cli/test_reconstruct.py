@@ -16,5 +16,5 @@ def test_reconstruct_keeps_sizes_and_names(run: Path, pictures: Path, tmp_path: 
     with Image.open(tmp_path / "out" / "3.png") as image:
         assert image.size == (18, 20)
     assert main(["reconstruct", str(run), str(file), str(file), "--out", str(tmp_path / "again")]) == 1
-    assert "overwrite" in capsys.readouterr().err
+    assert "would be written twice" in capsys.readouterr().err
     assert not (tmp_path / "again").exists()

@@ -25,7 +25,7 @@ def test_sample_writes_what_the_suffix_says(run: Path, tmp_path: Path, capsys: p
 
 def test_settings_reach_the_draw(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     def draw(*options: str) -> np.ndarray:
-        assert main(["sample", str(run), "--count", "4", "--out", str(tmp_path / "x.npy"), "--device", "cpu", *options]) == 0
+        assert main(["sample", str(run), "--count", "4", "--out", str(tmp_path / "x.npy"), "--device", "cpu", "--overwrite", *options]) == 0
         return np.load(tmp_path / "x.npy", allow_pickle=False)
 
     drawn = draw("--seed", "1")

@@ -13,7 +13,7 @@ def test_flags_are_settings_of_the_prior_that_fits_the_tokenizer(run: Path) -> N
     stored = storage.read(run / "prior")
     assert (stored.config.layers, stored.config.hidden) == (2, 8), "as the flags say"
     assert (stored.config.num_codebooks, stored.config.codebook_size, stored.config.classes) == (1, 8, 2), "as the tokenizer says"
-    assert (stored.extra["training"]["steps"], stored.extra["training"]["batch_size"]) == (6, 4)
+    assert (stored.card.training["steps"], stored.card.training["batch_size"]) == (6, 4)
 
 
 def test_the_same_command_trains_nothing_twice_and_others_are_told(run: Path, capsys: pytest.CaptureFixture[str]) -> None:

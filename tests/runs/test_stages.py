@@ -16,10 +16,11 @@ from vqvae import storage
 from vqvae.data import AudioDataset, SyntheticImagesConfig, VoicesConfig
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.base import Evaluation
+from vqvae.evaluation.kinds import SOUND
 from vqvae.pipeline import Pipeline
 from vqvae.priors import PixelCNNConfig, WaveNetConfig
 from vqvae.recipes import RECIPES
-from vqvae.runs import stages
+from vqvae.runs import scores
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import moved, read_metrics, recipe_of, stored_data, trained_seconds, update_metrics
 from vqvae.runs.scores import evaluate, score
@@ -52,7 +53,7 @@ def test_every_stage_leaves_its_part_and_its_time(run: Path) -> None:
     assert set(metrics["seconds_by_stage"]) == {"data", "tokenizer", "codes", "prior", "evaluation"}
     assert metrics["seconds"] == pytest.approx(sum(metrics["seconds_by_stage"].values()))
     assert metrics["seconds_by_stage"]["prior"] == trained_seconds(run, "prior") > 0
-    assert recipe_of(run) == "tiny" and storage.read(run / "tokenizer").extra["size"] == [8, 8]
+    assert recipe_of(run) == "tiny" and storage.read(run / "tokenizer").card.size == (8, 8)
     for name in ("report.html", "reconstructions.png", "samples.png"):
         assert (run / name).is_file()
     page = (run / "report.html").read_text()
@@ -76,7 +77,9 @@ def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.Mon
     model, data = pipeline(), audio(("two", "one"))
     seen: list[AudioDataset] = []
     found = Evaluation(scores={}, counts=torch.zeros(1, 8))
-    monkeypatch.setattr(stages, "score_speech", lambda _, held_out: (seen.append(held_out), found)[1])
+    monkeypatch.setattr(
+        scores, "kind_of", lambda _: dataclasses.replace(SOUND, score=lambda _, held_out: (seen.append(held_out), found)[1])
+    )
     score(model, data)
     assert [one.speaker for one in seen[0].recordings] == [1, 0, 1, 0] and seen[0].label_names == model.label_names
     score(model, audio())

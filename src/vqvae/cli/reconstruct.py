@@ -40,7 +40,8 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
     suffix = kind_of(model.signal).suffixes[0]
-    places = {file: chosen.out / f"{file.stem}{suffix}" for file in chosen.files}
-    check_outputs(places.values(), chosen.files, overwrite=chosen.overwrite)
-    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in places.items()}, chosen.json)
+    places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
+    check_outputs(places, chosen.files, overwrite=chosen.overwrite)
+    pairs = zip(chosen.files, places, strict=True)
+    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}, chosen.json)
     return 0
