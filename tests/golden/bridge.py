@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor, nn
@@ -12,13 +12,15 @@ from vqvae import storage
 from vqvae.cli.main import main as command
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.evaluation.probes import ProbeConfig, SpeakerClassifierConfig
+from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
 from vqvae.generation.sampling import sample_codes
 from vqvae.layers.cepstra import CepstraConfig
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors.base import AutoregressivePrior, Prior
-from vqvae.recipes import stages
+from vqvae.runs import stages
+from vqvae.signals import AXES, Signal, sound
+from vqvae.storage.card import renamed_in_version_2
 from vqvae.training import JointConfig, RunOptions, TrainConfig, Trainer, build
 
 __all__ = [
@@ -51,9 +53,21 @@ def options(**changes: Any) -> RunOptions:
     return RunOptions(**{"device": "cpu", "threads": 1, "checkpoint_every": 0, "log_every": 1, **changes})
 
 
+def name_now(tensor: str) -> str:
+    """What a tensor of a stored part is called now."""
+    return renamed_in_version_2(tensor)
+
+
+def signal_of(x: Tensor) -> Signal:
+    """What the data of a golden run is."""
+    if x.is_floating_point():
+        return sound(16_000)
+    return Signal(axes=AXES[x.ndim - 2], channels=x.shape[1], levels=256 if x.dtype == torch.uint8 else int(x.max()) + 1)
+
+
 def load_part(folder: Path) -> nn.Module:
     """A stored part of any kind."""
-    return storage.load(folder, JointConfig | ProbeConfig)
+    return storage.load(folder, [JointConfig, *get_args(ProbeConfig)])
 
 
 def save_part(part: nn.Module, folder: Path) -> None:
@@ -91,5 +105,5 @@ def objective(module: nn.Module, batch: Batch) -> dict[str, float]:
     """The loss and the metrics of a batch, in evaluation mode and with a noise of its own."""
     torch.manual_seed(0)
     with torch.no_grad():
-        loss, metrics = module.eval()(batch)
+        loss, metrics, _ = module.eval()(batch)
     return {"loss": float(loss), **{name: float(value) for name, value in metrics.items()}}

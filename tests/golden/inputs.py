@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from tests.golden import bridge
 from tests.golden.bridge import Batch, Condition, Dataset, Splits
 
 
@@ -15,6 +16,7 @@ class Stored(Dataset):
 
     def __init__(self, whole: Batch, label_names: tuple[str, ...], name: str) -> None:
         self.whole, self.label_names, self.name = whole, label_names, name
+        self.signal = bridge.signal_of(whole.x)
 
     def __len__(self) -> int:
         return len(self.whole.x)

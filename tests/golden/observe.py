@@ -43,7 +43,7 @@ def observe_codes(folder: Path) -> Seen:
     """Look at a set of codes."""
     codes = CodesDataset(folder)
     header = codes.header
-    x, condition, mask = codes.batch(np.arange(len(codes)))
+    x, condition, mask, _ = codes.batch(np.arange(len(codes)))
     tensors = {"codes": x, "label": condition.label, "mask": mask}
     numbers = {"count": len(codes), "codebook_size": header.codebook_size, "num_codebooks": header.num_codebooks}
     return Seen({name: value for name, value in tensors.items() if value is not None}, {**numbers, "label_names": list(codes.label_names)})
@@ -67,7 +67,7 @@ def observe_run(run: Path, x: Tensor) -> Seen:
         found["streamed"] = torch.cat(list(model.reconstruct_stream(iter(x[:1].split(100, 2)), 1)), 2)
     for side in ("train", "held-out"):
         found |= {f"{side} {name}": value for name, value in observe_codes(run / "codes" / side).tensors.items()}
-    return Seen(found, {"label_names": list(model.label_names), "size": list(model.size or ()), "rate": model.rate})
+    return Seen(found, {"label_names": list(model.label_names), "size": list(model.size or ()), "rate": model.signal.sample_rate})
 
 
 def evaluate(run: Path, say: Callable[[], str], *arguments: str) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def _tokenizer(model: bridge.Tokenizer, batch: Batch) -> dict[str, Tensor]:
     found[f"{chain}drawn"] = model.decode((codes,), batch.condition, drawn, 1.0, size)
     if model.draws:
         found["chain cool"] = model.decode((codes,), batch.condition, drawn.manual_seed(1), 0.5, size)
-    if model.likelihood.is_density:
+    if model.has_likelihood:
         found |= _bounds(model, batch)
         found["log_likelihood of codes"] = model.log_likelihood(batch, (codes,))
         found[f"{chain}reconstructed"], _ = model.reconstruct(batch, (codes,))

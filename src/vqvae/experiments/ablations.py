@@ -181,7 +181,7 @@ def score(model: nn.Module, train: Dataset, held_out: Dataset, size: Size, devic
     scores = evaluate_tokenizer(
         model,
         (batch.to(device) for batch in spread(held_out, size.scored, BATCH)),
-        log_priors={"unigram": lambda codes, condition: unigram.log_prob(codes)},
+        log_priors={"unigram": unigram.log_prob},
     )
     changeable = {field: getattr(model.quantizer.config, field) for field in SETTINGS}
     return {**{name: scores[name] for name in (*SCORES, "examples")}, **changeable}

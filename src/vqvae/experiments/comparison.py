@@ -233,7 +233,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
     assert isinstance(model, VQVAE) and unigram is not None and prior is not None
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
     # Without the label, which the prior has not seen.
-    priors = {"unigram": lambda codes, condition: unigram.log_prob(codes), "learned": lambda codes, condition: prior.log_prob(codes)}
+    priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
     scores = evaluate_tokenizer(model, (batch.to(device) for batch in held_out), log_priors=priors)
     row |= {f"bits_per_dim_{name}": scores[f"bits_per_dim_{name}"] for name in priors}
     with torch.autocast(device.type, dtype=torch.bfloat16):
