@@ -1,21 +1,26 @@
 """What a run does beside learning, every so many steps: pictures of what the model makes."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
-from torch import nn
+from torch import Tensor, nn
 
 from vqvae.data.base import Dataset
 from vqvae.data.loader import spread_indices
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
-from vqvae.reports.grids import grid, pair_grid, save_png
+from vqvae.reports.grids import save_png
 
-Pictures = Mapping[str, UInt8[np.ndarray, "height width 3"]]
+Picture = UInt8[np.ndarray, "height width 3"]
+Pictures = Mapping[str, Picture]
+Pairs = Callable[[Tensor, Tensor, int], Picture]
+"""Draws two kinds of data, the first above the second, in so many columns; of images ``vqvae.reports.grids.pair_grid`` does it."""
+Grid = Callable[[Tensor, int], Picture]
+"""Draws data in so many columns; of images ``vqvae.reports.grids.grid`` does it."""
 
 
 @runtime_checkable
@@ -29,36 +34,52 @@ class Callback(Protocol):
 
 
 class ReconstructionGrid:
-    """Fixed held-out images above their reconstructions, as ``RUN/grids/reconstructions-NNNNNN.png``."""
+    """Fixed held-out examples and their reconstructions, as ``RUN/grids/reconstructions-NNNNNN.png``."""
 
-    def __init__(self, held_out: Dataset, *, every: int, count: int = 16, columns: int = 8) -> None:
-        self.every, self.columns = every, columns
-        # Spread over the whole set: neighbours are often frames of one scene or pictures of one class.
+    def __init__(self, held_out: Dataset, pairs: Pairs, *, every: int, count: int = 16, columns: int = 8) -> None:
+        """Choose the examples.
+
+        Args:
+            held_out: where they are from.
+            pairs: draws data above what was made of it, in so many columns.
+            every: steps from one picture to the next; 0 is only the last.
+            count: how many examples.
+            columns: examples side by side.
+        """
+        self.pairs, self.every, self.columns = pairs, every, columns
+        # Spread over the whole set: neighbours are often frames of one scene or examples of one class.
         self.batch = held_out.batch(spread_indices(held_out, count))
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         if len(self.batch.x) == 0:
             return {}
         assert isinstance(module, Tokenizer), "only a tokenizer reconstructs"
-        device = next(module.parameters()).device
-        batch = self.batch.to(device)
-        size = batch.x.shape[2:]
-        decoded = module.decode(module.encode(batch), batch.condition).cpu()
-        pixels = pair_grid(self.batch.x, decoded[:, :, : size[0], : size[1]], self.columns)
+        batch = self.batch.to(next(module.parameters()).device)
+        decoded = module.decode(module.encode(batch), batch.condition, size=tuple(batch.x.shape[2:])).cpu()
+        pixels = self.pairs(self.batch.x, decoded, self.columns)
         save_png(folder / "grids" / f"reconstructions-{step:06d}.png", pixels)
         return {"reconstructions": pixels}
 
 
 class SampleGrid:
-    """Images that a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
+    """What a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
 
-    def __init__(self, pipeline: Pipeline, *, every: int, count: int = 16, columns: int = 8) -> None:
-        self.pipeline, self.every, self.count, self.columns = pipeline, every, count, columns
+    def __init__(self, pipeline: Pipeline, grid: Grid, *, every: int, count: int = 16, columns: int = 8) -> None:
+        """Choose what is drawn.
+
+        Args:
+            pipeline: the tokenizer with its card.
+            grid: draws data in so many columns.
+            every: steps from one picture to the next; 0 is only the last.
+            count: how many samples.
+            columns: samples side by side.
+        """
+        self.pipeline, self.grid, self.every, self.count, self.columns = pipeline, grid, every, count, columns
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         assert isinstance(module, AutoregressivePrior), "only an autoregressive prior draws samples"
-        known = self.pipeline
-        images = Pipeline(known.tokenizer, module, label_names=known.label_names, size=known.size).sample(self.count)
-        pixels = grid(images, self.columns)
+        # The card has the names of the labels, the size of the data and its signal.
+        data = Pipeline(self.pipeline.tokenizer, module, card=self.pipeline.card).sample(self.count)
+        pixels = self.grid(data, self.columns)
         save_png(folder / "grids" / f"samples-{step:06d}.png", pixels)
         return {"samples": pixels}
