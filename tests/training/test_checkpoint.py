@@ -10,8 +10,9 @@ import torch
 from tests.training import tiny
 from vqvae import storage
 from vqvae.errors import CheckpointError
+from vqvae.storage import RunCard
 from vqvae.training import AdamConfig, Average, Checkpoints
-from vqvae.training.checkpoint import Best, Learner, State, only_writer
+from vqvae.training.checkpoint import Best, Learner, Progress, only_writer
 
 
 def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format = torch.channels_last) -> Learner:
@@ -22,15 +23,14 @@ def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format
     average = Average(module, 0.5) if averaged else None
     for step in range(2):
         module(tiny.Noise(8, step).batch(torch.arange(8).numpy())).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizer.step(optimizer.norm(), step, 9)
         if average is not None:
             average.update(module, step)
-    return Learner(module, optimizer, average)
+    return Learner(module, (optimizer,), average)
 
 
 def tensors(which: Learner) -> dict[str, torch.Tensor]:
-    state = {f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizer.state[p].items()}
+    state = {f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizers[0].optimizer.state[p].items()}
     average = {} if which.average is None else {f"average.{n}": v for n, v in which.average.module.state_dict().items()}
     return {**which.module.state_dict(), **state, **average}
 
@@ -39,8 +39,8 @@ def tensors(which: Learner) -> dict[str, torch.Tensor]:
 def test_a_learner_comes_back_with_its_memory_layout(tmp_path: Path, averaged: bool) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     saved, other = learner(0, averaged), learner(1, averaged)
-    state = State(2, 12.5, Best(1, 0.75), {"kind": "TrainConfig", "steps": 9})
-    checkpoints.save(saved, state, {"recipe": "tiny"})
+    state = Progress(2, 12.5, Best(1, 0.75), {"kind": "TrainConfig", "steps": 9})
+    checkpoints.save(saved, state, RunCard(recipe="tiny"))
     assert checkpoints.latest() == state
     checkpoints.restore(other, 2)
     mine, yours = tensors(saved), tensors(other)
@@ -51,33 +51,33 @@ def test_a_learner_comes_back_with_its_memory_layout(tmp_path: Path, averaged: b
     for which in (saved, other):
         torch.manual_seed(0)
         which.module(tiny.Noise(8, 9).batch(torch.arange(8).numpy())).loss.backward()
-        which.optimizer.step()
+        which.optimizers[0].step(which.optimizers[0].norm(), 2, 9)
     assert all(torch.equal(value, tensors(other)[name]) for name, value in tensors(saved).items())
 
 
 def test_a_checkpoint_is_a_stored_part_as_it_is_evaluated(tmp_path: Path) -> None:
     saved = learner(0)
-    Checkpoints(tmp_path, keep_last=1).save(saved, State(2, 0.0, None, {}), {"recipe": "tiny"})
+    Checkpoints(tmp_path, keep_last=1).save(saved, Progress(2, 0.0, None, {}), RunCard(recipe="tiny"))
     part = storage.load(tmp_path / "step-000002")
     assert all(torch.equal(value, part.state_dict()[name]) for name, value in saved.average.module.state_dict().items())
-    assert storage.read(tmp_path / "step-000002").extra == {"recipe": "tiny"}
+    assert storage.read(tmp_path / "step-000002").card == RunCard(recipe="tiny").with_version()
 
 
 def test_the_best_and_the_last_are_kept(tmp_path: Path) -> None:
     checkpoints, saved = Checkpoints(tmp_path, keep_last=2), learner(0)
     for step, best in ((5, 5), (10, 10), (15, 10), (20, 10), (1000000, 10)):
-        checkpoints.save(saved, State(step, 0.0, Best(best, 0.5), {}), {})
+        checkpoints.save(saved, Progress(step, 0.0, Best(best, 0.5), {}), RunCard())
     assert checkpoints.steps() == [10, 20, 1000000]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000010", "step-000020", "step-1000000"]
     assert checkpoints.latest().step == 1000000
-    checkpoints.save(saved, State(1000001, 0.0, Best(1000001, 0.4), {}), {})
+    checkpoints.save(saved, Progress(1000001, 0.0, Best(1000001, 0.4), {}), RunCard())
     assert checkpoints.steps() == [1000000, 1000001]
 
 
 def test_what_a_killed_process_left_is_no_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     assert checkpoints.latest() is None and checkpoints.steps() == []
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     for name in (".step-000004-77.tmp", ".step-000001-old.tmp"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "weights.safetensors").write_text("half")
@@ -90,7 +90,7 @@ def test_what_a_killed_process_left_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / name
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match=f"step-000002/{name} is {'missing' if damage == 'missing' else 'damaged'}"):
@@ -100,7 +100,7 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None
 
 def test_a_state_without_its_fields_is_damaged(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / "state.json"
     path.write_text(json.dumps({"format_version": 1, "step": 2, "best": 3}))
     with pytest.raises(CheckpointError, match="state.json is damaged"):
@@ -109,7 +109,7 @@ def test_a_state_without_its_fields_is_damaged(tmp_path: Path) -> None:
 
 def test_an_optimizer_of_another_model_is_refused(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / "optimizer.safetensors"
     stored = storage.read_tensors(path)
     name = next(name for name in stored if name.endswith("exp_avg"))

@@ -11,6 +11,7 @@ from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.signals import pictures
 from vqvae.training import AdamConfig, RunOptions, TrainConfig, Trainer, build
 
 
@@ -18,6 +19,7 @@ class Noise(Dataset):
     """Random images with labels."""
 
     name = "noise"
+    signal = pictures()
     label_names = ("even", "odd")
 
     def __init__(self, size: int, seed: int) -> None:
@@ -54,10 +56,11 @@ def splits(train: Dataset | None = None, held_out: Dataset | None = None) -> Spl
 
 
 def trainer(folder: Path, config: TrainConfig, data: Splits | None = None, **changes: object) -> Trainer:
-    """A trainer on one thread; ``changes`` are options of the run, callbacks or a stage."""
-    others = {name: changes.pop(name) for name in ("callbacks", "stage", "extra") if name in changes}
+    """A trainer on one thread; ``changes`` are options of the run, callbacks, a stage, a card, or a module in the place of the model."""
+    module = changes.pop("module", None)
+    others = {name: changes.pop(name) for name in ("callbacks", "stage", "card") if name in changes}
     options = RunOptions(**{"checkpoint_every": 5, "log_every": 2, "device": "cpu", "threads": 1, **changes})
-    return Trainer(build(config), data or splits(), config, options, folder, **others)
+    return Trainer(module or build(config), data or splits(), config, options, folder, **others)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
