@@ -1,0 +1,68 @@
+"""The codes of a run's data in shards: written once by its tokenizer, read by its priors."""
+
+import hashlib
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vqvae import storage
+from vqvae.codes import Codes
+from vqvae.config import Parts
+from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
+from vqvae.data.base import Splits
+from vqvae.pipeline import TOKENIZER, UNIGRAM, about, load
+from vqvae.priors import UnigramPriorConfig
+from vqvae.runs.folder import record_seconds
+from vqvae.training import RunOptions
+from vqvae.training.machine import pick_device
+
+CODES, SIDES = "codes", ("train", "held-out")
+
+
+def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = ()) -> None:
+    """Turn both sides of the data into shards of codes and count them; shards that are there are kept."""
+    began, written = time.perf_counter(), 0
+    pipeline = load(run, pick_device(options.device), parts)
+    for side, whole in zip(SIDES, splits, strict=True):
+        dataset = whole.apart()
+        header = CodesHeader.of(
+            source=_source(run, side, parts),
+            layout=pipeline.layout,
+            spaces=[tuple(level.shape[2:]) for level in pipeline.encode_batch(dataset.batch(np.arange(1)))],
+            count=len(dataset),
+            label_names=dataset.label_names,
+            action_names=dataset.action_names,
+        )
+        writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
+        for shard in writer.missing():
+            batches = list(in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop))
+            codes = Codes.cat(pipeline.encode_batch(batch) for batch in batches)
+            writer.write(shard, codes, [batch.condition for batch in batches])
+            written += 1
+        writer.finish()
+    level, *_ = pipeline.layout
+    unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()
+    for batch in in_order(read_codes(run, parts=parts).train, 4096):
+        unigram.count(batch.x, batch.mask)
+    storage.save(unigram, run / UNIGRAM)
+    if written:
+        record_seconds(run, codes=time.perf_counter() - began)
+
+
+def read_codes(run: Path, *, level: int = 0, parts: Parts = ()) -> Splits:
+    """The codes of one level of a run's data, given those of the levels above, checked to be those of its tokenizer.
+
+    Raises:
+        CheckpointError: there is no tokenizer.
+        DataError: codes are missing, damaged or of another tokenizer.
+    """
+    return Splits(*(CodesDataset(run / CODES / side, source=_source(run, side, parts), level=level) for side in SIDES))
+
+
+def _source(run: Path, side: str, parts: Parts) -> str:
+    """Names a tokenizer's weights and a side of its data, so that codes of others are never taken for these."""
+    card = about(run, parts)
+    data = card.data if side == SIDES[0] else card.held_out_data
+    with (run / TOKENIZER / storage.WEIGHTS).open("rb") as file:
+        return f"tokenizer {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}, {data}, {side}"

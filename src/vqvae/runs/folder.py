@@ -1,0 +1,102 @@
+"""What a run folder holds beside its trained parts, and what it says of how they were trained.
+
+RUN/
+  tokenizer/, unigram/, prior/   trained parts (see vqvae.pipeline)
+  codes/{train,held-out}/        what the tokenizer makes of the data, for the priors
+  checkpoints/                   where training goes on after an interruption
+  metrics.jsonl                  a line an interval of steps
+  metrics.json                   the scores on held-out data
+  report.html, reconstructions.png, samples.png
+"""
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vqvae import config as configuration
+from vqvae import storage
+from vqvae.config import Parts
+from vqvae.data import DataConfig
+from vqvae.data.base import Splits
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.pipeline import TOKENIZER, about
+from vqvae.training import TrainConfig
+
+METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
+
+
+def recipe_of(run: Path, parts: Parts = ()) -> str:
+    """The name of the recipe that a run's tokenizer was trained by."""
+    return about(run, parts).recipe
+
+
+def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainConfig:
+    """The settings that a part of a run was trained with.
+
+    Raises:
+        CheckpointError: it does not say.
+    """
+    card = about(run, parts) if part == TOKENIZER else storage.read(run / part, parts).card
+    if card.training is None:
+        raise CheckpointError(f"{run / part} does not say what it was trained on; it was not trained by vqvae.train or 'vqvae train'.")
+    return configuration.from_json(TrainConfig, dict(card.training), parts=parts)
+
+
+def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits:
+    """The data that a run was trained on, built again; ``path`` takes the place of where it lay.
+
+    Raises:
+        CheckpointError: the run was trained on data that was not given as settings.
+        DataError: it is no longer there.
+    """
+    data = stored_config(run, parts=parts).data
+    if data is None:
+        raise CheckpointError(
+            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Give it again: "
+            "vqvae.evaluate(run, data)."
+        )
+    return (data if path is None else moved(data, path)).build()
+
+
+def moved(data: DataConfig, path: str) -> DataConfig:
+    """The same kind of data, from another place.
+
+    Raises:
+        ConfigError: this kind is made on the spot and lies nowhere.
+    """
+    if "path" not in {field.name for field in dataclasses.fields(data)}:
+        raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
+    return dataclasses.replace(data, path=path)
+
+
+def read_metrics(run: Path) -> dict[str, Any]:
+    """``metrics.json`` of a run; empty where there is none yet."""
+    path = run / METRICS
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+
+
+def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
+    """Set keys of ``metrics.json`` in one stroke; ``seconds`` is the sum of its stages."""
+    metrics = {**read_metrics(run), **values}
+    metrics["seconds"] = sum(metrics.get("seconds_by_stage", {}).values())
+    with atomic(run / METRICS) as partial:
+        partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
+
+
+def record_seconds(run: Path, **seconds: float) -> None:
+    """Note what stages took when they were last carried out."""
+    update_metrics(run, {"seconds_by_stage": {**read_metrics(run).get("seconds_by_stage", {}), **seconds}})
+
+
+def read_rows(run: Path) -> list[dict[str, Any]]:
+    """What was noted while the run was trained."""
+    path = run / JSON_LINES
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+
+
+def trained_seconds(run: Path, stage: str) -> float:
+    """How long a stage was trained, over all interruptions."""
+    return max((row["seconds"] for row in read_rows(run) if row["stage"] == stage), default=0.0)

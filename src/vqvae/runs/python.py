@@ -1,0 +1,129 @@
+"""What the commands do, from Python: train a tokenizer, train its prior, score both."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from vqvae.config import Parts, kinds
+from vqvae.data.own import splits_of
+from vqvae.errors import ConfigError
+from vqvae.pipeline import Pipeline, load
+from vqvae.runs.folder import stored_data
+from vqvae.runs.scores import evaluate as evaluate_run
+from vqvae.runs.stages import prior_config, train_tokenizer
+from vqvae.runs.stages import train_prior as train_prior_stage
+from vqvae.signals import Signal
+from vqvae.storage import check_storable
+from vqvae.training import AdamConfig, RunOptions, TrainConfig
+from vqvae.training.machine import pick_device
+
+
+def train(
+    model: Any,
+    data: Any,
+    out: Path | str,
+    *,
+    steps: int,
+    batch_size: int = 32,
+    held_out: Any = None,
+    signal: Signal | None = None,
+    optimizer: AdamConfig = AdamConfig(),
+    seed: int = 0,
+    options: RunOptions = RunOptions(),
+    scored: bool = True,
+    **settings: Any,
+) -> Pipeline:
+    """Train a tokenizer, write the codes of its data, and score it: ``vqvae train``. The same call goes on after a stop.
+
+    Args:
+        model: a configuration such as ``VQVAEConfig``, or a model that is made of modules of one's own.
+        data: what ``vqvae.data.own.splits_of`` takes: settings, arrays, or data sets of one's own.
+        out: the run folder.
+        steps: training steps.
+        batch_size: examples a step.
+        held_out: what is held out; a twentieth of ``data`` where it is left out.
+        signal: what arrays and items are; found by looking at them where it is left out.
+        optimizer: the settings of Adam.
+        seed: of the first weights, the order of the data and all noise.
+        options: how the run is carried out.
+        scored: whether scores and a report are written.
+        settings: further fields of ``TrainConfig``.
+
+    Returns:
+        The trained model, as ``vqvae.load(out)`` gives it.
+
+    Raises:
+        ConfigError: settings or parts that do not fit each other or the data, or that could not be stored; nothing is trained then.
+        VqvaeError: wrong data, an interruption, a folder of another run.
+    """
+    module = model if isinstance(model, nn.Module) else None
+    if module is not None:
+        check_storable(module)
+    elif not dataclasses.is_dataclass(model):
+        raise ConfigError(f"model came as {type(model).__name__}; a configuration such as VQVAEConfig, or a module, is expected.")
+    config = model if module is None else module.config
+    known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
+    training = TrainConfig(model=config, data=known, steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer, **settings)
+    parts, run = kinds(config), Path(out)
+    splits = splits_of(data, held_out=held_out, signal=signal)
+    train_tokenizer(training, options, run, recipe="", scored=scored, splits=splits, module=module, parts=parts)
+    return load(run, pick_device(options.device), parts)
+
+
+def train_prior(
+    run: Path | str,
+    model: Any = None,
+    *,
+    level: int = 0,
+    data: Any = None,
+    held_out: Any = None,
+    options: RunOptions = RunOptions(),
+    scored: bool = True,
+    parts: Parts = (),
+    **settings: Any,
+) -> Pipeline:
+    """Train the prior over the codes of a run and score both: ``vqvae train-prior``. The same call goes on after a stop.
+
+    Args:
+        run: the run folder.
+        model: the configuration of the prior; without it, one that fits the codes, from the recipe of the run or of its kind.
+        level: whose codes, where there are several levels.
+        data: the data that is scored, where the run was trained on data that was given as an object.
+        held_out: as in ``train``.
+        options: how the run is carried out.
+        scored: whether scores and a report are written; that needs the data.
+        parts: configurations of the caller's own that the run holds.
+        settings: fields of ``TrainConfig``, in place of those of the recipe: ``steps``, ``batch_size``, ``optimizer``, ...
+
+    Raises:
+        ConfigError: settings that do not fit the codes.
+        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
+    """
+    run = Path(run)
+    chosen = {} if model is None else {"model": model}
+    training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
+    splits = None if data is None else splits_of(data, held_out=held_out)
+    parts = (*parts, *kinds(training.model))
+    train_prior_stage(training, options, run, level=level, scored=scored, splits=splits, parts=parts)
+    return load(run, pick_device(options.device), parts)
+
+
+def evaluate(
+    run: Path | str, data: Any = None, *, held_out: Any = None, options: RunOptions = RunOptions(), parts: Parts = ()
+) -> dict[str, Any]:
+    """Score a run on held-out data, and write metrics.json, pictures and the report: ``vqvae evaluate``.
+
+    Args:
+        run: the run folder.
+        data: as in ``train``; its held-out side is scored. Without it, the data that the run was trained on.
+        held_out: what is scored, where ``data`` does not say so.
+        options: how it is carried out.
+        parts: configurations of the caller's own that the run holds.
+
+    Returns:
+        The scores by name, as in metrics.json.
+    """
+    splits = stored_data(Path(run), parts=parts) if data is None else splits_of(data, held_out=held_out)
+    return evaluate_run(Path(run), splits.held_out, options, parts)
