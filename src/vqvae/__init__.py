@@ -121,9 +121,11 @@ if TYPE_CHECKING:
         WaveNetPrior,
     )
     from vqvae.quantizers import (
+        FSQ,
         CodebookQuantizer,
         EMAQuantizer,
         EMAQuantizerConfig,
+        FSQConfig,
         IdentityQuantizer,
         IdentityQuantizerConfig,
         ProductQuantizer,
@@ -139,6 +141,7 @@ if TYPE_CHECKING:
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
+    "FSQ",
     "VAE",
     "VIMCO",
     "VQVAE",
@@ -189,6 +192,7 @@ __all__ = [
     "EMAQuantizerConfig",
     "Encoder",
     "EncoderConfig",
+    "FSQConfig",
     "Gaussian",
     "GaussianConfig",
     "Given",

@@ -19,6 +19,7 @@ SAMPLES = {
     quantizers.VectorQuantizerConfig: CODEBOOK,
     quantizers.EMAQuantizerConfig: CODEBOOK,
     quantizers.ProductQuantizerConfig: {**CODEBOOK, "num_codebooks": 4},
+    quantizers.FSQConfig: {"levels": (4, 2, 2)},
     quantizers.IdentityQuantizerConfig: {},
 }
 """What each kind is made with in these tests, besides ``dim``. A new quantizer needs a line here."""
