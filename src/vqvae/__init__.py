@@ -133,6 +133,8 @@ if TYPE_CHECKING:
         Quantized,
         Quantizer,
         QuantizerConfig,
+        ResidualQuantizer,
+        ResidualQuantizerConfig,
         VectorQuantizer,
         VectorQuantizerConfig,
     )
@@ -234,6 +236,8 @@ __all__ = [
     "Quantizer",
     "QuantizerConfig",
     "Reconstruction",
+    "ResidualQuantizer",
+    "ResidualQuantizerConfig",
     "RunOptions",
     "Spectral",
     "SpectralConfig",

@@ -19,6 +19,7 @@ SAMPLES = {
     quantizers.VectorQuantizerConfig: CODEBOOK,
     quantizers.EMAQuantizerConfig: CODEBOOK,
     quantizers.ProductQuantizerConfig: {**CODEBOOK, "num_codebooks": 4},
+    quantizers.ResidualQuantizerConfig: {**CODEBOOK, "num_codebooks": 3},
     quantizers.FSQConfig: {"levels": (4, 2, 2)},
     quantizers.IdentityQuantizerConfig: {},
 }
