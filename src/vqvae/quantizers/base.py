@@ -70,6 +70,12 @@ class CodebookQuantizer(Quantizer):
         """Quantize; see ``Quantizer.forward``. ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in
         entropy-constrained vector quantization."""
 
+    @property
+    def shares_out_channels(self) -> bool:
+        """Whether each codebook has channels of its own, so that latents have a distance to every code, whatever other codes are
+        chosen. Codebooks that work on each other's residuals have not."""
+        return self.codebook.shape[2] * self.num_codebooks == self.dim
+
     @abstractmethod
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start the codebooks by k-means over these latents (those of all ranks together)."""
