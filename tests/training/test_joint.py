@@ -21,7 +21,7 @@ from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load, save
 from vqvae.priors import PixelCNNConfig
-from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, QuantizerConfig
+from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig
 from vqvae.training import AdamConfig, Interrupted, Joint, JointConfig, build
 
 BOOKS, SIZE, DIM = 2, 8, 4
@@ -348,3 +348,11 @@ def test_wrong_settings_are_refused() -> None:
             settings(**changes)
     with pytest.raises(ConfigError, match="2 codebooks of 8 codes, the prior 1 of 8"):
         build(tiny.settings(model=settings(prior=PixelCNNConfig(codebook_size=SIZE, num_codebooks=1))))
+
+
+def test_codebooks_that_share_no_channels_out_are_refused() -> None:
+    """A latent has no distance to a code of a later codebook before the earlier ones have chosen theirs."""
+    with pytest.raises(ConfigError, match="share out their channels, and ResidualQuantizer has none"):
+        make(quantizer=ResidualQuantizerConfig(dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS))
+    with pytest.raises(ConfigError, match="FSQ has no codebook"):
+        make(quantizer=FSQConfig(dim=3, levels=(2, 2, 2)), books=1)

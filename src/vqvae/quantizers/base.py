@@ -1,6 +1,7 @@
 """The interfaces between latents and codes: what every quantizer has, and what codebooks add."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import NamedTuple
 
@@ -69,6 +70,12 @@ class CodebookQuantizer(Quantizer):
         """Quantize; see ``Quantizer.forward``. ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in
         entropy-constrained vector quantization."""
 
+    @property
+    def shares_out_channels(self) -> bool:
+        """Whether each codebook has channels of its own, so that latents have a distance to every code, whatever other codes are
+        chosen. Codebooks that work on each other's residuals have not."""
+        return self.codebook.shape[2] * self.num_codebooks == self.dim
+
     @abstractmethod
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start the codebooks by k-means over these latents (those of all ranks together)."""
@@ -89,6 +96,16 @@ def check_finite(values: Tensor, what: str) -> None:
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise DataError(
-            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
+            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; nothing was changed. "
             "Lower the learning rate, clip gradients, or check the data."
         )
+
+
+def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """What ``Module._apply`` does to tensors, except that it only moves them: they stay float32 under ``.half()`` and ``.bfloat16()``."""
+
+    def move(tensor: Tensor) -> Tensor:
+        moved = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return move

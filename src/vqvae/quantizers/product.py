@@ -1,20 +1,19 @@
 """Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents
+from vqvae.quantizers.base import Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
+from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
@@ -57,34 +56,17 @@ class ProductQuantizerConfig:
         return ProductQuantizer(self)
 
 
-class ProductQuantizer(CodebookQuantizer):
+class ProductQuantizer(SeveralCodebooks):
     """Product quantizer: channels are cut into groups, and each group has a codebook and a code of its own."""
 
     def __init__(self, config: ProductQuantizerConfig) -> None:
-        super().__init__()
         check_at_least(1, config, "dim", "num_codebooks")
         if config.dim % config.num_codebooks:
             raise ConfigError(f"dim is {config.dim}; it must be a multiple of num_codebooks ({config.num_codebooks}).")
+        super().__init__(
+            dim=config.dim, codebook_size=config.codebook_size, parts=(config.part().build() for _ in range(config.num_codebooks))
+        )
         self.config = config
-        self.dim, self.num_codebooks, self.codebook_size = config.dim, config.num_codebooks, config.codebook_size
-        # torch does not type what a ModuleList holds.
-        self.parts = cast("Sequence[CodebookQuantizer]", nn.ModuleList(config.part().build() for _ in range(config.num_codebooks)))
-
-    @property
-    # pyrefly: ignore[bad-override]  # A view of the parts' codebooks: read, like the base's attribute, but never set.
-    def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """e, of all codebooks."""
-        return torch.cat([part.codebook for part in self.parts])
-
-    @property
-    def counts(self) -> Float[Tensor, "codebooks codebook_size"]:
-        """N of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.get_buffer("counts") for part in self.parts])
-
-    @property
-    def sums(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """m of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.get_buffer("sums") for part in self.parts])
 
     def forward(
         self,
@@ -114,17 +96,3 @@ class ProductQuantizer(CodebookQuantizer):
         """Start every codebook from its own group of channels."""
         for part, group in zip(self.parts, latents.chunk(self.num_codebooks, dim=1), strict=True):
             part.start(group)
-
-    @property
-    # pyrefly: ignore[bad-override]  # As above.
-    def started(self) -> Bool[Tensor, ""]:
-        """Whether all codebooks have started."""
-        return torch.stack([part.started for part in self.parts]).all()
-
-    @contextmanager
-    def accumulate(self) -> Iterator[None]:
-        """Accumulate in every codebook."""
-        with ExitStack() as stack:
-            for part in self.parts:
-                stack.enter_context(part.accumulate())
-            yield

@@ -115,7 +115,7 @@ def sum_over_codes(
     where one is given.
 
     Args:
-        model: a VQ-VAE with codebooks, in evaluation mode.
+        model: a VQ-VAE with a codebook, or with several that share out the channels, in evaluation mode.
         batch: examples.
         samples: m.
         log_prior: log p(z) of codes; uniform where it is left out.
@@ -123,17 +123,18 @@ def sum_over_codes(
         generator: what samples are drawn with; without it, torch's own.
 
     Raises:
-        ConfigError: a model that is no VQ-VAE with codebooks, or settings out of range.
+        ConfigError: a model that is no such VQ-VAE, or settings out of range.
         DataError: examples that do not fit the model.
     """
-    if not isinstance(model, VQVAE) or not isinstance(model.quantizer, CodebookQuantizer):
+    quantizer = model.quantizer if isinstance(model, VQVAE) else None
+    if not isinstance(model, VQVAE) or not isinstance(quantizer, CodebookQuantizer) or not quantizer.shares_out_channels:
         raise ConfigError(
-            f"{type(model).__name__} has no codebook whose codes could be replaced; a VQVAE with one is expected. "
+            f"{type(model if quantizer is None else quantizer).__name__} has no codebook whose codes could be replaced; a VQVAE with one, "
+            "or with several that share out the channels, is expected. "
             "The bounds of models that draw their latents rise with their number of samples instead."
         )
     if samples < 1:
         raise ConfigError(f"samples is {samples}; it must be at least 1.")
-    quantizer = model.quantizer
     latents = model.latents(batch).float()
     codes = model.quantize(latents).codes
 
