@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -86,7 +86,7 @@ nats, of those that the mask leaves; for one, the ``log_prob`` of a prior. A mod
 as ``Codes``, whose own masks count, and with None as the mask: it is log p of all levels together, as ``Pipeline.log_prior`` gives it."""
 
 
-def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: str) -> None:
+def check_codes(codes: Any, num_codebooks: int, codebook_size: int, taker: str) -> None:
     """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
     if not isinstance(codes, Tensor):
         raise DataError(f"Codes came as {type(codes).__name__}; a tensor is expected. Make one with torch.as_tensor.")
