@@ -17,6 +17,8 @@ _SPREAD = 4.0
 """About the standard deviation of cepstra, which they are divided by."""
 _LEVEL, _SLOPE = -13.4, -0.046
 """The mean of speech in nats of power: of the lowest band, and what each next one has more. Measured of eSpeak's voices."""
+_LOUDEST = 10.0
+"""Logarithms of magnitudes are held below this, far above any wave: of features that are not yet trained the exponential could overflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,7 +123,8 @@ class Cepstra(nn.Module):
         spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
         spectra = spectra + self.colour.to(own.dtype)
         points = transform_points(config.window)
-        pulses = torch.fft.irfft((0.5 * (self.bands.to(own.dtype) @ spectra)).exp(), n=points, dim=1).roll(points // 2, 1)
+        magnitudes = (0.5 * (self.bands.to(own.dtype) @ spectra)).clamp(max=_LOUDEST).exp()
+        pulses = torch.fft.irfft(magnitudes, n=points, dim=1).roll(points // 2, 1)
         # A spectrum divides by the sum of its window, and has the powers of all the pulses under it.
         window = torch.hann_window(config.window, dtype=own.dtype, device=own.device)
         loudness = window.sum() / (window.square().sum() / config.hop).sqrt()

@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError
 
 FLOOR = 1e-10
@@ -87,8 +88,7 @@ class LogMel(nn.Module):
             ConfigError: a size that is not positive, or bands that do not fit the window.
         """
         super().__init__()
-        if min(rate, window, hop) < 1:
-            raise ConfigError(f"rate is {rate}, window {window} and hop {hop}; all must be at least 1.")
+        check_at_least(1, "", rate=rate, window=window, hop=hop)
         self.rate, self.window, self.hop = rate, window, hop
         # Not persistent: a function of the settings, which are stored.
         self.register_buffer("filters", mel_filters(rate, window, mels, lowest, highest), persistent=False)

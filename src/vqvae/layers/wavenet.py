@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.dilated import dilated_gates
@@ -216,9 +217,8 @@ class WaveNet(nn.Module):
 def check_settings(config: Any) -> None:
     """Raise ConfigError for a number that is out of range in a configuration with the settings of a WaveNet."""
     kind = type(config).__name__
-    for name in ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden"):
-        if getattr(config, name, 1) < 1:
-            raise ConfigError(f"{kind}.{name} is {getattr(config, name)}; it must be at least 1.")
+    names = ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden")
+    check_at_least(1, config, *(name for name in names if hasattr(config, name)))
     if not 0 <= config.dropout < 1:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
 

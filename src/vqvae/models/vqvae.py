@@ -1,5 +1,6 @@
 """The vector-quantized variational autoencoder: [VQVAE §3], https://arxiv.org/abs/1711.00937."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -166,7 +167,7 @@ class VQVAE(CodeAutoencoder):
         """The configuration that builds this model again; None where a part has none."""
         parts = {"encoder": self.encoder, "quantizer": self.quantizer, "decoder": self.decoder, "likelihood": self.criterion}
         further = [getattr(part, "config", None) for part in self.further]
-        if None in further:
+        if not all(map(dataclasses.is_dataclass, further)):
             return None
         criteria = tuple(WeightedConfig(criterion=config, weight=weight) for weight, config in zip(self.weights, further, strict=True))
         return config_of(VQVAEConfig, parts, criteria=criteria, rated=rated, jitter=self.jitter)

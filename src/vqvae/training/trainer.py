@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
+from vqvae.config import check_at_least
 from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
@@ -72,9 +73,7 @@ class TrainConfig:
     """A run folder whose weights training begins with (fine-tuning)."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_at_least(1, self, "steps", "batch_size", "accumulate")
         if self.evaluate_every < 0:
             raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
         if not 0 <= self.average_decay < 1:

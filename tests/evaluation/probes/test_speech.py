@@ -160,7 +160,7 @@ def test_settings_that_do_not_fit_are_errors() -> None:
     for phones in ((), ("AA", "AA"), ("AA", "sil")):
         with pytest.raises(ConfigError, match="phones has"):
             PhoneRecogniserConfig(phones=phones)
-    with pytest.raises(ConfigError, match="chunk is 0"):
+    with pytest.raises(ConfigError, match="chunk is 0; it must be at least 1"):
         LabelledAudio([clip(0, 0)], RECOGNISER, chunk=0, name="toy")
 
 

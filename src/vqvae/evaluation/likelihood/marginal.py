@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import LogPrior, uniform_log_prob
+from vqvae.config import check_at_least
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAE, LatentModel
@@ -133,8 +134,7 @@ def sum_over_codes(
             "or with several that share out the channels, is expected. "
             "The bounds of models that draw their latents rise with their number of samples instead."
         )
-    if samples < 1:
-        raise ConfigError(f"samples is {samples}; it must be at least 1.")
+    check_at_least(1, "", samples=samples)
     latents = model.latents(batch).float()
     codes = model.quantize(latents).codes
 

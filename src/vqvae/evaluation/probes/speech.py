@@ -15,6 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.data.base import Batch, Dataset, Objective
 from vqvae.data.phones import Phone
 from vqvae.errors import ConfigError, DataError
@@ -111,8 +112,7 @@ class LabelledAudio(Dataset):
             ConfigError: a chunk of no frames.
             DataError: no recordings, one that is shorter than a frame, or a phone that the recogniser does not know.
         """
-        if chunk < 1:
-            raise ConfigError(f"chunk is {chunk} frames; it must be at least 1.")
+        check_at_least(1, "", chunk=chunk)
         self.name, self.signal = name, sound(config.rate)
         self._clips, self._chunk, self._hop = tuple(clips), chunk, _hop(config.rate)
         numbers = {phone: number for number, phone in enumerate(config.phones, start=SILENCE + 1)}
@@ -300,8 +300,6 @@ def _check_range(labels: Tensor, least: int, count: int, what: str) -> None:
 
 
 def _check_positive(config: ProbeConfig, *names: str) -> None:
-    for name in names:
-        if getattr(config, name) < 1:
-            raise ConfigError(f"{type(config).__name__}.{name} is {getattr(config, name)}; it must be at least 1.")
+    check_at_least(1, config, *names)
     if config.layers < 0:
         raise ConfigError(f"{type(config).__name__}.layers is {config.layers}; it must not be negative.")
