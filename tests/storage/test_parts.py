@@ -12,7 +12,8 @@ from torch import nn
 from tests.training import tiny
 from vqvae import storage
 from vqvae.errors import CheckpointError
-from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
+from vqvae.evaluation.probes import ProbeConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
 from vqvae.storage import parts
 
 
