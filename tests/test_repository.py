@@ -76,6 +76,16 @@ def test_no_source_file_has_more_than_400_lines() -> None:
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 
+def test_no_function_has_more_than_60_lines() -> None:
+    lengths = {
+        f"{place(path, node)} {node.name}": (node.end_lineno or 0) - node.lineno + 1
+        for path in SOURCES
+        for node in ast.walk(TREES[path])
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    }
+    assert {name: length for name, length in lengths.items() if length > 60} == {}
+
+
 def test_no_file_is_named_for_what_does_not_belong_anywhere() -> None:
     names = [path for path in CODE if {"utils", "util", "helpers", "helper", "common", "misc"} & {path.stem, path.parent.name}]
     assert names == []
