@@ -12,7 +12,8 @@ from vqvae import storage
 from vqvae.cli.main import main as command
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
+from vqvae.evaluation.probes import ProbeConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
 from vqvae.generation.sampling import sample_codes
 from vqvae.layers.cepstra import CepstraConfig
 from vqvae.models.base import Tokenizer

@@ -16,7 +16,8 @@ from torch import nn
 from tests.training import adversary, tiny
 from vqvae import storage
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
+from vqvae.evaluation.probes import ProbeConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
 from vqvae.models import VQVAE
 from vqvae.signals import Signal
 from vqvae.storage import RunCard, parts

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from vqvae.errors import ConfigError
 from vqvae.signals import Signal
 
 Change = Callable[[Tensor], Tensor]

@@ -71,10 +71,10 @@ class CodesPixelCNN(nn.Module, ABC):
             MissingExtraError: numba is not installed.
         """
         try:
-            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+            from vqvae.layers.kernels.pixelcnn import sample_pixelcnn  # Here, because numba is an extra and slow to import.
         except ImportError as error:
             raise MissingExtraError("numba", "fast") from error
-        return state.fused(compiled.sample_pixelcnn, uniforms, choice)
+        return state.fused(sample_pixelcnn, uniforms, choice)
 
     def _start(
         self,

@@ -151,10 +151,12 @@ class WaveNet(nn.Module):
             MissingExtraError: numba is not installed.
         """
         try:
-            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+            # Here, because numba is an extra and slow to import.
+            from vqvae.layers.kernels.int8 import OUTPUTS
+            from vqvae.layers.kernels.wavenet import sample_wavenet
         except ImportError as error:
             raise MissingExtraError("numba", "fast") from error
-        return state.fused(compiled.sample_wavenet, compiled.OUTPUTS, uniforms, choice)
+        return state.fused(sample_wavenet, OUTPUTS, uniforms, choice)
 
     @torch.no_grad()
     def rounded_to_int8(self) -> "WaveNet":

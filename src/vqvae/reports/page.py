@@ -137,8 +137,17 @@ def write_report(
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
+    try:
+        with atomic(path) as partial:
+            partial.write_text(_page(title, sections), encoding="utf-8")
+    except OSError as error:
+        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    """The sections that say something, as a page that may load nothing from anywhere."""
     style = resources.files("vqvae.reports").joinpath(_STYLE).read_text(encoding="utf-8")
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -158,11 +167,6 @@ def write_report(
 </body>
 </html>
 """
-    try:
-        with atomic(path) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
 
 
 def _cards(numbers: Mapping[str, float]) -> str:

@@ -20,7 +20,7 @@ from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
-from vqvae.evaluation.probes.speech import ProbeConfig
+from vqvae.evaluation.probes import ProbeConfig
 from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
 from vqvae.priors import PriorConfig

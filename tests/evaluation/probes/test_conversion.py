@@ -8,8 +8,10 @@ from torch import Tensor
 from vqvae.data.base import Batch
 from vqvae.data.phones import Phone
 from vqvae.errors import DataError
+from vqvae.evaluation.probes.base import LabelledClip
 from vqvae.evaluation.probes.conversion import Conversion, phones_told, score_conversions
-from vqvae.evaluation.probes.speech import LabelledClip, PhoneRecogniser, PhoneRecogniserConfig, SpeakerClassifier, SpeakerClassifierConfig
+from vqvae.evaluation.probes.phones import PhoneRecogniser, PhoneRecogniserConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifier, SpeakerClassifierConfig
 from vqvae.evaluation.speech.distances import mel_cepstral_distance
 
 RATE = 16_000

@@ -1,6 +1,6 @@
 """Whether a converted voice is the one that it should be, and still says the same: E7 of [VQVAE §4.3], which gives sound examples alone.
 
-Classifiers that were trained on real speech (``vqvae.evaluation.probes.speech``) say who speaks and which phones; where the same words are
+Classifiers that were trained on real speech say who speaks and which phones; where the same words are
 there in the voice aimed at, distances say whether a conversion has come nearer to it.
 """
 
@@ -15,7 +15,9 @@ from torch import Tensor
 from vqvae.data.base import Batch
 from vqvae.data.loader import in_order
 from vqvae.errors import DataError
-from vqvae.evaluation.probes.speech import LabelledAudio, LabelledClip, PhoneRecogniser, SpeakerClassifier, frame_accuracy
+from vqvae.evaluation.probes.base import LabelledAudio, LabelledClip
+from vqvae.evaluation.probes.phones import PhoneRecogniser, frame_accuracy
+from vqvae.evaluation.probes.speakers import SpeakerClassifier
 from vqvae.evaluation.speech.distances import mel_cepstral_distance
 
 
@@ -66,7 +68,9 @@ def phones_told(recogniser: PhoneRecogniser, clips: Sequence[LabelledClip]) -> f
     """
     frame = recogniser.mel.hop
     chunk = max((len(clip.samples) // frame for clip in clips), default=1)
-    audio = LabelledAudio(clips, recogniser.config, chunk=chunk, name="clips to recognise")
+    audio = LabelledAudio(
+        clips, phones=recogniser.config.phones, sample_rate=recogniser.config.rate, chunk=chunk, name="clips to recognise"
+    )
     found, labels = [], []
     for batch in in_order(audio, 16):
         assert batch.targets is not None
