@@ -149,7 +149,7 @@ class CodesPixelCNN(nn.Module, ABC):
         )
 
 
-def check_settings(config: Any) -> None:
+def check_pixelcnn(config: Any) -> None:
     """Raise ConfigError for a number that is out of range in the configuration of a PixelCNN over codes."""
     kind = type(config).__name__
     names = ("codebook_size", "num_codebooks", "layers", "hidden", "output_hidden")

@@ -216,7 +216,7 @@ class WaveNet(nn.Module):
         )
 
 
-def check_settings(config: Any) -> None:
+def check_wavenet(config: Any) -> None:
     """Raise ConfigError for a number that is out of range in a configuration with the settings of a WaveNet."""
     kind = type(config).__name__
     names = ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden")

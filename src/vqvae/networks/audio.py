@@ -111,7 +111,7 @@ class LogMelEncoder(Encoder):
         super().__init__()
         check_sound(signal)
         self.config, self.signal, self.dim = config, signal, dim
-        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
+        self.log_mel = LogMel(sample_rate=config.rate, window=config.window, hop_length=config.hop, mels=config.mels)
         self.trunk = _Trunk(config.mels, dim, config.strides, config.width, config.residual_blocks)
         self.stride = (config.hop * self.trunk.stride,)
         # Of its window, a spectrum has so much beyond its own hop.

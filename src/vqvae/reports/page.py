@@ -32,7 +32,7 @@ class Sound(NamedTuple):
     title: str
     samples: Float[Tensor, " time"]
     """In [-1, 1]."""
-    rate: int
+    sample_rate: int
     """Samples a second."""
 
 
@@ -189,7 +189,7 @@ def _cards(numbers: Mapping[str, float]) -> str:
 
 def _sounds(sounds: Sequence[Sound]) -> str:
     figures = "".join(
-        f'<figure class="picture"><figcaption>{escape(sound.title)}</figcaption>{audio_player(sound.samples, sound.rate)}</figure>'
+        f'<figure class="picture"><figcaption>{escape(sound.title)}</figcaption>{audio_player(sound.samples, sound.sample_rate)}</figure>'
         for sound in sounds
     )
     return f"<h2>Sounds</h2>{figures}" if figures else ""

@@ -56,7 +56,7 @@ class HearsLoudness(PhoneRecogniser):
     """Loud frames are the second phone, quiet ones the first."""
 
     def predict(self, batch: Batch) -> Tensor:
-        frames = batch.x[:, 0].unflatten(1, (-1, self.mel.hop)).square().mean(2)
+        frames = batch.x[:, 0].unflatten(1, (-1, self.mel.hop_length)).square().mean(2)
         return 1 + (frames > 0.01).long()
 
 

@@ -62,7 +62,7 @@ class NearCodes:
         softened = (-near / spread.clamp(min=1e-12)).softmax(2)
         is_other = torch.ones_like(softened).scatter(2, own.unsqueeze(2), 0)
         self.others: Float[Tensor, "batch places codes"] = (1 - FARTHER) * softened + FARTHER / (size - 1) * is_other
-        self.rates = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
+        self.chances = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
 
     def sample(self, generator: torch.Generator | None = None) -> Int[Tensor, "batch places"]:
         """Draw one grid an example."""
@@ -79,20 +79,20 @@ class NearCodes:
         changed = codes != self.own
         log_codes = self.others.gather(2, codes.unsqueeze(2))[..., 0].log()
         number = changed.sum(1, keepdim=True)
-        log_places = number * self.rates.log() + (self.places - number) * torch.log1p(-self.rates)
-        log_any = torch.log(-torch.expm1(self.places * torch.log1p(-self.rates)))
-        log_kind = (log_places - log_any).logsumexp(1) - math.log(len(self.rates))
+        log_places = number * self.chances.log() + (self.places - number) * torch.log1p(-self.chances)
+        log_any = torch.log(-torch.expm1(self.places * torch.log1p(-self.chances)))
+        log_kind = (log_places - log_any).logsumexp(1) - math.log(len(self.chances))
         whole = log_kind + torch.where(changed, log_codes, 0).sum(1)
         return torch.where(changed.any(1), whole, -math.inf)
 
     def _changed(self, uniforms: Float[Tensor, "2 batch 1"], each: Float[Tensor, "batch places"]) -> Bool[Tensor, "batch places"]:
         """Which places are replaced: the first by inverse CDF given that there is one, those behind it by chance."""
         kind, first = uniforms
-        rate = self.rates[(kind * len(self.rates)).long()]
-        log_keep = torch.log1p(-rate)
+        chance = self.chances[(kind * len(self.chances)).long()]
+        log_keep = torch.log1p(-chance)
         at = (torch.log1p(first * torch.expm1(self.places * log_keep)) / log_keep).long().clamp(max=self.places - 1)
         place = torch.arange(self.places, device=each.device)
-        return (place == at) | ((place > at) & (each < rate))
+        return (place == at) | ((place > at) & (each < chance))
 
 
 @torch.no_grad()

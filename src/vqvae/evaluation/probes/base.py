@@ -108,7 +108,7 @@ class _Block(nn.Module):
 
 def log_mel(sample_rate: int, mels: int) -> LogMel:
     """The frames that probes hear."""
-    return LogMel(rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop=hop_length(sample_rate), mels=mels)
+    return LogMel(sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=hop_length(sample_rate), mels=mels)
 
 
 def hop_length(sample_rate: int) -> int:

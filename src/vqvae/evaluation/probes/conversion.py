@@ -34,7 +34,7 @@ class Conversion(NamedTuple):
     """The same words in that voice, where there is such a recording; its tempo may be another."""
 
 
-def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, rate: int) -> dict[str, float]:
+def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, sample_rate: int) -> dict[str, float]:
     """Who is heard in conversions, and what they are near to.
 
     ``target_speaker_named``: the share of conversions in which the classifier hears the voice aimed at.
@@ -49,7 +49,7 @@ def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClas
     named = [int(classifier.predict(Batch(one.converted[None, None]))) == one.speaker for one in conversions]
     scores = {"target_speaker_named": float(np.mean(named)), "conversions": float(len(conversions))}
     pairs = [
-        (mel_cepstral_distance(one.target, one.converted, rate), mel_cepstral_distance(one.target, one.source, rate))
+        (mel_cepstral_distance(one.target, one.converted, sample_rate), mel_cepstral_distance(one.target, one.source, sample_rate))
         for one in conversions
         if one.target is not None
     ]
@@ -66,7 +66,7 @@ def phones_told(recogniser: PhoneRecogniser, clips: Sequence[LabelledClip]) -> f
     Raises:
         DataError: no clips, a phone that the recogniser does not know, or not one frame with a phone.
     """
-    frame = recogniser.mel.hop
+    frame = recogniser.mel.hop_length
     chunk = max((len(clip.samples) // frame for clip in clips), default=1)
     audio = LabelledAudio(
         clips, phones=recogniser.config.phones, sample_rate=recogniser.config.rate, chunk=chunk, name="clips to recognise"

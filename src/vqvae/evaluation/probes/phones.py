@@ -16,7 +16,7 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.probes.base import SILENCE, SPREAD, Convolutions, check_probe, check_range, log_mel
 from vqvae.evaluation.speech.phonemes import UNLABELLED, is_silence
 
-_LEVEL = -14.0
+_MEAN = -14.0
 """About the mean of log-mel frames of speech, in nats."""
 
 
@@ -80,7 +80,7 @@ class PhoneRecogniser(nn.Module):
 
     def logits(self, batch: Batch) -> Float[Tensor, "batch classes frames"]:
         """Scores of silence and of all phones, at every frame."""
-        return self.head(self.body((self.mel(batch.x[:, 0]) - _LEVEL) / SPREAD))
+        return self.head(self.body((self.mel(batch.x[:, 0]) - _MEAN) / SPREAD))
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, "batch frames"]:

@@ -69,7 +69,7 @@ class SpeakerClassifier(nn.Module):
         found = self.body((frames - frames.mean(1, keepdim=True)) / SPREAD)
         weights = torch.ones_like(found[:, :1])
         if batch.mask is not None:
-            weights = in_frames(batch.mask, self.mel.hop).unsqueeze(1).to(found.dtype)
+            weights = in_frames(batch.mask, self.mel.hop_length).unsqueeze(1).to(found.dtype)
         share = weights / weights.sum(2, keepdim=True).clamp(min=1)
         mean = (share * found).sum(2)
         # Not below a rounding error: the root of 0 has no gradient.
