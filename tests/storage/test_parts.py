@@ -4,16 +4,17 @@ import errno
 import json
 import threading
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
 from tests.training import tiny
-from vqvae import storage
+from vqvae import disk, storage
 from vqvae.errors import CheckpointError
 from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
-from vqvae.storage import parts
+from vqvae.storage import RunCard, parts
 
 
 @pytest.fixture
@@ -35,11 +36,11 @@ def edit(folder: Path, **changes: object) -> None:
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 def test_a_part_comes_back(part: nn.Module, tmp_path: Path, memory_format: torch.memory_format) -> None:
     part.to(memory_format=memory_format)
-    extra = {"label_names": ["cat", "dog"], "recipe": "tiny", "data": "noise"}
-    storage.save(part, tmp_path / "a" / "tokenizer", extra)
+    card = RunCard(label_names=("cat", "dog"), recipe="tiny", data="noise")
+    storage.save(part, tmp_path / "a" / "tokenizer", card)
     again = storage.load(tmp_path / "a" / "tokenizer")
     assert same(part, again) and not again.training
-    assert storage.read(tmp_path / "a" / "tokenizer") == (part.config, extra)
+    assert storage.read(tmp_path / "a" / "tokenizer") == (part.config, card.with_version())
     assert sorted(path.name for path in (tmp_path / "a").rglob("*")) == ["config.json", "tokenizer", "weights.safetensors"]
 
 
@@ -61,17 +62,17 @@ def test_tied_weights_are_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_an_older_part_is_replaced(part: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
     if not can_exchange:
-        monkeypatch.setattr(parts, "_exchange", lambda a, b: False)
-    storage.save(part, tmp_path / "a", {"turn": 1})
+        monkeypatch.setattr(disk, "_exchange", lambda a, b: False)
+    storage.save(part, tmp_path / "a", RunCard(recipe="first"))
     newer = tiny.model(codebook_size=5).build()
-    storage.save(newer, tmp_path / "a", {"turn": 2})
-    assert same(storage.load(tmp_path / "a"), newer) and storage.read(tmp_path / "a").extra == {"turn": 2}
+    storage.save(newer, tmp_path / "a", RunCard(recipe="second"))
+    assert same(storage.load(tmp_path / "a"), newer) and storage.read(tmp_path / "a").card.recipe == "second"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_there_is_no_moment_without_the_part(part: nn.Module, tmp_path: Path) -> None:
     storage.save(part, tmp_path / "a")
-    if not parts._exchange(tmp_path / "a", tmp_path / "a"):
+    if not disk._exchange(tmp_path / "a", tmp_path / "a"):
         pytest.skip("this file system cannot exchange two names")
     ended, missing = threading.Event(), []
 
@@ -133,11 +134,11 @@ def test_damaged_files_are_named(part: nn.Module, tmp_path: Path, name: str, dam
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"format_version": 2}, "format_version 2; this release reads up to 1. Install a newer"),
+        ({"format_version": 3}, "format_version 3; this release reads up to 2. Install a newer"),
         ({"format_version": None}, "has no format_version"),
         ({"format_version": True}, "has no format_version"),
         ({"config": None}, "lacks 'config'"),
-        ({"extra": []}, "lacks 'config' or 'extra'"),
+        ({"card": []}, "lacks 'config' or 'card'"),
         ({"config": {"kind": "Thief"}}, "config.json: .*kind is 'Thief'"),
         ({"config": {"kind": "VQVAEConfig", "likelihod": 1}}, "no field 'likelihod'"),
     ],
@@ -177,18 +178,20 @@ def test_weights_that_do_not_fit_are_refused_by_name(part: nn.Module, tmp_path: 
         assert words in str(caught.value)
 
 
-def test_temporaries_of_killed_processes_are_removed(part: nn.Module, tmp_path: Path) -> None:
+def test_an_old_part_is_back_after_a_kill_where_names_cannot_be_exchanged(part: nn.Module, tmp_path: Path) -> None:
     storage.save(part, tmp_path / "a")
-    (tmp_path / ".a-123.tmp").mkdir()
-    (tmp_path / ".a-123.tmp" / "weights.safetensors").write_text("half")
-    storage.remove_temporaries(tmp_path)
+    place = tmp_path / disk.TEMPORARY / ("0" * 16)
+    (place / "new" / "a").mkdir(parents=True)
+    (place / "old").mkdir()
+    (tmp_path / "a").rename(place / "old" / "a")
+    assert same(storage.load(tmp_path / "a"), part)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 def test_other_kinds_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
     probe = SpeakerClassifierConfig(speakers=3, width=4, layers=1).build()
-    storage.save(probe, tmp_path / "probe", {"label_names": ["a", "b", "c"]})
+    storage.save(probe, tmp_path / "probe", RunCard(label_names=("a", "b", "c")))
     with pytest.raises(CheckpointError, match="'SpeakerClassifierConfig'; it must be one of"):
         storage.load(tmp_path / "probe")
-    for also in (SpeakerClassifierConfig, ProbeConfig):
+    for also in ([SpeakerClassifierConfig], get_args(ProbeConfig)):
         assert same(probe, storage.load(tmp_path / "probe", also))

@@ -8,10 +8,11 @@ import pytest
 import torch
 
 from tests.training import tiny
-from vqvae import storage
-from vqvae.errors import CheckpointError
+from vqvae import disk, storage
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.storage import RunCard
 from vqvae.training import AdamConfig, Average, Checkpoints
-from vqvae.training.checkpoint import Best, Learner, State, only_writer
+from vqvae.training.checkpoint import Best, Learner, Progress, check_run_folder, only_writer
 
 
 def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format = torch.channels_last) -> Learner:
@@ -39,8 +40,8 @@ def tensors(which: Learner) -> dict[str, torch.Tensor]:
 def test_a_learner_comes_back_with_its_memory_layout(tmp_path: Path, averaged: bool) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     saved, other = learner(0, averaged), learner(1, averaged)
-    state = State(2, 12.5, Best(1, 0.75), {"kind": "TrainConfig", "steps": 9})
-    checkpoints.save(saved, state, {"recipe": "tiny"})
+    state = Progress(2, 12.5, Best(1, 0.75), {"kind": "TrainConfig", "steps": 9})
+    checkpoints.save(saved, state, RunCard(recipe="tiny"))
     assert checkpoints.latest() == state
     checkpoints.restore(other, 2)
     mine, yours = tensors(saved), tensors(other)
@@ -57,32 +58,32 @@ def test_a_learner_comes_back_with_its_memory_layout(tmp_path: Path, averaged: b
 
 def test_a_checkpoint_is_a_stored_part_as_it_is_evaluated(tmp_path: Path) -> None:
     saved = learner(0)
-    Checkpoints(tmp_path, keep_last=1).save(saved, State(2, 0.0, None, {}), {"recipe": "tiny"})
+    Checkpoints(tmp_path, keep_last=1).save(saved, Progress(2, 0.0, None, {}), RunCard(recipe="tiny"))
     part = storage.load(tmp_path / "step-000002")
     assert all(torch.equal(value, part.state_dict()[name]) for name, value in saved.average.module.state_dict().items())
-    assert storage.read(tmp_path / "step-000002").extra == {"recipe": "tiny"}
+    assert storage.read(tmp_path / "step-000002").card.recipe == "tiny"
 
 
 def test_the_best_and_the_last_are_kept(tmp_path: Path) -> None:
     checkpoints, saved = Checkpoints(tmp_path, keep_last=2), learner(0)
     for step, best in ((5, 5), (10, 10), (15, 10), (20, 10), (1000000, 10)):
-        checkpoints.save(saved, State(step, 0.0, Best(best, 0.5), {}), {})
+        checkpoints.save(saved, Progress(step, 0.0, Best(best, 0.5), {}), RunCard())
     assert checkpoints.steps() == [10, 20, 1000000]
     assert sorted(path.name for path in tmp_path.iterdir()) == ["step-000010", "step-000020", "step-1000000"]
     assert checkpoints.latest().step == 1000000
-    checkpoints.save(saved, State(1000001, 0.0, Best(1000001, 0.4), {}), {})
+    checkpoints.save(saved, Progress(1000001, 0.0, Best(1000001, 0.4), {}), RunCard())
     assert checkpoints.steps() == [1000000, 1000001]
 
 
 def test_what_a_killed_process_left_is_no_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     assert checkpoints.latest() is None and checkpoints.steps() == []
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
-    for name in (".step-000004-77.tmp", ".step-000001-old.tmp"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "weights.safetensors").write_text("half")
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
+    half = tmp_path / disk.TEMPORARY / ("0" * 16) / "new" / "step-000004"
+    half.mkdir(parents=True)
+    (half / "weights.safetensors").write_text("half")
     assert checkpoints.steps() == [2]
-    checkpoints.remove_temporaries()
+    disk.clean(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
 
 
@@ -90,7 +91,7 @@ def test_what_a_killed_process_left_is_no_checkpoint(tmp_path: Path) -> None:
 @pytest.mark.parametrize("damage", ["missing", "cut"])
 def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / name
     path.unlink() if damage == "missing" else path.write_bytes(path.read_bytes()[:-9])
     with pytest.raises(CheckpointError, match=f"step-000002/{name} is {'missing' if damage == 'missing' else 'damaged'}"):
@@ -100,7 +101,7 @@ def test_damaged_files_are_named(tmp_path: Path, name: str, damage: str) -> None
 
 def test_a_state_without_its_fields_is_damaged(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / "state.json"
     path.write_text(json.dumps({"format_version": 1, "step": 2, "best": 3}))
     with pytest.raises(CheckpointError, match="state.json is damaged"):
@@ -109,7 +110,7 @@ def test_a_state_without_its_fields_is_damaged(tmp_path: Path) -> None:
 
 def test_an_optimizer_of_another_model_is_refused(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
-    checkpoints.save(learner(0), State(2, 0.0, None, {}), {})
+    checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
     path = tmp_path / "step-000002" / "optimizer.safetensors"
     stored = storage.read_tensors(path)
     name = next(name for name in stored if name.endswith("exp_avg"))
@@ -141,3 +142,29 @@ def test_a_run_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="file/run cannot be written"), only_writer(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_run_folder_is_new_empty_or_holds_a_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    check_run_folder(run)
+    run.mkdir()
+    check_run_folder(run)
+    for name in (".notes.tmp", "thesis.tex", "checkpoints/last.ckpt", "metrics.json", "tokenizer/config.json"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("years of work")
+        with pytest.raises(ConfigError, match="run holds .* and no run. Choose another folder"):
+            check_run_folder(run)
+    with only_writer(run):
+        check_run_folder(run)
+    check_run_folder(run)
+    with pytest.raises(ConfigError, match="thesis.tex cannot be a run folder"):
+        check_run_folder(run / "thesis.tex")
+
+
+def test_a_copy_of_a_run_without_hidden_files_holds_a_run(tmp_path: Path) -> None:
+    saved = learner(0)
+    Checkpoints(tmp_path / "a" / "checkpoints" / "prior", keep_last=1).save(saved, Progress(2, 0.0, None, {}), RunCard())
+    storage.save(saved.module, tmp_path / "b" / "tokenizer")
+    for name in "ab":
+        (tmp_path / name / "notes").write_text("mine")
+        check_run_folder(tmp_path / name)

@@ -11,6 +11,7 @@ from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.signals import pictures
 from vqvae.training import AdamConfig, RunOptions, TrainConfig, Trainer, build
 
 
@@ -19,6 +20,7 @@ class Noise(Dataset):
 
     name = "noise"
     label_names = ("even", "odd")
+    signal = pictures()
 
     def __init__(self, size: int, seed: int) -> None:
         self.x = torch.randint(0, 256, (size, 3, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
@@ -55,7 +57,7 @@ def splits(train: Dataset | None = None, held_out: Dataset | None = None) -> Spl
 
 def trainer(folder: Path, config: TrainConfig, data: Splits | None = None, **changes: object) -> Trainer:
     """A trainer on one thread; ``changes`` are options of the run, callbacks or a stage."""
-    others = {name: changes.pop(name) for name in ("callbacks", "stage", "extra") if name in changes}
+    others = {name: changes.pop(name) for name in ("callbacks", "stage", "card") if name in changes}
     options = RunOptions(**{"checkpoint_every": 5, "log_every": 2, "device": "cpu", "threads": 1, **changes})
     return Trainer(build(config), data or splits(), config, options, folder, **others)
 

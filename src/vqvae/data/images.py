@@ -16,7 +16,7 @@ from jaxtyping import UInt8
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.data.cache import user_cache
+from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
 from vqvae.disk import atomic
@@ -93,7 +93,7 @@ class _Side(NamedTuple):
 
 
 def _build(config: ImageFolderConfig) -> Splits:
-    root = Path(config.path).expanduser()
+    root = user_path(config.path)
     if config.size < 1:
         raise ConfigError(f"config.data.size is {config.size}; it must be at least 1 pixel.")
     if not root.is_dir():
@@ -192,7 +192,7 @@ def _check(side: _Side, name: str) -> _Decoded:
         reasons = pool.map(check, side.files)
         bad = {file: reason for file, reason in zip(side.files, reasons, strict=True) if reason is not None}
     if not bad:  # A bad file may be mended without a change of its size, so only a clean result is kept.
-        with atomic(record) as partial:
+        with atomic(record, DataError, ADVICE) as partial:
             partial.write_text(json.dumps(bad))
     return _Decoded(None, bad)
 

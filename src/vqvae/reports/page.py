@@ -158,11 +158,8 @@ def write_report(
 </body>
 </html>
 """
-    try:
-        with atomic(path) as partial:
-            partial.write_text(page, encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+    with atomic(path, CheckpointError) as partial:
+        partial.write_text(page, encoding="utf-8")
 
 
 def _cards(numbers: Mapping[str, float]) -> str:
