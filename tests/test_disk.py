@@ -1,65 +1,104 @@
 """Files and folders that appear whole, and nothing of others that is removed."""
 
+import errno
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from vqvae import disk
-from vqvae.disk import atomic, atomic_folder, clear_dead_writers, locked, recover, remove_folder, safe_name
+from vqvae.disk import atomic, atomic_folder, check_outputs, clean, exists, explained, held, locked, remove, safe_name, safe_names
+from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
 
 FORK = multiprocessing.get_context("fork")
 
 
+def files(folder: Path) -> dict[str, str]:
+    """All that is in a folder, hidden or not."""
+    return {path.relative_to(folder).as_posix(): path.read_text() if path.is_file() else "" for path in folder.rglob("*")}
+
+
+def put(folder: Path, text: str) -> None:
+    with atomic_folder(folder) as hidden:
+        (hidden / "name").write_text(text)
+
+
 def test_a_file_and_a_folder_appear_whole(tmp_path: Path) -> None:
-    with atomic(tmp_path / "deep" / "file") as hidden:
+    with atomic(tmp_path / "deep" / "file.txt") as hidden:
+        assert hidden.suffix == ".txt", "whoever writes may go by the name"
         hidden.write_text("new")
-        assert not (tmp_path / "deep" / "file").exists()
-    assert (tmp_path / "deep" / "file").read_text() == "new"
+        assert not (tmp_path / "deep" / "file.txt").exists()
+    assert (tmp_path / "deep" / "file.txt").read_text() == "new"
     for content in ("old", "new"):
-        with atomic_folder(tmp_path / "folder") as hidden:
-            (hidden / "name").write_text(content)
-    assert [(path.name, path.read_text()) for path in (tmp_path / "folder").iterdir()] == [("name", "new")]
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "folder"]
+        put(tmp_path / "folder", content)
+    assert files(tmp_path) == {"deep": "", "deep/file.txt": "new", "folder": "", "folder/name": "new"}
+
+
+def test_a_name_may_be_as_long_as_the_file_system_takes(tmp_path: Path) -> None:
+    with atomic(tmp_path / ("x" * 255)) as hidden:
+        hidden.write_text("new")
+    assert files(tmp_path) == {"x" * 255: "new"}
 
 
 @pytest.mark.parametrize("write", [atomic, atomic_folder])
-def test_an_error_leaves_what_was_there(write: object, tmp_path: Path) -> None:
-    (tmp_path / "deep").mkdir()
+def test_an_error_leaves_what_was_there(write: Callable, tmp_path: Path) -> None:
     if write is atomic:
-        (tmp_path / "deep" / "x").write_text("old")
+        (tmp_path / "x").write_text("old")
     else:
-        (tmp_path / "deep" / "x").mkdir()
-        (tmp_path / "deep" / "x" / "name").write_text("old")
-    before = sorted((path.name, path.read_text() if path.is_file() else "") for path in tmp_path.rglob("*"))
-    with pytest.raises(RuntimeError), write(tmp_path / "deep" / "x") as hidden:
+        put(tmp_path / "x", "old")
+    before = files(tmp_path)
+    with pytest.raises(RuntimeError), write(tmp_path / "x") as hidden:
         (hidden if write is atomic else hidden / "name").write_text("ne")
         raise RuntimeError
-    assert sorted((path.name, path.read_text() if path.is_file() else "") for path in tmp_path.rglob("*")) == before
+    assert files(tmp_path) == before
+
+
+def test_the_systems_errors_say_what_and_what_to_do(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(CheckpointError, match="file/x could not be written .*What was there before is unchanged"):
+        atomic(tmp_path / "file" / "x", CheckpointError).__enter__()
+    full = "x could not be written .No space left on device.. Go away."
+    with pytest.raises(DataError, match=full), atomic(tmp_path / "x", DataError, "Go away."):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "a hidden name")
+    with pytest.raises(VqvaeError, match="file/x could not be written"), locked(tmp_path / "file" / "x"):
+        pass
+    with pytest.raises(DataError, match="x cannot be read .why.. Look."), explained(DataError, Path("x"), "cannot be read", "Look."):
+        raise OSError("why")
+    assert files(tmp_path) == {"file": ""}
 
 
 def test_a_folder_is_never_replaced_by_a_file_nor_a_file_by_a_folder(tmp_path: Path) -> None:
     (tmp_path / "figures.png").mkdir()
     (tmp_path / "figures.png" / "thesis").write_text("years of work")
-    with pytest.raises(IsADirectoryError, match="figures.png is a folder"), atomic(tmp_path / "figures.png") as hidden:
-        hidden.write_text("picture")
     (tmp_path / "file").write_text("years of work")
-    with pytest.raises(OSError, match="file is a file"), atomic_folder(tmp_path / "file") as hidden:
-        (hidden / "name").write_text("new")
-    assert (tmp_path / "figures.png" / "thesis").read_text() == (tmp_path / "file").read_text() == "years of work"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["figures.png", "file"]
+    before = files(tmp_path)
+    with pytest.raises(VqvaeError, match="figures.png could not be written .it is a folder"), atomic(tmp_path / "figures.png") as hidden:
+        hidden.write_text("picture")
+    with pytest.raises(VqvaeError, match="file could not be written .it is a file"):
+        put(tmp_path / "file", "new")
+    assert files(tmp_path) == before
 
 
 def test_what_a_new_folder_lacks_is_not_lost(tmp_path: Path) -> None:
-    (tmp_path / "x").mkdir()
-    (tmp_path / "x" / "thesis").write_text("years of work")
-    with pytest.raises(FileExistsError, match=r"\['thesis'\], which would be lost"), atomic_folder(tmp_path / "x") as hidden:
-        (hidden / "name").write_text("new")
-    assert [path.name for path in tmp_path.rglob("*")] == ["x", "thesis"]
+    for name in ("thesis", "name/thesis"):
+        (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "x" / name).write_text("years of work")
+        before = files(tmp_path)
+        with pytest.raises(VqvaeError, match=rf"x holds \['.*{name}'.*\], which would be lost"), atomic_folder(tmp_path / "x") as hidden:
+            (hidden / "name").mkdir()
+        assert files(tmp_path) == before
+
+
+def test_a_link_is_replaced_and_what_it_leads_to_stays(tmp_path: Path) -> None:
+    put(tmp_path / "elsewhere", "old")
+    (tmp_path / "x").symlink_to(tmp_path / "elsewhere")
+    put(tmp_path / "x", "new")
+    assert files(tmp_path) == {"elsewhere": "", "elsewhere/name": "old", "x": "", "x/name": "new"}
 
 
 def _write_and_wait(path: Path, folder: bool, started: object) -> None:
@@ -74,84 +113,116 @@ def test_a_killed_writer_leaves_nothing_that_the_next_one_does_not_clear(folder:
     started = FORK.Event()
     process = FORK.Process(target=_write_and_wait, args=(tmp_path / "x", folder, started))
     process.start()
-    started.wait(30)
-    (left,) = tmp_path.iterdir()
-    clear_dead_writers(tmp_path)
-    assert left.exists(), "its writer lives"
+    assert started.wait(30)
+    left = files(tmp_path)
+    clean(tmp_path)
+    assert files(tmp_path) == left and "half" in left.values(), "its writer lives"
     os.kill(process.pid, signal.SIGKILL)
     process.join()
-    with (atomic_folder if folder else atomic)(tmp_path / "x") as hidden:
-        (hidden / "name" if folder else hidden).write_text("new")
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+    assert not exists(tmp_path / "x")
+    with atomic(tmp_path / "y") as hidden:
+        hidden.write_text("new")
+    assert files(tmp_path) == {"y": "new"}
 
 
-def test_only_names_of_ours_are_cleared(tmp_path: Path) -> None:
-    dead = subprocess.Popen([sys.executable, "-c", ""])
-    dead.wait()
-    ours = tmp_path / f".x.{disk._HOST}-{dead.pid}-0123abcd.vqvae"
-    others = [
-        ".notes.tmp",
-        ".x-1.tmp",
-        ".x.partial",
-        f".x.00000000-{dead.pid}-0123abcd.vqvae",
-        f".x.{disk._HOST}-{os.getpid()}-0123abcd.vqvae",
-    ]
-    for name in (ours.name, *others):
-        (tmp_path / name).mkdir()
+def test_only_what_was_made_here_is_cleared(tmp_path: Path) -> None:
+    others = [".notes.tmp", ".x-1.tmp", ".x.partial", f"{disk.TEMPORARY}/notes", f"{disk.TEMPORARY}/{'g' * 16}"]
+    ours = [f"{disk.TEMPORARY}/{'0' * 16}/new", f"{disk.TEMPORARY}/{'1' * 16}"]
+    for name in (*others, *ours):
+        (tmp_path / name).mkdir(parents=True)
         (tmp_path / name / "inside").write_text("years of work")
-    clear_dead_writers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == sorted(others)
-    clear_dead_writers(tmp_path / "is not there")
+    (tmp_path / disk.TEMPORARY / f"{'2' * 16}.lock").write_text("")
+    clean(tmp_path)
+    assert sorted(files(tmp_path)) == sorted([*others, *(f"{name}/inside" for name in others), disk.TEMPORARY])
+    clean(tmp_path / "is not there")
 
 
-def _write(path: Path, text: str) -> None:
-    with atomic(path) as hidden, hidden.open("w") as file:
-        for _ in range(200):
-            file.write(text)
-            file.flush()
+def test_two_writers_do_not_meet(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.json"
+    first, second = atomic(path), atomic(path)
+    first.__enter__().write_text("first")
+    half = second.__enter__().open("w")
+    half.write("sec")
+    half.flush()
+    first.__exit__(None, None, None)
+    assert path.read_text() == "first"
+    half.write("ond")
+    half.close()
+    second.__exit__(None, None, None)
+    assert files(tmp_path) == {"metrics.json": "second"}
 
 
-def test_two_writers_at_once_publish_one_whole_file(tmp_path: Path) -> None:
-    for _ in range(5):
-        processes = [FORK.Process(target=_write, args=(tmp_path / "x", letter)) for letter in "ab"]
-        for process in processes:
-            process.start()
-        for process in processes:
-            process.join()
-            assert process.exitcode == 0
-        assert (tmp_path / "x").read_text() in ("a" * 200, "b" * 200)
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
+def _write(path: Path, letter: str, turns: int) -> None:
+    for _ in range(turns):
+        put(path, letter * 100)
 
 
-@pytest.mark.parametrize("step", ["aside", "new"])
-def test_an_old_folder_is_not_lost_where_names_cannot_be_exchanged(step: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with atomic_folder(tmp_path / "x") as hidden:
-        (hidden / "name").write_text("old")
+def test_many_writers_at_once_leave_one_whole_folder(tmp_path: Path) -> None:
+    processes = [FORK.Process(target=_write, args=(tmp_path / "x", letter, 20)) for letter in "abc"]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+        assert process.exitcode == 0
+    assert files(tmp_path) in ({"x": "", "x/name": letter * 100} for letter in "abc")
+
+
+def _die_between_renames(path: Path) -> None:
+    rename = os.rename
+    disk._exchange = lambda a, b: False
+    os.rename = lambda a, b: os.kill(os.getpid(), signal.SIGKILL) if Path(b) == path else rename(a, b)
+    put(path, "new")
+
+
+@pytest.mark.parametrize("look", [exists, lambda path: clean(path.parent), lambda path: put(path.with_name("other"), "other")])
+def test_an_old_folder_is_back_after_a_kill_where_names_cannot_be_exchanged(look: Callable, tmp_path: Path) -> None:
+    put(tmp_path / "x", "old")
+    process = FORK.Process(target=_die_between_renames, args=(tmp_path / "x",))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL and not (tmp_path / "x").exists()
+    look(tmp_path / "x")
+    assert (tmp_path / "x" / "name").read_text() == "old" and not (tmp_path / disk.TEMPORARY).exists()
+
+
+def test_an_old_folder_is_back_after_an_error_where_names_cannot_be_exchanged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "x", "old")
+    rename = os.rename
+
+    def full(a: Path, b: Path) -> None:
+        if Path(b) == tmp_path / "x" and Path(a).parent.name == "new":
+            raise OSError(errno.EDQUOT, "Disk quota exceeded")
+        rename(a, b)
+
     monkeypatch.setattr(disk, "_exchange", lambda a, b: False)
-    rename = Path.rename
-
-    def fail(self: Path, target: Path) -> Path:
-        is_new = self.name.endswith(".vqvae") and "aside" not in self.name and Path(target) == tmp_path / "x"
-        if is_new and step == "new":
-            raise PermissionError("no")
-        return rename(self, target)
-
-    monkeypatch.setattr(Path, "rename", fail)
-    if step == "new":
-        with pytest.raises(PermissionError), atomic_folder(tmp_path / "x") as hidden:
-            (hidden / "name").write_text("new")
-    else:  # A kill between the two renames leaves the old folder aside.
-        rename(tmp_path / "x", disk._aside(tmp_path / "x"))
-        recover(tmp_path / "x")
-    assert (tmp_path / "x" / "name").read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["x"]
-    monkeypatch.undo()
+    monkeypatch.setattr(os, "rename", full)
+    with pytest.raises(VqvaeError, match="Disk quota exceeded"):
+        put(tmp_path / "x", "new")
+    assert files(tmp_path) == {"x": "", "x/name": "old"}
 
 
-def test_a_folder_of_ours_is_removed_in_one_stroke(tmp_path: Path) -> None:
-    (tmp_path / "x" / "deep").mkdir(parents=True)
-    remove_folder(tmp_path / "x")
-    assert list(tmp_path.iterdir()) == []
+def test_what_cannot_be_put_back_is_not_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path / "x", "old")
+    rename = os.rename
+
+    def broken(a: Path, b: Path) -> None:
+        if Path(b) == tmp_path / "x":
+            raise OSError(errno.EIO, "Input/output error")
+        rename(a, b)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(disk, "_exchange", lambda a, b: False)
+        patch.setattr(os, "rename", broken)
+        with pytest.raises(VqvaeError, match="Input/output error"):
+            put(tmp_path / "x", "new")
+        assert not exists(tmp_path / "x")
+    assert exists(tmp_path / "x") and files(tmp_path) == {"x": "", "x/name": "old"}
+
+
+def test_what_is_ours_is_removed_in_one_stroke(tmp_path: Path) -> None:
+    put(tmp_path / "x", "old")
+    remove(tmp_path / "x")
+    assert files(tmp_path) == {}
 
 
 def _append(path: Path, log: Path) -> None:
@@ -173,35 +244,84 @@ def test_the_lock_lets_one_process_in_at_a_time(tmp_path: Path) -> None:
 
 
 def _hold(path: Path, started: object) -> None:
-    with locked(path):
-        started.set()
+    with held(path):
+        if os.fork():
+            started.set()
         signal.pause()
 
 
-def test_a_lock_ends_with_its_process(tmp_path: Path) -> None:
+def test_a_lock_ends_with_its_process_though_its_children_live(tmp_path: Path) -> None:
     started = FORK.Event()
-    process = FORK.Process(target=_hold, args=(tmp_path / "x", started))
+    process = FORK.Process(target=_hold, args=(tmp_path / "lock", started))
     process.start()
-    started.wait(30)
-    with pytest.raises(BlockingIOError, match="another process has"), locked(tmp_path / "x", wait=False):
-        pass
-    os.kill(process.pid, signal.SIGKILL)
-    process.join()
-    with locked(tmp_path / "x", wait=False):
-        pass
+    assert started.wait(30)
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    try:
+        with held(tmp_path / "lock", 0) as free:
+            assert not free
+        os.kill(process.pid, signal.SIGKILL)
+        process.join()
+        os.kill(int(children[0]), 0)
+        with held(tmp_path / "lock", 0) as free:
+            assert free
+    finally:
+        for child in children:
+            os.kill(int(child), signal.SIGKILL)
+
+
+def test_nothing_of_a_user_is_replaced(tmp_path: Path) -> None:
+    mine, new, pipe = tmp_path / "mine.png", tmp_path / "new.png", tmp_path / "pipe.png"
+    mine.write_text("a picture of mine")
+    (tmp_path / "folder.png").mkdir()
+    (tmp_path / "link.png").symlink_to(mine)
+    (tmp_path / "nowhere.png").symlink_to(tmp_path / "gone")
+    (tmp_path / "hard.png").hardlink_to(mine)
+    os.mkfifo(pipe)
+    check_outputs([new, tmp_path / "deep" / "new.png"], [mine])
+    for there in (mine, tmp_path / "nowhere.png"):
+        with pytest.raises(ConfigError, match=f"{there.name} is there already.*--overwrite"):
+            check_outputs([new, there])
+    check_outputs([mine], overwrite=True)
+    for overwrite in (False, True):
+        with pytest.raises(ConfigError, match="folder.png is a folder"):
+            check_outputs([tmp_path / "folder.png"], overwrite=overwrite)
+        with pytest.raises(ConfigError, match="pipe.png is no plain file"):
+            check_outputs([pipe], overwrite=overwrite)
+        with pytest.raises(ConfigError, match="mine.png is a file, and a folder is meant"):
+            check_outputs([mine / "a" / "b.png"], overwrite=overwrite)
+        with pytest.raises(ConfigError, match="cannot be written .File name too long"):
+            check_outputs([tmp_path / ("x" * 300)], overwrite=overwrite)
+        for output in (
+            mine,
+            tmp_path / "folder.png" / ".." / "mine.png",
+            tmp_path / "link.png",
+            tmp_path / "hard.png",
+            tmp_path / "MINE.PNG",
+        ):
+            with pytest.raises(ConfigError, match="is the input .* itself, which would be lost"):
+                check_outputs([output], [new, mine], overwrite=overwrite)
+        for output in (new, tmp_path / "NEW.png", tmp_path / "folder.png" / ".." / "new.png"):
+            with pytest.raises(ConfigError, match="would be written twice"):
+                check_outputs([new, output], overwrite=overwrite)
+    assert mine.read_text() == "a picture of mine"
 
 
 @pytest.mark.parametrize(
     ("words", "name"),
     [
         ("en-us+f1", "en-us+f1"),
-        ("../../etc/passwd", "_.._etc_passwd"),
+        ("../../etc/passwd", "__.._etc_passwd"),
+        ("..", "_"),
         ("/", "_"),
         ("", "_"),
-        (".hidden", "hidden"),
+        (".hidden", "_hidden"),
         ("a\0b\nc", "a_b_c"),
-        ("ä" * 300, "ä" * 100),
+        ("dot. ", "dot"),
+        ("NUL", "_NUL"),
+        ("com1.wav", "_com1.wav"),
+        ("ä" * 300, "ä" * 50),
         ("C:\\x", "C__x"),
+        ("\udc80", "_"),
     ],
 )
 def test_names_of_strangers_are_one_component(words: str, name: str) -> None:
@@ -210,5 +330,32 @@ def test_names_of_strangers_are_one_component(words: str, name: str) -> None:
 
 
 def test_names_that_are_taken_get_a_number() -> None:
-    taken: set[str] = set()
-    assert [safe_name(words, taken) for words in ("a/b", "a:b", "A_b")] == ["a_b", "a_b-2", "A_b-3"]
+    assert safe_names(["a/b", "a:b", "A_b", "c"]) == ["a_b", "a_b-2", "A_b-3", "c"]
+
+
+PLATFORM = """
+import ctypes, importlib, os, pkgutil, sys
+import torch, tyro
+real = ctypes.CDLL
+def library(name, *rest, **more):
+    if name is None:
+        raise TypeError("there is no such library on Windows")
+    return real(name, *rest, **more)
+ctypes.CDLL = library
+for name in ("fcntl", "resource", "termios", "pwd", "grp"):
+    sys.modules[name] = None
+for name in ("killpg", "sched_getaffinity", "fork", "setsid", "getpgrp"):
+    if hasattr(os, name):
+        delattr(os, name)
+import vqvae
+names = [module.name for module in pkgutil.walk_packages(vqvae.__path__, "vqvae.")]
+for name in names:
+    if name != "vqvae.data.render":  # A program of its own, which needs an extra.
+        importlib.import_module(name)
+print(len(names))
+"""
+
+
+def test_the_package_is_imported_where_there_is_no_fcntl() -> None:
+    found = subprocess.run([sys.executable, "-c", PLATFORM], capture_output=True, text=True)
+    assert found.returncode == 0 and int(found.stdout) > 100, found.stderr

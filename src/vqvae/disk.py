@@ -1,223 +1,324 @@
-"""How files and folders appear on the disk: whole, or not at all. What this package did not make is never removed.
+"""Writing, locking and cleaning up, in one place: files and folders appear whole or not at all, and nothing is removed that was not
+made here. The only importer of filelock.
 
-Something new is written under a hidden name beside its place, ``.NAME.HOST-PID-RANDOM.vqvae``, and then takes that place. Two writers
-never share such a name. What a killed writer left is cleared by the next one, by that name and only when the writer is dead.
+FOLDER/.vqvae.tmp/     where writes to FOLDER go on; each has a random name
+  0f3a….lock           held by its writer; the system lets go of it however the writer ends
+  0f3a…/new/NAME       what will be FOLDER/NAME
+  0f3a…/old/NAME       what was FOLDER/NAME, between two renames, where the file system cannot exchange two names
 """
 
-import contextlib
 import ctypes
+import errno
 import os
-import platform
 import re
 import secrets
 import shutil
-import zlib
-from collections.abc import Iterator
+import sys
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
-import filelock
+from filelock import FileLock, Timeout
 
-_HOST = f"{zlib.crc32(platform.node().encode()):08x}"
-_HIDDEN = re.compile(r"\.(?P<name>.+)\.(?P<host>[0-9a-f]{8})-(?P<pid>\d+)-[0-9a-f]{8}\.vqvae")
-_ASIDE = "aside.vqvae"
-_LONGEST_NAME = 200
-"""Bytes of a name of a file; file systems take 255, and hidden names are longer."""
+from vqvae.errors import ConfigError, VqvaeError
 
-
-@contextlib.contextmanager
-def atomic(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside ``path`` to write a file to, which takes the place of the file ``path`` at the end.
-
-    After an error, or after a kill at any moment, ``path`` is as it was before.
-
-    Raises:
-        OSError: the place cannot be written, or is a folder.
-    """
-    _refuse_folder(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear_dead(path)
-    hidden = _hidden_name(path)
-    try:
-        yield hidden
-        sync(hidden)
-        _refuse_folder(path)
-        os.replace(hidden, path)
-        sync(path.parent)
-    finally:
-        hidden.unlink(missing_ok=True)
+TEMPORARY = ".vqvae.tmp"
+_NEW, _OLD = "new", "old"
+_PLACE = re.compile(r"([0-9a-f]{16})(\.lock)?")
+_ATTEMPTS = 100
+_MOMENT = 2.0
+"""Seconds: longer than a writer takes from one rename to the next."""
+_LONGEST_NAME = 100
+_RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+"""Names that are devices on Windows."""
+_NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
+"""What file systems say whose folders cannot be synced."""
+_UNCHANGED = "What was there before is unchanged."
 
 
-@contextlib.contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a hidden folder beside ``path`` to fill, which takes the place of the folder ``path`` at the end.
-
-    After an error, or after a kill at any moment, ``path`` is as it was before; where two names cannot be exchanged, ``recover(path)``
-    makes it so.
-
-    Raises:
-        OSError: the place cannot be written, is a file, or holds what the new folder does not have and what would be lost.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    recover(path)
-    _clear_dead(path)
-    hidden = _hidden_name(path)
-    try:
-        hidden.mkdir()
-        yield hidden
-        lost = sorted(_entries(path) - _entries(hidden))
-        if lost:
-            raise FileExistsError(f"{path} holds {lost[:4]}, which would be lost. Choose another folder.")
-        for entry in (*hidden.rglob("*"), hidden):
-            sync(entry)
-        _take_place(hidden, path)
-        sync(path.parent)
-    finally:
-        # The new folder after an error, the old one otherwise: its names are all in the new one.
-        shutil.rmtree(hidden, ignore_errors=True)
-
-
-def recover(path: Path) -> None:
-    """Put a folder back that a killed writer had moved aside, where two names cannot be exchanged."""
-    aside = _aside(path)
-    if not path.exists() and aside.is_dir():
-        with contextlib.suppress(FileNotFoundError):  # Another process has done it.
-            aside.rename(path)
-
-
-def remove_folder(path: Path) -> None:
-    """Remove a folder that this package made. It is renamed first: a kill in the middle leaves nothing half-removed under a good name."""
-    hidden = _hidden_name(path)
-    path.rename(hidden)
-    shutil.rmtree(hidden, ignore_errors=True)
-
-
-def clear_dead_writers(folder: Path) -> None:
-    """Remove what killed writers left in a folder: hidden names of this package whose process is gone."""
-    for entry in folder.iterdir() if folder.is_dir() else ():
-        _remove_if_dead(entry)
-
-
-@contextlib.contextmanager
-def locked(path: Path, *, wait: bool = True) -> Iterator[None]:
-    """Be the only process on this machine that makes ``path``; a second one waits, and then finds it made. The system lets go of the lock
-    when its process ends, however it ends.
-
-    Raises:
-        BlockingIOError: another process has the lock, and ``wait`` is False.
-        OSError: the place cannot be written.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), timeout=-1 if wait else 0)
-    try:
-        lock.acquire()
-    except filelock.Timeout as error:
-        raise BlockingIOError(f"another process has {path}") from error
+@contextmanager
+def explained(error: type[VqvaeError], path: Path, what: str = "could not be written", advice: str = _UNCHANGED) -> Iterator[None]:
+    """Turn the system's errors into one of ours: ``path`` ``what`` (the system's reason). ``advice``."""
     try:
         yield
-    finally:
-        lock.release()
+    except OSError as reason:
+        raise error(f"{path} {what} ({reason.strerror or reason}). {advice}") from reason
 
 
-def sync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's entries, are on the disk: without it, a power cut after a rename can leave a file of the
-    right name and no content."""
-    if os.name == "nt" and path.is_dir():  # Windows opens no folders.
-        return
-    descriptor = os.open(path, os.O_RDONLY if os.name != "nt" else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+@contextmanager
+def atomic(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = _UNCHANGED) -> Iterator[Path]:
+    """Give a hidden path to write a file to; at the end it is on the disk and takes the place of the file ``path``.
 
-
-def safe_name(words: str, taken: set[str] | None = None) -> str:
-    """A name for a file from words that may come from a stranger: one component of a path, not hidden, of bounded length.
+    After an error, or after a kill at any moment, ``path`` is as it was before. Two writers at the same time do not meet.
 
     Args:
-        taken: names that are taken, in lower case; the new one is added, with a number where it was there.
+        path: what to write; folders on the way are made.
+        error: the kind of error that says that it could not be written.
+        advice: what the user can do about it.
+
+    Raises:
+        VqvaeError: ``path`` cannot be written, or is a folder.
     """
-    name = re.sub(r"[^\w .+=,@-]", "_", words).strip(" .") or "_"
-    name = name.encode()[:_LONGEST_NAME].decode(errors="ignore")
-    if taken is None:
-        return name
-    numbered, number = name, 1
-    while numbered.lower() in taken:
-        number += 1
-        numbered = f"{name}-{number}"
-    taken.add(numbered.lower())
-    return numbered
+    with explained(error, path, advice=advice), _workspace(path.parent) as place:
+        new = place / _NEW / path.name
+        yield new
+        _sync(new)
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file is to be written", str(path))
+        os.replace(new, path)
+        _sync(path.parent)
 
 
-def _hidden_name(path: Path) -> Path:
-    name = path.name.encode()[:_LONGEST_NAME].decode(errors="ignore")
-    return path.with_name(f".{name}.{_HOST}-{os.getpid()}-{secrets.token_hex(4)}.vqvae")
+@contextmanager
+def atomic_folder(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = _UNCHANGED) -> Iterator[Path]:
+    """Give a hidden folder to fill; at the end it is on the disk and takes the place of the folder ``path``, as in ``atomic``.
+
+    Where the file system cannot exchange two names, a kill can leave the old folder put aside: ``exists`` and ``clean`` put it back.
+
+    Raises:
+        VqvaeError: ``path`` cannot be written, is a file, or holds something that the new folder does not and that would be lost.
+    """
+    with explained(error, path, advice=advice), _workspace(path.parent) as place:
+        new = place / _NEW / path.name
+        new.mkdir()
+        yield new
+        for part in (*new.rglob("*"), new):
+            _sync(part)
+        lost = _lost(new, path)
+        if lost:
+            raise error(f"{path} holds {lost[:4]}, which would be lost. Choose another folder.")
+        _take_place(new, path, place / _OLD / path.name)
+        _sync(path.parent)
 
 
-def _aside(path: Path) -> Path:
-    return path.with_name(f".{path.name}.{_ASIDE}")
+def remove(path: Path) -> None:
+    """Remove a file or a folder that this package made; a kill in the middle leaves no half of it under its name."""
+    with _workspace(path.parent) as place:
+        os.rename(path, place / _NEW / path.name)
 
 
-def _clear_dead(path: Path) -> None:
-    """Remove what killed writers of this very path left."""
-    for entry in path.parent.iterdir():
-        if (found := _HIDDEN.fullmatch(entry.name)) and found["name"] == path.name:
-            _remove_if_dead(entry)
+def exists(path: Path) -> bool:
+    """Whether something is there, after what a killed writer was about to replace is put back."""
+    if not os.path.lexists(path):
+        clean(path.parent)
+    return os.path.exists(path)  # False, too, where the system cannot say.
 
 
-def _remove_if_dead(entry: Path) -> None:
-    found = _HIDDEN.fullmatch(entry.name)
-    # Of a writer on another machine nobody knows here whether it lives.
-    if found is None or found["host"] != _HOST or _is_alive(int(found["pid"])):
-        return
-    if entry.is_dir() and not entry.is_symlink():
-        shutil.rmtree(entry, ignore_errors=True)
-    else:
-        entry.unlink(missing_ok=True)
-
-
-def _is_alive(pid: int) -> bool:
-    if os.name == "nt":  # There, signal 0 would end the process.
-        return pid == os.getpid()
+def clean(folder: Path) -> None:
+    """Remove what killed writers left in ``folder``, and put back what they had put aside. What others made, and what living writers
+    work on, stays."""
+    places = folder / TEMPORARY
     try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
+        names = {match[1] for name in os.listdir(places) if (match := _PLACE.fullmatch(name))}
+    except OSError:
+        return
+    for place in (places / name for name in sorted(names)):
+        lock = _lock(place)
+        # A place that is gone by now, is still worked on or may not be written: others will see to it.
+        with suppress(OSError):
+            lock.acquire(timeout=_MOMENT if (place / _OLD).is_dir() else 0)
+            _close(place, lock)
+    with suppress(OSError):
+        places.rmdir()
+
+
+@contextmanager
+def locked(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = "Choose another folder.") -> Iterator[None]:
+    """Be the only process on this machine that makes ``path``; a second one waits here, and then finds it made."""
+    with ExitStack() as stack:
+        with explained(error, path, advice=advice):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(held(path.with_name(f".{path.name}.lock")))
+        yield
+
+
+@contextmanager
+def held(file: Path, seconds: float = -1) -> Iterator[bool]:
+    """Hold a lock file, and say whether it could be had within ``seconds`` (-1: wait for it).
+
+    The system lets go of it when the process ends, however it ends; processes that it has started do not hold it.
+    """
+    lock = FileLock(file)
+    try:
+        lock.acquire(timeout=seconds)
+    except Timeout:
+        free = False
+    else:
+        free = True
+    try:
+        yield free
+    finally:
+        if free:
+            lock.release()
+
+
+def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
+    """Check the files that a user has named before the work is done, not after it.
+
+    Args:
+        outputs: the files to write; folders on the way to them are made.
+        inputs: files that are read; none of them is ever written.
+        overwrite: whether files that are there may be replaced.
+
+    Raises:
+        ConfigError: one of them is there already, is a folder or no plain file, is an input, is another output, or cannot be written.
+    """
+    read = tuple(inputs)
+    taken = {_key(path): path for path in read}
+    for path in outputs:
+        with explained(ConfigError, path, "cannot be written", "Choose another --out."):
+            _check_output(path, read, overwrite)
+        other = taken.get(_key(path))
+        if other in read:
+            raise ConfigError(f"{path} is the input {other} itself, which would be lost. Choose another --out.")
+        if other is not None:
+            raise ConfigError(f"{path} would be written twice, as {other}. Give files with different names.")
+        taken[_key(path)] = path
+
+
+def safe_name(name: str) -> str:
+    """One component of a path for any text, such as a name that a stranger's run gives: no separators, no dot in front, not too long."""
+    kept = re.sub(r"[^\w+\-=@.,() ]", "_", unicodedata.normalize("NFC", name)).rstrip(". ")
+    kept = re.sub(r"^[. ]+", "_", kept).encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(". ")
+    return f"_{kept}" if not kept or _RESERVED.fullmatch(kept) else kept
+
+
+def safe_names(names: Iterable[str]) -> list[str]:
+    """``safe_name`` of each, in order; where two would be one, also to a file system that knows no capitals, the later gets a number."""
+    found: list[str] = []
+    taken: set[str] = set()
+    for name in map(safe_name, names):
+        number, unique = 2, name
+        while unique.casefold() in taken:
+            number, unique = number + 1, f"{name}-{number}"
+        taken.add(unique.casefold())
+        found.append(unique)
+    return found
+
+
+@contextmanager
+def _workspace(folder: Path) -> Iterator[Path]:
+    """A hidden place in ``folder`` for one write, whose lock is held; at the end it is gone, and with it all that is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    clean(folder)
+    owner, (place, lock) = os.getpid(), _claim(folder / TEMPORARY)
+    try:
+        (place / _NEW).mkdir(parents=True)
+        yield place
+    finally:
+        # A forked child that unwinds has nothing to do with what its parent writes.
+        if os.getpid() == owner:
+            _close(place, lock)
+            with suppress(OSError):
+                place.parent.rmdir()
+
+
+def _claim(places: Path) -> tuple[Path, FileLock]:
+    """A new name for a write, and its lock, which is held from now on."""
+    for _ in range(_ATTEMPTS):
+        place = places / secrets.token_hex(8)
+        lock = _lock(place)
+        # Another process may clean up at this very moment.
+        with suppress(FileNotFoundError, Timeout):
+            places.mkdir(exist_ok=True)
+            lock.acquire(timeout=0)
+            return place, lock
+    raise FileNotFoundError(errno.ENOENT, "it cannot be kept", str(places))
+
+
+def _lock(place: Path) -> FileLock:
+    return FileLock(place.with_suffix(".lock"))
+
+
+def _close(place: Path, lock: FileLock) -> None:
+    """End a write whose lock is held: put back what it has put aside, remove the rest, let go of the lock."""
+    try:
+        if _put_back(place, place.parent.parent):
+            shutil.rmtree(place, ignore_errors=True)
+            if os.name != "nt":  # Before it is let go of: whoever waits for it finds that it is no longer the lock of this name.
+                os.unlink(lock.lock_file)
+    finally:
+        lock.release()
+    if os.name == "nt" and not place.exists():
+        with suppress(OSError):
+            os.unlink(lock.lock_file)
+
+
+def _put_back(place: Path, folder: Path) -> bool:
+    """Put back what was put aside and has no successor. Whether the rest of the place can go."""
+    try:
+        for old in (place / _OLD).iterdir():
+            if not os.path.lexists(folder / old.name):
+                os.rename(old, folder / old.name)
+                _sync(folder)
+    except FileNotFoundError:
+        return True  # Nothing was put aside.
+    except OSError:
         return False
-    except (PermissionError, OverflowError):
-        return True
     return True
 
 
-def _entries(folder: Path) -> set[str]:
-    return {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
-
-
-def _refuse_folder(path: Path) -> None:
-    if path.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, and a file is to be written there. Choose another name.")
-
-
-def _take_place(new: Path, old: Path) -> None:
-    """Rename ``new`` to ``old``. Whatever was there is under the name ``new`` afterwards."""
-    if not old.exists():
-        new.rename(old)
-    elif not old.is_dir():
-        raise NotADirectoryError(f"{old} is a file, and a folder is to be written there. Choose another name.")
-    elif not _exchange(new, old):
-        # This file system cannot exchange: for a moment the old folder is only there under its name aside.
-        aside = _aside(old)
-        old.rename(aside)
-        try:
-            new.rename(old)
-        except BaseException:
-            aside.rename(old)
-            raise
-        aside.rename(new)
+def _take_place(new: Path, path: Path, aside: Path) -> None:
+    """Rename the folder ``new`` to ``path``; a folder that was there is below the place of this write afterwards."""
+    if not os.path.lexists(path):
+        os.rename(new, path)
+    elif not path.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file, and a folder is to be written", str(path))
+    elif not _exchange(new, path):
+        # For a moment the old folder is only there as ``aside``, from where a failure or the next process puts it back.
+        aside.parent.mkdir()
+        os.rename(path, aside)
+        os.rename(new, path)
 
 
 def _exchange(a: Path, b: Path) -> bool:
     """Swap two names atomically, where the system (Linux) and the file system can."""
-    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if platform.system() == "Linux" else None
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     at_working_directory, exchange = -100, 2
     if renameat2 is None:
         return False
     return renameat2(at_working_directory, os.fsencode(a), at_working_directory, os.fsencode(b), exchange) == 0
+
+
+def _lost(new: Path, old: Path) -> list[str]:
+    """What a folder holds that another one, which would take its place, does not."""
+    kept = {path.relative_to(new) for path in new.rglob("*")}
+    return sorted(path.relative_to(old).as_posix() for path in old.rglob("*") if path.relative_to(old) not in kept) if old.is_dir() else []
+
+
+def _sync(path: Path) -> None:
+    """Wait until a file's contents, or a folder's entries, are on the disk: a power cut must not leave a name without content."""
+    folder, windows = path.is_dir(), os.name == "nt"
+    if windows and folder:
+        return
+    descriptor = os.open(path, os.O_RDWR if windows else os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if not folder or error.errno not in _NO_SYNC:
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _check_output(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
+    if path.is_dir():
+        raise ConfigError(f"{path} is a folder, and a file is to be written there. Choose another --out.")
+    for source in inputs:
+        if path.exists() and source.exists() and os.path.samefile(path, source):
+            raise ConfigError(f"{path} is the input {source} itself, which would be lost. Choose another --out.")
+    if path.exists() and not path.is_file():
+        raise ConfigError(f"{path} is no plain file. Choose another --out.")
+    if os.path.lexists(path) and not overwrite:
+        raise ConfigError(f"{path} is there already. Choose another --out, or replace it with --overwrite.")
+    above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
+    if not above.is_dir():
+        raise ConfigError(f"{above} is a file, and a folder is meant. Choose another --out.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise ConfigError(f"{above} may not be written to. Choose another --out.")
+
+
+def _key(path: Path) -> str:
+    """Equal for paths that are one file, or would be on a file system that knows no capitals."""
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

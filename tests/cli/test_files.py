@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import vqvae
-from vqvae.cli.files import check_file, check_folder, check_outputs, check_samples, reconstruct_file, write_samples
+from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct_file, write_samples
 from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
@@ -87,26 +87,6 @@ def test_reconstructions_are_those_of_the_model_with_their_distance(speech_run: 
     assert reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "out" / "a.png") > 0
     made = np.asarray(Image.open(tmp_path / "out" / "a.png"))
     assert np.array_equal(made, model.reconstruct(IMAGES[:1])[0].permute(1, 2, 0))
-
-
-def test_nothing_of_a_user_is_replaced(tmp_path: Path) -> None:
-    mine, new = tmp_path / "mine.png", tmp_path / "new.png"
-    mine.write_text("a picture of mine")
-    (tmp_path / "folder.png").mkdir()
-    (tmp_path / "link.png").symlink_to(mine)
-    check_outputs([new], [mine], overwrite=False)
-    with pytest.raises(ConfigError, match="mine.png is there already.*--overwrite"):
-        check_outputs([new, mine], overwrite=False)
-    check_outputs([mine], overwrite=True)
-    for overwrite in (False, True):
-        with pytest.raises(ConfigError, match="folder.png is a folder"):
-            check_outputs([tmp_path / "folder.png"], overwrite=overwrite)
-        for output in (mine, tmp_path / "folder.png" / ".." / "mine.png", tmp_path / "link.png"):
-            with pytest.raises(ConfigError, match="is the input .* itself, which would be lost"):
-                check_outputs([output], [new, mine], overwrite=overwrite)
-        with pytest.raises(ConfigError, match="would be written twice"):
-            check_outputs([new, new], overwrite=overwrite)
-    assert mine.read_text() == "a picture of mine"
 
 
 def test_commands_ask_before_the_work(

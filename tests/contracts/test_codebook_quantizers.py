@@ -116,16 +116,16 @@ def test_rate_makes_a_code_dearer(kind: type) -> None:
     z = latents(2, DIM, 5, 9)
     free = quantizer(z).codes
     rate = torch.zeros(quantizer.num_codebooks, SIZE)
-    assert torch.equal(quantizer(z, rate=rate).codes, free)
+    assert torch.equal(quantizer(z, costs=rate).codes, free)
     dear = int(free[0, -1, 0, 0])
     rate[-1, dear] = 1e4
-    with_rate = quantizer(z, rate=rate).codes
+    with_rate = quantizer(z, costs=rate).codes
     assert not (with_rate[:, -1] == dear).any()
     kept = free != dear
     kept[:, :-1] = True
     assert torch.equal(with_rate[kept], free[kept])
     rate[:, dear] = 1e4
-    assert not (quantizer(z, rate=rate).codes == dear).any()
+    assert not (quantizer(z, costs=rate).codes == dear).any()
 
 
 # --- gradients
@@ -341,7 +341,7 @@ def test_revival_sets_a_dead_code_to_a_latent_and_lasts(kind: type) -> None:  # 
     for part in parts(quantizer):
         part.revive_after = 0
     for _ in range(5):
-        quantizer(z, rate=rate)
+        quantizer(z, costs=rate)
     assert torch.equal(quantizer.codebook[:, 5], revived)
     torch.testing.assert_close(quantizer.sums[:, 5] / quantizer.counts[:, 5, None], revived, rtol=1e-5, atol=1e-6)
 

@@ -57,6 +57,24 @@ def test_every_kind_has_a_sample() -> None:
 
 @every
 @pytest.mark.parametrize("space", [(), (7,), (5, 9), (2, 3, 4)])
+@pytest.mark.parametrize("masked", [False, True])
+def test_channels_may_come_last(kind: type, space: tuple[int, ...], masked: bool) -> None:
+    second, last = make(kind).eval(), make(kind).eval()
+    z = latents(3, DIM, *space).requires_grad_()
+    moved = z.detach().movedim(1, -1).contiguous().requires_grad_()
+    mask = torch.rand(3, *space) < 0.5 if masked else None
+    expected, found = second(z, mask), last(moved, mask, channels_last=True)
+    assert torch.equal(found.vectors, expected.vectors.movedim(1, -1)) and torch.equal(found.codes, expected.codes)
+    assert torch.equal(found.loss, expected.loss)
+    for out in (expected, found):
+        (out.vectors.square().sum() + out.loss).backward()
+    assert moved.grad.any() and torch.equal(moved.grad, z.grad.movedim(1, -1))
+    if last.num_codebooks:
+        assert torch.equal(last.decode(found.codes, channels_last=True), last.decode(found.codes).movedim(1, -1))
+
+
+@every
+@pytest.mark.parametrize("space", [(), (7,), (5, 9), (2, 3, 4)])
 def test_shapes_do_not_depend_on_the_number_of_axes(kind: type, space: tuple[int, ...]) -> None:
     quantizer = make(kind)
     out = quantizer(latents(3, DIM, *space))

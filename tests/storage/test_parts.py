@@ -5,16 +5,16 @@ import errno
 import json
 import sys
 import threading
-import typing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import torch
 from torch import nn
 
 from tests.training import adversary, tiny
-from vqvae import storage
+from vqvae import disk, storage
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.probes import ProbeConfig
 from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
@@ -68,7 +68,7 @@ def test_tied_weights_are_stored(tmp_path: Path) -> None:
 @pytest.mark.parametrize("can_exchange", [True, False])
 def test_an_older_part_is_replaced(part: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, can_exchange: bool) -> None:
     if not can_exchange:
-        monkeypatch.setattr(parts, "_exchange", lambda a, b: False)
+        monkeypatch.setattr(disk, "_exchange", lambda a, b: False)
     storage.save(part, tmp_path / "a", RunCard(recipe="first"))
     newer = tiny.model(codebook_size=5).build()
     storage.save(newer, tmp_path / "a", RunCard(recipe="second"))
@@ -78,7 +78,7 @@ def test_an_older_part_is_replaced(part: nn.Module, tmp_path: Path, monkeypatch:
 
 def test_there_is_no_moment_without_the_part(part: nn.Module, tmp_path: Path) -> None:
     storage.save(part, tmp_path / "a")
-    if not parts._exchange(tmp_path / "a", tmp_path / "a"):
+    if not disk._exchange(tmp_path / "a", tmp_path / "a"):
         pytest.skip("this file system cannot exchange two names")
     ended, missing = threading.Event(), []
 
@@ -185,11 +185,13 @@ def test_weights_that_do_not_fit_are_refused_by_name(part: nn.Module, tmp_path: 
         assert words in str(caught.value)
 
 
-def test_temporaries_of_killed_processes_are_removed(part: nn.Module, tmp_path: Path) -> None:
+def test_an_old_part_is_back_after_a_kill_where_names_cannot_be_exchanged(part: nn.Module, tmp_path: Path) -> None:
     storage.save(part, tmp_path / "a")
-    (tmp_path / ".a-123.tmp").mkdir()
-    (tmp_path / ".a-123.tmp" / "weights.safetensors").write_text("half")
-    storage.remove_temporaries(tmp_path)
+    place = tmp_path / disk.TEMPORARY / ("0" * 16)
+    (place / "new" / "a").mkdir(parents=True)
+    (place / "old").mkdir()
+    (tmp_path / "a").rename(place / "old" / "a")
+    assert same(storage.load(tmp_path / "a"), part)
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
@@ -198,7 +200,7 @@ def test_other_kinds_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
     storage.save(probe, tmp_path / "probe", RunCard(label_names=("a", "b", "c")))
     with pytest.raises(CheckpointError, match="'SpeakerClassifierConfig'; it must be one of"):
         storage.load(tmp_path / "probe")
-    for also in ([SpeakerClassifierConfig], typing.get_args(ProbeConfig)):
+    for also in ([SpeakerClassifierConfig], get_args(ProbeConfig)):
         assert same(probe, storage.load(tmp_path / "probe", also))
 
 

@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from tests.training import tiny
-from vqvae import storage
-from vqvae.errors import CheckpointError
+from vqvae import disk, storage
+from vqvae.errors import CheckpointError, ConfigError
 from vqvae.storage import RunCard
 from vqvae.training import AdamConfig, Average, Checkpoints
-from vqvae.training.checkpoint import Best, Learner, Progress, only_writer
+from vqvae.training.checkpoint import Best, Learner, Progress, check_run_folder, only_writer
 
 
 def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format = torch.channels_last) -> Learner:
@@ -78,11 +78,11 @@ def test_what_a_killed_process_left_is_no_checkpoint(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path, keep_last=2)
     assert checkpoints.latest() is None and checkpoints.steps() == []
     checkpoints.save(learner(0), Progress(2, 0.0, None, {}), RunCard())
-    for name in (".step-000004-77.tmp", ".step-000001-old.tmp"):
-        (tmp_path / name).mkdir()
-        (tmp_path / name / "weights.safetensors").write_text("half")
+    half = tmp_path / disk.TEMPORARY / ("0" * 16) / "new" / "step-000004"
+    half.mkdir(parents=True)
+    (half / "weights.safetensors").write_text("half")
     assert checkpoints.steps() == [2]
-    checkpoints.remove_temporaries()
+    disk.clean(tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["step-000002"]
 
 
@@ -141,3 +141,29 @@ def test_a_run_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(CheckpointError, match="file/run cannot be written"), only_writer(tmp_path / "file" / "run"):
         pass
+
+
+def test_a_run_folder_is_new_empty_or_holds_a_run(tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    check_run_folder(run)
+    run.mkdir()
+    check_run_folder(run)
+    for name in (".notes.tmp", "thesis.tex", "checkpoints/last.ckpt", "metrics.json", "tokenizer/config.json"):
+        (run / name).parent.mkdir(exist_ok=True)
+        (run / name).write_text("years of work")
+        with pytest.raises(ConfigError, match="run holds .* and no run. Choose another folder"):
+            check_run_folder(run)
+    with only_writer(run):
+        check_run_folder(run)
+    check_run_folder(run)
+    with pytest.raises(ConfigError, match="thesis.tex cannot be a run folder"):
+        check_run_folder(run / "thesis.tex")
+
+
+def test_a_copy_of_a_run_without_hidden_files_holds_a_run(tmp_path: Path) -> None:
+    saved = learner(0)
+    Checkpoints(tmp_path / "a" / "checkpoints" / "prior", keep_last=1).save(saved, Progress(2, 0.0, None, {}), RunCard())
+    storage.save(saved.module, tmp_path / "b" / "tokenizer")
+    for name in "ab":
+        (tmp_path / name / "notes").write_text("mine")
+        check_run_folder(tmp_path / name)

@@ -1,5 +1,6 @@
 """What is said about a run."""
 
+import io
 import json
 import sys
 from pathlib import Path
@@ -12,7 +13,7 @@ from tests import processes
 from vqvae import distributed
 from vqvae.errors import CheckpointError
 from vqvae.training import logging
-from vqvae.training.logging import Log, Meter, drop_rows
+from vqvae.training.logging import Log, Meter, drop_rows, read_rows
 
 
 def write(path: Path, *rows: object) -> None:
@@ -54,6 +55,45 @@ def test_rows_that_a_killed_process_left_are_dropped(tmp_path: Path) -> None:
     assert [json.loads(line) for line in path.read_text().splitlines()] == [other]
     assert [path.name for path in tmp_path.iterdir()] == ["metrics.jsonl"]
     drop_rows(tmp_path / "none.jsonl", "prior", 0)
+
+
+def test_lines_that_were_not_written_here_stay(tmp_path: Path) -> None:
+    path = tmp_path / "metrics.jsonl"
+    theirs = '{"epoch": 3}\nnotes of somebody'
+    path.write_text(theirs)
+    drop_rows(path, "prior", 0)
+    assert path.read_text() == theirs + "\n"
+
+
+@pytest.mark.parametrize("half", ["{", '{"step": 1', '{"step": 12, "stage": "pri', '{"step": 12, "stage": "prior"'])
+def test_half_a_row_at_the_end_is_dropped_and_not_read(tmp_path: Path, half: str) -> None:
+    path, whole = tmp_path / "metrics.jsonl", {"step": 10, "stage": "prior", "seconds": 1.5}
+    path.write_text(json.dumps(whole) + "\n" + half)
+    assert read_rows(path) == [whole]
+    drop_rows(path, "prior", 10)
+    assert path.read_text() == json.dumps(whole) + "\n"
+
+
+def test_a_row_without_its_end_of_line_is_not_glued_to_the_next(tmp_path: Path) -> None:
+    path, row = tmp_path / "metrics.jsonl", {"step": 10, "stage": "prior"}
+    path.write_text(json.dumps(row))
+    drop_rows(path, "prior", 10)
+    assert path.read_text() == json.dumps(row) + "\n"
+    assert read_rows(path) == [row] and read_rows(tmp_path / "none") == []
+
+
+@pytest.mark.parametrize("stream", ["closed", "broken"])
+def test_nobody_need_read_what_is_said(tmp_path: Path, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken(io.StringIO):
+        def write(self, text: str) -> int:
+            raise BrokenPipeError
+
+    monkeypatch.setattr(sys, "stderr", None if stream == "closed" else Broken())
+    log = Log(tmp_path, "prior", step=4, steps=20, quiet=False)
+    log.row(8, {"loss": 0.25})
+    log.say("a word")
+    log.close()
+    assert read_rows(tmp_path / "metrics.jsonl") == [{"step": 8, "stage": "prior", "loss": 0.25}]
 
 
 def test_rows_go_to_a_file_to_stderr_and_to_tensorboard(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -4,6 +4,7 @@ import json
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -72,7 +73,8 @@ def say(values: Mapping[str, Any], as_json: bool) -> None:
 def note(words: str) -> None:
     """Say something that is no result, on stderr; of the processes that torchrun has started, the first one speaks."""
     if os.environ.get("RANK", "0") == "0":
-        print(words, file=sys.stderr)
+        with suppress(OSError):  # Nobody may be there to read it.
+            print(words, file=sys.stderr, flush=True)
 
 
 def _words(value: Any) -> str:

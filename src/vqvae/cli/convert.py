@@ -8,7 +8,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.files import check_file, check_folder, check_outputs, convert_file
+from vqvae.cli.files import check_file, check_folder, convert_file
+from vqvae.disk import check_outputs, safe_names
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
@@ -42,9 +43,8 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"The decoder of {chosen.run} has no speakers to choose from; train it with config.model.decoder.speakers.")
     if chosen.all_speakers:
         check_folder(chosen.out)
-        places = {
-            name: chosen.out / f"{chosen.file.stem}-{name.replace('/', '_')}{kind_of(model.signal).suffixes[0]}" for name in model.speakers
-        }
+        names, suffix = zip(model.speakers, safe_names(model.speakers), strict=True), kind_of(model.signal).suffixes[0]
+        places = {speaker: chosen.out / f"{chosen.file.stem}-{name}{suffix}" for speaker, name in names}
     else:
         assert chosen.speaker is not None
         check_file(chosen.out, kind_of(model.signal))

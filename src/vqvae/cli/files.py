@@ -1,13 +1,13 @@
 """Files of data where commands take or give them; what a file is, the table of kinds says."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import Blocks, Kind, kind_of
 from vqvae.media.arrays import write_array
 from vqvae.media.images import write_png
@@ -40,31 +40,6 @@ def check_samples(path: Path, kind: Kind) -> None:
         raise ConfigError(f"{path} ends in '{path.suffix}'; {names} or the name of a folder (no suffix) is expected.")
 
 
-def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool) -> None:
-    """See that every output can be written and that nothing is lost by it: before the work, not after it.
-
-    Raises:
-        ConfigError: an output is a folder, is one of the inputs, is there already and ``overwrite`` is False, or is named twice.
-    """
-    seen: set[Path] = set()
-    inputs = list(inputs)
-    for output in outputs:
-        try:
-            there, is_folder = output.exists(), output.is_dir()
-            source = next((one for one in inputs if there and one.exists() and output.samefile(one)), None)
-        except OSError as error:
-            raise ConfigError(f"{output} cannot be written ({error}). Choose another place.") from error
-        if is_folder:
-            raise ConfigError(f"{output} is a folder, and a file is to be written there. Choose another name.")
-        if source is not None:
-            raise ConfigError(f"{output} is the input {source} itself, which would be lost. Choose another --out.")
-        if there and not overwrite:
-            raise ConfigError(f"{output} is there already. Choose another --out, or replace it with --overwrite.")
-        if output in seen:
-            raise ConfigError(f"{output} would be written twice. Give files with different names.")
-        seen.add(output)
-
-
 def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal) -> None:
     """Write examples as one picture (.png, where they can be drawn), one array (.npy), or a folder with a file each.
 
@@ -74,17 +49,14 @@ def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal
     """
     kind = kind_of(signal)
     check_samples(path, kind)
-    try:
-        if path.suffix == ".png":
-            assert kind.grid is not None, "checked"
-            write_png(path, kind.grid(data, max(1, int(len(data) ** 0.5))))
-        elif path.suffix == ".npy":
-            write_array(path, np.ascontiguousarray(data.numpy()))
-        else:
-            for file, example in zip(sample_files(path, names, kind), data, strict=True):
-                kind.write(file, [example[None]], signal)
-    except OSError as error:
-        raise DataError(f"{path} could not be written ({error}). Choose another place.") from error
+    if path.suffix == ".png":
+        assert kind.grid is not None, "checked"
+        write_png(path, kind.grid(data, max(1, int(len(data) ** 0.5))))
+    elif path.suffix == ".npy":
+        write_array(path, np.ascontiguousarray(data.numpy()))
+    else:
+        for file, example in zip(sample_files(path, names, kind), data, strict=True):
+            kind.write(file, [example[None]], signal)
 
 
 def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
@@ -93,10 +65,7 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
     Raises:
         DataError: the place cannot be written.
     """
-    try:
-        kind_of(signal).write(path, blocks, signal)
-    except OSError as error:
-        raise DataError(f"{path} could not be written ({error}). Choose another place.") from error
+    kind_of(signal).write(path, blocks, signal)
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path) -> float:

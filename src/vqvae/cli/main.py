@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from difflib import get_close_matches
 
 from vqvae.errors import VqvaeError
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if arguments[0] in ("-V", "--version"):
         print(f"vqvae {importlib.metadata.version('vqvae')}")
         return 0
+    _open_stderr()
     command, *rest = arguments
     if command not in COMMANDS:
         near = get_close_matches(command, COMMANDS, n=1)
@@ -47,15 +49,37 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except VqvaeError as error:
-        print(f"vqvae {command}: {error}", file=sys.stderr)
+        _complain(f"vqvae {command}: {error}")
         return getattr(error, "exit_code", FAILURE)
     except BrokenPipeError:
         # Whoever read the output, such as `head`, has enough of it. Nothing may be written at the exit of Python either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
-        print(f"vqvae {command}: interrupted.", file=sys.stderr)
+        _complain(f"vqvae {command}: interrupted.")
         return INTERRUPTED
+    except OSError as error:
+        # What no part has explained: a name that is too long, a folder that may not be read, a full disk.
+        where = "" if error.filename is None else f"{error.filename}: "
+        _complain(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
+        return FAILURE
+
+
+def _open_stderr() -> None:
+    """Where the caller has closed stderr, let what is said go nowhere: not to stdout, nor into a file that gets its number."""
+    if sys.stderr is None:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        try:
+            os.fstat(2)
+        except OSError:
+            os.dup2(nowhere, 2)
+        sys.stderr = os.fdopen(nowhere, "w", encoding="utf-8")
+
+
+def _complain(words: str) -> None:
+    """Say on stderr why it failed; nobody may be there to read it."""
+    with suppress(OSError, ValueError):
+        print(words, file=sys.stderr, flush=True)
 
 
 def usage() -> str:

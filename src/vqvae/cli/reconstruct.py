@@ -8,7 +8,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.cli.files import check_outputs, reconstruct_file
+from vqvae.cli.files import reconstruct_file
+from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device

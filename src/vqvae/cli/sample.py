@@ -8,7 +8,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.files import check_outputs, check_samples, sample_files, write_samples
+from vqvae.cli.files import check_samples, sample_files, write_samples
+from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline import Pipeline

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Int, Shaped
 
 from vqvae.data.base import Batch, Condition, Dataset, Splits
+from vqvae.data.cache import user_path
 from vqvae.data.split import split_by_hash
 from vqvae.errors import DataError
 from vqvae.signals import Signal, pictures
@@ -85,7 +86,7 @@ class ArrayConfig:
 
 
 def _build(config: ArrayConfig) -> Splits:
-    path = Path(config.path).expanduser()
+    path = user_path(config.path)
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a .npy or .npz file.")
     with path.open("rb") as file:

@@ -17,7 +17,7 @@ from jaxtyping import Float32, Int, Int16
 
 from vqvae.config import check_at_least
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.data.cache import user_cache
+from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.split import split_of_any_size
@@ -181,7 +181,7 @@ class _Decoded(NamedTuple):
 
 
 def _build(config: AudioFolderConfig) -> Splits:
-    root = Path(config.path).expanduser()
+    root = user_path(config.path)
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
@@ -243,7 +243,8 @@ def _digest(root: Path, files: Sequence[str], rate: int) -> str:
 
 def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest: str) -> _Decoded:
     """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit."""
-    folder = (user_cache() / "audio" if config.cache is None else Path(config.cache).expanduser()) / digest
+    folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / digest
+    advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
 
     def decode(file: str) -> np.ndarray | str:
         try:
@@ -251,12 +252,12 @@ def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest:
         except DataError as error:
             return str(error)
 
-    with locked(folder):
+    with locked(folder, DataError, advice):
         if not folder.is_dir():
             lengths: dict[str, int] = {}
             bad: dict[str, str] = {}
             _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
-            with atomic_folder(folder) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
+            with atomic_folder(folder, DataError, advice) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
                 with (partial / "samples.s16").open("wb") as output:
                     # A few at a time, so that what is decoded does not pile up in memory before it is written.
                     for first in range(0, len(files), 64):

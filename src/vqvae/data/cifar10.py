@@ -7,7 +7,7 @@ import numpy as np
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
-from vqvae.data.cache import user_cache
+from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.download import download, extract
 from vqvae.disk import atomic_folder, locked
 from vqvae.errors import DataError
@@ -34,7 +34,7 @@ class Cifar10Config:
 
 
 def _build(config: Cifar10Config) -> Splits:
-    folder = _downloaded() if config.path is None else _given(Path(config.path).expanduser())
+    folder = _downloaded() if config.path is None else _given(user_path(config.path))
     parts = [_read(folder / file) for file in _FILES]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     held_out_images, held_out_labels = _read(folder / _HELD_OUT_FILE)
@@ -56,11 +56,11 @@ def _given(path: Path) -> Path:
 
 def _downloaded() -> Path:
     target = user_cache() / "cifar10"
-    with locked(target):
+    with locked(target, DataError, ADVICE):
         if not target.is_dir():
             archive = user_cache() / "cifar-10-binary.tar.gz"
             download(_URL, archive, checksum=_CHECKSUM)
-            with atomic_folder(target) as partial:
+            with atomic_folder(target, DataError, ADVICE) as partial:
                 extract(archive, partial)
             archive.unlink()
     return _given(target)

@@ -31,7 +31,7 @@ def download(url: str, path: Path, *, checksum: str) -> None:
         with path.open("rb") as file:
             if hashlib.file_digest(file, algorithm).hexdigest() == expected:
                 return
-    with atomic(path) as partial:
+    with atomic(path, DataError) as partial:
         digest = hashlib.new(algorithm)
         with partial.open("wb") as file:
             for chunk in _chunks(url):

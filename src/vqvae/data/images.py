@@ -17,7 +17,7 @@ from jaxtyping import UInt8
 from vqvae.config import check_at_least
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.data.cache import user_cache
+from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
 from vqvae.disk import atomic
@@ -94,7 +94,7 @@ class _Side(NamedTuple):
 
 
 def _build(config: ImageFolderConfig) -> Splits:
-    root = Path(config.path).expanduser()
+    root = user_path(config.path)
     check_at_least(1, config, "size")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of images.")
@@ -192,7 +192,7 @@ def _check(side: _Side, name: str) -> _Decoded:
         reasons = pool.map(check, side.files)
         bad = {file: reason for file, reason in zip(side.files, reasons, strict=True) if reason is not None}
     if not bad:  # A bad file may be mended without a change of its size, so only a clean result is kept.
-        with atomic(record) as partial:
+        with atomic(record, DataError, ADVICE) as partial:
             partial.write_text(json.dumps(bad))
     return _Decoded(None, bad)
 

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vqvae.data.cache import user_path
 from vqvae.errors import DataError
 
 SILENCES = frozenset({"", "SIL", "<SIL>", "SP", "<SP>", "SPN", "<SPN>", "NSN", "<NSN>", "PAU", "H#", "#", "<EPS>"})
@@ -45,7 +46,7 @@ def read_phones(path: str | Path, *, strip_stress: bool = False) -> dict[str, tu
         DataError: there is nothing of the kind, a file is not UTF-8 (or UTF-16 with a mark, as Praat also writes), is no alignment, or
             has times that run backwards or are not finite.
     """
-    path = Path(path).expanduser()
+    path = user_path(path)
     if path.is_dir():
         files = sorted(file for file in path.rglob("*") if file.suffix.lower() == ".textgrid")
         if not files:

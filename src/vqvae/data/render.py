@@ -4,9 +4,12 @@
 that crashes it must not take the user's process along. So nothing here imports from the package.
 """
 
+import contextlib
 import json
 import os
 import random
+import re
+import signal
 import sys
 import threading
 from typing import NamedTuple
@@ -154,7 +157,22 @@ def _end_with_parent() -> None:
     # Standard input is a pipe from the process that started this one: it ends when that one does, even by SIGKILL.
     # os.read takes no lock that would stand in the way of a normal exit.
     os.read(0, 1)
+    for name in _shared_memory():
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+    # The engine is a process of its own, in the group that this one leads.
+    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(1)
+
+
+def _shared_memory() -> set[str]:
+    """What this process and its engine share, which outlives both: files whose names only they know."""
+    try:
+        with open("/proc/self/maps", encoding="utf-8") as maps:
+            return {path[0] for line in maps if (path := re.findall(r"/dev/shm/ViZDoom\S*", line))}
+    except OSError:
+        return set()
 
 
 if __name__ == "__main__":

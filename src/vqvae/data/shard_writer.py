@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool
+from safetensors import SafetensorError
 from safetensors.numpy import save_file
 from torch import Tensor
 
@@ -27,7 +28,7 @@ from vqvae.data.shard_format import (
     smallest_type,
     tensor_name,
 )
-from vqvae.disk import atomic
+from vqvae.disk import atomic, explained
 from vqvae.errors import DataError
 
 _SINCE_VERSION_2 = ("further", "action_names")
@@ -56,7 +57,8 @@ class CodesWriter:
         """Open or create the folder.
 
         Raises:
-            DataError: the folder has codes of another source or shape, and ``on_mismatch`` does not allow to write over them.
+            DataError: the folder has codes of another source or shape, and ``on_mismatch`` does not allow to write over them; or it cannot
+                be made.
         """
         self._folder, self._header = folder, header
         manifest = folder / MANIFEST
@@ -66,8 +68,9 @@ class CodesWriter:
             except DataError:
                 if on_mismatch == "error":
                     raise
-                manifest.unlink()
-        folder.mkdir(parents=True, exist_ok=True)
+                manifest.unlink(missing_ok=True)  # Another process may do the same.
+        with explained(DataError, folder):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def missing(self) -> Iterator[Shard]:
         """The shards that are not there, are damaged, or hold codes of another source, with the examples they need."""
@@ -89,8 +92,11 @@ class CodesWriter:
         """
         path = shard_path(self._folder, shard.number)
         arrays = _arrays_of(self._header, len(shard.examples), encoded, path)
-        with atomic(path) as partial:
-            save_file(arrays, partial, metadata=self._metadata(shard, arrays))
+        with atomic(path, DataError) as partial:
+            try:
+                save_file(arrays, partial, metadata=self._metadata(shard, arrays))
+            except SafetensorError as error:  # Such as a full disk.
+                raise DataError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
 
     def finish(self) -> CodesManifest:
         """Write the manifest.
@@ -105,7 +111,7 @@ class CodesWriter:
             )
         digests = tuple(_sha256(shard_path(self._folder, number)) for number in range(self._header.num_shards))
         manifest = CodesManifest(version=FORMAT_VERSION, header=self._header, sha256=digests)
-        with atomic(self._folder / MANIFEST) as partial:
+        with atomic(self._folder / MANIFEST, DataError) as partial:
             partial.write_text(configuration.dumps(manifest))
         return manifest
 

@@ -24,7 +24,7 @@ from jaxtyping import Int, UInt8
 from vqvae.config import to_json
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
-from vqvae.data.cache import user_cache
+from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.disk import atomic_folder, locked
 from vqvae.errors import ConfigError, DataError, MissingExtraError
@@ -108,12 +108,13 @@ def _build(config: WorldsConfig) -> Splits:
         raise MissingExtraError("vizdoom", "worlds")
     identity = {**to_json(dataclasses.replace(config, path=None)), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom")}
     digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
-    root = Path(config.path).expanduser() if config.path is not None else user_cache() / "worlds"
+    root = user_path(config.path) if config.path is not None else user_cache() / "worlds"
     folder = root / f"{config.scenario}-{digest}"
     _check_scenario(config.scenario)  # Before its name becomes part of a path.
-    with locked(folder):
+    advice = f"{ADVICE[:-1]}, or give another one with --data."
+    with locked(folder, DataError, advice):
         if not folder.is_dir():
-            with atomic_folder(folder) as partial:
+            with atomic_folder(folder, DataError, advice) as partial:
                 _render(config, partial)
                 (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
     frames, actions = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("frames", "actions"))
@@ -147,7 +148,8 @@ def _render(config: WorldsConfig, folder: Path) -> None:
     np.lib.format.open_memmap(paths["actions_path"], "w+", np.int64, shape).flush()
     _log.info("Rendering %d episodes of %d frames of %s with %d processes.", *shape, config.scenario, workers)
     start = time.perf_counter()
-    with tempfile.TemporaryDirectory() as scratch:
+    # In the folder itself, so that what a killed process leaves goes with the rest.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for worker in range(workers):

@@ -27,6 +27,8 @@ from vqvae.data import AudioDataset, DataConfig, VoicesConfig, recordings_of
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.loader import spread, spread_indices
 from vqvae.data.voices import PHONES, render, untrained
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError
 from vqvae.evaluation.likelihood.collapse import measure_collapse
 from vqvae.evaluation.probes.base import LabelledAudio, LabelledClip
 from vqvae.evaluation.probes.conversion import Conversion, phones_told, score_conversions
@@ -102,7 +104,8 @@ def reproduce_voices(job: Job) -> dict[str, Any]:
             metrics[name] |= score_babble(load(run, pick_device(job.options.device)), probes.phones, splits)
         pictures = sorted(run.glob("spectrograms_*.png"))[:SHOWN]
         for number, picture in enumerate(pictures):
-            (job.results / f"{job.name}-{_key(name)}-{number}.png").write_bytes(picture.read_bytes())
+            with atomic(job.results / f"{job.name}-{_key(name)}-{number}.png", CheckpointError) as partial:
+                partial.write_bytes(picture.read_bytes())
     shown = "\n\n".join(f"![{path.stem}]({path.name})" for path in sorted(job.results.glob(f"{job.name}-*-[0-9].png")))
     return tabulate_decoders(job, runs, metrics, NOTES_VOICES.format(pictures=shown))
 

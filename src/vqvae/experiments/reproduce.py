@@ -15,6 +15,7 @@ from vqvae import distributed
 from vqvae.bits import bits_per_code
 from vqvae.codes import Level, only_level
 from vqvae.data import in_order
+from vqvae.disk import check_outputs, explained
 from vqvae.errors import ConfigError
 from vqvae.experiments import comparison
 from vqvae.experiments.ablations import reproduce_ablations
@@ -28,10 +29,12 @@ from vqvae.models import Tokenizer
 from vqvae.pipeline import load
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import imagenet, speech, worlds
+from vqvae.reports.results import is_record
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import recipe_of
 from vqvae.runs.stages import train_part, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
+from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
 
 WITHOUT_CLASS = "prior-without-class"
@@ -160,11 +163,12 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
     if distributed.started() > 1:
         raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' by itself.")
-    check_writable(results)
     experiment = EXPERIMENTS[name]
     written = name if scale == "cpu" else f"{name}-{scale}"
+    check_writable(results, written)
     settings = SETTINGS[experiment.settings][scale] if experiment.settings else None
     run = runs / (settings.run if settings else f"{name}-cpu" if scale == "cpu" else name)
+    check_run_folder(run)
     job = Job(run=run, scale=scale, data=data, options=options, results=results, name=written, title=experiment.title)
     extra: dict[str, Any] = {}
     if settings:
@@ -186,17 +190,17 @@ def times_fewer_bits(tokenizer: Tokenizer) -> float:
     return tokenizer.signal.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
 
 
-def check_writable(folder: Path) -> None:
-    """Make a folder for results, before hours are spent on them.
+def check_writable(folder: Path, name: str) -> None:
+    """Make a folder for results, before hours are spent on them, and see that no files of others are in their place.
 
     Raises:
-        ConfigError: it cannot be made, or nothing can be written there.
+        ConfigError: it cannot be made, nothing can be written there, or files of these names are no results of ours.
     """
-    try:
+    with explained(ConfigError, folder, "cannot be written to, so there is no place for results", "Choose another --out."):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise ConfigError(f"Results cannot be written to {folder} ({error}). Choose another --out.") from error
+    if not is_record(folder / f"{name}.json", name):
+        check_outputs(folder / f"{name}{suffix}" for suffix in (".md", ".json"))
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:

@@ -6,6 +6,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError
 from vqvae.pipeline import PRIOR, TOKENIZER
 from vqvae.reports.results import in_words, this_command, write_results
 from vqvae.runs.folder import read_metrics, stored_config
@@ -29,9 +31,9 @@ def tabulate(
     stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]
     steps = {part: stored_config(run, part).steps for part in stages}
     shown = [picture for picture in pictures if (run / f"{picture}.png").exists()]
-    results.mkdir(parents=True, exist_ok=True)
     for picture in shown:
-        shutil.copyfile(run / f"{picture}.png", results / f"{name}-{picture}.png")
+        with atomic(results / f"{name}-{picture}.png", CheckpointError) as partial:
+            shutil.copyfile(run / f"{picture}.png", partial)
     return write_results(
         results,
         name,

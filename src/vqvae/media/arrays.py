@@ -23,6 +23,10 @@ def read_array(path: Path) -> np.ndarray:
 
 
 def write_array(path: Path, array: np.ndarray) -> None:
-    """Write one array, whole or not at all."""
-    with atomic(path) as partial, partial.open("wb") as file:
+    """Write one array, whole or not at all.
+
+    Raises:
+        DataError: the place cannot be written.
+    """
+    with atomic(path, DataError, "Choose another place.") as partial, partial.open("wb") as file:
         np.save(file, array, allow_pickle=False)

@@ -59,8 +59,5 @@ def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
     Raises:
         CheckpointError: the place cannot be written.
     """
-    try:
-        with atomic(path) as partial:
-            Image.fromarray(pixels).save(partial, format="PNG")
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+    with atomic(path, CheckpointError) as partial:
+        Image.fromarray(pixels).save(partial, format="PNG")

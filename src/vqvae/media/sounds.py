@@ -48,20 +48,23 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Ite
     [-1, 1] is clipped.
 
     Raises:
-        DataError: the suffix is another one, or a sample is not finite.
+        DataError: the suffix is another one, a sample is not finite, or the place cannot be written.
         MissingExtraError: soundfile is not installed.
     """
     path, soundfile = Path(path), _soundfile()
     kind = path.suffix.lower()
     if kind not in (".wav", ".flac"):
         raise DataError(f"{path} ends in '{path.suffix}'; audio is written as .wav or .flac.")
-    with atomic(path) as partial:
-        settings = {"samplerate": rate, "channels": 1, "subtype": "PCM_16", "format": kind[1:].upper()}
-        with soundfile.SoundFile(str(partial), "w", **settings) as file:
-            for block in [samples] if isinstance(samples, np.ndarray) else samples:
-                if not np.isfinite(block).all():
-                    raise DataError(f"The samples for {path} are not all finite numbers; nothing was written.")
-                file.write(to_int16(block))
+    settings = {"samplerate": rate, "channels": 1, "subtype": "PCM_16", "format": kind[1:].upper()}
+    with atomic(path, DataError, "Choose another place.") as partial:
+        try:
+            with soundfile.SoundFile(str(partial), "w", **settings) as file:
+                for block in [samples] if isinstance(samples, np.ndarray) else samples:
+                    if not np.isfinite(block).all():
+                        raise DataError(f"The samples for {path} are not all finite numbers; nothing was written.")
+                    file.write(to_int16(block))
+        except soundfile.LibsndfileError as error:  # Such as a full disk.
+            raise DataError(f"{path} could not be written ({error.error_string}) Choose another place.") from error
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:

@@ -14,6 +14,7 @@ import torch
 
 from vqvae import storage
 from vqvae.config import Parts
+from vqvae.disk import exists
 from vqvae.errors import CheckpointError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.model import Pipeline
@@ -60,7 +61,7 @@ def about(run: Path, parts: Parts = ()) -> RunCard:
     Raises:
         CheckpointError: there is no finished tokenizer.
     """
-    if not (run / TOKENIZER).is_dir():
+    if not exists(run / TOKENIZER):
         reason = "its tokenizer is not trained to the end" if (run / "checkpoints").is_dir() else "there is no trained tokenizer"
         raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
     return storage.read(run / TOKENIZER, parts).card
@@ -92,7 +93,7 @@ def _signal(card: RunCard, tokenizer: Tokenizer) -> Signal:
 
 def _part(folder: Path, kind: type[P], parts: Parts) -> P | None:
     """A stored prior of a kind; None where there is none."""
-    if not folder.is_dir():
+    if not exists(folder):
         return None
     part = storage.load(folder, parts)
     if not isinstance(part, kind):

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -31,21 +31,46 @@ class Quantizer(nn.Module, ABC):
     num_codebooks: int
     codebook_size: int
 
-    @abstractmethod
-    def forward(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
+    def forward(
+        self,
+        latents: Float[Tensor, "batch *axes"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+        *,
+        channels_last: bool = False,
+        **choice: Any,
+    ) -> Quantized:
         """Quantize. Positions where ``mask`` is False count nowhere; their codes are 0 and their vectors zero.
+
+        Args:
+            latents: (batch, dim, *space), or (batch, *space, dim) where ``channels_last`` is True.
+            mask: which positions are data; everything where it is left out.
+            channels_last: whether the channels of latents and vectors are their last axis. Codes keep their layout.
+            choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
 
         Raises:
             DataError: wrong number of channels, or latents that are not finite (nothing is changed then).
         """
+        if not channels_last:
+            return self.quantize(latents, mask, **choice)
+        found = self.quantize(latents.movedim(-1, 1), mask, **choice)
+        return found._replace(vectors=found.vectors.movedim(1, -1))
 
-    @abstractmethod
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def decode(self, codes: Int[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:
         """The vectors of given codes: ``decode(q.codes) == q.vectors``.
 
         Raises:
             DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
         """
+        vectors = self.dequantize(codes)
+        return vectors.movedim(1, -1) if channels_last else vectors
+
+    @abstractmethod
+    def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
+        """``forward`` for latents whose channels come second."""
+
+    @abstractmethod
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """``decode`` to vectors whose channels come second."""
 
 
 class CodebookQuantizer(Quantizer):
@@ -61,14 +86,20 @@ class CodebookQuantizer(Quantizer):
     """Whether the codebooks have been started (from data, or because they start random)."""
 
     @abstractmethod
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize; see ``Quantizer.forward``. ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in
-        entropy-constrained vector quantization."""
+        """``forward`` for latents whose channels come second.
+
+        Args:
+            latents: what is quantized.
+            mask: which positions are data.
+            costs: nats a code, added to its squared distance before the nearest code is chosen, as in entropy-constrained vector
+                quantization.
+        """
 
     @property
     def shares_out_channels(self) -> bool:

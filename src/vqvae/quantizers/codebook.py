@@ -69,18 +69,18 @@ class SingleCodebook(CodebookQuantizer):
         self._candidates: list[Tensor] = []
         self._before: Tensor | None = None
 
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
         update follows after."""
         check_latents(latents, self.dim)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
-            chosen = self.quantize_rows(rows, count_entries(rows, mask), rate)
+            chosen = self.quantize_rows(rows, count_entries(rows, mask), costs)
             vectors = pass_gradient(rows, chosen.vectors.detach(), self.gradient)
             return from_rows(latents, mask, chosen.codes[:, None], vectors, chosen.loss)
 
@@ -88,7 +88,7 @@ class SingleCodebook(CodebookQuantizer):
         self,
         rows: Float[Tensor, "rows dim"],
         count: Float[Tensor, ""] | float,
-        rate: Float[Tensor, "one codebook_size"] | None = None,
+        costs: Float[Tensor, "one codebook_size"] | None = None,
     ) -> Chosen:
         """``forward`` of float32 rows alone, with start and learning, but without the decoder's gradient.
 
@@ -102,7 +102,7 @@ class SingleCodebook(CodebookQuantizer):
             self.start(rows)
         # An update since the forward pass must not change what its recomputation chooses.
         codebook = self._before if recomputing and self._before is not None else self.codebook[0]
-        codes, scores = nearest(rows, codebook, None if rate is None else rate[0])
+        codes, scores = nearest(rows, codebook, None if costs is None else costs[0])
         if not torch.isfinite(scores).all():
             check_finite(rows, "latents")
         vectors, codebook_loss = self._look_up(codebook, codes, rows, count)
@@ -112,7 +112,7 @@ class SingleCodebook(CodebookQuantizer):
             self._observe(rows.detach(), codes)
         return Chosen(vectors, codes, loss)
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
         check_codes(codes, 1, self.codebook_size, "codebook")
         return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)

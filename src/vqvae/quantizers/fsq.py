@@ -88,7 +88,7 @@ class FSQ(Quantizer):
         self.project_in = nn.Linear(config.dim, channels) if projected else None
         self.project_out = nn.Linear(channels, config.dim) if projected else None
 
-    def forward(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
+    def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
         """Round every channel, in float32 under any autocast; see ``Quantizer.forward``. The loss is 0."""
         check_latents(latents, self.dim)
         with torch.autocast(latents.device.type, enabled=False):
@@ -104,7 +104,7 @@ class FSQ(Quantizer):
             return from_rows(latents, mask, codes, self._vectors(values), rows.new_zeros(()))
 
     @torch.no_grad()
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
         check_codes(codes, 1, self.codebook_size, "quantizer")
         digits = codes[:, 0].long().unsqueeze(-1) // self.basis % self.levels

@@ -68,29 +68,29 @@ class ProductQuantizer(SeveralCodebooks):
         )
         self.config = config
 
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
         check_latents(latents, self.dim)
         # Checked here for all groups: a part that raises would leave the parts before it changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
-        rates = [None] * self.num_codebooks if rate is None else rate.split(1)
+        every = [None] * self.num_codebooks if costs is None else costs.split(1)
         groups = latents.chunk(self.num_codebooks, dim=1)
-        found = [part(group, mask, rate_) for part, group, rate_ in zip(self.parts, groups, rates, strict=True)]
+        found = [part.quantize(group, mask, costs_) for part, group, costs_ in zip(self.parts, groups, every, strict=True)]
         return Quantized(
             torch.cat([q.vectors for q in found], dim=1),
             torch.cat([q.codes for q in found], dim=1),
             torch.stack([q.loss for q in found]).mean(),
         )
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
         check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
-        return torch.cat([part.decode(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
+        return torch.cat([part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start every codebook from its own group of channels."""

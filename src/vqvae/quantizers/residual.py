@@ -79,33 +79,33 @@ class ResidualQuantizer(SeveralCodebooks):
         )
         self.config = config
 
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize by one codebook after the other; see ``Quantizer.forward``. Each chooses the nearest (or with its ``rate``
+        """Quantize by one codebook after the other; see ``Quantizer.forward``. Each chooses the nearest (or with its ``costs``
         cheapest) code for itself, which need not make the nearest sum."""
         check_latents(latents, self.dim)
-        rates = [None] * self.num_codebooks if rate is None else rate.split(1)
+        every = [None] * self.num_codebooks if costs is None else costs.split(1)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
             count = count_entries(rows, mask)
             residual, found = rows, []
             # What is not finite is found by the first codebook, before any has changed.
-            for part, rate_ in zip(self.parts, rates, strict=True):
-                chosen = part.quantize_rows(residual, count, rate_)
+            for part, costs_ in zip(self.parts, every, strict=True):
+                chosen = part.quantize_rows(residual, count, costs_)
                 residual = residual - chosen.vectors.detach()
                 found.append(chosen)
             vectors = pass_gradient(rows, _sum(chosen.vectors.detach() for chosen in found), self.config.gradient)
             loss = torch.stack([chosen.loss for chosen in found]).mean()
             return from_rows(latents, mask, torch.stack([chosen.codes for chosen in found], dim=1), vectors, loss)
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes, one of every codebook; see ``Quantizer.decode``."""
         check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
-        return _sum(part.decode(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True))
+        return _sum(part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True))
 
     @torch.no_grad()
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:

@@ -1,10 +1,10 @@
 """Speech from the raw wave: E6 to E9 of [VQVAE §4.3]; eSpeak's voices where nothing is to be downloaded."""
 
 import dataclasses
-from pathlib import Path
 
 from vqvae.codes import Level
 from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
+from vqvae.data.cache import user_path
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import CepstralConfig, MuLawConfig, SpectralConfig
 from vqvae.models import VQVAEConfig
@@ -180,7 +180,7 @@ def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
 
 def test_speakers(path: str) -> tuple[str, ...]:
     """Who speaks in the parts of LibriSpeech that are meant for tests, of those that lie in a folder."""
-    root = Path(path).expanduser()
+    root = user_path(path)
     parts = [part for top in (root, root / "LibriSpeech") for kind in ("dev-*", "test-*") for part in top.glob(kind)]
     return tuple(sorted({place.name for part in parts for place in part.iterdir() if place.is_dir()}))
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from vqvae.disk import atomic
+from vqvae.errors import CheckpointError
 
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 14, 8, 22
@@ -142,8 +143,12 @@ def svg(width: float, height: float, said: str, body: str) -> str:
 
 
 def save_svg(path: Path, text: str) -> None:
-    """Write a picture, whole or not at all; folders on the way are made."""
-    with atomic(path) as partial:
+    """Write a picture, whole or not at all; folders on the way are made.
+
+    Raises:
+        CheckpointError: the place cannot be written.
+    """
+    with atomic(path, CheckpointError) as partial:
         partial.write_text(text, encoding="utf-8")
 
 

@@ -137,11 +137,8 @@ def write_report(
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
-    try:
-        with atomic(path) as partial:
-            partial.write_text(_page(title, sections), encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+    with atomic(path, CheckpointError) as partial:
+        partial.write_text(_page(title, sections), encoding="utf-8")
 
 
 def _page(title: str, sections: Sequence[str]) -> str:

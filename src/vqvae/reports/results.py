@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 from vqvae.disk import atomic
+from vqvae.errors import CheckpointError
 
 _HERE = Path(__file__).parent
 _FEATURES = {
@@ -55,6 +56,7 @@ def write_results(
 
     Raises:
         ValueError: a value has the name of one of the other fields, or a row another length than the columns.
+        CheckpointError: the place cannot be written.
     """
     record: dict[str, Any] = {
         "name": name,
@@ -75,9 +77,18 @@ def write_results(
         foot = f"{_in_words(record)}\n\nWritten by `{record['command']}`; the numbers unrounded are in `{name}.json`."
         text = "\n\n".join(part for part in (f"# {title}", table, notes.strip(), foot) if part) + "\n"
         for suffix, content in ((".md", text), (".json", json.dumps(record, indent=2, allow_nan=False) + "\n")):
-            with atomic(folder / f"{name}{suffix}") as partial:
+            with atomic(folder / f"{name}{suffix}", CheckpointError) as partial:
                 partial.write_text(content, encoding="utf-8")
     return record
+
+
+def is_record(path: Path, name: str) -> bool:
+    """Whether a file is a record that ``write_results`` has written under this name."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(record, dict) and record.get("name") == name and {"command", "commit", "hardware"} <= set(record)
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -11,6 +11,7 @@ RUN/
 
 import dataclasses
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -18,28 +19,17 @@ from typing import Any
 from vqvae import config as configuration
 from vqvae import storage
 from vqvae.config import Parts
-from vqvae.data import DataConfig
+from vqvae.data import AudioFolderConfig, DataConfig, WorldsConfig
 from vqvae.data.base import Splits
-from vqvae.disk import atomic
+from vqvae.data.cache import user_path
+from vqvae.disk import atomic, explained
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.pipeline import TOKENIZER, about
 from vqvae.training import TrainConfig
+from vqvae.training.logging import METRICS as JSON_LINES
+from vqvae.training.logging import read_rows as rows_of
 
-METRICS, REPORT, JSON_LINES = "metrics.json", "report.html", "metrics.jsonl"
-
-
-def check_run_folder(run: Path) -> None:
-    """Raise ConfigError unless a run may be written to a place: nothing is there, an empty folder, or a run."""
-    try:
-        entries = {entry.name for entry in run.iterdir()} if run.is_dir() else set()
-        is_file = run.exists() and not run.is_dir()
-    except OSError as error:
-        raise ConfigError(f"{run} cannot be read ({error}). Choose another folder.") from error
-    if is_file:
-        raise ConfigError(f"{run} is a file, and a run is a folder. Choose another name.")
-    foreign = sorted(entries - {".run.lock"})
-    if foreign and not entries & {TOKENIZER, "checkpoints", JSON_LINES, METRICS}:
-        raise ConfigError(f"{run} holds {foreign[:4]} and no run. Choose another folder, so that nothing of yours is mixed with a run.")
+METRICS, REPORT = "metrics.json", "report.html"
 
 
 def recipe_of(run: Path, parts: Parts = ()) -> str:
@@ -72,7 +62,17 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
             f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Give it again: "
             "vqvae.evaluate(run, data)."
         )
-    return (data if path is None else moved(data, path)).build()
+    return (_kept_here(data) if path is None else moved(data, path)).build()
+
+
+def _kept_here(data: DataConfig) -> DataConfig:
+    """The data that a run names, kept where that run says only if such data is there already, else in the user's cache: a stranger's run
+    does not decide where files are made."""
+    if isinstance(data, AudioFolderConfig) and data.cache is not None and not any(user_path(data.cache).glob("*/recordings.json")):
+        return dataclasses.replace(data, cache=None)
+    if isinstance(data, WorldsConfig) and data.path is not None and not any(user_path(data.path).glob("*/frames.npy")):
+        return dataclasses.replace(data, path=None)
+    return data
 
 
 def moved(data: DataConfig, path: str) -> DataConfig:
@@ -88,16 +88,28 @@ def moved(data: DataConfig, path: str) -> DataConfig:
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
-    """``metrics.json`` of a run; empty where there is none yet."""
-    path = run / METRICS
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+    """``metrics.json`` of a run; empty where there is none yet.
+
+    Raises:
+        CheckpointError: it is damaged or cannot be read.
+    """
+    path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes it anew."
+    with explained(CheckpointError, path, "cannot be read", advice):
+        text = path.read_text(encoding="utf-8", errors="replace") if os.path.lexists(path) else "{}"
+    try:
+        metrics = json.loads(text)
+    except (ValueError, RecursionError):
+        metrics = None
+    if not isinstance(metrics, dict) or not isinstance(metrics.get("seconds_by_stage", {}), dict):
+        raise CheckpointError(f"{path} is damaged: it holds no scores in JSON. {advice}")
+    return metrics
 
 
 def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
     """Set keys of ``metrics.json`` in one stroke; ``seconds`` is the sum of its stages."""
     metrics = {**read_metrics(run), **values}
     metrics["seconds"] = sum(metrics.get("seconds_by_stage", {}).values())
-    with atomic(run / METRICS) as partial:
+    with atomic(run / METRICS, CheckpointError) as partial:
         partial.write_text(json.dumps(metrics, indent=2) + "\n", encoding="utf-8")
 
 
@@ -108,10 +120,9 @@ def record_seconds(run: Path, **seconds: float) -> None:
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
     """What was noted while the run was trained."""
-    path = run / JSON_LINES
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.exists() else []
+    return rows_of(run / JSON_LINES)
 
 
 def trained_seconds(run: Path, stage: str) -> float:
     """How long a stage was trained, over all interruptions."""
-    return max((row["seconds"] for row in read_rows(run) if row["stage"] == stage), default=0.0)
+    return max((row.get("seconds", 0.0) for row in read_rows(run) if row["stage"] == stage), default=0.0)

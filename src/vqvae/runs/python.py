@@ -17,6 +17,7 @@ from vqvae.runs.stages import train_prior as train_prior_stage
 from vqvae.signals import Signal
 from vqvae.storage import check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
+from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
 
 
@@ -67,6 +68,7 @@ def train(
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
     training = TrainConfig(model=config, data=known, steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer, **settings)
     parts, run = kinds(config), Path(out)
+    check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
     train_tokenizer(training, options, run, recipe="", scored=scored, splits=splits, module=module, parts=parts)
     return load(run, pick_device(options.device), parts)

@@ -8,6 +8,7 @@ from typing import Any
 from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.base import Dataset
+from vqvae.disk import safe_name
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import kind_of
 from vqvae.media.images import write_png
@@ -26,9 +27,9 @@ def evaluate(run: Path, held_out: Dataset, options: RunOptions, parts: Parts = (
     pipeline = load(run, pick_device(options.device), parts)
     evaluation = score(pipeline, held_out)
     for name, pixels in evaluation.pictures.items():
-        write_png(run / f"{name}.png", pixels)
+        write_png(run / f"{safe_name(name)}.png", pixels)
     for name, chart in evaluation.charts.items():
-        save_svg(run / f"{name}.svg", chart)
+        save_svg(run / f"{safe_name(name)}.svg", chart)
     update_metrics(run, evaluation.scores)
     record_seconds(run, evaluation=time.perf_counter() - began)
     metrics, card, recipe = read_metrics(run), about(run, parts), recipe_of(run, parts)

@@ -16,10 +16,11 @@ from vqvae.pipeline import TOKENIZER, Pipeline, load, prior_folder
 from vqvae.priors import AutoregressivePrior
 from vqvae.recipes import RECIPES
 from vqvae.runs.encoding import read_codes, write_codes
-from vqvae.runs.folder import check_run_folder, recipe_of, record_seconds, stored_data, trained_seconds
+from vqvae.runs.folder import recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
+from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}

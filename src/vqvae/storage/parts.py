@@ -79,7 +79,7 @@ def read(folder: Path | str, parts: Parts = ()) -> Stored:
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
     """
-    disk.recover(Path(folder))
+    disk.exists(Path(folder))  # Puts back what a killed process was about to replace.
     path = Path(folder) / CONFIG
     data = read_json(path)
     cards = {1: ("extra", card_from_extra), 2: ("card", card_from_json)}
@@ -196,13 +196,11 @@ def replacing(folder: Path) -> Iterator[Path]:
     Raises:
         CheckpointError: the disk is full, writing is not allowed, or ``folder`` holds files that would be lost.
     """
-    try:
-        with disk.atomic_folder(folder) as temporary:
+    with disk.atomic_folder(folder, CheckpointError) as temporary:
+        try:
             yield temporary
-    except FileExistsError as error:
-        raise CheckpointError(str(error)) from error
-    except (OSError, SafetensorError) as error:
-        raise CheckpointError(f"{folder} could not be written ({error}). What was there before is unchanged.") from error
+        except SafetensorError as error:
+            raise CheckpointError(f"{folder} could not be written ({error}). What was there before is unchanged.") from error
 
 
 def _without_config(module: nn.Module, prefix: str = "") -> list[str]:

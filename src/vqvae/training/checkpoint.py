@@ -7,9 +7,10 @@ checkpoints/step-000100/
   state.json                         step, seconds, the best evaluation so far, the configuration
 """
 
+import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,13 +18,15 @@ import torch
 from torch import Tensor, nn
 
 from vqvae import disk, storage
-from vqvae.errors import CheckpointError
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.pipeline import TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
 from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
+LOCK = ".lock"
 NAME = re.compile(r"step-(\d{6,})")
 
 
@@ -100,7 +103,8 @@ class Checkpoints:
         kept = {*self.steps()[-self.keep_last :], *([state.best.step] if state.best else [])}
         for step in self.steps():
             if step not in kept:
-                disk.remove_folder(self.path(step))
+                with disk.explained(CheckpointError, self.path(step), "could not be removed", "The new checkpoint is whole."):
+                    disk.remove(self.path(step))
 
     def restore(self, learner: Learner, step: int) -> None:
         """Copy a checkpoint's tensors into a learner.
@@ -141,14 +145,33 @@ def only_writer(run: Path) -> Iterator[None]:
     Raises:
         CheckpointError: another process trains in this folder, or it cannot be written.
     """
-    try:
-        run.mkdir(parents=True, exist_ok=True)
-        with disk.locked(run / "run", wait=False):
-            yield
-    except BlockingIOError as error:
-        raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.") from error
-    except OSError as error:
-        raise CheckpointError(f"{run} cannot be written ({error}). Choose another folder.") from error
+    with ExitStack() as stack:
+        with disk.explained(CheckpointError, run, "cannot be written", "Choose another folder."):
+            run.mkdir(parents=True, exist_ok=True)
+            free = stack.enter_context(disk.held(run / LOCK, 0))
+        if not free:
+            raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.")
+        yield
+
+
+def check_run_folder(folder: Path) -> None:
+    """Check that a folder that a user names can be a run's: it is not there yet, is empty, or holds a run.
+
+    Raises:
+        ConfigError: it holds other things, hidden ones too, or is a file. Nothing in it has changed.
+    """
+    with disk.explained(ConfigError, folder, "cannot be a run folder", "Choose another one."):
+        if not os.path.lexists(folder):
+            return
+        names = sorted(set(os.listdir(folder)) - {disk.TEMPORARY})
+        if names and not _holds_run(folder):
+            raise ConfigError(f"{folder} holds {names[:4]} and no run. Choose another folder: yours is not mixed with a run.")
+
+
+def _holds_run(folder: Path) -> bool:
+    """Whether something of ours is there: a run's lock or, in a copy without hidden files, a tokenizer or a checkpoint."""
+    ours = (folder / TOKENIZER / storage.CONFIG, *folder.glob(f"checkpoints/**/step-*/{STATE}"))
+    return (folder / LOCK).is_file() or any(b"format_version" in path.read_bytes() for path in ours if path.is_file())
 
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:

@@ -4,7 +4,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
 from vqvae.errors import VqvaeError
@@ -29,8 +29,9 @@ class Interruption:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = self.signal or signal.Signals(number)
-        # Not print: a handler may run inside another write to the same stream.
-        os.write(2, f"\n{self.signal.name}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
+        # Not print: a handler may run inside another write to the same stream. Nobody may be there to read it.
+        with suppress(OSError):
+            os.write(2, f"\n{self.signal.name}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
 
 
 @contextmanager

@@ -1,9 +1,11 @@
 """What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
+import os
 import sys
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +15,12 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vqvae import distributed
-from vqvae.disk import atomic
+from vqvae.disk import atomic, explained
 from vqvae.errors import CheckpointError
 
 METRICS = "metrics.jsonl"
+_START = '{"step": '
+"""How every row begins."""
 
 
 class Meter:
@@ -61,8 +65,9 @@ class Log:
         if quiet:
             return
         drop_rows(self._path, stage, step)
-        self._board = _tensorboard(run / "tensorboard" / stage, step)
-        if sys.stderr.isatty():
+        with explained(CheckpointError, run / "tensorboard", advice="The last checkpoint is unchanged."):
+            self._board = _tensorboard(run / "tensorboard" / stage, step)
+        if sys.stderr is not None and sys.stderr.isatty():
             self._progress = _bar()
             self._task = self._progress.add_task(stage, total=steps, completed=step, words="")
             self._progress.start()
@@ -70,7 +75,8 @@ class Log:
     def close(self) -> None:
         """Stop the bar and write out what TensorBoard still holds."""
         if self._progress is not None:
-            self._progress.stop()
+            with suppress(OSError):
+                self._progress.stop()
         if self._board is not None:
             self._board.close()
 
@@ -88,11 +94,9 @@ class Log:
         if self.quiet:
             return
         line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
-        try:
-            with open(self._path, "a", encoding="utf-8") as file:
-                file.write(line)
-        except OSError as error:
-            raise CheckpointError(f"{self._path} could not be written ({error}). The last checkpoint is unchanged.") from error
+        advice = "The last checkpoint is unchanged."
+        with explained(CheckpointError, self._path, advice=advice), open(self._path, "a", encoding="utf-8") as file:
+            file.write(line)
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
@@ -110,9 +114,28 @@ class Log:
     def say(self, words: str) -> None:
         """Say something to the user, above the bar."""
         if self._progress is not None:
-            self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
+            with suppress(OSError):
+                self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
         elif not self.quiet:
-            print(f"{self.stage}  {words}", file=sys.stderr, flush=True)
+            say(f"{self.stage}  {words}")
+
+
+def say(words: str) -> None:
+    """Say something on stderr. That nobody reads it any more, as after a lost connection, does not end the training."""
+    if sys.stderr is not None:
+        with suppress(OSError, ValueError):
+            print(words, file=sys.stderr, flush=True)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of all stages, in order; none where there is no file yet. What is no whole row, such as the last one of a killed process,
+    is left out.
+
+    Raises:
+        CheckpointError: the file cannot be read.
+    """
+    rows = (_row(line) for line in _read(path).splitlines())
+    return [row for row in rows if row is not None]
 
 
 def drop_rows(path: Path, stage: str, step: int) -> None:
@@ -121,22 +144,34 @@ def drop_rows(path: Path, stage: str, step: int) -> None:
     Raises:
         CheckpointError: the file cannot be read or written.
     """
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines() if path.exists() else []
-        kept = [line for line in lines if _is_kept(line, stage, step)]
-        if kept != lines:
-            with atomic(path) as hidden:
-                hidden.write_text("".join(f"{line}\n" for line in kept), encoding="utf-8")
-    except OSError as error:
-        raise CheckpointError(f"{path} cannot be read or written ({error}).") from error
+    text = _read(path)
+    lines = text.splitlines()
+    if lines and _is_half(lines[-1]):
+        lines.pop()
+    rows = ((line, _row(line)) for line in lines)
+    kept = "".join(f"{line}\n" for line, row in rows if row is None or row["stage"] != stage or row["step"] <= step)
+    if kept != text:
+        with atomic(path, CheckpointError) as hidden:
+            hidden.write_text(kept, encoding="utf-8")
 
 
-def _is_kept(line: str, stage: str, step: int) -> bool:
+def _read(path: Path) -> str:
+    with explained(CheckpointError, path, "cannot be read", "Remove it to go on without it."):
+        return path.read_text(encoding="utf-8", errors="replace") if os.path.lexists(path) else ""
+
+
+def _is_half(line: str) -> bool:
+    """Whether a line is the beginning of a row; anything else that is no row was not written here."""
+    return _row(line) is None and (line.startswith(_START) or _START.startswith(line))
+
+
+def _row(line: str) -> dict[str, Any] | None:
+    """What a line says; None where it is no row."""
     try:
         row = json.loads(line)
-        return row["stage"] != stage or row["step"] <= step
-    except (ValueError, KeyError, TypeError):
-        return False
+        return row if isinstance(row["stage"], str) and isinstance(row["step"], int) else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
 
 
 def _tensorboard(folder: Path, step: int) -> Any:

@@ -2,7 +2,6 @@
 
 import dataclasses
 import signal
-import sys
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
@@ -31,7 +30,7 @@ from vqvae.training.callbacks import Callback
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint, JointConfig
-from vqvae.training.logging import Log, Meter
+from vqvae.training.logging import Log, Meter, say
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
 from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import AdamConfig, build_optimizers, learning_rate
@@ -183,8 +182,7 @@ class Trainer:
             stack.enter_context(distributed.group(self.device))
             if distributed.is_main():
                 stack.enter_context(only_writer(self.folder))
-                for folder in (self.folder, self.checkpoints.folder):
-                    disk.clear_dead_writers(folder)
+                disk.clean(self.folder), disk.clean(self.checkpoints.folder)
             distributed.barrier()
             self._check_batch_size()
             state = self._begin()
@@ -210,14 +208,14 @@ class Trainer:
         if finished.exists():
             self._check_same(storage.read(finished, self.parts).card.training, finished)
             if distributed.is_main():
-                print(f"{finished} is finished; nothing is left to train.", file=sys.stderr)
+                say(f"{finished} is finished; nothing is left to train.")
             return None
         if last is not None:
             self._check_same(last.training, self.checkpoints.path(last.step))
             self.learner = self._learner()
             self.checkpoints.restore(self.learner, last.step)
             if distributed.is_main():
-                print(f"{self.stage}  goes on from {self.checkpoints.path(last.step)}", file=sys.stderr)
+                say(f"{self.stage}  goes on from {self.checkpoints.path(last.step)}")
             return last
         if config.start_from is not None:
             source = Path(config.start_from) / self.stage
