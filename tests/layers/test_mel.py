@@ -71,7 +71,7 @@ def test_what_does_not_fit_is_an_error() -> None:
         mel_filters(RATE, 128, 128)
     with pytest.raises(ConfigError, match="lowest < highest"):
         mel_filters(RATE, 400, 40, 0.0, 9000.0)
-    with pytest.raises(ConfigError, match="hop 0"):
+    with pytest.raises(ConfigError, match="hop is 0; it must be at least 1"):
         LogMel(rate=RATE, window=400, hop=0, mels=40)
     with pytest.raises(DataError, match="159 samples"):
         power_spectrum(torch.zeros(159), 400, 160)
