@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
 from vqvae.exact import exact
+from vqvae.exact import exact
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
 """The usual names of so many axes."""
@@ -84,8 +85,9 @@ class Signal:
         middle, half = self._scale
         if self.levels is not None:
             # Beyond 24 bits the last level would be rounded up, out of int32.
-            unit = unit.double() if self.levels > 2**24 else unit
-            return (middle + half * unit).round().clamp(0, self.levels - 1).to(self.dtype)
+            device = unit.device
+            unit = exact(unit) if self.levels > 2**24 else unit
+            return (middle + half * unit).round().clamp(0, self.levels - 1).to(self.dtype).to(device)
         return unit if self.low is None or self.high is None else (middle + half * unit).clamp(self.low, self.high)
 
     def fits(self, other: "Signal") -> bool:
