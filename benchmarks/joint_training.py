@@ -106,7 +106,7 @@ class Bench:
 
     def score(self, tokenizer: VQVAE, prior: PixelCNN, unigram: UnigramPrior) -> dict[str, Any]:
         """Bits a dimension on held-out images, the codes being the nearest ones."""
-        priors = {"unigram": lambda codes, given: unigram.log_prob(codes), "learned": lambda codes, given: prior.log_prob(codes)}
+        priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
         return evaluate_tokenizer(tokenizer, self._held_out(), log_priors=priors)
 
     def _held_out(self) -> Iterator[Batch]:

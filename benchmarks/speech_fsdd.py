@@ -20,7 +20,7 @@ import torch
 from vqvae.data import AudioDataset, AudioFolderConfig
 from vqvae.data.base import Batch, Splits
 from vqvae.evaluation.probes.conversion import Conversion, score_conversions
-from vqvae.evaluation.probes.speech import SpeakerClassifier, SpeakerClassifierConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifier, SpeakerClassifierConfig
 from vqvae.experiments.conversion import named_in, picture, train_probe
 from vqvae.media.images import write_png
 from vqvae.media.sounds import to_int16

@@ -122,9 +122,11 @@ if TYPE_CHECKING:
         WaveNetPrior,
     )
     from vqvae.quantizers import (
+        FSQ,
         CodebookQuantizer,
         EMAQuantizer,
         EMAQuantizerConfig,
+        FSQConfig,
         IdentityQuantizer,
         IdentityQuantizerConfig,
         ProductQuantizer,
@@ -132,6 +134,8 @@ if TYPE_CHECKING:
         Quantized,
         Quantizer,
         QuantizerConfig,
+        ResidualQuantizer,
+        ResidualQuantizerConfig,
         VectorQuantizer,
         VectorQuantizerConfig,
     )
@@ -142,6 +146,7 @@ if TYPE_CHECKING:
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
+    "FSQ",
     "VAE",
     "VIMCO",
     "VQVAE",
@@ -193,6 +198,7 @@ __all__ = [
     "EMAQuantizerConfig",
     "Encoder",
     "EncoderConfig",
+    "FSQConfig",
     "Gaussian",
     "GaussianConfig",
     "Given",
@@ -234,6 +240,8 @@ __all__ = [
     "Quantizer",
     "QuantizerConfig",
     "Reconstruction",
+    "ResidualQuantizer",
+    "ResidualQuantizerConfig",
     "RunOptions",
     "Spectral",
     "SpectralConfig",

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -42,6 +42,8 @@ class Codes(tuple[Tensor, ...]):
     def __new__(cls, levels: Iterable[Tensor], masks: Iterable[Tensor | None] | None = None) -> "Codes":
         codes = super().__new__(cls, levels)
         codes.masks = (None,) * tuple.__len__(codes) if masks is None else tuple(masks)
+        if tuple.__len__(codes) != len(codes.masks):
+            raise DataError(f"{len(codes.masks)} masks came for {tuple.__len__(codes)} levels of codes; give one a level, or None.")
         return codes
 
     @classmethod
@@ -91,10 +93,11 @@ class Codes(tuple[Tensor, ...]):
 
 LogPrior = Callable[..., Tensor]
 """From codes (batch, codebooks, *space), the condition of the batch and the mask of the codes to log p(codes | condition), (batch,), in
-nats, of those that the mask leaves; for one, the ``log_prob`` of a prior."""
+nats, of those that the mask leaves; for one, the ``log_prob`` of a prior. A model with several levels calls it once, with all of them
+as ``Codes``, whose own masks count, and with None as the mask: it is log p of all levels together, as ``Pipeline.log_prior`` gives it."""
 
 
-def check_codes(codes: Tensor, num_codebooks: int, codebook_size: int, taker: str) -> None:
+def check_codes(codes: Any, num_codebooks: int, codebook_size: int, taker: str) -> None:
     """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
     if not isinstance(codes, Tensor):
         raise DataError(f"Codes came as {type(codes).__name__}; a tensor is expected. Make one with torch.as_tensor.")

@@ -66,7 +66,7 @@ class Signal:
             advice = "Give the data raw, not scaled." if self.levels is not None else _ADVICE.get(x.dtype, "Convert it to floats.")
             raise DataError(f"Data came as {described(x)}; expected {self.values()}, {self.shape()}. {advice}")
         if x.ndim != 2 + len(self.axes) or x.shape[1] != self.channels:
-            raise DataError(f"Data came in the shape {tuple(x.shape)}; expected {self.shape()}.")
+            raise DataError(f"Data came in the shape {tuple(x.shape)}; expected {self.shape()}. {self._advice(x)}")
         self._check_values(x)
         return x
 
@@ -82,6 +82,8 @@ class Signal:
         """Floats from -1 to 1 as raw data: levels are rounded, and what lies beyond the range is moved to its end."""
         middle, half = self._scale
         if self.levels is not None:
+            # Beyond 24 bits the last level would be rounded up, out of int32.
+            unit = unit.double() if self.levels > 2**24 else unit
             return (middle + half * unit).round().clamp(0, self.levels - 1).to(self.dtype)
         return unit if self.low is None or self.high is None else (middle + half * unit).clamp(self.low, self.high)
 
@@ -107,14 +109,32 @@ class Signal:
             return (self.levels - 1) / 2, (self.levels - 1) / 2
         return (0.0, 1.0) if self.low is None or self.high is None else ((self.low + self.high) / 2, (self.high - self.low) / 2)
 
+    def _advice(self, x: Tensor) -> str:
+        """What to do about a wrong shape."""
+        if x.ndim != 2 + len(self.axes):
+            return "Add the missing axis, such as by x[None], or leave the surplus one out."
+        if x.shape[-1] == self.channels:
+            return "Channels come second: x.movedim(-1, 1)."
+        return "Take the mean of the channels." if self.channels == 1 else "Give it as many channels."
+
+    def _ends(self, dtype: torch.dtype) -> tuple[float, float]:
+        """The least and the largest value that data of this type may have."""
+        if self.levels is not None:
+            return 0, self.levels - 1
+        if self.low is None or self.high is None:
+            return -math.inf, math.inf
+        # Rounded as the data is: 0.1 in float32 lies above 0.1.
+        least, most = torch.tensor([self.low, self.high], dtype=dtype).tolist()
+        return least, most
+
     def _check_values(self, x: Tensor) -> None:
         """Raise DataError for a value that there is not; levels that fill their type are not looked at."""
         if not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
             return
         low, high = (float(end) for end in torch.aminmax(x.detach()))
-        least, most = (self.low, self.high) if self.levels is None else (0, self.levels - 1)
+        least, most = self._ends(x.dtype)
         # NaN compares false, too.
-        if not (-math.inf if least is None else least) <= low <= high <= (math.inf if most is None else most) or math.inf in (-low, high):
+        if not least <= low <= high <= most or math.inf in (-low, high):
             raise DataError(f"Data came as {described(x)}; expected {self.values()}. Scale or clip it.")
 
 

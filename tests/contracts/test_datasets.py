@@ -121,7 +121,7 @@ def test_a_batch_is_raw_with_channels_first(config, dataset):
 
 
 def test_conditions_are_in_range_of_their_names(dataset):
-    _, condition, _ = dataset.batch(np.arange(len(dataset)))
+    condition = dataset.batch(np.arange(len(dataset))).condition
     assert (condition.label is None) == (not dataset.label_names)
     assert (condition.actions is None) == (not dataset.action_names)
     if condition.label is not None:

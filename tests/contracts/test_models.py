@@ -11,12 +11,13 @@ import torch
 from torch import Tensor
 
 from vqvae import config as configuration
-from vqvae.data.base import Batch
+from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import CategoricalConfig, GaussianConfig
 from vqvae.models import LatentModel, ModelConfig, Tokenizer
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.quantizers import ProductQuantizerConfig
+from vqvae.signals import pictures
 
 KINDS = typing.get_args(ModelConfig)
 SIZES = {"codebook_size": 8, "num_codebooks": 2, "dim": 6}
@@ -60,6 +61,13 @@ tokenizers = pytest.mark.parametrize("kind", TOKENIZERS)
 
 def test_the_union_has_models_with_and_without_codes() -> None:
     assert TOKENIZERS and len(TOKENIZERS) < len(KINDS)
+
+
+@every
+def test_what_a_model_is_follows_from_its_parts(kind: type) -> None:
+    model = make(kind)
+    assert model.signal == pictures() and model.stride == (4, 4)
+    assert (model.speakers, model.draws, model.takes_masks, model.has_likelihood) == (0, False, False, True)
 
 
 @every
@@ -183,13 +191,18 @@ def test_training_lowers_the_objective(kind: type) -> None:
 @tokenizers
 def test_codes_are_deterministic_and_decode_to_data(kind: type) -> None:
     model, batch = make(kind).eval(), images(9, 6)
-    (codes,) = levels = model.encode(batch)
-    (level,) = model.layout
+    levels = model.encode(batch)
+    codes, (level,) = levels.tensor, model.layout
+    assert levels.masks == (None,)
     assert codes.shape == (3, level.num_codebooks, 3, 2) and codes.dtype == torch.int64
     assert 0 <= int(codes.min()) <= int(codes.max()) < level.codebook_size
     assert torch.equal(codes, model.encode(batch)[0])
     decoded, made = model.decode(levels, size=(9, 6)), model.reconstruct(batch, levels)
-    assert decoded.dtype == torch.uint8 and torch.equal(decoded, made.x)
+    assert decoded.dtype == torch.uint8 and torch.equal(decoded, made.x[:, :, :9, :6]) and made.x.shape == (3, 3, 9, 6)
+    for same_codes in (codes, (codes,)):
+        assert torch.equal(model.decode(same_codes, size=(9, 6)), decoded)
+        assert torch.equal(model.reconstruct(batch, same_codes).x, decoded)
+        assert torch.equal(model.log_likelihood(batch, same_codes), model.log_likelihood(batch, levels))
     torch.testing.assert_close(made.log_likelihood, model.log_likelihood(batch, levels))
     first = model.decode(levels, generator=torch.Generator().manual_seed(0), temperature=1.0)
     assert first.shape == (3, 3, 12, 8)
@@ -209,7 +222,8 @@ def test_a_given_prior_takes_the_place_of_the_uniform_one(kind: type) -> None:
     model, batch = make(kind).eval(), images(8, 8)
     seen = []
 
-    def log_prior(codes: Tensor) -> Tensor:
+    def log_prior(codes: Tensor, condition: Condition, mask: Tensor | None) -> Tensor:
+        assert condition is batch.condition and mask is None
         seen.append(codes)
         return torch.full((len(codes),), -8 * math.log(8) - 5)
 
@@ -235,13 +249,13 @@ def test_wrong_codes_are_errors(kind: type) -> None:
 def test_wrong_data_is_an_error_that_says_what_came(kind: type) -> None:
     model, batch = make(kind).eval(), images(8, 8)
     for ask in (model, model.bound, model.elbo):
-        with pytest.raises(DataError, match=r"torch.float32 with values from -1 to 300; .*uint8 .* 0 to 255.* not scaled"):
+        with pytest.raises(DataError, match=r"torch.float32 with values from -1 to 300; .*uint8 .* 0 to 255.* raw, not scaled"):
             ask(Batch(torch.tensor([-1.0, 300.0, 0.0]).view(1, 3, 1, 1).expand(2, 3, 8, 8)))
-        with pytest.raises(DataError, match=r"\(3, 8, 8\); expected \(batch, channels\) and 2 axes"):
+        with pytest.raises(DataError, match=r"\(3, 8, 8\); expected \(batch, 3, height, width\). Add the missing axis"):
             ask(Batch(batch.x[0]))
         with pytest.raises(DataError, match="at least one position"):
             ask(Batch(batch.x[:, :, :0]))
-        with pytest.raises(DataError, match="8 channels; this encoder takes 3"):
+        with pytest.raises(DataError, match=r"\(3, 8, 8, 3\); expected \(batch, 3, height, width\). Channels come second"):
             ask(Batch(batch.x.movedim(1, -1)))
         with pytest.raises(DataError, match=f"mask; {type(model).__name__} takes"):
             ask(batch._replace(mask=torch.ones(3, 8, 8, dtype=torch.bool)))
@@ -249,9 +263,8 @@ def test_wrong_data_is_an_error_that_says_what_came(kind: type) -> None:
 
 @every
 def test_a_model_without_a_likelihood_says_so(kind: type) -> None:
-    model = make(kind)
-    with pytest.raises(ConfigError, match="has no likelihood"):
-        model._connect(None, model.config.encoder, model.config.decoder, 4, 4)
+    with pytest.raises(ConfigError, match=f"{kind.__name__} has no likelihood, so there is nothing to train on"):
+        make(kind, likelihood=None)
     data = {**configuration.to_json(settings(kind)), "likelihood": None}
     with pytest.raises(ConfigError, match="likelihood is None; it must be one of"):
         configuration.from_json(ModelConfig, data)
@@ -271,6 +284,18 @@ def test_other_likelihoods(kind: type) -> None:
     model, batch = make(kind, likelihood=CategoricalConfig(channels=3)), images(8, 8)
     model(batch).loss.backward()
     assert torch.isfinite(model.eval().bound(batch).nats).all()
+
+
+@every
+def test_pictures_of_16_bits(kind: type) -> None:
+    model = make(kind, likelihood=GaussianConfig(levels=65_536))
+    x = torch.randint(0, 65_536, (3, 3, 8, 8), dtype=torch.int32, generator=torch.Generator().manual_seed(1))
+    bound = model.eval().bound(Batch(x))
+    assert torch.isfinite(bound.nats).all() and model.signal == pictures(levels=65_536)
+    # Noise over so many levels has 11 nats a value, and a wide Gaussian costs little more.
+    assert 10.5 < float(-bound.log_likelihood.mean().detach()) / 192 < 13
+    with pytest.raises(DataError, match="torch.int32 with levels from 0 to 65535"):
+        model.bound(images(8, 8))
 
 
 @every

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqvae import config as configuration
+from vqvae.errors import DataError
 from vqvae.layers.cepstra import CepstraConfig
 from vqvae.networks import (
     AudioEncoderConfig,
@@ -25,16 +26,18 @@ from vqvae.networks import (
     SpectralDecoderConfig,
     WaveNetDecoderConfig,
 )
+from vqvae.signals import pictures, sound
 
 DIM, K = 3, 5
+MEL = {"rate": 2000, "window": 64, "hop": 16, "mels": 6}
 ENCODERS = {
-    ImageEncoderConfig: ({"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}, 3),
-    CodesEncoderConfig: ({"codebook_size": K, "space": (4, 6), "hidden": 4, "widths": (4,), "residual_hidden": 4}, 2),
-    AudioEncoderConfig: ({"strides": (2, 3), "width": 4, "residual_blocks": 1}, 1),
-    LogMelEncoderConfig: ({"rate": 2000, "window": 64, "hop": 16, "mels": 6, "strides": (2,), "width": 4, "residual_blocks": 1}, 1),
-    CepstralEncoderConfig: ({"cepstra": CepstraConfig(rate=2000, window=64, hop=16, mels=6, coefficients=2), "width": 4}, 1),
+    ImageEncoderConfig: ({"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}, pictures()),
+    CodesEncoderConfig: ({"codebook_size": K, "space": (4, 6), "hidden": 4, "widths": (4,), "residual_hidden": 4}, pictures(2, K)),
+    AudioEncoderConfig: ({"strides": (2, 3), "width": 4, "residual_blocks": 1}, sound()),
+    LogMelEncoderConfig: ({**MEL, "strides": (2,), "width": 4, "residual_blocks": 1}, sound()),
+    CepstralEncoderConfig: ({"cepstra": CepstraConfig(**MEL, coefficients=2), "width": 4}, sound()),
 }
-"""Small settings and the channels of the data."""
+"""Small settings and the data."""
 DECODERS = {
     ImageDecoderConfig: ({"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}, 7),
     CodesDecoderConfig: ({"codebook_size": K, "space": (4, 6), "layers": 2, "hidden": 4, "output_hidden": 4}, 2 * K),
@@ -49,8 +52,8 @@ decoders = pytest.mark.parametrize("kind", typing.get_args(DecoderConfig))
 
 def encoder(kind: type) -> typing.Any:
     torch.manual_seed(0)
-    settings, channels = ENCODERS[kind]
-    return kind(**settings).build(channels, DIM).eval()
+    settings, signal = ENCODERS[kind]
+    return kind(**settings).build(signal, DIM).eval()
 
 
 def decoder(kind: type) -> typing.Any:
@@ -65,11 +68,11 @@ def blocks(model: typing.Any) -> tuple[int, ...]:
 
 
 def data(kind: type, batch: int, space: tuple[int, ...]) -> Tensor:
-    generator = torch.Generator().manual_seed(1)
-    shape = (batch, ENCODERS[kind][1], *space)
-    if kind is ImageEncoderConfig:
-        return torch.randint(256, shape, dtype=torch.uint8, generator=generator)
-    return torch.randint(K, shape, generator=generator) if kind is CodesEncoderConfig else torch.rand(shape, generator=generator) - 0.5
+    generator, signal = torch.Generator().manual_seed(1), ENCODERS[kind][1]
+    shape = (batch, signal.channels, *space)
+    if signal.levels is None:
+        return torch.rand(shape, generator=generator) - 0.5
+    return torch.randint(signal.levels, shape, generator=generator).to(torch.int64 if kind is CodesEncoderConfig else signal.dtype)
 
 
 def decoded(model: typing.Any, vectors: Tensor) -> Tensor:
@@ -87,6 +90,16 @@ def test_there_is_a_latent_for_every_stride_of_data(kind: type, batch: int) -> N
     space = tuple(step * length for step, length in zip(model.stride, blocks(model), strict=True))
     assert model(data(kind, batch, space)).shape == (batch, model.dim, *blocks(model)) and model.dim == DIM
     assert len(model.context) == len(model.stride) and min(model.context) >= 0
+
+
+@encoders
+def test_it_names_the_axes_of_its_data_and_takes_no_other(kind: type) -> None:
+    settings, signal = ENCODERS[kind]
+    assert kind.axes == signal.axes
+    model = encoder(kind)
+    space = tuple(step * length for step, length in zip(model.stride, blocks(model), strict=True))
+    with pytest.raises(DataError):
+        model(torch.zeros(1, signal.channels + 1, *space, dtype=data(kind, 0, space).dtype))
 
 
 @decoders

@@ -164,8 +164,15 @@ def test_classes_count_and_are_checked(kind: type) -> None:
             call(codes, Condition(label=torch.tensor([0, 3])))
         with pytest.raises(DataError, match="one label for each of 2"):
             call(codes, Condition(label=torch.tensor([0])))
-        with pytest.raises(DataError, match="without classes"):
-            make(kind).log_prob(codes, labels(prior, 2))
+
+
+@with_classes
+def test_without_classes_labels_are_not_looked_at(kind: type) -> None:
+    prior, codes, given = make(kind), random_codes(2, 2, *space_of(kind, 5, 4)), Condition(label=torch.tensor([7, -1]))
+    assert torch.equal(prior.log_prob(codes, given), prior.log_prob(codes))
+    # The state depends on the condition alone, and the first logits on the state.
+    states = [prior.start(2, space_of(kind, 5, 4), condition) for condition in (given, Condition())]
+    assert torch.equal(*(prior.step(None, state)[0] for state in states))
 
 
 @autoregressive

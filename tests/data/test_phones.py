@@ -3,6 +3,7 @@ import json
 import pytest
 
 from vqvae.data import Phone, check_phones, labels_at, read_phones
+from vqvae.data import phones as phones_module
 from vqvae.data.phones import SILENCES
 from vqvae.errors import DataError
 
@@ -168,6 +169,10 @@ def test_times_that_were_rounded_may_overlap_a_little(tmp_path):
         ("p.TextGrid", b"hello", "is cut short, or is no TextGrid"),
         ("p.TextGrid", b'"ooTextFile" "Pitch" 1', "is no TextGrid in text form"),
         ("p.TextGrid", _LONG[:-60].encode(), "is cut short"),
+        # Cut where an interval ends, all that is there is sound; only the number of intervals tells.
+        ("p.TextGrid", _LONG[: _LONG.index("        intervals [2]")].encode(), "is cut short"),
+        ("p.TextGrid", _SHORT[: _SHORT.index('0.5\n1.5\n"OW')].encode(), "is cut short"),
+        ("p.TextGrid", _SHORT.replace('0\n0.5\n""', '-1\n0.5\n""').encode(), "must not run backwards"),
         ("p.TextGrid", _SHORT.replace('"phones"', '"words"').encode(), r"no tier of intervals named 'phones'; it has \['words'\]"),
         ("p.TextGrid", _SHORT.replace('0.5\n1.5\n"OW', '0.4\n1.5\n"OW').encode(), "must not run backwards"),
         ("p.txt", b"", "is no alignment"),
@@ -179,6 +184,24 @@ def test_files_that_are_no_alignment_are_explained(tmp_path, name, content, reas
         read_phones(tmp_path / name)
 
 
+@pytest.mark.parametrize("label", ["item [1]", 'an ""IntervalTier""', "intervals [2]: xmin = 3", "! no comment", "two\nlines"])
+def test_a_label_may_be_what_stands_around_labels(tmp_path, label):
+    for text in (_LONG, _SHORT, _SHORT.replace("\n", " ")):
+        (tmp_path / "a.TextGrid").write_text(text.replace('"OW1"', f'"{label}"'))
+        assert [phone.label for phone in read_phones(tmp_path / "a.TextGrid")["a"]] == ["", label.replace('""', '"')]
+
+
+def test_a_text_grid_that_would_take_all_memory_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "a.TextGrid").write_text(_SHORT)
+    monkeypatch.setattr(phones_module, "_LARGEST", len(_SHORT))
+    assert read_phones(tmp_path / "a.TextGrid")
+    monkeypatch.setattr(phones_module, "_LARGEST", len(_SHORT) - 1)
+    with pytest.raises(DataError, match=rf"a\.TextGrid has {len(_SHORT)} bytes; at most {len(_SHORT) - 1} are expected"):
+        read_phones(tmp_path / "a.TextGrid")
+
+
 def test_a_file_that_is_not_there_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none\.TextGrid cannot be read: No such file"):
+        read_phones(tmp_path / "none.TextGrid")
     with pytest.raises(DataError, match=r"none\.jsonl cannot be read: No such file"):
         read_phones(tmp_path / "none.jsonl")

@@ -14,7 +14,7 @@ from vqvae.data import SyntheticImagesConfig
 from vqvae.errors import CheckpointError
 from vqvae.experiments import collapse
 from vqvae.experiments.base import Scale
-from vqvae.experiments.collapse import FOLDER, SIZES, Size, reproduce_collapse, second_stages
+from vqvae.experiments.collapse import FOLDER, SIZES, CollapseSize, reproduce_collapse, second_stages
 from vqvae.models import VAE, VQVAE
 from vqvae.priors import PixelCNN
 from vqvae.runs.stages import train_tokenizer
@@ -37,7 +37,7 @@ def test_the_three_have_one_encoder_one_decoder_and_one_training(scale: Scale) -
 
 
 def test_from_a_tokenizer_to_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(SIZES, "cpu", Size(layers=2, hidden=8, kernel=3, steps=6, batch_size=4, learning_rate=1e-3))
+    monkeypatch.setitem(SIZES, "cpu", CollapseSize(layers=2, hidden=8, kernel=3, steps=6, batch_size=4, learning_rate=1e-3))
     monkeypatch.setattr(collapse, "SHOWN", 3)
     run, results = tmp_path / "run", tmp_path / "results"
     data = SyntheticImagesConfig(count=40, size=16, classes=3)

@@ -23,7 +23,7 @@ def noise(time: int, batch: int = 1) -> torch.Tensor:
 
 def test_features_are_cepstra_of_the_middle_of_a_moment_and_of_its_neighbours() -> None:
     cepstra, x = make(beside=0.25), noise(10 * 64)
-    spectra = LogMel(rate=4000, window=40, hop=16, mels=5)(x[0].double())
+    spectra = LogMel(sample_rate=4000, window=40, hop_length=16, mels=5)(x[0].double())
     level = spectra.mean(0)
     spectra = (spectra - spectra[:, level >= level.max() - 6].mean(1, keepdim=True)).clamp(min=-7)
     expected = torch.from_numpy(dct(spectra.numpy(), axis=0, norm="ortho")[:4])
@@ -75,7 +75,7 @@ def test_the_voice_says_the_features_that_it_is_given() -> None:
 
 def test_the_voice_is_about_as_loud_as_speech() -> None:
     silent = Cepstra(CepstraConfig()).wave(torch.zeros(1, 60, 20))
-    spectra = LogMel(rate=16_000, window=400, hop=160, mels=80)(silent)[..., 8:-8]
+    spectra = LogMel(sample_rate=16_000, window=400, hop_length=160, mels=80)(silent)[..., 8:-8]
     expected = -13.4 - 0.046 * torch.arange(80)
     assert float((spectra.mean(2)[0] - expected).abs().mean()) < 1.0
 

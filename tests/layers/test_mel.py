@@ -42,7 +42,7 @@ def test_each_frame_is_the_transform_of_the_samples_around_its_own(window: int, 
 
 
 def test_a_sine_peaks_in_its_own_band_and_frame() -> None:
-    mel = LogMel(rate=RATE, window=400, hop=160, mels=40)
+    mel = LogMel(sample_rate=RATE, window=400, hop_length=160, mels=40)
     # 1000 Hz is a bin of 512 points, so its peak is a² / 4 and more in no band.
     wave = torch.cat([torch.zeros(1600), sine(1000, 1600, 0.5).float(), torch.zeros(1600)])
     frames = mel(wave)
@@ -58,7 +58,7 @@ def test_a_sine_peaks_in_its_own_band_and_frame() -> None:
 
 
 def test_it_has_no_weights_and_stays_in_float32_under_autocast() -> None:
-    mel = LogMel(rate=RATE, window=400, hop=160, mels=20)
+    mel = LogMel(sample_rate=RATE, window=400, hop_length=160, mels=20)
     assert not mel.state_dict()
     wave = torch.rand(1, 800) - 0.5
     with torch.autocast("cpu", dtype=torch.bfloat16):
@@ -71,11 +71,11 @@ def test_what_does_not_fit_is_an_error() -> None:
         mel_filters(RATE, 128, 128)
     with pytest.raises(ConfigError, match="lowest < highest"):
         mel_filters(RATE, 400, 40, 0.0, 9000.0)
-    with pytest.raises(ConfigError, match="hop 0"):
-        LogMel(rate=RATE, window=400, hop=0, mels=40)
+    with pytest.raises(ConfigError, match="hop_length is 0"):
+        LogMel(sample_rate=RATE, window=400, hop_length=0, mels=40)
     with pytest.raises(DataError, match="159 samples"):
         power_spectrum(torch.zeros(159), 400, 160)
 
 
 def test_no_waves_have_no_spectra() -> None:
-    assert LogMel(rate=RATE, window=400, hop=160, mels=40)(torch.zeros(0, 800)).shape == (0, 40, 5)
+    assert LogMel(sample_rate=RATE, window=400, hop_length=160, mels=40)(torch.zeros(0, 800)).shape == (0, 40, 5)

@@ -6,7 +6,6 @@ import torch
 
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import MuLaw, MuLawConfig
-from vqvae.likelihoods.mu_law import check_agreement
 
 
 def make(levels: int = 256) -> MuLaw:
@@ -56,12 +55,10 @@ def test_wrong_audio_is_an_error_that_says_what_to_do() -> None:
         with pytest.raises(DataError, match="Scale or clip"):
             likelihood.discretise(torch.tensor([[[0.0, value]]]))
     for shape in ((1, 4), (1, 2, 4), (1, 1, 2, 2)):
-        with pytest.raises(DataError, match=r"\(batch, 1, time\) is expected"):
+        with pytest.raises(DataError, match=r"expected \(batch, 1, time\)"):
             likelihood.discretise(torch.zeros(shape))
     with pytest.raises(DataError, match=r"expected \(2, 256, 4\)"):
         likelihood.log_prob(torch.zeros(2, 256, 5), torch.zeros(2, 1, 4))
-    with pytest.raises(DataError, match=r"mask is torch.bool of the shape \(2, 3\)"):
-        check_agreement(torch.zeros(2, 256, 4), torch.zeros(2, 1, 4), torch.ones(2, 3, dtype=torch.bool))
     for levels in (1, 2**16 + 1):
         with pytest.raises(ConfigError, match="levels"):
             make(levels)

@@ -29,7 +29,7 @@ def test_a_given_prior_is_asked_about_the_codes_that_were_drawn() -> None:
         log_q, log_likelihood = toy.log_posterior(model), toy.log_joint(model) + 2 * math.log(4)
         exact = float((log_q.exp() * (log_likelihood + prior - log_q)).sum())
         torch.manual_seed(0)
-        bounds = model.bound(toy.image(20_000), lambda codes: prior[codes[:, 0, 0, 0] * 4 + codes[:, 0, 0, 1]]).nats
+        bounds = model.bound(toy.image(20_000), lambda codes, condition, mask: prior[codes[:, 0, 0, 0] * 4 + codes[:, 0, 0, 1]]).nats
     assert float(bounds.mean()) == pytest.approx(exact, abs=5 * float(bounds.std()) / 20_000**0.5)
 
 

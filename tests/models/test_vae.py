@@ -101,7 +101,7 @@ def test_latents_decode_to_data() -> None:
 def test_what_makes_no_sense_is_refused() -> None:
     model = toy.make(VAEConfig)
     with pytest.raises(ConfigError, match="no codes, so it takes no prior"):
-        model.bound(toy.image(), lambda codes: torch.zeros(1))
+        model.bound(toy.image(), lambda codes, condition, mask: torch.zeros(1))
     with pytest.raises(ConfigError, match="samples"):
         model.importance_bound(toy.image(), 0)
     with pytest.raises(ConfigError, match="free_bits"):

@@ -52,7 +52,9 @@ def test_elbo_is_the_likelihood_plus_the_prior() -> None:
     codes = model.encode(batch)
     likelihood = model.log_likelihood(batch, codes)
     torch.testing.assert_close(model.elbo(batch), likelihood - 4 * 4 * 4 * math.log(16))
-    torch.testing.assert_close(model.elbo(batch, lambda z: -z.flatten(1).sum(1).float()), likelihood - codes[0].flatten(1).sum(1))
+    torch.testing.assert_close(
+        model.elbo(batch, lambda z, condition, mask: -z.flatten(1).sum(1).float()), likelihood - codes[0].flatten(1).sum(1)
+    )
 
 
 @pytest.mark.parametrize("quantizer", QUANTIZERS, ids=lambda q: type(q).__name__)
@@ -139,7 +141,7 @@ def test_wrong_input_is_an_error() -> None:
         model(images(16, 16)._replace(mask=torch.ones(3, 16, 16, dtype=torch.bool)))
     with pytest.raises(DataError, match="shape"):
         model(Batch(torch.zeros(2, 3, 16, dtype=torch.uint8)))
-    with pytest.raises(DataError, match="channels"):
+    with pytest.raises(DataError, match="as many channels"):
         model(Batch(torch.zeros(2, 1, 16, 16, dtype=torch.uint8)))
     with pytest.raises(DataError, match="was asked for"):
         model.decode((torch.zeros(1, 1, 2, 2, dtype=torch.int64),), size=(9, 9))

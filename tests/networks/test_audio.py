@@ -13,19 +13,20 @@ from vqvae.networks import (
     LogMelEncoder,
     LogMelEncoderConfig,
 )
+from vqvae.signals import pictures, sound
 
 DIM = 3
 
 
 def raw(*strides: int, blocks: int = 1) -> AudioEncoder:
     torch.manual_seed(0)
-    return AudioEncoderConfig(strides=strides, width=4, residual_blocks=blocks).build(1, DIM).eval()
+    return AudioEncoderConfig(strides=strides, width=4, residual_blocks=blocks).build(sound(), DIM).eval()
 
 
 def mel(*strides: int, window: int = 40) -> LogMelEncoder:
     torch.manual_seed(0)
     config = LogMelEncoderConfig(rate=4000, window=window, hop=16, mels=5, strides=strides, width=4, residual_blocks=1)
-    return config.build(1, DIM).eval()
+    return config.build(sound(), DIM).eval()
 
 
 MADE = {
@@ -33,7 +34,7 @@ MADE = {
     "2-2-2": raw(2, 2, 2),
     "5-4-2": raw(5, 4, 2, blocks=2),
     "1-3": raw(1, 3, blocks=0),
-    "narrow": AudioEncoderConfig(strides=(2, 2, 2), width=8, first_width=2).build(1, DIM).eval(),
+    "narrow": AudioEncoderConfig(strides=(2, 2, 2), width=8, first_width=2).build(sound(), DIM).eval(),
     "mel": mel(2),
     "mel-3-2": mel(3, 2),
 }
@@ -46,9 +47,9 @@ def wave(time: int, batch: int = 1) -> torch.Tensor:
 
 def test_strides_of_the_paper() -> None:
     for strides, stride in (((2,) * 6, 64), ((2,) * 7, 128), ((5, 4, 4, 4, 2), 640)):
-        assert AudioEncoderConfig(strides=strides, width=4).build(1, DIM).stride == (stride,)
-    assert AudioEncoderConfig().build(1, 64).stride == (64,)
-    assert LogMelEncoderConfig(width=4).build(1, DIM).stride == (640,)
+        assert AudioEncoderConfig(strides=strides, width=4).build(sound(), DIM).stride == (stride,)
+    assert AudioEncoderConfig().build(sound(), 64).stride == (64,)
+    assert LogMelEncoderConfig(width=4).build(sound(), DIM).stride == (640,)
 
 
 @every
@@ -117,7 +118,7 @@ def test_loudness_does_not_overflow_a_spectrum_and_silence_is_its_floor() -> Non
 def test_what_is_everywhere_in_a_recording_is_taken_off() -> None:
     torch.manual_seed(0)
     config = LogMelEncoderConfig(rate=4000, window=40, hop=16, mels=5, strides=(2,), width=4, residual_blocks=1)
-    plain, model = (replace(config, normalise=normalise).build(1, DIM).eval() for normalise in (False, True))
+    plain, model = (replace(config, normalise=normalise).build(sound(), DIM).eval() for normalise in (False, True))
     plain.load_state_dict(model.state_dict())
     x = 0.1 * wave(40 * 32)
     inside = slice(3, -3)
@@ -139,20 +140,20 @@ def test_wrong_input_is_an_error() -> None:
             model(torch.zeros(1, 2, 64))
         with pytest.raises(DataError, match="Scale or clip"):
             model(torch.full((1, 1, 64), 2.0))
-    with pytest.raises(ConfigError, match="audio has one"):
-        AudioEncoderConfig().build(3, DIM)
+    with pytest.raises(ConfigError, match="with 3 channels; sound is .* with one"):
+        AudioEncoderConfig().build(pictures(), DIM)
     for strides in ((), (2, 0)):
         with pytest.raises(ConfigError, match="strides"):
             raw(*strides)
     with pytest.raises(ConfigError, match="width"):
-        AudioEncoderConfig(width=0).build(1, DIM)
+        AudioEncoderConfig(width=0).build(sound(), DIM)
     with pytest.raises(ConfigError, match="first_width is 0"):
-        AudioEncoderConfig(width=8, first_width=0).build(1, DIM)
+        AudioEncoderConfig(width=8, first_width=0).build(sound(), DIM)
 
 
 def test_channels_double_from_the_first_width_to_the_width() -> None:
     def widths(first_width: int | None, strides: int) -> list[int]:
-        layers = AudioEncoderConfig(strides=(2,) * strides, width=12, first_width=first_width).build(1, DIM).trunk.layers
+        layers = AudioEncoderConfig(strides=(2,) * strides, width=12, first_width=first_width).build(sound(), DIM).trunk.layers
         return [layer.out_channels for layer in layers[: 2 * strides : 2]]
 
     assert widths(4, 4) == [4, 8, 12, 12] and widths(None, 3) == [12, 12, 12]
@@ -164,5 +165,5 @@ def test_channels_double_from_the_first_width_to_the_width() -> None:
 def test_first_weights_tell_one_moment_of_quiet_speech_from_another(config: AudioEncoderConfig | LogMelEncoderConfig) -> None:
     torch.manual_seed(0)
     loudness = torch.rand(1, 1, 16, 1).expand(1, 1, 16, 640).flatten(2)
-    latents = config.build(1, 16)(0.05 * loudness * torch.randn(1, 1, 10_240))
+    latents = config.build(sound(), 16)(0.05 * loudness * torch.randn(1, 1, 10_240))
     assert float(latents.detach().std(2).mean()) > 0.1, "else all latents take the same code"

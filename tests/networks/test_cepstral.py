@@ -7,13 +7,14 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
 from vqvae.networks import CepstralDecoderConfig, CepstralEncoder, CepstralEncoderConfig
+from vqvae.signals import pictures, sound
 
 SMALL = CepstraConfig(rate=4000, window=40, hop=16, mels=5, coefficients=4)
 
 
 def make(dim: int) -> CepstralEncoder:
     torch.manual_seed(0)
-    return CepstralEncoderConfig(cepstra=SMALL, width=6).build(1, dim).eval()
+    return CepstralEncoderConfig(cepstra=SMALL, width=6).build(sound(), dim).eval()
 
 
 def wave(time: int) -> torch.Tensor:
@@ -57,10 +58,12 @@ def test_a_vector_says_all_of_its_moment_and_nothing_of_others() -> None:
 
 
 def test_wrong_settings_and_input_are_errors() -> None:
-    for config in (CepstralEncoderConfig(width=0), CepstralDecoderConfig(width=0), CepstralDecoderConfig(stride=0)):
-        with pytest.raises(ConfigError, match="must be at least 1"):
+    with pytest.raises(ConfigError, match="CepstralEncoderConfig.width is 0; it must be at least 1"):
+        CepstralEncoderConfig(width=0).build(sound(), 12)
+    for config in (CepstralDecoderConfig(width=0), CepstralDecoderConfig(stride=0)):
+        with pytest.raises(ConfigError, match="is 0; it must be at least 1"):
             config.build(1, 12)
-    with pytest.raises(ConfigError, match="audio has one"):
-        CepstralEncoderConfig().build(3, 12)
+    with pytest.raises(ConfigError, match="with 3 channels; sound is .* with one"):
+        CepstralEncoderConfig().build(pictures(), 12)
     with pytest.raises(DataError, match="Divide it by 32768"):
         make(12)(torch.zeros(1, 1, 64, dtype=torch.int16))

@@ -8,6 +8,7 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import sample
 from vqvae.networks import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig, Given
+from vqvae.signals import pictures
 
 K, SPACE, DIM = 7, (5, 9), 6
 
@@ -15,7 +16,7 @@ K, SPACE, DIM = 7, (5, 9), 6
 def encoder(books: int = 2, **changes: object) -> CodesEncoder:
     torch.manual_seed(0)
     settings = {"codebook_size": K, "space": SPACE, "hidden": 8, "widths": (8, 8), "residual_blocks": 1, "residual_hidden": 8}
-    return CodesEncoderConfig(**{**settings, **changes}).build(books, DIM).eval()
+    return CodesEncoderConfig(**{**settings, **changes}).build(pictures(books, K), DIM).eval()
 
 
 def decoder(books: int = 2, **changes: object) -> CodesDecoder:

@@ -49,7 +49,7 @@ def test_commitment_beside_autograd(count: float | torch.Tensor) -> None:
 
 @pytest.mark.parametrize("dim", [1, 4])
 def test_rotation_is_finite_at_the_origin_and_for_opposite_vectors(dim: int) -> None:  # [22]
-    quantizer = make(EMAQuantizerConfig, dim=dim, size=2, gradient="rotation").eval()
+    quantizer = make(EMAQuantizerConfig, dim=dim, codebook_size=2, gradient="rotation").eval()
     quantizer.codebook[0, 0], quantizer.codebook[0, 1] = 1.0, 3.0
     for z in (torch.zeros(1, dim), -torch.ones(1, dim), torch.full((1, dim), 1e-30)):
         z.requires_grad_()

@@ -29,7 +29,7 @@ def test_a_rate_is_that_of_each_codebook() -> None:
     z, rate = latents(2, DIM, 5, 9), torch.zeros(4, SIZE)
     rate[2] = 1e4
     rate[2, 3] = 0
-    free, paid = quantizer(z).codes, quantizer(z, rate=rate).codes
+    free, paid = quantizer(z).codes, quantizer(z, costs=rate).codes
     assert (paid[:, 2] == 3).all() and not (free[:, 2] == 3).all()
     assert torch.equal(paid[:, [0, 1, 3]], free[:, [0, 1, 3]])
 

@@ -14,7 +14,7 @@ def test_photographs_become_a_1024th_of_their_pixels(tokenizer) -> None:
     config = tokenizer("photographs")
     assert (config.data.size, config.data.classes, config.data.path) == (128, True, "photographs")
     model = config.model.build()
-    assert model.layout == (LEVEL,) and model.channels == 3
+    assert model.layout == (LEVEL,) and model.signal.channels == 3
     # 128×128×3 bytes over 32×32 codes of 9 bits: the paper's 42.6 times fewer bits, cut off [VQVAE §4.2].
     assert pytest.approx(42.67, abs=0.01) == 128 * 128 * 3 * 8 / (32 * 32 * 9)
     with pytest.raises(ConfigError, match="--data FOLDER"):

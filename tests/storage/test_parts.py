@@ -1,8 +1,11 @@
 """Parts as folders."""
 
+import dataclasses
 import errno
 import json
+import sys
 import threading
+from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
@@ -10,10 +13,13 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training import tiny
+from tests.training import adversary, tiny
 from vqvae import disk, storage
-from vqvae.errors import CheckpointError
-from vqvae.evaluation.probes.speech import ProbeConfig, SpeakerClassifierConfig
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.evaluation.probes import ProbeConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
+from vqvae.models import VQVAE
+from vqvae.signals import Signal
 from vqvae.storage import RunCard, parts
 
 
@@ -139,6 +145,7 @@ def test_damaged_files_are_named(part: nn.Module, tmp_path: Path, name: str, dam
         ({"format_version": True}, "has no format_version"),
         ({"config": None}, "lacks 'config'"),
         ({"card": []}, "lacks 'config' or 'card'"),
+        ({"format_version": 1}, "lacks 'config' or 'extra'"),
         ({"config": {"kind": "Thief"}}, "config.json: .*kind is 'Thief'"),
         ({"config": {"kind": "VQVAEConfig", "likelihod": 1}}, "no field 'likelihod'"),
     ],
@@ -195,3 +202,93 @@ def test_other_kinds_are_read_where_they_are_asked_for(tmp_path: Path) -> None:
         storage.load(tmp_path / "probe")
     for also in ([SpeakerClassifierConfig], get_args(ProbeConfig)):
         assert same(probe, storage.load(tmp_path / "probe", also))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnConfig:
+    """A configuration of a user."""
+
+    sizes: tuple[int, ...] = (1, 2)
+
+    def build(self, signal: Signal, dim: int) -> "Own":
+        return Own(self)
+
+
+class Own(nn.Module):
+    """A module of a user: an encoder that cuts a picture into halves."""
+
+    stride = (2, 2)
+
+    def __init__(self, config: OwnConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layer = nn.Conv2d(3, 4, 2, stride=2)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.float())
+
+
+def joined(built: nn.Module, encoder: nn.Module, further: tuple = ()) -> VQVAE:
+    """A model with an encoder, and perhaps a criterion, of the user's own."""
+    return VQVAE(encoder=encoder, quantizer=built.quantizer, decoder=built.decoder, criterion=built.criterion, further=further)
+
+
+def test_a_module_without_a_configuration_is_refused_with_the_lines_that_mend_it(part: nn.Module, tmp_path: Path) -> None:
+    bare = Own(OwnConfig())
+    del bare.config
+    judge = adversary.ToyAdversaryConfig().build()
+    del judge.config
+    for module, words in (
+        (bare, "Own cannot be stored: it has no configuration."),
+        (nn.Sequential(nn.Linear(1, 1)), "Sequential cannot be stored: it has no configuration."),
+        (joined(part, bare), "VQVAE cannot be stored: its parts ['encoder'] have no configuration."),
+        (joined(part, part.encoder, ((1.0, judge),)), "VQVAE cannot be stored: its parts ['further.0'] have no configuration."),
+    ):
+        with pytest.raises(ConfigError) as caught:
+            storage.save(module, tmp_path / "a")
+        assert str(caught.value).startswith(words)
+        for line in ("@dataclass(frozen=True, kw_only=True)", "class MyConfig:", "def build(self, ...): return", "parts=[MyConfig]"):
+            assert line in str(caught.value)
+    assert not (tmp_path / "a").exists()
+
+
+@pytest.mark.parametrize(
+    ("sizes", "words"), [([1, 2], "reads back as OwnConfig"), ({"a": 1}, "cannot hold a dict"), ({1}, "cannot hold a set")]
+)
+def test_a_configuration_that_does_not_read_back_is_refused(part: nn.Module, tmp_path: Path, sizes: object, words: str) -> None:
+    with pytest.raises(ConfigError, match=f"could not be loaded again.*{words}"):
+        storage.save(Own(OwnConfig(sizes=sizes)), tmp_path / "a")
+    assert not (tmp_path / "a").exists()
+
+
+def test_parts_of_the_users_own_are_read_by_who_names_them(part: nn.Module, tmp_path: Path) -> None:
+    model = joined(part, Own(OwnConfig()), ((0.5, adversary.ToyAdversaryConfig(width=3).build()),))
+    storage.save(model, tmp_path / "a")
+    again = storage.load(tmp_path / "a", [OwnConfig, adversary.ToyAdversaryConfig])
+    assert same(model, again) and isinstance(again.encoder, Own) and again.config == model.config and again.weights == (0.5,)
+    for given, missing in (([], "OwnConfig"), ([OwnConfig], "ToyAdversaryConfig"), ([adversary.ToyAdversaryConfig], "OwnConfig")):
+        with pytest.raises(CheckpointError, match=rf"a/config.json: .*kind is '{missing}'.*parts=\[{missing}\]"):
+            storage.load(tmp_path / "a", given)
+
+
+@pytest.mark.parametrize("kind", ["thief", "thief.ThiefConfig", "ThiefConfig", "builtins.print"])
+def test_nothing_is_imported_by_a_name_that_is_stored(part: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    (tmp_path / "thief.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    storage.save(joined(part, Own(OwnConfig())), tmp_path / "a")
+    config = json.loads((tmp_path / "a" / "config.json").read_text())["config"]
+    for stored in ({"kind": kind}, {**config, "encoder": {"kind": kind}}):
+        edit(tmp_path / "a", config=stored)
+        with pytest.raises(CheckpointError, match=f"kind is '{kind}'"):
+            storage.load(tmp_path / "a", [OwnConfig])
+    assert "thief" not in sys.modules
+
+
+def test_a_name_that_the_package_has_is_the_packages(part: nn.Module, tmp_path: Path) -> None:
+    own = dataclasses.make_dataclass("ImageEncoderConfig", [("widths", int, 1)], frozen=True)
+    model = joined(part, part.encoder)
+    storage.save(model, tmp_path / "a")
+    assert storage.read(tmp_path / "a", [own]).config == part.config
+    part.encoder.config = own()
+    with pytest.raises(ConfigError, match="could not be loaded again"):
+        storage.save(joined(part, part.encoder), tmp_path / "b")

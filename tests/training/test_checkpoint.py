@@ -23,15 +23,14 @@ def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format
     average = Average(module, 0.5) if averaged else None
     for step in range(2):
         module(tiny.Noise(8, step).batch(torch.arange(8).numpy())).loss.backward()
-        optimizer.step()
-        optimizer.zero_grad()
+        optimizer.step(optimizer.norm(), step, 9)
         if average is not None:
             average.update(module, step)
-    return Learner(module, optimizer, average)
+    return Learner(module, (optimizer,), average)
 
 
 def tensors(which: Learner) -> dict[str, torch.Tensor]:
-    state = {f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizer.state[p].items()}
+    state = {f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizers[0].optimizer.state[p].items()}
     average = {} if which.average is None else {f"average.{n}": v for n, v in which.average.module.state_dict().items()}
     return {**which.module.state_dict(), **state, **average}
 
@@ -52,7 +51,7 @@ def test_a_learner_comes_back_with_its_memory_layout(tmp_path: Path, averaged: b
     for which in (saved, other):
         torch.manual_seed(0)
         which.module(tiny.Noise(8, 9).batch(torch.arange(8).numpy())).loss.backward()
-        which.optimizer.step()
+        which.optimizers[0].step(which.optimizers[0].norm(), 2, 9)
     assert all(torch.equal(value, tensors(other)[name]) for name, value in tensors(saved).items())
 
 
@@ -61,7 +60,7 @@ def test_a_checkpoint_is_a_stored_part_as_it_is_evaluated(tmp_path: Path) -> Non
     Checkpoints(tmp_path, keep_last=1).save(saved, Progress(2, 0.0, None, {}), RunCard(recipe="tiny"))
     part = storage.load(tmp_path / "step-000002")
     assert all(torch.equal(value, part.state_dict()[name]) for name, value in saved.average.module.state_dict().items())
-    assert storage.read(tmp_path / "step-000002").card.recipe == "tiny"
+    assert storage.read(tmp_path / "step-000002").card == RunCard(recipe="tiny").with_version()
 
 
 def test_the_best_and_the_last_are_kept(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load, save
 from vqvae.priors import PixelCNNConfig
-from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig, QuantizerConfig
+from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig
 from vqvae.training import AdamConfig, Interrupted, Joint, JointConfig, build
 
 BOOKS, SIZE, DIM = 2, 8, 4
@@ -272,9 +272,9 @@ def test_in_evaluation_it_measures_the_bound_of_the_two_parts(classes: int) -> N
     joint, images = make(classes=classes).eval(), batch()
     joint.tokenizer.rate.uniform_(generator=torch.Generator().manual_seed(3))
     with torch.no_grad():
-        loss, metrics = joint(images)
+        loss, metrics, _ = joint(images)
         condition = images.condition if classes else type(images.condition)()
-        bound = joint.tokenizer.bound(images, lambda codes: joint.prior.log_prob(codes, condition))
+        bound = joint.tokenizer.bound(images, lambda codes, given, mask: joint.prior.log_prob(codes, condition))
         uniform = joint.tokenizer.bound(images)
     dims = images.x.numel()
     assert float(metrics["nats_per_dim_learned"]) == pytest.approx(-float(bound.nats.sum()) / dims, rel=1e-5)
@@ -327,7 +327,7 @@ def test_a_run_that_was_stopped_ends_like_an_unbroken_one(tmp_path: Path, change
 def test_it_is_stored_as_a_part_that_only_who_asks_for_it_gets(tmp_path: Path) -> None:
     joint = make()
     storage.save(joint, tmp_path / "joint")
-    again = storage.load(tmp_path / "joint", JointConfig)
+    again = storage.load(tmp_path / "joint", [JointConfig])
     assert again.config == joint.config
     assert all(torch.equal(a, b) for a, b in zip(joint.state_dict().values(), again.state_dict().values(), strict=True))
     with pytest.raises(CheckpointError, match="JointConfig"):
@@ -348,3 +348,11 @@ def test_wrong_settings_are_refused() -> None:
             settings(**changes)
     with pytest.raises(ConfigError, match="2 codebooks of 8 codes, the prior 1 of 8"):
         build(tiny.settings(model=settings(prior=PixelCNNConfig(codebook_size=SIZE, num_codebooks=1))))
+
+
+def test_codebooks_that_share_no_channels_out_are_refused() -> None:
+    """A latent has no distance to a code of a later codebook before the earlier ones have chosen theirs."""
+    with pytest.raises(ConfigError, match="share out their channels, and ResidualQuantizer has none"):
+        make(quantizer=ResidualQuantizerConfig(dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS))
+    with pytest.raises(ConfigError, match="FSQ has no codebook"):
+        make(quantizer=FSQConfig(dim=3, levels=(2, 2, 2)), books=1)

@@ -18,15 +18,17 @@ import pytest
 import torch
 from torch import nn
 
-from tests.training import tiny
+from tests.training import adversary, tiny
+from vqvae import config as configuration
 from vqvae import storage
-from vqvae.data.base import Batch, Objective
+from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import VQVAE
+from vqvae.storage import RunCard
 from vqvae.training import Interrupted, build
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ToyConfig:
     """A module that is not a tokenizer."""
 
@@ -69,13 +71,6 @@ def rows(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
 
 
-def with_toy(monkeypatch: pytest.MonkeyPatch, trainer: object, toy: Toy) -> object:
-    """Train a toy in the place of the model."""
-    monkeypatch.setattr(storage.parts, "ModelConfig", ToyConfig)
-    trainer.module = toy
-    return trainer
-
-
 @pytest.mark.parametrize(
     "changes",
     [{}, {"average_decay": 0.0}, {"precision": "bfloat16"}, {"accumulate": 2}],
@@ -114,16 +109,18 @@ def test_a_finished_run_is_only_loaded(tmp_path: Path, capsys: pytest.CaptureFix
         def batch(self, indices: np.ndarray) -> Batch:
             raise AssertionError("read")
 
-    first = tiny.trainer(tmp_path, tiny.settings(), extra={"recipe": "tiny"}).run()
+    first = tiny.trainer(tmp_path, tiny.settings(), card=RunCard(recipe="tiny")).run()
     written = tiny.contents(tmp_path), rows(tmp_path)
     capsys.readouterr()
-    again = tiny.trainer(tmp_path, tiny.settings(), tiny.splits(Unreadable(44, 0), Unreadable(20, 1)), extra={"recipe": "tiny"}).run()
+    again = tiny.trainer(tmp_path, tiny.settings(), tiny.splits(Unreadable(44, 0), Unreadable(20, 1)), card=RunCard(recipe="tiny")).run()
     assert "finished" in capsys.readouterr().err
     assert (tiny.contents(tmp_path), rows(tmp_path)) == written
     assert isinstance(again, VQVAE) and not again.training
     assert all(torch.equal(a, b) for a, b in zip(first.state_dict().values(), again.state_dict().values(), strict=True))
-    extra = storage.read(tmp_path / "tokenizer").extra
-    assert (extra["recipe"], extra["data"], extra["label_names"]) == ("tiny", "noise", ["even", "odd"])
+    card = storage.read(tmp_path / "tokenizer").card
+    assert (card.recipe, card.data, card.held_out_data, card.label_names) == ("tiny", "noise", "noise", ("even", "odd"))
+    assert card.signal == tiny.Noise.signal and card.training == configuration.to_json(tiny.settings())
+    assert {"step": 12, "stage": "tokenizer", **card.metrics}.items() <= rows(tmp_path)[-1].items() and "held_out_loss" in card.metrics
 
 
 @pytest.mark.parametrize("finished", [True, False])
@@ -146,7 +143,7 @@ def test_a_setting_that_came_since_does_not_part_a_run_from_its_folder(tmp_path:
     first = tiny.trainer(tmp_path, tiny.settings()).run()
     kept = tmp_path / "tokenizer" / "config.json"
     stored = json.loads(kept.read_text())
-    for tree in (stored["config"], stored["extra"]["training"]["model"]):
+    for tree in (stored["config"], stored["card"]["training"]["model"]):
         assert tree.pop("rated") is False
     kept.write_text(json.dumps(stored))
     again = tiny.trainer(tmp_path, tiny.settings()).run()
@@ -188,13 +185,10 @@ def test_accumulation_learns_what_whole_batches_teach(tmp_path: Path) -> None:
         torch.testing.assert_close(parts[name], value, rtol=1e-4, atol=1e-5, msg=lambda text, name=name: f"{name}: {text}")
 
 
-def test_accumulation_keeps_labels_and_masks_with_their_examples(tmp_path: Path) -> None:
-    from vqvae.data.base import Condition
-    from vqvae.training.trainer import _cut
-
+def test_accumulation_keeps_labels_and_masks_with_their_examples() -> None:
     x = torch.arange(6)[:, None, None].expand(6, 1, 2)
     condition = Condition(label=torch.arange(6), actions=torch.arange(6)[:, None], codes=(x, x + 10))
-    parts = _cut(Batch(x, condition, torch.arange(6)[:, None] % 2 == 0), 3)
+    parts = Batch(x, condition, torch.arange(6)[:, None] % 2 == 0).split(3)
     assert [len(part.x) for part in parts] == [2, 2, 2]
     for part in parts:
         first = part.x[:, 0, 0]
@@ -208,11 +202,9 @@ def test_accumulation_keeps_labels_and_masks_with_their_examples(tmp_path: Path)
     [lambda loss, call: loss * (math.nan if call == 5 else 1), lambda loss, call: loss + ((loss - loss) ** 0.5 if call == 5 else 0)],
     ids=["loss", "gradient"],
 )
-def test_what_is_not_finite_stops_the_run_before_it_reaches_the_weights(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spoil: Callable
-) -> None:
+def test_what_is_not_finite_stops_the_run_before_it_reaches_the_weights(tmp_path: Path, spoil: Callable) -> None:
     toy = Toy(spoil)
-    trainer = with_toy(monkeypatch, tiny.trainer(tmp_path, tiny.settings(average_decay=0.0), checkpoint_every=4), toy)
+    trainer = tiny.trainer(tmp_path, tiny.settings(model=ToyConfig(), average_decay=0.0), module=toy, checkpoint_every=4)
     with pytest.raises(VqvaeError, match="At step 4 .*step-000004.*learning_rate"):
         trainer.run()
     stored = storage.read_tensors(tmp_path / "checkpoints/step-000004/weights.safetensors")["weight"]
@@ -222,7 +214,7 @@ def test_what_is_not_finite_stops_the_run_before_it_reaches_the_weights(
 def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[float] = []
     toy = Toy(lambda loss, call: 100 * loss)
-    trainer = with_toy(monkeypatch, tiny.trainer(tmp_path, tiny.settings(steps=2), log_every=1), toy)
+    trainer = tiny.trainer(tmp_path, tiny.settings(model=ToyConfig(), steps=2), module=toy, log_every=1)
     take = torch.optim.AdamW.step
     monkeypatch.setattr(torch.optim.AdamW, "step", lambda self: (seen.append(float(toy.weight.grad.norm())), take(self))[1])
     trainer.run()
@@ -230,7 +222,7 @@ def test_gradients_are_clipped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert [row["gradient_norm"] for row in rows(tmp_path) if "loss" in row] == pytest.approx([100 * math.sqrt(3)] * 2, rel=1e-4)
 
 
-def test_evaluation_comes_on_schedule_over_a_fixed_part_with_fixed_noise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_comes_on_schedule_over_a_fixed_part_with_fixed_noise(tmp_path: Path) -> None:
     class Recorded(tiny.Noise):
         read: list[list[int]]
 
@@ -241,8 +233,9 @@ def test_evaluation_comes_on_schedule_over_a_fixed_part_with_fixed_noise(tmp_pat
     held_out = Recorded(3000, 1)
     held_out.read = []
     toy = Toy(lambda loss, call: loss * 0)  # Nothing is learned, so only the noise could change the scores.
-    config = tiny.settings(steps=7, evaluate_every=3, batch_size=500, average_decay=0.0, optimizer=tiny.AdamConfig())
-    with_toy(monkeypatch, tiny.trainer(tmp_path, config, tiny.splits(held_out=held_out), log_every=100), toy).run()
+    changes = {"steps": 7, "evaluate_every": 3, "batch_size": 500, "average_decay": 0.0, "optimizer": tiny.AdamConfig()}
+    config = tiny.settings(model=ToyConfig(), **changes)
+    tiny.trainer(tmp_path, config, tiny.splits(held_out=held_out), module=toy, log_every=100).run()
     scores = {row["step"]: row for row in rows(tmp_path) if "held_out_loss" in row}
     assert list(scores) == [3, 6, 7]
     assert len({row["held_out_loss"] for row in scores.values()}) == 1
@@ -346,11 +339,32 @@ def test_wrong_settings_are_refused(tmp_path: Path) -> None:
             tiny.trainer(tmp_path, tiny.settings(), **changes)
 
 
+def test_a_module_that_could_not_be_loaded_again_is_refused_before_there_is_a_folder(tmp_path: Path) -> None:
+    built, bare = tiny.model().build(), nn.Identity()
+    bare.stride = built.encoder.stride
+    module = VQVAE(encoder=bare, quantizer=built.quantizer, decoder=built.decoder, criterion=built.criterion)
+    with pytest.raises(ConfigError) as caught:
+        tiny.trainer(tmp_path / "run", tiny.settings(), module=module)
+    mending = ("@dataclass(frozen=True, kw_only=True)", "class MyConfig:", "def build(self, ...): return MyModule(self, ...)")
+    for words in ("VQVAE cannot be stored: its parts ['encoder'] have no configuration", *mending, "self.config", "parts=[MyConfig]"):
+        assert words in str(caught.value)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("name", ["optimizer", "adversary_optimizer"])
+def test_an_encoder_share_that_nothing_has_is_refused_before_there_is_a_folder(tmp_path: Path, name: str) -> None:
+    slow = tiny.AdamConfig(encoder_share=0.5)
+    model = ToyConfig() if name == "optimizer" else adversary.model()
+    with pytest.raises(ConfigError, match="encoder_share is 0.5.*Leave it at 1"):
+        tiny.trainer(tmp_path / "run", tiny.settings(model=model, **{name: slow}))
+    assert not (tmp_path / "run").exists()
+
+
 COMPARE = """
 import sys
 from pathlib import Path
 import torch
-from tests.training import tiny
+from tests.training import adversary, tiny
 from vqvae.models import GumbelSoftmaxConfig
 folder = Path(sys.argv[1])
 parts = tiny.model()

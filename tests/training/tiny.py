@@ -19,8 +19,8 @@ class Noise(Dataset):
     """Random images with labels."""
 
     name = "noise"
-    label_names = ("even", "odd")
     signal = pictures()
+    label_names = ("even", "odd")
 
     def __init__(self, size: int, seed: int) -> None:
         self.x = torch.randint(0, 256, (size, 3, 8, 8), generator=torch.Generator().manual_seed(seed), dtype=torch.uint8)
@@ -56,10 +56,11 @@ def splits(train: Dataset | None = None, held_out: Dataset | None = None) -> Spl
 
 
 def trainer(folder: Path, config: TrainConfig, data: Splits | None = None, **changes: object) -> Trainer:
-    """A trainer on one thread; ``changes`` are options of the run, callbacks or a stage."""
+    """A trainer on one thread; ``changes`` are options of the run, callbacks, a stage, a card, or a module in the place of the model."""
+    module = changes.pop("module", None)
     others = {name: changes.pop(name) for name in ("callbacks", "stage", "card") if name in changes}
     options = RunOptions(**{"checkpoint_every": 5, "log_every": 2, "device": "cpu", "threads": 1, **changes})
-    return Trainer(build(config), data or splits(), config, options, folder, **others)
+    return Trainer(module or build(config), data or splits(), config, options, folder, **others)
 
 
 def contents(folder: Path) -> dict[str, bytes]:

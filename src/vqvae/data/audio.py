@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.data.base import Batch, Condition, Dataset, Splits, check_sizes
+from vqvae.config import check_at_least
+from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
@@ -181,7 +182,7 @@ class _Decoded(NamedTuple):
 
 def _build(config: AudioFolderConfig) -> Splits:
     root = user_path(config.path)
-    check_sizes(config, "rate", "chunk", "hop", "crop")
+    check_at_least(1, config, "rate", "chunk", "hop", "crop")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
     speakers = _speakers(root, find_files(root, SUFFIXES))

@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -119,11 +119,3 @@ class Splits(NamedTuple):
 
     train: Dataset
     held_out: Dataset
-
-
-def check_sizes(config: Any, *fields: str) -> None:
-    """Raise ConfigError unless each of these settings of data is at least 1, or None."""
-    for field in fields:
-        value = getattr(config, field)
-        if value is not None and value < 1:
-            raise ConfigError(f"config.data.{field} is {value}; it must be at least 1.")

@@ -14,13 +14,14 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
+from vqvae.config import check_at_least
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
 from vqvae.disk import atomic
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
 from vqvae.signals import pictures
 
@@ -94,8 +95,7 @@ class _Side(NamedTuple):
 
 def _build(config: ImageFolderConfig) -> Splits:
     root = user_path(config.path)
-    if config.size < 1:
-        raise ConfigError(f"config.data.size is {config.size}; it must be at least 1 pixel.")
+    check_at_least(1, config, "size")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of images.")
     sides = _sides(root)

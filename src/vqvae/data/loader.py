@@ -11,6 +11,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
+from vqvae.config import check_at_least
 from vqvae.data.base import Batch, Dataset
 from vqvae.errors import ConfigError, DataError
 from vqvae.seeding import mix
@@ -71,8 +72,7 @@ class Loader:
         """
         if batch_size < 1 or batch_size % world_size:
             raise ConfigError(f"batch_size is {batch_size}; it must be a positive multiple of the number of processes, {world_size}.")
-        if prefetch < 1 or (workers is not None and workers < 1):
-            raise ConfigError(f"workers is {workers} and prefetch is {prefetch}; both must be at least 1.")
+        check_at_least(1, "", workers=workers, prefetch=prefetch)
         if not len(dataset):
             raise DataError(f"The data set {dataset.name} is empty.")
         self.waited_seconds = 0.0

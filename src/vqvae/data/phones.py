@@ -15,6 +15,9 @@ from vqvae.errors import DataError
 SILENCES = frozenset({"", "SIL", "<SIL>", "SP", "<SP>", "SPN", "<SPN>", "NSN", "<NSN>", "PAU", "H#", "#", "<EPS>"})
 """Labels in capitals that name no phone: silence, pauses, and spoken or other noise, as aligners write them."""
 
+_LARGEST = 2**25
+"""Bytes of a TextGrid that are read: some hours of speech. What is damaged or no TextGrid must not take all memory."""
+
 
 class Phone(NamedTuple):
     """One phone of a recording."""
@@ -108,12 +111,13 @@ def _read_lines(path: Path) -> dict[str, tuple[Phone, ...]]:
 
 # What counts in Praat's text files: strings, in which a quote is doubled, flags, and numbers that stand alone. The long form has words
 # around them, which are not read; the short form has not. A comment runs from an exclamation mark to the end of its line.
-_TOKEN = re.compile(r'"((?:[^"]|"")*)"|(<\w+>)|(?<!\S)([-+]?\d[-+.\deE]*)(?!\S)|![^\n]*')
+# Each run of other letters is taken whole (``*+``): remembering every letter to go back to would take 140 bytes for each.
+_TOKEN = re.compile(r'"([^"]*+(?:""[^"]*+)*)"|(<\w+>)|(?<!\S)([-+]?\d[-+.\deE]*)(?!\S)|![^\n]*')
 
 
 def _read_text_grid(path: Path) -> tuple[Phone, ...]:
     """The intervals of the tier ``phones``: https://www.fon.hum.uva.nl/praat/manual/TextGrid_file_formats.html."""
-    tokens = _tokens(_read_text(path))
+    tokens = _tokens(_read_text(path, at_most=_LARGEST))
     names: list[str] = []
     try:
         if [next(tokens), next(tokens)] != ["ooTextFile", "TextGrid"]:
@@ -142,8 +146,11 @@ def _tokens(text: str) -> Iterator[str]:
             yield flag or number
 
 
-def _read_text(path: Path) -> str:
+def _read_text(path: Path, at_most: int | None = None) -> str:
     try:
+        size = path.stat().st_size
+        if at_most is not None and size > at_most:
+            raise DataError(f"{path} has {size} bytes; at most {at_most} are expected. Cut the recording and its alignment into parts.")
         content = path.read_bytes()
         return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except OSError as error:

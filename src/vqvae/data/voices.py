@@ -20,9 +20,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int16
 
-from vqvae.config import to_json
+from vqvae.config import check_at_least, to_json
 from vqvae.data.audio import AudioDataset, Recording
-from vqvae.data.base import Splits, check_sizes
+from vqvae.data.base import Splits
 from vqvae.data.phones import Phone
 from vqvae.data.sentences import sentences
 from vqvae.data.split import HELD_OUT_SHARE
@@ -194,7 +194,7 @@ def untrained(config: VoicesConfig, count: int, purpose: str) -> list[str]:
 
 
 def _build(config: VoicesConfig) -> Splits:
-    check_sizes(config, "sentences", "rate", "chunk", "hop", "crop")
+    check_at_least(1, config, "sentences", "rate", "chunk", "hop", "crop")
     label_names = (*config.voices, *config.unseen_voices)
     if not config.voices or len(set(label_names)) < len(label_names):
         raise ConfigError("config.data.voices must name a voice, and no voice twice, nor one of unseen_voices.")

@@ -47,7 +47,7 @@ Of those tried, the lowest are {best} codes a position."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class AblationSize:
     """What the trainings have in common."""
 
     width: int
@@ -72,8 +72,8 @@ class Size:
     """Training images whose codes the unigram prior counts."""
 
 
-SIZES: dict[Scale, Size] = {
-    "cpu": Size(
+SIZES: dict[Scale, AblationSize] = {
+    "cpu": AblationSize(
         width=64,
         steps=1_200,
         other_steps=(150,),
@@ -83,7 +83,7 @@ SIZES: dict[Scale, Size] = {
         scored=1_000,
         counted=4_000,
     ),
-    "paper": Size(
+    "paper": AblationSize(
         width=256,
         steps=25_000,
         other_steps=(250_000,),
@@ -138,7 +138,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
     rows: dict[str, dict[str, Any]] = {}
     for name, model in models.items():
         rows[name] = {
-            **score(model, splits.train, splits.held_out, size, device),
+            **score_ablation(model, splits.train, splits.held_out, size, device),
             "steps": configs[name].steps,
             "seed": configs[name].seed,
             "seconds": trained_seconds(job.run, name),
@@ -174,14 +174,14 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
     )
 
 
-def score(model: nn.Module, train: Dataset, held_out: Dataset, size: Size, device: torch.device) -> dict[str, Any]:
+def score_ablation(model: nn.Module, train: Dataset, held_out: Dataset, size: AblationSize, device: torch.device) -> dict[str, Any]:
     """Bits a dimension with the uniform and the unigram prior, PSNR and how the codes are used, beside the model's settings."""
     assert isinstance(model, VQVAE) and isinstance(model.quantizer, ProductQuantizer)
     unigram = count(model, train, size.counted, device)
     scores = evaluate_tokenizer(
         model,
         (batch.to(device) for batch in spread(held_out, size.scored, BATCH)),
-        log_priors={"unigram": lambda codes, condition: unigram.log_prob(codes)},
+        log_priors={"unigram": unigram.log_prob},
     )
     changeable = {field: getattr(model.quantizer.config, field) for field in SETTINGS}
     return {**{name: scores[name] for name in (*SCORES, "examples")}, **changeable}

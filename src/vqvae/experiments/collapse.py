@@ -20,7 +20,7 @@ from vqvae import seeding
 from vqvae.codes import Level, only_level
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread_indices
-from vqvae.evaluation.likelihood.collapse import draw, measure_collapse
+from vqvae.evaluation.likelihood.collapse import draw_latents, measure_collapse
 from vqvae.experiments.base import Job, Scale
 from vqvae.likelihoods import CategoricalCodesConfig
 from vqvae.media.images import write_png
@@ -55,7 +55,7 @@ have one encoder, one decoder, the same number of steps and one learning rate; n
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class CollapseSize:
     """What the three trainings have in common."""
 
     layers: int
@@ -69,9 +69,9 @@ class Size:
     learning_rate: float
 
 
-SIZES: dict[Scale, Size] = {
-    "cpu": Size(layers=6, hidden=64, kernel=3, steps=5_000, batch_size=16, learning_rate=3e-3),
-    "paper": Size(layers=16, hidden=128, kernel=5, steps=50_000, batch_size=128, learning_rate=1e-3),
+SIZES: dict[Scale, CollapseSize] = {
+    "cpu": CollapseSize(layers=6, hidden=64, kernel=3, steps=5_000, batch_size=16, learning_rate=3e-3),
+    "paper": CollapseSize(layers=16, hidden=128, kernel=5, steps=50_000, batch_size=128, learning_rate=1e-3),
 }
 
 
@@ -109,8 +109,8 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
     models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     device = pick_device(job.options.device)
-    scores = {stage: score(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
-    write_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(pictures(job.run, models, splits.held_out, device)))
+    scores = {stage: score_latents(models[stage], models[WITHOUT], splits.held_out, device) for stage in (WITH_CODES, WITH_GAUSSIANS)}
+    write_png(job.results / f"{job.name}-reconstructions.png", labelled_rows(reconstructed_by(job.run, models, splits.held_out, device)))
     measures = dict.fromkeys(("code_entropy", "kl_bits", *scores[WITH_CODES]))
     seconds = {stage: trained_seconds(job.run / FOLDER, stage) for stage in configs} | {"evaluation": time.perf_counter() - began}
     return write_results(
@@ -128,14 +128,14 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
     )
 
 
-def score(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
+def score_latents(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
     """How far the latents of a model are used, beside the decoder without any."""
     assert isinstance(model, VQVAE | VAE) and isinstance(without, PixelCNN)
     return measure_collapse(model, held_out, without=lambda batch: without.log_prob(batch.x), device=device)
 
 
 @torch.inference_mode()
-def pictures(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
+def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
     """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
     pipeline = load(run, device)
     chosen = spread_indices(held_out, SHOWN)
@@ -144,13 +144,13 @@ def pictures(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, devi
     for name, stage in (("VQ-VAE", WITH_CODES), ("VAE", WITH_GAUSSIANS)):
         for number in range(1, DRAWS + 1):
             generator = seeding.generator(0, stage, number, device=device)
-            rows[f"{name}, {number}"] = pipeline.decode(reconstruct(models[stage], batch, generator))
+            rows[f"{name}, {number}"] = pipeline.decode(redraw(models[stage], batch, generator))
     return rows
 
 
-def reconstruct(model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
+def redraw(model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
     """Draw from the latents of a batch, which are drawn too where they are Gaussian."""
     if isinstance(model, VQVAE):
         return model.decode(model.encode(batch), generator=generator, temperature=1.0)
     assert isinstance(model, VAE)
-    return model.decode(draw(model.posterior(batch), generator), generator=generator, temperature=1.0)
+    return model.decode(draw_latents(model.posterior(batch), generator), generator=generator, temperature=1.0)

@@ -64,7 +64,7 @@ estimated with {summed} other grids an image, for {images} images: it gains {bit
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
+class ComparisonSize:
     """What the trainings have in common."""
 
     width: int
@@ -93,8 +93,8 @@ class Size:
     prior_optimizer: AdamConfig
 
 
-SIZES: dict[Scale, Size] = {
-    "cpu": Size(
+SIZES: dict[Scale, ComparisonSize] = {
+    "cpu": ComparisonSize(
         width=64,
         num_codebooks=4,
         gaussians=16,
@@ -111,7 +111,7 @@ SIZES: dict[Scale, Size] = {
         prior_steps=2_000,
         prior_optimizer=cosine(2e-3),
     ),
-    "paper": Size(
+    "paper": ComparisonSize(
         width=256,
         num_codebooks=10,
         gaussians=64,
@@ -187,7 +187,7 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
     began = time.perf_counter()
     held_out = list(spread(splits.held_out, size.scored, BATCH))
     rows = {"vqvae": score_vqvae(pipeline, held_out, device)}
-    rows |= {stage: score(model, held_out, size.samples, device) for stage, model in models.items()}
+    rows |= {stage: score_model(model, held_out, size.samples, device) for stage, model in models.items()}
     seconds = {"vqvae": trained_seconds(job.run, TOKENIZER), **{stage: trained_seconds(job.run / FOLDER, stage) for stage in configs}}
     steps = {"vqvae": size.steps, **{stage: config.steps for stage, config in configs.items()}}
     for stage, row in rows.items():
@@ -217,7 +217,7 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
     )
 
 
-def score(model: nn.Module, held_out: Sequence[Batch], samples: int, device: torch.device) -> dict[str, Any]:
+def score_model(model: nn.Module, held_out: Sequence[Batch], samples: int, device: torch.device) -> dict[str, Any]:
     """The row of a model by its own bound; of a VAE, the bound with ``samples`` draws too."""
     assert isinstance(model, LatentModel)
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
@@ -233,7 +233,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
     assert isinstance(model, VQVAE) and unigram is not None and prior is not None
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
     # Without the label, which the prior has not seen.
-    priors = {"unigram": lambda codes, condition: unigram.log_prob(codes), "learned": lambda codes, condition: prior.log_prob(codes)}
+    priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
     scores = evaluate_tokenizer(model, (batch.to(device) for batch in held_out), log_priors=priors)
     row |= {f"bits_per_dim_{name}": scores[f"bits_per_dim_{name}"] for name in priors}
     with torch.autocast(device.type, dtype=torch.bfloat16):
@@ -244,7 +244,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
     return {**row, "bits_per_dim_gained_by_sum": float(gained.mean())}
 
 
-def _labelled(rows: Mapping[str, Mapping[str, Any]], size: Size) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def _labelled(rows: Mapping[str, Mapping[str, Any]], size: ComparisonSize) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The lines of the table: a model may have several, with other priors or more draws."""
     labels = {**LABELS, f"vimco-{size.more_samples}": f"VIMCO, {size.more_samples} draws"}
     for stage, row in rows.items():
@@ -264,7 +264,7 @@ def _cells(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:
     return (label, *("" if row.get(key) is None else f"{row[key]:.{count}f}" for key, count in shown.items()))
 
 
-def _training(size: Size, model: ModelConfig, **changes: Any) -> TrainConfig:
+def _training(size: ComparisonSize, model: ModelConfig, **changes: Any) -> TrainConfig:
     """What the trainings of all models have in common."""
     shared: dict[str, Any] = {
         "steps": size.steps,
@@ -276,5 +276,5 @@ def _training(size: Size, model: ModelConfig, **changes: Any) -> TrainConfig:
     return TrainConfig(model=model, **{**shared, **changes})
 
 
-def _parts(size: Size) -> dict[str, Any]:
+def _parts(size: ComparisonSize) -> dict[str, Any]:
     return {"likelihood": CategoricalConfig(channels=3), **even(size.width)}

@@ -30,15 +30,10 @@ from vqvae.data.voices import PHONES, render, untrained
 from vqvae.disk import atomic
 from vqvae.errors import CheckpointError
 from vqvae.evaluation.likelihood.collapse import measure_collapse
+from vqvae.evaluation.probes.base import LabelledAudio, LabelledClip
 from vqvae.evaluation.probes.conversion import Conversion, phones_told, score_conversions
-from vqvae.evaluation.probes.speech import (
-    LabelledAudio,
-    LabelledClip,
-    PhoneRecogniser,
-    PhoneRecogniserConfig,
-    SpeakerClassifier,
-    SpeakerClassifierConfig,
-)
+from vqvae.evaluation.probes.phones import PhoneRecogniser, PhoneRecogniserConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifier, SpeakerClassifierConfig
 from vqvae.evaluation.speech.phonemes import is_silence
 from vqvae.evaluation.speech.phonotactics import phone_trigram_perplexity
 from vqvae.evaluation.speech.scores import SAMPLE_SECONDS, SHUFFLED
@@ -222,7 +217,10 @@ def train_probes(job: Job, splits: Splits) -> Probes:
         # What is converted may have a rare phone that a few sentences do not.
         names |= set(PHONES)
     what = PhoneRecogniserConfig(phones=tuple(sorted(name for name in names if not is_silence(name))), rate=train.rate)
-    said = [LabelledAudio(labelled(side), what, chunk=FRAMES, name=f"{side.name}-phones") for side in (train, held_out)]
+    said = [
+        LabelledAudio(labelled(side), phones=what.phones, sample_rate=what.rate, chunk=FRAMES, name=f"{side.name}-phones")
+        for side in (train, held_out)
+    ]
     phones = train_probe(what, Splits(*said), job.options, job.run / PROBES, "phones", steps=PROBE_STEPS[1])
     assert isinstance(phones, PhoneRecogniser)
     return Probes(speaker.to(device), phones.to(device))

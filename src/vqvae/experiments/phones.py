@@ -152,7 +152,9 @@ def score_maps(
 ) -> dict[str, Any]:
     """``evaluate_phonemes`` at the rate of the codes of a pipeline."""
     level = only_level(pipeline.tokenizer.layout)
-    return evaluate_phonemes(fitted, scored, rate=_rate(splits) / level.stride[0], codebook_size=level.codebook_size, label_source=source)
+    return evaluate_phonemes(
+        fitted, scored, code_rate=_rate(splits) / level.stride[0], codebook_size=level.codebook_size, label_source=source
+    )
 
 
 def reproduce_speech(job: Job) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float, Int, Int64
 from torch import Tensor
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 
 ARGMAX_BELOW = 1e-6
@@ -67,8 +68,7 @@ class Choice(NamedTuple):
         """Raise ConfigError for a number that is out of range."""
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more.")
-        if self.top_k is not None and self.top_k < 1:
-            raise ConfigError(f"top_k is {self.top_k}; it must be at least 1 (or None for all codes).")
+        check_at_least(1, "", top_k=self.top_k)
         if self.top_p is not None and not 0 < self.top_p <= 1:
             raise ConfigError(f"top_p is {self.top_p}; it must be above 0 and at most 1 (or None for all codes).")
 

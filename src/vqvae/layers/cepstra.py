@@ -15,8 +15,10 @@ _QUIET = 7.0
 """Nats of power below the mean of a recording, 30 dB, at which cepstra hear silence."""
 _SPREAD = 4.0
 """About the standard deviation of cepstra, which they are divided by."""
-_LEVEL, _SLOPE = -13.4, -0.046
+_MEAN, _SLOPE = -13.4, -0.046
 """The mean of speech in nats of power: of the lowest band, and what each next one has more. Measured of eSpeak's voices."""
+_LOUDEST = 10.0
+"""Logarithms of magnitudes are held below this, far above any wave: of features that are not yet trained the exponential could overflow."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +74,7 @@ class Cepstra(nn.Module):
     def __init__(self, config: CepstraConfig) -> None:
         super().__init__()
         self.config = config
-        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
+        self.log_mel = LogMel(sample_rate=config.rate, window=config.window, hop_length=config.hop, mels=config.mels)
         self.stride = config.hop * config.spectra
         self.dim = 3 * config.coefficients
         orders, places = torch.arange(config.coefficients, dtype=torch.float64), torch.arange(config.mels, dtype=torch.float64)
@@ -88,7 +90,7 @@ class Cepstra(nn.Module):
         bands[torch.arange(len(bins)), after - 1], bands[torch.arange(len(bins)), after] = 1 - share, share
         self.register_buffer("bands", bands, persistent=False)
         # A band's power is the sum of its bins'.
-        colour = _LEVEL + _SLOPE * torch.arange(config.mels) - self.log_mel.filters.sum(1).log()
+        colour = _MEAN + _SLOPE * torch.arange(config.mels) - self.log_mel.filters.sum(1).log()
         self.register_buffer("colour", colour[:, None], persistent=False)
 
     def forward(self, wave: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dim moments"]:
@@ -121,7 +123,8 @@ class Cepstra(nn.Module):
         spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
         spectra = spectra + self.colour.to(own.dtype)
         points = transform_points(config.window)
-        pulses = torch.fft.irfft((0.5 * (self.bands.to(own.dtype) @ spectra)).exp(), n=points, dim=1).roll(points // 2, 1)
+        magnitudes = (0.5 * (self.bands.to(own.dtype) @ spectra)).clamp(max=_LOUDEST).exp()
+        pulses = torch.fft.irfft(magnitudes, n=points, dim=1).roll(points // 2, 1)
         # A spectrum divides by the sum of its window, and has the powers of all the pulses under it.
         window = torch.hann_window(config.window, dtype=own.dtype, device=own.device)
         loudness = window.sum() / (window.square().sum() / config.hop).sqrt()

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
@@ -70,10 +71,10 @@ class CodesPixelCNN(nn.Module, ABC):
             MissingExtraError: numba is not installed.
         """
         try:
-            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+            from vqvae.layers.kernels.pixelcnn import sample_pixelcnn  # Here, because numba is an extra and slow to import.
         except ImportError as error:
             raise MissingExtraError("numba", "fast") from error
-        return state.fused(compiled.sample_pixelcnn, uniforms, choice)
+        return state.fused(sample_pixelcnn, uniforms, choice)
 
     def _start(
         self,
@@ -148,12 +149,11 @@ class CodesPixelCNN(nn.Module, ABC):
         )
 
 
-def check_settings(config: Any) -> None:
+def check_pixelcnn(config: Any) -> None:
     """Raise ConfigError for a number that is out of range in the configuration of a PixelCNN over codes."""
     kind = type(config).__name__
-    for name in ("codebook_size", "num_codebooks", "layers", "hidden", "output_hidden"):
-        if getattr(config, name, 1) < 1:
-            raise ConfigError(f"{kind}.{name} is {getattr(config, name)}; it must be at least 1.")
+    names = ("codebook_size", "num_codebooks", "layers", "hidden", "output_hidden")
+    check_at_least(1, config, *(name for name in names if hasattr(config, name)))
     if config.kernel < 3 or config.kernel % 2 == 0:
         raise ConfigError(f"{kind}.kernel is {config.kernel}; it must be odd and at least 3.")
     if not 0 <= config.dropout < 1:

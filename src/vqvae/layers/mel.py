@@ -1,7 +1,7 @@
 """Sound as power over time and mel frequency: the one mel filterbank of the project, for encoders, probes and scores.
 
-Frame f is centred on the samples from f · hop to (f + 1) · hop, whatever the window, and there are ``time // hop`` frames. So a frame
-stands beside the code, or the label, of the same samples.
+Frame f is centred on the samples from f · hop_length to (f + 1) · hop_length, whatever the window, and there are
+``time // hop_length`` frames. So a frame stands beside the code, or the label, of the same samples.
 """
 
 import math
@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError
 
 FLOOR = 1e-10
@@ -20,7 +21,7 @@ _LOUD = 6.0
 """Nats of power below the loudest moment of a recording, 26 dB, within which a moment counts as speech."""
 
 
-def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop: int) -> Float[Tensor, "*batch bins frames"]:
+def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop_length: int) -> Float[Tensor, "*batch bins frames"]:
     """The short-time power spectrum under a Hann window of ``window`` samples; a sine of amplitude a has a² / 4 at its peak.
 
     Silence is put before and after the wave where the window reaches beyond it. The transform has the next power of two points.
@@ -29,47 +30,47 @@ def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop: int) ->
         DataError: the wave is shorter than a hop.
     """
     time = wave.shape[-1]
-    if time < hop:
-        raise DataError(f"A wave has {time} samples; a frame takes at least {hop}. Leave such short clips out.")
-    before = (window - hop) // 2
+    if time < hop_length:
+        raise DataError(f"A wave has {time} samples; a frame takes at least {hop_length}. Leave such short clips out.")
+    before = (window - hop_length) // 2
     # A negative amount cuts off: a window shorter than the hop lies in the middle of it.
-    frames = F.pad(wave, (before, window - hop - before)).unfold(-1, window, hop)
+    frames = F.pad(wave, (before, window - hop_length - before)).unfold(-1, window, hop_length)
     if not frames.numel():  # The transform of nothing is an error of its own.
-        return frames.new_zeros(*wave.shape[:-1], transform_points(window) // 2 + 1, time // hop)
+        return frames.new_zeros(*wave.shape[:-1], transform_points(window) // 2 + 1, time // hop_length)
     shape = torch.hann_window(window, dtype=wave.dtype, device=wave.device)
     return torch.fft.rfft(frames * (shape / shape.sum()), n=transform_points(window)).abs().square().transpose(-1, -2)
 
 
-def mel_filters(rate: int, window: int, mels: int, lowest: float = 0.0, highest: float | None = None) -> Float[Tensor, "mels bins"]:
+def mel_filters(sample_rate: int, window: int, mels: int, lowest: float = 0.0, highest: float | None = None) -> Float[Tensor, "mels bins"]:
     """Triangles of height 1, evenly spaced on the mel scale 2595 log₁₀(1 + f / 700) (O'Shaughnessy 1987; the HTK book, §5.4).
 
     Each begins at the middle of the one before and ends at the middle of the one after.
 
     Args:
-        rate: samples a second.
+        sample_rate: samples a second.
         window: samples of the window of ``power_spectrum``.
         mels: how many.
         lowest: where the first begins, in Hz.
-        highest: where the last ends, in Hz; half the rate where it is left out.
+        highest: where the last ends, in Hz; half the sample rate where it is left out.
 
     Raises:
         ConfigError: the frequencies are out of order, or a triangle lies between two bins of the spectrum and would see nothing.
     """
-    highest = rate / 2 if highest is None else highest
-    if mels < 1 or not 0 <= lowest < highest <= rate / 2:
+    highest = sample_rate / 2 if highest is None else highest
+    if mels < 1 or not 0 <= lowest < highest <= sample_rate / 2:
         raise ConfigError(
-            f"{mels} mel bands from {lowest:g} to {highest:g} Hz at {rate} samples a second; at least 1 band is expected, "
-            f"and 0 <= lowest < highest <= {rate / 2:g}."
+            f"{mels} mel bands from {lowest:g} to {highest:g} Hz at {sample_rate} samples a second; at least 1 band is expected, "
+            f"and 0 <= lowest < highest <= {sample_rate / 2:g}."
         )
     points = transform_points(window)
-    bins = torch.arange(points // 2 + 1, dtype=torch.float64) * rate / points
+    bins = torch.arange(points // 2 + 1, dtype=torch.float64) * sample_rate / points
     edges = _hertz(torch.linspace(_mel(lowest), _mel(highest), mels + 2, dtype=torch.float64))
     left, middle, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     filters = torch.minimum((bins - left) / (middle - left), (right - bins) / (right - middle)).clamp(min=0)
     empty = int((filters.sum(1) == 0).sum())
     if empty:
         raise ConfigError(
-            f"{empty} of {mels} mel bands are narrower than a bin of a spectrum of {points} points at {rate} samples a second. "
+            f"{empty} of {mels} mel bands are narrower than a bin of a spectrum of {points} points at {sample_rate} samples a second. "
             f"Take fewer bands than {mels}, or a window longer than {window}."
         )
     return filters.float()
@@ -80,18 +81,19 @@ class LogMel(nn.Module):
 
     filters: Tensor
 
-    def __init__(self, *, rate: int, window: int, hop: int, mels: int, lowest: float = 0.0, highest: float | None = None) -> None:
-        """Lay the bands out; ``window`` and ``hop`` are in samples, frequencies as in ``mel_filters``.
+    def __init__(
+        self, *, sample_rate: int, window: int, hop_length: int, mels: int, lowest: float = 0.0, highest: float | None = None
+    ) -> None:
+        """Lay the bands out; ``window`` and ``hop_length`` are in samples, frequencies as in ``mel_filters``.
 
         Raises:
             ConfigError: a size that is not positive, or bands that do not fit the window.
         """
         super().__init__()
-        if min(rate, window, hop) < 1:
-            raise ConfigError(f"rate is {rate}, window {window} and hop {hop}; all must be at least 1.")
-        self.rate, self.window, self.hop = rate, window, hop
+        check_at_least(1, "", sample_rate=sample_rate, window=window, hop_length=hop_length)
+        self.sample_rate, self.window, self.hop_length = sample_rate, window, hop_length
         # Not persistent: a function of the settings, which are stored.
-        self.register_buffer("filters", mel_filters(rate, window, mels, lowest, highest), persistent=False)
+        self.register_buffer("filters", mel_filters(sample_rate, window, mels, lowest, highest), persistent=False)
 
     def forward(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch mels frames"]:
         """Frames of a wave in [-1, 1], in nats; always in float32 at least.
@@ -102,7 +104,7 @@ class LogMel(nn.Module):
         # Powers of speech span ten decades: bfloat16 has neither the digits for the sums nor, on most devices, the transform.
         with torch.autocast(wave.device.type, enabled=False):
             wave = wave if wave.dtype == torch.float64 else wave.float()
-            power = self.filters.to(wave.dtype) @ power_spectrum(wave, self.window, self.hop)
+            power = self.filters.to(wave.dtype) @ power_spectrum(wave, self.window, self.hop_length)
             return power.clamp(min=FLOOR).log()
 
 
@@ -111,8 +113,8 @@ def mean_of_loud(
 ) -> Float[Tensor, "batch mels 1"]:
     """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around.
     Frames that are not ``heard`` do not count; where none is, it is 0."""
-    level = spectra.mean(1, keepdim=True)
-    loud = level >= level.amax(2, keepdim=True) - _LOUD
+    loudness = spectra.mean(1, keepdim=True)
+    loud = loudness >= loudness.amax(2, keepdim=True) - _LOUD
     loud = (loud if heard is None else loud & heard.unsqueeze(1)).to(spectra.dtype)
     return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True).clamp(min=1)
 

@@ -9,6 +9,7 @@ from jaxtyping import Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.dilated import dilated_gates
@@ -150,10 +151,12 @@ class WaveNet(nn.Module):
             MissingExtraError: numba is not installed.
         """
         try:
-            from vqvae.layers import compiled  # Here, because numba is an extra and slow to import.
+            # Here, because numba is an extra and slow to import.
+            from vqvae.layers.kernels.int8 import OUTPUTS
+            from vqvae.layers.kernels.wavenet import sample_wavenet
         except ImportError as error:
             raise MissingExtraError("numba", "fast") from error
-        return state.fused(compiled.sample_wavenet, compiled.OUTPUTS, uniforms, choice)
+        return state.fused(sample_wavenet, OUTPUTS, uniforms, choice)
 
     @torch.no_grad()
     def rounded_to_int8(self) -> "WaveNet":
@@ -213,12 +216,11 @@ class WaveNet(nn.Module):
         )
 
 
-def check_settings(config: Any) -> None:
+def check_wavenet(config: Any) -> None:
     """Raise ConfigError for a number that is out of range in a configuration with the settings of a WaveNet."""
     kind = type(config).__name__
-    for name in ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden"):
-        if getattr(config, name, 1) < 1:
-            raise ConfigError(f"{kind}.{name} is {getattr(config, name)}; it must be at least 1.")
+    names = ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden")
+    check_at_least(1, config, *(name for name in names if hasattr(config, name)))
     if not 0 <= config.dropout < 1:
         raise ConfigError(f"{kind}.dropout is {config.dropout}; it must lie in [0, 1).")
 

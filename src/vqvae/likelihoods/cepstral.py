@@ -10,7 +10,7 @@ from torch.nn import functional as F
 from vqvae.errors import DataError
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
 from vqvae.likelihoods.distance import SoundDistance
-from vqvae.likelihoods.levels import check_parameters
+from vqvae.likelihoods.levels import check_mask, check_parameters
 from vqvae.signals import sound
 
 
@@ -59,11 +59,8 @@ class Cepstral(SoundDistance):
                 f"Features of the shape {tuple(told.shape)} came for audio of the shape {tuple(x.shape)}; expected "
                 f"({x.shape[0]}, {self.num_parameters}, {moments}): a moment for every {self.hop} samples."
             )
+        check_mask(mask, x)
         counted = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
-        if counted.dtype != torch.bool or counted.shape != (x.shape[0], x.shape[2]):
-            raise DataError(
-                f"The mask is {counted.dtype} of the shape {tuple(counted.shape)}; expected torch.bool ({x.shape[0]}, {x.shape[2]})."
-            )
         with torch.autocast(x.device.type, enabled=False):
             fill = (0, moments * self.hop - x.shape[2])
             real = self.cepstra(F.pad(x[:, 0].to(told.dtype) * counted, fill))
@@ -73,4 +70,6 @@ class Cepstral(SoundDistance):
 
     def mode(self, parameters: Float[Tensor, "batch parameters moments"]) -> Float[Tensor, "batch 1 time"]:
         """A wave that says the features again; see ``Cepstra.wave``."""
-        return self.cepstra.wave(check_parameters(parameters, self.num_parameters)).clamp(-1, 1).unsqueeze(1)
+        told = check_parameters(parameters, self.num_parameters)
+        with torch.autocast(told.device.type, enabled=False):
+            return self.cepstra.wave(told).clamp(-1, 1).unsqueeze(1)

@@ -101,7 +101,7 @@ class Gaussian(BinnedLikelihood, Expecting):
         scale = _as_channels(self.log_scale.to(mean).exp(), mean) * check_temperature(temperature)
         # In levels, as the scale is.
         levels = self.middle + self.middle * mean + scale * noise
-        return to_raw(levels.round().clamp(0, self.config.levels - 1), self.config.levels)
+        return to_raw(levels.round().clamp(0, self.config.levels - 1).long(), self.config.levels)
 
     def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Shaped[Tensor, "batch channels *space"]:
         """The mean, rounded. (An edge level that takes a wide tail may be likelier; it is not the better picture.)"""

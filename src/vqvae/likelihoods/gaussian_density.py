@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import Expecting, Likelihood
-from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
 from vqvae.signals import Signal
 
 _PACE = 10.0
@@ -74,13 +74,14 @@ class GaussianDensity(Likelihood, Expecting):
         """log N(x; mean, scale²), in nats an example; where ``mask`` is False nothing counts.
 
         Raises:
-            DataError: data or parameters of the wrong type, shape or range.
+            DataError: data, parameters or a mask of the wrong type, shape or range.
         """
         self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
         expected = self._signal_mean(parameters)
+        check_agreement(expected, x, mask)
         log_scale = _as_channels(self.log_scale.to(expected), expected)
         each = -0.5 * ((x.to(expected.dtype) - expected) / log_scale.exp()).square() - log_scale - 0.5 * math.log(2 * math.pi)
-        return (each if mask is None else each * mask.unsqueeze(1)).flatten(1).sum(1)
+        return sum_where(each, mask)
 
     def sample(
         self, parameters: Float[Tensor, "batch channels *space"], generator: torch.Generator | None = None, temperature: float = 1.0

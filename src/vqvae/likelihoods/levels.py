@@ -1,7 +1,7 @@
-"""What the likelihoods of integer data share: levels from 0 up, as uint8 or wider integers."""
+"""What criteria share: the checks of data, parameters, masks and temperatures, and levels from 0 up as uint8 or wider integers."""
 
 import torch
-from jaxtyping import Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
@@ -48,11 +48,31 @@ def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: i
     """
     _check_floats(parameters, num_parameters)
     check_levels(x, channels, levels)
+    check_agreement(parameters, x)
+
+
+def check_agreement(parameters: Tensor, x: Tensor, mask: Tensor | None = None) -> None:
+    """Raise DataError unless parameters, data and mask have the same examples and positions."""
     if parameters.shape[0] != x.shape[0] or parameters.shape[2:] != x.shape[2:]:
+        expected = (x.shape[0], parameters.shape[1], *x.shape[2:])
         raise DataError(
-            f"Parameters of the shape {tuple(parameters.shape)} came for data of the shape {tuple(x.shape)}; "
-            f"expected ({x.shape[0]}, {num_parameters}, {', '.join(map(str, x.shape[2:]))})."
+            f"Parameters of the shape {tuple(parameters.shape)} came for data of the shape {tuple(x.shape)}; expected {expected}."
         )
+    check_mask(mask, x)
+
+
+def check_mask(mask: Tensor | None, x: Tensor) -> None:
+    """Raise DataError unless a mask says of every position of the data whether it counts."""
+    expected = (x.shape[0], *x.shape[2:])
+    if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != expected):
+        raise DataError(
+            f"The mask is {mask.dtype} of the shape {tuple(mask.shape)}; expected torch.bool {expected}, True where there is data."
+        )
+
+
+def sum_where(each: Float[Tensor, "batch channels *space"], mask: Bool[Tensor, "batch *space"] | None) -> Float[Tensor, " batch"]:
+    """The sum over channels and positions of what counts."""
+    return (each if mask is None else each.masked_fill(~mask.unsqueeze(1), 0)).flatten(1).sum(1)
 
 
 def refuse_mask(mask: Tensor | None) -> None:

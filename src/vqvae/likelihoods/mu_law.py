@@ -8,9 +8,9 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
-from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
 from vqvae.signals import sound
 
 
@@ -57,7 +57,7 @@ class MuLaw(BinnedLikelihood, Expecting):
         check_agreement(logits, x, mask)
         # As rows, which costs no copy where a decoder works with channels last.
         rows = logits.movedim(1, -1).reshape(-1, self.config.levels)
-        log_prob = -F.cross_entropy(rows, bins.flatten(), reduction="none").view(len(x), x.shape[2])
+        log_prob = -F.cross_entropy(rows, bins.flatten(), reduction="none").view(x.shape)
         return sum_where(log_prob, mask)
 
     def sample(
@@ -113,26 +113,7 @@ def to_audio(bins: Int64[Tensor, "*any"], levels: int) -> Float[Tensor, "*any"]:
     return (companded.sign() * torch.expm1(companded.abs() * math.log1p(mu)) / mu).clamp(-1, 1)
 
 
-def check_agreement(parameters: Tensor, x: Tensor, mask: Tensor | None) -> None:
-    """Raise DataError unless parameters, audio and mask have the same examples and times."""
-    if parameters.ndim != 3 or parameters.shape[0] != x.shape[0] or parameters.shape[2] != x.shape[2]:
-        raise DataError(
-            f"Parameters of the shape {tuple(parameters.shape)} came for audio of the shape {tuple(x.shape)}; "
-            f"expected ({x.shape[0]}, {parameters.shape[1]}, {x.shape[2]})."
-        )
-    if mask is not None and (mask.dtype != torch.bool or mask.shape != (x.shape[0], x.shape[2])):
-        raise DataError(
-            f"The mask is {mask.dtype} of the shape {tuple(mask.shape)}; expected torch.bool ({x.shape[0]}, {x.shape[2]}), "
-            "True where there is audio."
-        )
-
-
 def check_levels(levels: int, owner: str) -> None:
     """Raise ConfigError unless there are from 2 to 65,536 bins: beyond 16 bits float32 would not tell them apart."""
     if not 2 <= levels <= 2**16:
         raise ConfigError(f"{owner}.levels is {levels}; it must lie between 2 and 65536.")
-
-
-def sum_where(each: Float[Tensor, "batch time"], mask: Bool[Tensor, "batch time"] | None) -> Float[Tensor, " batch"]:
-    """The sum over time of what counts."""
-    return (each if mask is None else each.masked_fill(~mask, 0)).sum(1)

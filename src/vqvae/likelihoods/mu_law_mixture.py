@@ -6,11 +6,11 @@ import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from vqvae.errors import ConfigError
+from vqvae.config import check_at_least
 from vqvae.likelihoods.base import ParametricLikelihood
-from vqvae.likelihoods.levels import check_parameters, check_temperature
+from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
 from vqvae.likelihoods.logistic_mixture import logistic_mixture_log_prob
-from vqvae.likelihoods.mu_law import check_agreement, check_levels, sum_where, to_audio, to_bins
+from vqvae.likelihoods.mu_law import check_levels, to_audio, to_bins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +40,7 @@ class MuLawMixture(ParametricLikelihood):
     def __init__(self, config: MuLawMixtureConfig) -> None:
         super().__init__()
         check_levels(config.levels, "MuLawMixtureConfig")
-        if config.mixtures < 1:
-            raise ConfigError(f"MuLawMixtureConfig.mixtures is {config.mixtures}; it must be at least 1.")
+        check_at_least(1, config, "mixtures")
         self.config = config
 
     @property
@@ -62,7 +61,7 @@ class MuLawMixture(ParametricLikelihood):
         # Each sample as an example of its own, so that a mask can choose among them.
         rows = parameters.movedim(1, -1).reshape(-1, self.num_parameters, 1)
         log_prob = logistic_mixture_log_prob(rows, bins.reshape(-1, 1, 1), self.config.mixtures, self.config.levels)
-        return sum_where(log_prob.view(len(x), x.shape[2]), mask)
+        return sum_where(log_prob.view(x.shape), mask)
 
     def logits(self, parameters: Float[Tensor, "batch parameters"]) -> Float[Tensor, "batch bins"]:
         """log p of every bin of one sample of each example, in float32 at least."""

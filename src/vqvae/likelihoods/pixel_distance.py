@@ -3,14 +3,13 @@
 from dataclasses import dataclass
 from typing import Literal
 
-import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vqvae.config import check_at_least
 from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.distance import Distance
-from vqvae.likelihoods.levels import LEVELS, check_parameters
+from vqvae.likelihoods.levels import LEVELS, check_agreement, check_parameters, sum_where
 from vqvae.signals import Signal
 
 
@@ -53,13 +52,13 @@ class PixelDistance(Distance, Expecting):
         """The sum of the distances of an example's values; where ``mask`` is False nothing counts.
 
         Raises:
-            DataError: data or parameters of the wrong type or shape.
+            DataError: data, parameters or a mask of the wrong type or shape.
         """
         self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
-        with torch.autocast(x.device.type, enabled=False):
-            apart = (self.mean(parameters) - self._signal.to_unit(x)).abs()
-            each = apart if self.config.power == 1 else apart.square()
-            return (each if mask is None else each * mask.unsqueeze(1)).flatten(1).sum(1)
+        made = self.mean(parameters)
+        check_agreement(made, x, mask)
+        apart = (made - self._signal.to_unit(x)).abs()
+        return sum_where(apart if self.config.power == 1 else apart.square(), mask)
 
     def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Tensor:
         """The decoder's output as raw data."""

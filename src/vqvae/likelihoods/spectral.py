@@ -11,8 +11,7 @@ from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, power_spectrum
 from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.distance import SoundDistance
-from vqvae.likelihoods.levels import check_parameters
-from vqvae.likelihoods.mu_law import check_agreement
+from vqvae.likelihoods.levels import check_agreement, check_parameters
 from vqvae.signals import sound
 
 _QUIETEST = 1e-3
@@ -57,7 +56,7 @@ class Spectral(SoundDistance, Expecting):
         return 1
 
     def loss(
-        self, parameters: Float[Tensor, "batch 1 time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
+        self, parameters: Float[Tensor, "batch parameters time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
         """The distance of the wave from the audio, times its samples; where ``mask`` is False nothing counts.
 
@@ -76,11 +75,11 @@ class Spectral(SoundDistance, Expecting):
                 distance = distance + self.config.weight / len(self.config.windows) * _distance(made, real, counted, window)
             return distance * samples
 
-    def mode(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
+    def mode(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
         """The wave itself, cut off at -1 and 1."""
         return self.mean(parameters).clamp(-1, 1)
 
-    def mean(self, parameters: Float[Tensor, "batch 1 time"]) -> Float[Tensor, "batch 1 time"]:
+    def mean(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
         """The wave itself."""
         return check_parameters(parameters, self.num_parameters)
 

@@ -1,8 +1,9 @@
 """What models with an encoder, a decoder and criteria share: data of any size, codes to data, and the metrics of one table."""
 
 import dataclasses
+import itertools
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import torch
@@ -17,8 +18,9 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import BinnedLikelihood, Criterion, Likelihood
 from vqvae.likelihoods.adversary import Adversary, deceived
 from vqvae.likelihoods.base import Expecting
+from vqvae.likelihoods.levels import check_mask
 from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
-from vqvae.models.decoding import decode_vectors, parameters_of
+from vqvae.models.decoding import crop, decode_vectors, parameters_of
 from vqvae.networks import AutoregressiveDecoder
 from vqvae.networks.base import trait
 from vqvae.signals import AXES, Signal
@@ -77,28 +79,23 @@ class Autoencoder(LatentModel):
         stride = _stride(encoder, "encoder")
         if stride != _stride(decoder, "decoder"):
             raise ConfigError(f"The encoder's stride is {stride} and the decoder's {decoder.stride}; give both the same.")
-        if trait(decoder, "hop") != criterion.hop:
+        _check_criteria(network)
+        expected = criterion.signal(AXES.get(len(stride), tuple(f"axis {i}" for i in range(len(stride)))))
+        self.signal = network.signal or expected
+        if not expected.fits(self.signal):
             raise ConfigError(
-                f"{type(decoder).__name__} gives parameters for every {trait(decoder, 'hop')} positions of the data and "
-                f"{type(criterion).__name__} takes them for every {criterion.hop}. Give two that belong together."
+                f"The signal is {self.signal.values()}, {self.signal.shape()}; {type(criterion).__name__} takes {expected.values()}, "
+                f"{expected.shape()} at the stride {stride}. Give a signal and parts that fit each other, or leave the signal out."
             )
-        if isinstance(decoder, AutoregressiveDecoder) and not isinstance(criterion, BinnedLikelihood):
-            raise ConfigError(
-                f"{type(decoder).__name__} draws bins one by one, and {type(criterion).__name__} counts none. Give a likelihood with bins, "
-                "such as MuLawConfig."
-            )
-        if network.further and not isinstance(criterion, Expecting):
-            raise ConfigError(f"{type(criterion).__name__} has no mean, which further criteria would look at; leave them out.")
-        self.signal = network.signal or criterion.signal(AXES.get(len(stride), tuple(f"axis {i}" for i in range(len(stride)))))
-        if len(self.signal.axes) != len(stride) or self.signal.channels != criterion.channels:
-            raise ConfigError(f"The stride is {stride} and the criterion's channels are {criterion.channels}; {self.signal} has others.")
         self.criterion = criterion
         self.encoder, self.decoder = encoder, decoder
         self.further = nn.ModuleList(part for _, part in network.further)
         self.weights = tuple(weight for weight, _ in network.further)
         self.stride = stride
         self.has_likelihood = isinstance(criterion, Likelihood)
-        self.takes_masks = all(part.takes_masks for part in (criterion, *self.further))
+        # What is behind the end of an example is silence, which data over one axis has, and which levels have no number for.
+        is_sequence = len(stride) == 1 and self.signal.levels is None
+        self.takes_masks = is_sequence and all(part.takes_masks for part in (criterion, *self.further))
         self.speakers: int = trait(decoder, "speakers")
         self.draws = isinstance(decoder, AutoregressiveDecoder)
         self.streams = len(stride) == 1 and None not in (trait(encoder, "context"), trait(decoder, "context"))
@@ -127,6 +124,7 @@ class Autoencoder(LatentModel):
             raise DataError(f"This batch has a mask; {type(self).__name__} takes batches whose examples all have one size.")
         if 0 in self.signal.check(batch.x).shape[1:]:
             raise DataError(f"Data has the shape {tuple(batch.x.shape)}; each axis must have at least one position.")
+        check_mask(batch.mask, batch.x)
         padded = _pad(batch.x, self.stride)
         return self.encoder(padded if batch.mask is None else _silence(padded, batch.mask, self.stride[0]))
 
@@ -159,7 +157,7 @@ class Autoencoder(LatentModel):
             is_adversary = isinstance(part, Adversary)
             term = per_dim(deceived(part, made, batch.x, batch.mask) if is_adversary else part(made, batch.x, batch.mask), batch)
             loss = loss + weight * term
-            metrics[_name(part)] = term.detach()
+            metrics[_name(part, metrics)] = term.detach()
             if is_adversary:
                 told = part.own_loss(made.detach(), batch.x, batch.mask)
                 own = told if own is None else own + told
@@ -219,7 +217,9 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
         parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
         # An autoregressive decoder's parameters know the data; what its codes alone give is drawn.
-        made = self.decode(codes, batch.condition, size=tuple(batch.x.shape[2:])) if self.draws else self.criterion.mode(parameters)
+        size = tuple(batch.x.shape[2:])
+        # The last of the parameters may tell of more than there is.
+        made = self.decode(codes, batch.condition, size=size) if self.draws else crop(self.criterion.mode(parameters), size)
         nats = self.likelihood.log_prob(parameters, batch.x, batch.mask) if self.has_likelihood else None
         return Reconstruction(made, nats)
 
@@ -269,9 +269,34 @@ def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
 
 
-def _name(part: nn.Module) -> str:
-    """What a criterion's loss is called among the metrics."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(part).__name__).strip("_")
+def _name(part: nn.Module, taken: Container[str]) -> str:
+    """What a criterion's loss is called among the metrics; the second of a kind is ``..._2``."""
+    name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(part).__name__).strip("_")
+    names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
+    return next(one for one in names if one not in taken)
+
+
+def _check_criteria(network: Network) -> None:
+    """Raise ConfigError unless the decoder and the criteria belong together."""
+    criterion, decoder = network.criterion, network.decoder
+    name = type(criterion).__name__
+    if trait(decoder, "hop") != criterion.hop:
+        raise ConfigError(
+            f"{type(decoder).__name__} gives parameters for every {trait(decoder, 'hop')} positions of the data and "
+            f"{name} takes them for every {criterion.hop}. Give two that belong together."
+        )
+    if isinstance(decoder, AutoregressiveDecoder) and not isinstance(criterion, BinnedLikelihood):
+        raise ConfigError(
+            f"{type(decoder).__name__} draws bins one by one, and {name} counts none. Give a likelihood with bins, such as MuLawConfig."
+        )
+    if network.further and not isinstance(criterion, Expecting):
+        raise ConfigError(f"{name} has no mean, which further criteria would look at; leave them out.")
+    for _, part in network.further:
+        if (part.num_parameters, part.hop) != (criterion.channels, 1):
+            raise ConfigError(
+                f"{type(part).__name__} takes {part.num_parameters} parameters for every {part.hop} positions; a further one looks at "
+                f"the data that {name} expects, {criterion.channels} channels of every position. Take one that compares data with data."
+            )
 
 
 def _stride(part: nn.Module, role: str) -> tuple[int, ...]:

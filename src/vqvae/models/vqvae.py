@@ -1,5 +1,6 @@
 """The vector-quantized variational autoencoder: [VQVAE §3], https://arxiv.org/abs/1711.00937."""
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -113,7 +114,9 @@ class VQVAE(CodeAutoencoder):
 
     def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
         """Latents to codes and vectors, by distance and, where it is rated, cost; where the mask is False, to code 0 and zeros."""
-        return self.quantizer(latents, mask) if self.rate is None else self.quantizer(latents, mask, self.rate)
+        if self.rate is None:
+            return self.quantizer(latents, mask)
+        return self.quantizer(latents, mask, costs=self.rate)
 
     def objective(self, batch: Batch, quantized: Quantized) -> Objective:
         """``forward`` from what ``quantize`` has made of the batch's latents."""
@@ -166,7 +169,7 @@ class VQVAE(CodeAutoencoder):
         """The configuration that builds this model again; None where a part has none."""
         parts = {"encoder": self.encoder, "quantizer": self.quantizer, "decoder": self.decoder, "likelihood": self.criterion}
         further = [getattr(part, "config", None) for part in self.further]
-        if None in further:
+        if not all(map(dataclasses.is_dataclass, further)):
             return None
         criteria = tuple(WeightedConfig(criterion=config, weight=weight) for weight, config in zip(self.weights, further, strict=True))
         return config_of(VQVAEConfig, parts, criteria=criteria, rated=rated, jitter=self.jitter)

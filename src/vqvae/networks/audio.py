@@ -10,6 +10,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, LogMel, mean_of_loud
 from vqvae.layers.residual import ResidualBlock1d
@@ -110,7 +111,7 @@ class LogMelEncoder(Encoder):
         super().__init__()
         check_sound(signal)
         self.config, self.signal, self.dim = config, signal, dim
-        self.log_mel = LogMel(rate=config.rate, window=config.window, hop=config.hop, mels=config.mels)
+        self.log_mel = LogMel(sample_rate=config.rate, window=config.window, hop_length=config.hop, mels=config.mels)
         self.trunk = _Trunk(config.mels, dim, config.strides, config.width, config.residual_blocks)
         self.stride = (config.hop * self.trunk.stride,)
         # Of its window, a spectrum has so much beyond its own hop.
@@ -147,10 +148,8 @@ class _Trunk(nn.Module):
     ) -> None:
         super().__init__()
         check_strides(strides)
-        if width < 1 or residual_blocks < 0:
-            raise ConfigError(f"width is {width} and residual_blocks {residual_blocks}; expected at least 1 and at least 0.")
-        if first_width is not None and first_width < 1:
-            raise ConfigError(f"first_width is {first_width}; it must be at least 1, or None.")
+        check_at_least(1, "", width=width, first_width=first_width)
+        check_at_least(0, "", residual_blocks=residual_blocks)
         steps = list(accumulate(strides, mul, initial=1))
         self.stride = steps[-1]
         reach = ResidualBlock1d.reach * residual_blocks * self.stride

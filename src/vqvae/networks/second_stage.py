@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from vqvae.codes import check_codes
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_settings
+from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
 from vqvae.layers.residual import ResidualBlock2d
 from vqvae.networks.base import AutoregressiveDecoder, Encoder, Given
 from vqvae.networks.image import check_widths
@@ -62,7 +62,7 @@ class CodesDecoderConfig:
     """Share of the horizontal gates that are dropped in training."""
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_pixelcnn(self)
 
     def build(self, dim: int, num_parameters: int) -> "CodesDecoder":
         return CodesDecoder(self, dim, num_parameters)

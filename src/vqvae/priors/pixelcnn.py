@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_settings
+from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
@@ -35,7 +35,7 @@ class PixelCNNConfig:
     """Share of the horizontal gates that are dropped in training."""
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_pixelcnn(self)
         if self.classes < 0:
             raise ConfigError(f"PixelCNNConfig.classes is {self.classes}; it must be 0 (none) or more.")
 

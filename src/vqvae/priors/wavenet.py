@@ -11,7 +11,7 @@ from vqvae.codes import check_prefix
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
-from vqvae.layers.wavenet import WaveNet, check_settings
+from vqvae.layers.wavenet import WaveNet, check_wavenet
 from vqvae.layers.wavenet_decoding import WaveNetState
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
@@ -40,7 +40,7 @@ class WaveNetConfig:
     """Share of the gates that are dropped in training."""
 
     def __post_init__(self) -> None:
-        check_settings(self)
+        check_wavenet(self)
         if self.classes < 0:
             raise ConfigError(f"WaveNetConfig.classes is {self.classes}; it must be 0 (none) or more.")
 

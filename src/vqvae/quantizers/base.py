@@ -1,8 +1,9 @@
 """The interfaces between latents and codes: what every quantizer has, and what codebooks add."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -30,21 +31,46 @@ class Quantizer(nn.Module, ABC):
     num_codebooks: int
     codebook_size: int
 
-    @abstractmethod
-    def forward(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
+    def forward(
+        self,
+        latents: Float[Tensor, "batch *axes"],
+        mask: Bool[Tensor, "batch *space"] | None = None,
+        *,
+        channels_last: bool = False,
+        **choice: Any,
+    ) -> Quantized:
         """Quantize. Positions where ``mask`` is False count nowhere; their codes are 0 and their vectors zero.
+
+        Args:
+            latents: (batch, dim, *space), or (batch, *space, dim) where ``channels_last`` is True.
+            mask: which positions are data; everything where it is left out.
+            channels_last: whether the channels of latents and vectors are their last axis. Codes keep their layout.
+            choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
 
         Raises:
             DataError: wrong number of channels, or latents that are not finite (nothing is changed then).
         """
+        if not channels_last:
+            return self.quantize(latents, mask, **choice)
+        found = self.quantize(latents.movedim(-1, 1), mask, **choice)
+        return found._replace(vectors=found.vectors.movedim(1, -1))
 
-    @abstractmethod
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def decode(self, codes: Int[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:
         """The vectors of given codes: ``decode(q.codes) == q.vectors``.
 
         Raises:
             DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
         """
+        vectors = self.dequantize(codes)
+        return vectors.movedim(1, -1) if channels_last else vectors
+
+    @abstractmethod
+    def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
+        """``forward`` for latents whose channels come second."""
+
+    @abstractmethod
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+        """``decode`` to vectors whose channels come second."""
 
 
 class CodebookQuantizer(Quantizer):
@@ -60,14 +86,26 @@ class CodebookQuantizer(Quantizer):
     """Whether the codebooks have been started (from data, or because they start random)."""
 
     @abstractmethod
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize; see ``Quantizer.forward``. ``rate`` in nats is added to the squared distances before the nearest code is chosen, as in
-        entropy-constrained vector quantization."""
+        """``forward`` for latents whose channels come second.
+
+        Args:
+            latents: what is quantized.
+            mask: which positions are data.
+            costs: nats a code, added to its squared distance before the nearest code is chosen, as in entropy-constrained vector
+                quantization.
+        """
+
+    @property
+    def shares_out_channels(self) -> bool:
+        """Whether each codebook has channels of its own, so that latents have a distance to every code, whatever other codes are
+        chosen. Codebooks that work on each other's residuals have not."""
+        return self.codebook.shape[2] * self.num_codebooks == self.dim
 
     @abstractmethod
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
@@ -89,6 +127,16 @@ def check_finite(values: Tensor, what: str) -> None:
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise DataError(
-            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; the codebook was not changed. "
+            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; nothing was changed. "
             "Lower the learning rate, clip gradients, or check the data."
         )
+
+
+def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    """What ``Module._apply`` does to tensors, except that it only moves them: they stay float32 under ``.half()`` and ``.bfloat16()``."""
+
+    def move(tensor: Tensor) -> Tensor:
+        moved = fn(tensor)
+        return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
+
+    return move

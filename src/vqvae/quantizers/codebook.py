@@ -18,9 +18,10 @@ from vqvae import distributed
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents
+from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents, without_casts
 from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
 from vqvae.quantizers.nearest import nearest
+from vqvae.quantizers.rows import count_entries, from_rows, to_rows
 
 START_ROWS_PER_CODE = 32
 START_ITERATIONS = 10
@@ -33,6 +34,17 @@ class Statistics(NamedTuple):
     """n_i: how many rows chose the code."""
     sums: Float[Tensor, "codes dim"]
     """Their sum."""
+
+
+class Chosen(NamedTuple):
+    """What a codebook makes of rows."""
+
+    vectors: Float[Tensor, "rows dim"]
+    """The codes' vectors; their gradient goes to the codebook, where it has one."""
+    codes: Int[Tensor, " rows"]
+    """The nearest codes."""
+    loss: Float[Tensor, ""]
+    """The commitment term with its weight, and the codebook's own."""
 
 
 class SingleCodebook(CodebookQuantizer):
@@ -57,39 +69,50 @@ class SingleCodebook(CodebookQuantizer):
         self._candidates: list[Tensor] = []
         self._before: Tensor | None = None
 
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
         update follows after."""
         check_latents(latents, self.dim)
         with torch.autocast(latents.device.type, enabled=False):
-            rows = latents.movedim(1, -1).reshape(-1, self.dim).float()
-            if mask is not None:
-                rows = rows[mask.reshape(-1)]
-            recomputing = torch._C._current_graph_task_id() != -1
-            learning = self.training and torch.is_grad_enabled() and not recomputing
-            if learning and not self.started:
-                check_finite(rows, "latents")
-                self.start(rows)
-            # An update since the forward pass must not change what its recomputation chooses.
-            codebook = self._before if recomputing and self._before is not None else self.codebook[0]
-            codes, scores = nearest(rows, codebook, None if rate is None else rate[0])
-            if not torch.isfinite(scores).all():
-                check_finite(rows, "latents")
-            count = self._count(rows, mask)
-            chosen, codebook_loss = self._look_up(codebook, codes, rows, count)
-            loss = codebook_loss + self.commitment_cost * commitment(rows, chosen, count)
-            vectors = pass_gradient(rows, chosen.detach(), self.gradient)
-            if learning:
-                self._before = codebook.detach().clone()
-                self._observe(rows.detach(), codes)
-            return self._unflatten(latents, mask, codes, vectors, loss)
+            rows = to_rows(latents, mask)
+            chosen = self.quantize_rows(rows, count_entries(rows, mask), costs)
+            vectors = pass_gradient(rows, chosen.vectors.detach(), self.gradient)
+            return from_rows(latents, mask, chosen.codes[:, None], vectors, chosen.loss)
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def quantize_rows(
+        self,
+        rows: Float[Tensor, "rows dim"],
+        count: Float[Tensor, ""] | float,
+        costs: Float[Tensor, "one codebook_size"] | None = None,
+    ) -> Chosen:
+        """``forward`` of float32 rows alone, with start and learning, but without the decoder's gradient.
+
+        Args:
+            count: entries that the loss is averaged over.
+        """
+        recomputing = torch._C._current_graph_task_id() != -1
+        learning = self.training and torch.is_grad_enabled() and not recomputing
+        if learning and not self.started:
+            check_finite(rows, "latents")
+            self.start(rows)
+        # An update since the forward pass must not change what its recomputation chooses.
+        codebook = self._before if recomputing and self._before is not None else self.codebook[0]
+        codes, scores = nearest(rows, codebook, None if costs is None else costs[0])
+        if not torch.isfinite(scores).all():
+            check_finite(rows, "latents")
+        vectors, codebook_loss = self._look_up(codebook, codes, rows, count)
+        loss = codebook_loss + self.commitment_cost * commitment(rows, vectors, count)
+        if learning:
+            self._before = codebook.detach().clone()
+            self._observe(rows.detach(), codes)
+        return Chosen(vectors, codes, loss)
+
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
         check_codes(codes, 1, self.codebook_size, "codebook")
         return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)
@@ -133,31 +156,8 @@ class SingleCodebook(CodebookQuantizer):
         """Set codes to vectors, together with everything that is remembered of them."""
 
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
-        """Move, but never cast: codebook and statistics stay float32 under ``.half()`` and ``.bfloat16()``, where a running
-        mean with a decay of 0.99 would stand still."""
-
-        def move(tensor: Tensor) -> Tensor:
-            moved = fn(tensor)
-            return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
-
-        return super()._apply(move, recurse)
-
-    def _count(self, rows: Tensor, mask: Tensor | None) -> Tensor | float:
-        """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all valid entries."""
-        if mask is None or not distributed.is_active():
-            return float(max(rows.numel(), 1))
-        total = distributed.sum_(torch.tensor(float(rows.numel()), device=rows.device))
-        return total.clamp(min=1) / distributed.world_size()
-
-    def _unflatten(self, latents: Tensor, mask: Tensor | None, codes: Tensor, vectors: Tensor, loss: Tensor) -> Quantized:
-        batch, _, *space = latents.shape
-        if mask is not None:
-            valid = mask.reshape(-1)
-            every = vectors.new_zeros(len(valid), self.dim)
-            every[valid] = vectors
-            vectors, codes = every, codes.new_zeros(len(valid)).masked_scatter(valid, codes)
-        shaped = vectors.view(batch, *space, self.dim).movedim(-1, 1).to(latents.dtype)
-        return Quantized(shaped, codes.view(batch, 1, *space), loss)
+        """Codebook and statistics stay float32: a running mean with a decay of 0.99 would stand still in bfloat16."""
+        return super()._apply(without_casts(fn), recurse)
 
     @torch.no_grad()
     def _observe(self, rows: Tensor, codes: Tensor) -> None:

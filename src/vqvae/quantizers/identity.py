@@ -34,7 +34,7 @@ class IdentityQuantizer(Quantizer):
         self.config = config
         self.dim = config.dim
 
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
@@ -46,6 +46,6 @@ class IdentityQuantizer(Quantizer):
         codes = torch.empty(latents.shape[0], 0, *latents.shape[2:], dtype=torch.int64, device=latents.device)
         return Quantized(vectors, codes, latents.new_zeros((), dtype=torch.float32))
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """Raise DataError: without codebooks, codes say nothing of the vectors."""
         raise DataError("IdentityQuantizer has no codebook, so nothing can be decoded from codes; use another quantizer.")

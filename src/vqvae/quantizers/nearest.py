@@ -22,8 +22,8 @@ class Nearest(NamedTuple):
     """The winning scores: not finite exactly where the row is not."""
 
 
-def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"], rate: Float[Tensor, " codes"] | None = None) -> Nearest:
-    """Find argmin_k ‖row − e_k‖² (+ rate_k) for every row, in float32 under any autocast [VQVAE eq. 1].
+def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"], costs: Float[Tensor, " codes"] | None = None) -> Nearest:
+    """Find argmin_k ‖row − e_k‖² (+ cost_k) for every row, in float32 under any autocast [VQVAE eq. 1].
 
     ‖row‖² does not change the argmin and is left out. The codebook is centred on its mean first: distances do not change,
     and far-from-zero latents keep the digits that ‖e‖² − 2 row·e would cancel. The first of equal codes wins.
@@ -33,8 +33,8 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
         centre = codebook.mean(0)
         centred = codebook - centre
         bias = (centred * (centred + 2 * centre)).sum(1)
-        if rate is not None:
-            bias = bias + rate.detach().float()
+        if costs is not None:
+            bias = bias + costs.detach().float()
         factor = (-2 * centred).T.contiguous()
         size = len(codebook)
         most_rows, most_codes = (ROWS, CODES) if rows.device.type == "cpu" else (ROWS_CUDA, CODES_CUDA)

@@ -1,20 +1,19 @@
 """Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
 
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Literal, cast
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float, Int
-from torch import Tensor, nn
+from torch import Tensor
 
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError
-from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents
+from vqvae.quantizers.base import Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
+from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
@@ -57,74 +56,43 @@ class ProductQuantizerConfig:
         return ProductQuantizer(self)
 
 
-class ProductQuantizer(CodebookQuantizer):
+class ProductQuantizer(SeveralCodebooks):
     """Product quantizer: channels are cut into groups, and each group has a codebook and a code of its own."""
 
     def __init__(self, config: ProductQuantizerConfig) -> None:
-        super().__init__()
         check_at_least(1, config, "dim", "num_codebooks")
         if config.dim % config.num_codebooks:
             raise ConfigError(f"dim is {config.dim}; it must be a multiple of num_codebooks ({config.num_codebooks}).")
+        super().__init__(
+            dim=config.dim, codebook_size=config.codebook_size, parts=(config.part().build() for _ in range(config.num_codebooks))
+        )
         self.config = config
-        self.dim, self.num_codebooks, self.codebook_size = config.dim, config.num_codebooks, config.codebook_size
-        # torch does not type what a ModuleList holds.
-        self.parts = cast("Sequence[CodebookQuantizer]", nn.ModuleList(config.part().build() for _ in range(config.num_codebooks)))
 
-    @property
-    # pyrefly: ignore[bad-override]  # A view of the parts' codebooks: read, like the base's attribute, but never set.
-    def codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """e, of all codebooks."""
-        return torch.cat([part.codebook for part in self.parts])
-
-    @property
-    def counts(self) -> Float[Tensor, "codebooks codebook_size"]:
-        """N of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.get_buffer("counts") for part in self.parts])
-
-    @property
-    def sums(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """m of all codebooks (only where they learn by running means)."""
-        return torch.cat([part.get_buffer("sums") for part in self.parts])
-
-    def forward(
+    def quantize(
         self,
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
-        rate: Float[Tensor, "codebooks codebook_size"] | None = None,
+        costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
         """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
         check_latents(latents, self.dim)
         # Checked here for all groups: a part that raises would leave the parts before it changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
-        rates = [None] * self.num_codebooks if rate is None else rate.split(1)
+        every = [None] * self.num_codebooks if costs is None else costs.split(1)
         groups = latents.chunk(self.num_codebooks, dim=1)
-        found = [part(group, mask, rate_) for part, group, rate_ in zip(self.parts, groups, rates, strict=True)]
+        found = [part.quantize(group, mask, costs_) for part, group, costs_ in zip(self.parts, groups, every, strict=True)]
         return Quantized(
             torch.cat([q.vectors for q in found], dim=1),
             torch.cat([q.codes for q in found], dim=1),
             torch.stack([q.loss for q in found]).mean(),
         )
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
         check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
-        return torch.cat([part.decode(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
+        return torch.cat([part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start every codebook from its own group of channels."""
         for part, group in zip(self.parts, latents.chunk(self.num_codebooks, dim=1), strict=True):
             part.start(group)
-
-    @property
-    # pyrefly: ignore[bad-override]  # As above.
-    def started(self) -> Bool[Tensor, ""]:
-        """Whether all codebooks have started."""
-        return torch.stack([part.started for part in self.parts]).all()
-
-    @contextmanager
-    def accumulate(self) -> Iterator[None]:
-        """Accumulate in every codebook."""
-        with ExitStack() as stack:
-            for part in self.parts:
-                stack.enter_context(part.accumulate())
-            yield

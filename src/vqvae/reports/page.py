@@ -32,7 +32,7 @@ class Sound(NamedTuple):
     title: str
     samples: Float[Tensor, " time"]
     """In [-1, 1]."""
-    rate: int
+    sample_rate: int
     """Samples a second."""
 
 
@@ -137,8 +137,14 @@ def write_report(
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
+    with atomic(path, CheckpointError) as partial:
+        partial.write_text(_page(title, sections), encoding="utf-8")
+
+
+def _page(title: str, sections: Sequence[str]) -> str:
+    """The sections that say something, as a page that may load nothing from anywhere."""
     style = resources.files("vqvae.reports").joinpath(_STYLE).read_text(encoding="utf-8")
-    page = f"""<!doctype html>
+    return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
@@ -158,8 +164,6 @@ def write_report(
 </body>
 </html>
 """
-    with atomic(path, CheckpointError) as partial:
-        partial.write_text(page, encoding="utf-8")
 
 
 def _cards(numbers: Mapping[str, float]) -> str:
@@ -182,7 +186,7 @@ def _cards(numbers: Mapping[str, float]) -> str:
 
 def _sounds(sounds: Sequence[Sound]) -> str:
     figures = "".join(
-        f'<figure class="picture"><figcaption>{escape(sound.title)}</figcaption>{audio_player(sound.samples, sound.rate)}</figure>'
+        f'<figure class="picture"><figcaption>{escape(sound.title)}</figcaption>{audio_player(sound.samples, sound.sample_rate)}</figure>'
         for sound in sounds
     )
     return f"<h2>Sounds</h2>{figures}" if figures else ""

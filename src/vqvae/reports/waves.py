@@ -24,20 +24,22 @@ _ANCHORS = np.array([[0, 0, 0], [48, 18, 96], [148, 38, 112], [228, 92, 60], [24
 _COLUMNS, _ROW, _LEFT, _LINE = 640, 64, 12, 18
 
 
-def spectrogram(samples: Float[Tensor, " time"], rate: int) -> UInt8[np.ndarray, "mels frames 3"]:
+def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.ndarray, "mels frames 3"]:
     """A log-mel spectrogram as a picture: time to the right, 10 ms a pixel; 80 bands, high ones above; 70 dB from white to black.
 
     Raises:
         DataError: there is less than 10 ms.
     """
-    mel = LogMel(rate=rate, window=round(rate * _WINDOW_SECONDS), hop=round(rate * _HOP_SECONDS), mels=_MELS)
+    mel = LogMel(
+        sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=_MELS
+    )
     frames = mel(samples.detach().float().cpu()).double().numpy()
     level = (1 + (frames - frames.max()) / _RANGE).clip(0, 1) * (len(_ANCHORS) - 1)
     colours = np.stack([np.interp(level, np.arange(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=-1)
     return np.rint(colours[::-1]).astype(np.uint8)
 
 
-def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], rate: int) -> str:
+def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate: int) -> str:
     """Waves below each other on common scales of time and of amplitude, as an SVG picture that stands for itself.
 
     Each of 640 columns reaches from the least to the largest of its samples, so that no peak is lost.
@@ -45,7 +47,7 @@ def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], rate: int) 
     Args:
         title: what is to be seen.
         waves: samples by the words above them.
-        rate: samples a second.
+        sample_rate: samples a second.
 
     Raises:
         DataError: there is no wave, or one without samples.
@@ -66,11 +68,11 @@ def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], rate: int) 
     bottom = _LINE + len(waves) * (_ROW + _LINE)
     parts.append(f'<line x1="{_LEFT}" x2="{_LEFT + _COLUMNS}" y1="{bottom}" y2="{bottom}" stroke="{QUIET}" stroke-width="0.5"/>')
     parts.append(f'<text x="{_LEFT}" y="{bottom + 14}">0 s</text>')
-    parts.append(f'<text x="{_LEFT + _COLUMNS}" y="{bottom + 14}" text-anchor="end">{longest / rate:.2f} s</text>')
+    parts.append(f'<text x="{_LEFT + _COLUMNS}" y="{bottom + 14}" text-anchor="end">{longest / sample_rate:.2f} s</text>')
     return svg(2 * _LEFT + _COLUMNS, bottom + _LINE, title, "".join(parts))
 
 
-def audio_player(samples: Float[Tensor, " time"], rate: int) -> str:
+def audio_player(samples: Float[Tensor, " time"], sample_rate: int) -> str:
     """An HTML player with the sound inside, as a 16-bit WAV; what is beyond [-1, 1] is clipped.
 
     Raises:
@@ -83,7 +85,7 @@ def audio_player(samples: Float[Tensor, " time"], rate: int) -> str:
     with wav.open(file, "wb") as writer:
         writer.setnchannels(1)
         writer.setsampwidth(2)
-        writer.setframerate(rate)
+        writer.setframerate(sample_rate)
         writer.writeframes(levels.numpy().astype("<i2").tobytes())
     return f'<audio controls src="data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"></audio>'
 

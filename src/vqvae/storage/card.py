@@ -94,7 +94,9 @@ def card_from_json(data: Any) -> RunCard:
         label_names=read("label_names", tuple[str, ...], ()),
         action_names=read("action_names", tuple[str, ...], ()),
         training=data.get("training"),
-        metrics=data.get("metrics") or {},
+        metrics={
+            name: configuration.from_json(float, value, f"card.metrics.{name}") for name, value in (data.get("metrics") or {}).items()
+        },
         **{name: read(name, str, "") for name in ("recipe", "data", "held_out_data", "library")},
     )
 
@@ -116,7 +118,7 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
         raise ConfigError(f"extra.training is {training!r}; it must be an object.")
     return RunCard(
         # Only sound had a rate.
-        signal=sound(rate) if rate else None,
+        signal=sound(float(rate)) if rate else None,
         size=size,
         recipe=configuration.from_json(str, extra.get("recipe", ""), "extra.recipe"),
         data=data,

@@ -103,7 +103,8 @@ def check_storable(part: nn.Module) -> None:
     """Raise ConfigError unless a part can be built again from its configuration. It is asked before a training starts, not at its end."""
     config = getattr(part, "config", None)
     if not dataclasses.is_dataclass(config):
-        bare = [name for name, child in part.named_children() if not dataclasses.is_dataclass(getattr(child, "config", None))]
+        # A module that is made of parts has no configuration of its own where one of them has none.
+        bare = _without_config(part) if hasattr(part, "config") else []
         what = f"its parts {bare} have" if bare else "it has"
         raise ConfigError(
             f"{type(part).__name__} cannot be stored: {what} no configuration. Give each a frozen dataclass with a build(), such as\n"
@@ -200,6 +201,17 @@ def replacing(folder: Path) -> Iterator[Path]:
             yield temporary
         except SafetensorError as error:
             raise CheckpointError(f"{folder} could not be written ({error}). What was there before is unchanged.") from error
+
+
+def _without_config(module: nn.Module, prefix: str = "") -> list[str]:
+    """The names of the parts of a module that have no configuration."""
+    names = []
+    for name, child in module.named_children():
+        if isinstance(child, nn.ModuleList | nn.ModuleDict):
+            names += _without_config(child, f"{prefix}{name}.")
+        elif not dataclasses.is_dataclass(getattr(child, "config", None)):
+            names.append(prefix + name)
+    return names
 
 
 def _describe(tensor: Tensor) -> str:

@@ -15,11 +15,12 @@ from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
 
-Pictures = Mapping[str, UInt8[np.ndarray, "height width 3"]]
-Grid = Callable[[Tensor, int], np.ndarray]
-"""Draws examples (count, channels, *axes) in so many columns."""
-Pairs = Callable[[Tensor, Tensor, int], np.ndarray]
-"""Draws rows of examples, each above a row of what was made of them."""
+Picture = UInt8[np.ndarray, "height width 3"]
+Pictures = Mapping[str, Picture]
+Pairs = Callable[[Tensor, Tensor, int], Picture]
+"""Draws two kinds of data, the first above the second, in so many columns; of images ``vqvae.reports.grids.pair_grid`` does it."""
+Grid = Callable[[Tensor, int], Picture]
+"""Draws data in so many columns; of images ``vqvae.reports.grids.grid`` does it."""
 
 
 @runtime_checkable
@@ -33,19 +34,27 @@ class Callback(Protocol):
 
 
 class ReconstructionGrid:
-    """Pictures of fixed held-out examples above their reconstructions, as ``RUN/grids/reconstructions-NNNNNN.png``."""
+    """Fixed held-out examples and their reconstructions, as ``RUN/grids/reconstructions-NNNNNN.png``."""
 
     def __init__(self, held_out: Dataset, pairs: Pairs, *, every: int, count: int = 16, columns: int = 8) -> None:
+        """Choose the examples.
+
+        Args:
+            held_out: where they are from.
+            pairs: draws data above what was made of it, in so many columns.
+            every: steps from one picture to the next; 0 is only the last.
+            count: how many examples.
+            columns: examples side by side.
+        """
         self.pairs, self.every, self.columns = pairs, every, columns
-        # Spread over the whole set: neighbours are often frames of one scene or pictures of one class.
+        # Spread over the whole set: neighbours are often frames of one scene or examples of one class.
         self.batch = held_out.batch(spread_indices(held_out, count))
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         if len(self.batch.x) == 0:
             return {}
         assert isinstance(module, Tokenizer), "only a tokenizer reconstructs"
-        device = next(module.parameters()).device
-        batch = self.batch.to(device)
+        batch = self.batch.to(next(module.parameters()).device)
         decoded = module.decode(module.encode(batch), batch.condition, size=tuple(batch.x.shape[2:])).cpu()
         pixels = self.pairs(self.batch.x, decoded, self.columns)
         write_png(folder / "grids" / f"reconstructions-{step:06d}.png", pixels)
@@ -53,14 +62,24 @@ class ReconstructionGrid:
 
 
 class SampleGrid:
-    """Pictures of what a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
+    """What a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
 
     def __init__(self, pipeline: Pipeline, grid: Grid, *, every: int, count: int = 16, columns: int = 8) -> None:
+        """Choose what is drawn.
+
+        Args:
+            pipeline: the tokenizer with its card.
+            grid: draws data in so many columns.
+            every: steps from one picture to the next; 0 is only the last.
+            count: how many samples.
+            columns: samples side by side.
+        """
         self.pipeline, self.grid, self.every, self.count, self.columns = pipeline, grid, every, count, columns
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         assert isinstance(module, AutoregressivePrior), "only an autoregressive prior draws samples"
-        known = self.pipeline
-        pixels = self.grid(Pipeline(known.tokenizer, module, card=known.card).sample(self.count), self.columns)
+        # The card has the names of the labels, the size of the data and its signal.
+        data = Pipeline(self.pipeline.tokenizer, module, card=self.pipeline.card).sample(self.count)
+        pixels = self.grid(data, self.columns)
         write_png(folder / "grids" / f"samples-{step:06d}.png", pixels)
         return {"samples": pixels}

@@ -3,7 +3,7 @@
 checkpoints/step-000100/
   config.json, weights.safetensors   the part as it is evaluated (the average where there is one): ``storage.load`` reads it
   unaveraged.safetensors             the weights that are trained, where that is another set
-  optimizer.safetensors              the optimizer's running means
+  optimizer.safetensors              the running means of the optimizers, of which each parameter has one
   state.json                         step, seconds, the best evaluation so far, the configuration
 """
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqvae import disk, storage
 from vqvae.errors import CheckpointError, ConfigError
@@ -23,6 +23,7 @@ from vqvae.pipeline import TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
+from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
 LOCK = ".lock"
@@ -52,7 +53,8 @@ class Learner(NamedTuple):
     """The tensors of a run."""
 
     module: nn.Module
-    optimizer: torch.optim.Optimizer
+    optimizers: tuple[Adam, ...]
+    """The model's and, where there are adversaries among its criteria, theirs."""
     average: Average | None
 
     @property
@@ -116,15 +118,15 @@ class Checkpoints:
         if learner.average is not None:
             storage.restore(learner.module, storage.read_tensors(folder / UNAVERAGED), folder / UNAVERAGED)
         tensors = storage.read_tensors(folder / OPTIMIZER)
-        parameters = dict(learner.module.named_parameters())
+        parameters, states = dict(learner.module.named_parameters()), _states(learner)
         for key, stored in tensors.items():
             name, _, entry = key.rpartition("/")
             parameter = parameters.get(name, parameters.get(renamed_in_version_2(name)))
-            if parameter is None or stored.shape not in ((), parameter.shape):
+            if parameter not in states or stored.shape not in ((), parameter.shape):
                 raise CheckpointError(f"{folder / OPTIMIZER} does not fit the model: {key} has the shape {list(stored.shape)}.")
             # The fused kernel walks through memory: its running means must lie in it as the parameter does.
             like = torch.empty_like(parameter, dtype=stored.dtype) if stored.shape == parameter.shape else stored.to(parameter.device)
-            learner.optimizer.state[parameter][entry] = like.copy_(stored)
+            states[parameter][parameter][entry] = like.copy_(stored)
 
     def _state(self, step: int) -> Progress:
         path = self.path(step) / STATE
@@ -172,7 +174,12 @@ def _holds_run(folder: Path) -> bool:
     return (folder / LOCK).is_file() or any(b"format_version" in path.read_bytes() for path in ours if path.is_file())
 
 
-def _flatten(learner: Learner) -> dict[str, torch.Tensor]:
-    """The optimizer's tensors as ``parameter/entry``."""
-    state = learner.optimizer.state
-    return {f"{name}/{entry}": value for name, p in learner.module.named_parameters() for entry, value in state.get(p, {}).items()}
+def _flatten(learner: Learner) -> dict[str, Tensor]:
+    """The tensors of the optimizers as ``parameter/entry``."""
+    named, states = dict(learner.module.named_parameters()), _states(learner)
+    return {f"{name}/{entry}": value for name, p in named.items() if p in states for entry, value in states[p].get(p, {}).items()}
+
+
+def _states(learner: Learner) -> dict[nn.Parameter, Any]:
+    """For each parameter that is trained the running means of the optimizer that moves it, by parameters."""
+    return {parameter: optimizer.optimizer.state for optimizer in learner.optimizers for parameter in optimizer.parameters}

@@ -155,7 +155,7 @@ class Joint(nn.Module):
             ConfigError: the quantizer has others, or none.
         """
         quantizer = self.tokenizer.quantizer
-        if isinstance(quantizer, CodebookQuantizer) and quantizer.codebook.shape[2] * quantizer.num_codebooks == quantizer.dim:
+        if isinstance(quantizer, CodebookQuantizer) and quantizer.shares_out_channels:
             return quantizer.codebook
         raise ConfigError(
             f"Joint training compares latents with codebooks that share out their channels, and {type(quantizer).__name__} has none. Give "

@@ -1,13 +1,17 @@
-"""The optimizer and its learning rate as a function of the step."""
+"""The optimizers of a module: who moves which parameters, and at what learning rate in each step."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from vqvae.errors import ConfigError
+from vqvae.likelihoods import Adversary
+from vqvae.models.autoencoder import Autoencoder
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers.base import Quantizer
 
@@ -34,41 +38,64 @@ class AdamConfig:
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
-            raise ConfigError(f"optimizer.learning_rate is {self.learning_rate}; it must be positive.")
+            raise ConfigError(f"AdamConfig.learning_rate is {self.learning_rate}; it must be positive.")
         if not all(0 <= beta < 1 for beta in self.betas):
-            raise ConfigError(f"optimizer.betas is {self.betas}; both must lie in [0, 1).")
+            raise ConfigError(f"AdamConfig.betas is {self.betas}; both must lie in [0, 1).")
         for name in ("weight_decay", "warmup_steps", "clip_norm", "encoder_share"):
             if not getattr(self, name) >= 0:
-                raise ConfigError(f"optimizer.{name} is {getattr(self, name)}; it must not be negative.")
+                raise ConfigError(f"AdamConfig.{name} is {getattr(self, name)}; it must not be negative.")
 
-    def build(self, module: nn.Module) -> torch.optim.AdamW:
-        return build_adam(self, module)
+    def build(self, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> "Adam":
+        return Adam(self, module, parameters)
 
 
-def build_adam(config: AdamConfig, module: nn.Module) -> torch.optim.AdamW:
-    """Make the optimizer of a module's parameters; fused where torch has a fused kernel (CPU and CUDA)."""
-    codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer | CategoricalPosterior) for p in part.parameters()}
-    encoder = {id(p) for name, p in module.named_parameters() if name.startswith("encoder.")}
+class Adam:
+    """The optimizer of a module's parameters, or of some of them; fused where torch has a fused kernel (CPU and CUDA)."""
+
+    def __init__(self, config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
+        """Take the parameters that are not frozen.
+
+        Args:
+            config: the settings.
+            module: whose parameters they are.
+            parameters: those of them that are moved, in the order of the module; all where it is left out.
+
+        Raises:
+            ConfigError: there are none, or none of an encoder that could have a share of its own.
+        """
+        self.config = config
+        self.parameters = [p for p in (module.parameters() if parameters is None else parameters) if p.requires_grad]
+        if not self.parameters:
+            raise ConfigError(f"{type(module).__name__} has no parameters that could be trained.")
+        fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
+        self.optimizer = torch.optim.AdamW(_groups(config, module, self.parameters), config.learning_rate, config.betas, fused=fused)
+
+    def norm(self) -> Float[Tensor, ""]:
+        """The norm of the gradient of all its parameters together."""
+        return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+
+    def step(self, norm: Float[Tensor, ""], step: int, steps: int) -> None:
+        """Move the parameters by their gradient, whose norm is given, in step ``step`` (from 0) of ``steps``; then forget the gradient."""
+        if self.config.clip_norm:
+            torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
+        rate = learning_rate(self.config, step, steps)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["share"] * rate
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+
+def build_optimizers(module: nn.Module, config: AdamConfig, adversary_config: AdamConfig) -> tuple[Adam, ...]:
+    """The optimizer of a module and, where there are adversaries among its criteria, theirs. No parameter has two.
+
+    Raises:
+        ConfigError: nothing could be trained, or settings do not fit the module.
+    """
+    of_adversaries = {id(p) for part in module.modules() if isinstance(part, Adversary) for p in part.parameters()}
     parameters = [p for p in module.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = []
-    for share, part in (
-        (config.encoder_share, [p for p in parameters if id(p) in encoder]),
-        (1.0, [p for p in parameters if id(p) not in encoder]),
-    ):
-        decayed = [p for p in part if p.ndim > 1 and id(p) not in codebooks]
-        others = [p for p in part if p.ndim <= 1 or id(p) in codebooks]
-        groups += [{"params": decayed, "weight_decay": config.weight_decay, "share": share}]
-        groups += [{"params": others, "weight_decay": 0.0, "share": share}]
-    if not parameters:
-        raise ConfigError(f"{type(module).__name__} has no parameters that could be trained.")
-    fused = all(p.device.type in ("cpu", "cuda") for p in parameters)
-    return torch.optim.AdamW([group for group in groups if group["params"]], config.learning_rate, config.betas, fused=fused)
-
-
-def set_learning_rate(optimizer: torch.optim.Optimizer, config: AdamConfig, step: int, steps: int) -> None:
-    """Give every group of parameters its share of the learning rate of a step."""
-    for group in optimizer.param_groups:
-        group["lr"] = group["share"] * learning_rate(config, step, steps)
+    model = config.build(module, [p for p in parameters if id(p) not in of_adversaries])
+    theirs = [p for p in parameters if id(p) in of_adversaries]
+    return (model, adversary_config.build(module, theirs)) if theirs else (model,)
 
 
 def learning_rate(config: AdamConfig, step: int, steps: int) -> float:
@@ -79,3 +106,24 @@ def learning_rate(config: AdamConfig, step: int, steps: int) -> float:
         return config.learning_rate
     progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _groups(config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
+    """Parameters by what they share: a learning rate, and whether they decay."""
+    codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer | CategoricalPosterior) for p in part.parameters()}
+    encoders = {id(p) for part in module.modules() if isinstance(part, Autoencoder) for p in part.encoder.parameters()}
+    if config.encoder_share != 1 and not any(id(p) in encoders for p in parameters):
+        raise ConfigError(
+            f"AdamConfig.encoder_share is {config.encoder_share}, but of the parameters of {type(module).__name__} that this optimizer "
+            "moves none belongs to the encoder of an autoencoder. Leave it at 1."
+        )
+    groups: list[dict[str, Any]] = []
+    for share, part in (
+        (config.encoder_share, [p for p in parameters if id(p) in encoders]),
+        (1.0, [p for p in parameters if id(p) not in encoders]),
+    ):
+        decayed = [p for p in part if p.ndim > 1 and id(p) not in codebooks]
+        others = [p for p in part if p.ndim <= 1 or id(p) in codebooks]
+        groups += [{"params": decayed, "weight_decay": config.weight_decay, "share": share}]
+        groups += [{"params": others, "weight_decay": 0.0, "share": share}]
+    return [group for group in groups if group["params"]]

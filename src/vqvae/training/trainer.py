@@ -1,7 +1,6 @@
 """One loop for everything that is trained: a module that turns a batch into an objective."""
 
 import dataclasses
-import math
 import signal
 import time
 from collections.abc import Sequence
@@ -11,15 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
+from vqvae.config import check_at_least
 from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
-from vqvae.errors import ConfigError, VqvaeError
-from vqvae.evaluation.probes.speech import ProbeConfig
+from vqvae.errors import ConfigError
+from vqvae.evaluation.probes import ProbeConfig
 from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
 from vqvae.priors import PriorConfig
@@ -31,8 +31,10 @@ from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.logging import Log, Meter, say
+from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
 from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
-from vqvae.training.optimizers import AdamConfig, learning_rate, set_learning_rate
+from vqvae.training.optimizers import AdamConfig, build_optimizers, learning_rate
+from vqvae.training.pace import Pace
 
 START_BATCHES = 4
 EVALUATED = 1024
@@ -56,6 +58,8 @@ class TrainConfig:
     """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
     optimizer: AdamConfig = field(default_factory=AdamConfig)
     """The optimizer."""
+    adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
+    """The optimizer of adversaries among the criteria; nothing without them depends on it."""
     average_decay: float = 0.0
     """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
     precision: Precision = "auto"
@@ -68,9 +72,7 @@ class TrainConfig:
     """A run folder whose weights training begins with (fine-tuning)."""
 
     def __post_init__(self) -> None:
-        for name in ("steps", "batch_size", "accumulate"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}; it must be at least 1.")
+        check_at_least(1, self, "steps", "batch_size", "accumulate")
         if self.evaluate_every < 0:
             raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
         if not 0 <= self.average_decay < 1:
@@ -138,9 +140,11 @@ class Trainer:
             card: what is known of the run; names of data and labels, and the settings, are filled in.
 
         Raises:
-            ConfigError: the module could not be loaded again from what would be stored.
+            ConfigError: the module could not be loaded again from what would be stored, or the settings do not fit it.
         """
         storage.check_storable(module)
+        # Built to be thrown away: what does not fit is found before there is a folder.
+        build_optimizers(module, config.optimizer, config.adversary_optimizer)
         self.parts = configuration.kinds(module.config)
         self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
         self.callbacks = callbacks
@@ -271,35 +275,40 @@ class Trainer:
 
     def _learn(self, step: int, batch: Batch, parallel: nn.Module, meter: Meter, interruption: Interruption) -> int:
         """Take one step. Gives the number of the signal that any process got, or 0."""
-        config, (module, optimizer, average) = self.config, self.learner
+        config, (module, optimizers, average) = self.config, self.learner
         seeding.seed_everything(config.seed, "noise", step, distributed.rank())
         module.train()
-        parts = batch.to(self.device).split(config.accumulate)
-        loss = torch.zeros((), device=self.device)
         with ExitStack() as stack:
             for quantizer in _quantizers(module):
                 stack.enter_context(quantizer.accumulate())
-            for i, part in enumerate(parts):
-                with nullcontext() if i == len(parts) - 1 else distributed.no_sync(parallel):
-                    objective = self._objective(parallel, part)
-                    (objective.loss / len(parts)).backward()
-                loss += objective.loss.detach() / len(parts)
-                meter.add({"loss": objective.loss, **objective.metrics})
-            gradients = [p.grad for p in module.parameters() if p.grad is not None]
-            norm = torch.nn.utils.get_total_norm(gradients).to(self.device)
-            meter.add({"gradient_norm": norm})
+            found = self._backward(batch.to(self.device).split(config.accumulate), parallel, meter)
+            norms = {name: optimizer.norm().to(self.device) for name, optimizer in zip(NORMS, optimizers, strict=False)}
+            meter.add(norms)
+            found |= norms
             own = interruption.signal or 0
             # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
-            report = distributed.mean_(torch.stack([loss, norm.float(), torch.tensor(float(own), device=self.device)])).tolist()
-            self._check_finite(step, report[0], report[1])
-        if config.optimizer.clip_norm:
-            torch.nn.utils.clip_grads_with_norm_(module.parameters(), config.optimizer.clip_norm, norm)
-        set_learning_rate(optimizer, config.optimizer, step, config.steps)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), device=self.device)]
+            *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
+            check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
+        for optimizer, norm in zip(optimizers, norms.values(), strict=True):
+            optimizer.step(norm, step, config.steps)
         if average is not None:
             average.update(module, step)
-        return own or (signal.SIGTERM if report[2] else 0)
+        return own or (signal.SIGTERM if stopped else 0)
+
+    def _backward(self, parts: Sequence[Batch], parallel: nn.Module, meter: Meter) -> dict[str, Tensor]:
+        """Add up the gradients of the parts of a batch. Gives the mean of each loss."""
+        means: dict[str, Tensor] = {}
+        for i, part in enumerate(parts):
+            with nullcontext() if i == len(parts) - 1 else distributed.no_sync(parallel):
+                objective = self._objective(parallel, part)
+                check_adversary(self.learner, objective)
+                (total(objective) / len(parts)).backward()
+            losses = losses_of(objective)
+            for name, loss in losses.items():
+                means[name] = means.get(name, 0) + loss.detach() / len(parts)
+            meter.add({**losses, **objective.metrics})
+        return means
 
     def _objective(self, module: nn.Module, batch: Batch) -> Objective:
         with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.dtype == torch.bfloat16):
@@ -317,7 +326,7 @@ class Trainer:
             mine = indices[first : first + self.config.batch_size][distributed.rank() :: distributed.world_size()]
             # A process for which no example is left evaluates one that does not count: modules sum over processes, too.
             objective = self._objective(module, held_out.batch(mine if len(mine) else indices[:1]).to(self.device))
-            meter.add({"loss": objective.loss, **objective.metrics}, weight=len(mine))
+            meter.add({**losses_of(objective), **objective.metrics}, weight=len(mine))
         return {f"held_out_{name}": value for name, value in meter.take().items()}
 
     def _call_back(self, done: int, last: bool, log: Log) -> None:
@@ -329,8 +338,9 @@ class Trainer:
                     log.picture(done, name, pixels)
 
     def _learner(self) -> Learner:
-        average = Average(self.module, self.config.average_decay) if self.config.average_decay else None
-        return Learner(self.module, self.config.optimizer.build(self.module), average)
+        config = self.config
+        average = Average(self.module, config.average_decay) if config.average_decay else None
+        return Learner(self.module, build_optimizers(self.module, config.optimizer, config.adversary_optimizer), average)
 
     @torch.no_grad()
     def _start_codebooks(self, module: Tokenizer | Joint) -> None:
@@ -358,39 +368,6 @@ class Trainer:
         if lines:
             listed = "\n  ".join(lines)
             raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
-
-    def _check_finite(self, step: int, loss: float, norm: float) -> None:
-        if not (math.isfinite(loss) and math.isfinite(norm)):
-            steps = self.checkpoints.steps()
-            kept = f"The last checkpoint is {self.checkpoints.path(steps[-1])}." if steps else "There is no checkpoint yet."
-            raise VqvaeError(
-                f"At step {step} the loss is {loss} and the norm of its gradient {norm}; the step was not taken. {kept} "
-                "Lower optimizer.learning_rate, set optimizer.clip_norm, or train with precision float32."
-            )
-
-
-class Pace:
-    """How fast steps are, without the time of evaluations, pictures and checkpoints."""
-
-    def __init__(self, batch_size: int, step: int) -> None:
-        self.batch_size = batch_size
-        self._step, self._busy, self._waited = step, 0.0, 0.0
-        self.start()
-
-    def start(self) -> None:
-        """A step begins, with the wait for its batch."""
-        self._mark = time.perf_counter()
-
-    def stop(self) -> None:
-        """A step ends."""
-        self._busy += time.perf_counter() - self._mark
-
-    def take(self, step: int, waited_seconds: float) -> dict[str, float]:
-        """Examples a second, and the share of the time that was spent waiting for data, since the last call."""
-        busy = max(self._busy, 1e-9)
-        speed, share = (step - self._step) * self.batch_size / busy, (waited_seconds - self._waited) / busy
-        self._step, self._busy, self._waited = step, 0.0, waited_seconds
-        return {"examples_per_second": speed, "waited_share": share}
 
 
 def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:

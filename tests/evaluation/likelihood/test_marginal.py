@@ -13,7 +13,7 @@ from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.evaluation.likelihood.marginal import NearCodes, sum_over_codes
 from vqvae.models import VAEConfig, VIMCOConfig, VQVAEConfig
-from vqvae.quantizers import IdentityQuantizerConfig, VectorQuantizerConfig
+from vqvae.quantizers import FSQConfig, IdentityQuantizerConfig, ResidualQuantizerConfig, VectorQuantizerConfig
 
 
 def proposal(replaced: tuple[float, ...], size: int = 3) -> NearCodes:
@@ -126,8 +126,13 @@ def test_what_has_no_other_codes_is_refused() -> None:
     single = toy.make(VQVAEConfig, quantizer=VectorQuantizerConfig(dim=3, codebook_size=1))
     with pytest.raises(ConfigError, match="at least 2"):
         sum_over_codes(single, toy.image(), samples=1)
-    with pytest.raises(ConfigError, match="has no codebook"):
-        sum_over_codes(toy.make(VQVAEConfig, quantizer=IdentityQuantizerConfig(dim=3)), toy.image(), samples=1)
+    for quantizer in (
+        IdentityQuantizerConfig(dim=3),
+        FSQConfig(dim=3, levels=(3, 3, 3)),
+        ResidualQuantizerConfig(dim=3, codebook_size=3, num_codebooks=2),
+    ):
+        with pytest.raises(ConfigError, match=r"(Identity|FSQ|Residual)\w* has no codebook whose codes could be replaced"):
+            sum_over_codes(toy.make(VQVAEConfig, quantizer=quantizer), toy.image(), samples=1)
     model = toy.make(VQVAEConfig)
     with pytest.raises(ConfigError, match="samples"):
         sum_over_codes(model, toy.image(), samples=0)

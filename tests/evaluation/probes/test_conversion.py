@@ -8,8 +8,10 @@ from torch import Tensor
 from vqvae.data.base import Batch
 from vqvae.data.phones import Phone
 from vqvae.errors import DataError
+from vqvae.evaluation.probes.base import LabelledClip
 from vqvae.evaluation.probes.conversion import Conversion, phones_told, score_conversions
-from vqvae.evaluation.probes.speech import LabelledClip, PhoneRecogniser, PhoneRecogniserConfig, SpeakerClassifier, SpeakerClassifierConfig
+from vqvae.evaluation.probes.phones import PhoneRecogniser, PhoneRecogniserConfig
+from vqvae.evaluation.probes.speakers import SpeakerClassifier, SpeakerClassifierConfig
 from vqvae.evaluation.speech.distances import mel_cepstral_distance
 
 RATE = 16_000
@@ -54,7 +56,7 @@ class HearsLoudness(PhoneRecogniser):
     """Loud frames are the second phone, quiet ones the first."""
 
     def predict(self, batch: Batch) -> Tensor:
-        frames = batch.x[:, 0].unflatten(1, (-1, self.mel.hop)).square().mean(2)
+        frames = batch.x[:, 0].unflatten(1, (-1, self.mel.hop_length)).square().mean(2)
         return 1 + (frames > 0.01).long()
 
 

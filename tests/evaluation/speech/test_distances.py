@@ -78,7 +78,7 @@ def test_stft_distance_equals_its_formula() -> None:
 def test_cepstra_are_a_cosine_transform_and_deaf_to_loudness() -> None:
     wave = 0.1 * noise(torch.zeros(RATE))
     found = mel_cepstra(wave, RATE)
-    frames = LogMel(rate=RATE, window=400, hop=80, mels=80)(wave).T
+    frames = LogMel(sample_rate=RATE, window=400, hop_length=80, mels=80)(wave).T
     np.testing.assert_allclose(found, dct(frames.numpy(), type=2, axis=1)[:, 1:14] / 160, atol=1e-5)
     torch.testing.assert_close(mel_cepstra(3 * wave, RATE), found, atol=1e-5, rtol=0)
 

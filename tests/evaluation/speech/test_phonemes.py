@@ -98,7 +98,7 @@ def test_meaningful_codes_are_told_from_others() -> None:
     score = {}
     for noise in (0.0, 0.3, 1.0):
         fit, scored = clips("fit", 40, noise, 0), clips("scored", 10, noise, 1)
-        score[noise] = evaluate_phonemes(fit, scored, rate=RATE, codebook_size=8, label_source="made on the spot")
+        score[noise] = evaluate_phonemes(fit, scored, code_rate=RATE, codebook_size=8, label_source="made on the spot")
     spoken = [phone.label for clip in clips("scored", 10, 0, 1) for phone in clip.phones if phone.label != "sil"]
     majority = spoken.count("AA") / len(spoken)
     for found in score.values():
@@ -120,7 +120,7 @@ def test_meaningful_codes_are_told_from_others() -> None:
 def test_the_majority_is_that_of_the_fit() -> None:
     fit = [SpokenCodes("fit", array(0, 0, 1), [Phone(0, 0.08, "B"), Phone(0.08, 0.12, "AA")])]
     scored = [SpokenCodes("scored", array(0, 1, 1, 1), [Phone(0, 0.04, "B"), Phone(0.04, 0.16, "AA")])]
-    found = evaluate_phonemes(fit, scored, rate=RATE, codebook_size=2, label_source="hand")
+    found = evaluate_phonemes(fit, scored, code_rate=RATE, codebook_size=2, label_source="hand")
     assert found["phoneme_majority"] == 0.25 and found["phoneme_accuracy"] == 1.0
 
 
@@ -153,11 +153,11 @@ def test_the_chart_is_a_diagonal_of_the_codes_that_occur() -> None:
 
 def test_what_does_not_fit_is_an_error() -> None:
     fit, scored = clips("fit", 2, 0.0, 0), clips("scored", 2, 0.0, 1)
-    settings = {"rate": RATE, "codebook_size": 8, "label_source": "hand"}
+    settings = {"code_rate": RATE, "codebook_size": 8, "label_source": "hand"}
     with pytest.raises(DataError, match="fit-1.*also scored"):
         evaluate_phonemes(fit, [*scored, fit[1]], **settings)
     with pytest.raises(DataError, match=r"end at 4.80 s and its 120 codes at 2.40 s, at 50 codes a second"):
-        evaluate_phonemes(fit, scored, **{**settings, "rate": 50.0})
+        evaluate_phonemes(fit, scored, **{**settings, "code_rate": 50.0})
     with pytest.raises(DataError, match="short has no codes"):
         evaluate_phonemes(fit, [SpokenCodes("short", array(), [])], **settings)
     with pytest.raises(DataError, match="Not one of 3 frames in 1 recordings has a phone"):

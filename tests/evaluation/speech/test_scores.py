@@ -138,7 +138,7 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
 def test_an_evaluation_has_pictures_and_sounds_of_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_scores, "SAMPLE_SECONDS", 0.1)
     found = score_speech(pipeline(), audio())
-    assert len(found.sounds) == 2 * 3 + 4 and [sound.rate for sound in found.sounds] == [RATE] * 10
+    assert len(found.sounds) == 2 * 3 + 4 and [sound.sample_rate for sound in found.sounds] == [RATE] * 10
     assert len(found.sounds[-1].samples) == 1_600
     assert set(found.charts) == {"phonemes", "waves_0", "waves_1"} and set(found.pictures) == {"spectrograms_0", "spectrograms_1"}
     silent = score_speech(pipeline(priors=False), audio(phones=False))

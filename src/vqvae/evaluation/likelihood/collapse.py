@@ -116,7 +116,7 @@ def derangement(count: int, generator: torch.Generator) -> Int64[Tensor, " count
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
 
-def draw(posterior: Posterior, generator: torch.Generator) -> Float[Tensor, "batch dim *space"]:
+def draw_latents(posterior: Posterior, generator: torch.Generator) -> Float[Tensor, "batch dim *space"]:
     """z from q(z|x): its mean, and its scale times noise."""
     mean = posterior.mean
     return mean + posterior.log_scale.exp() * torch.randn(mean.shape, generator=generator, dtype=mean.dtype, device=mean.device)
@@ -162,7 +162,7 @@ class _Gaussians:
 
     def add(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
         posterior = self._model.posterior(batch)
-        drawn = draw(posterior, self._generator)
+        drawn = draw_latents(posterior, self._generator)
         for parts, part in ((self._means, posterior.mean), (self._log_scales, posterior.log_scale), (self._drawn, drawn)):
             parts.append(part.flatten(1).double())
         return drawn

@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import LogPrior, uniform_log_prob
+from vqvae.config import check_at_least
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAE, LatentModel
@@ -61,7 +62,7 @@ class NearCodes:
         softened = (-near / spread.clamp(min=1e-12)).softmax(2)
         is_other = torch.ones_like(softened).scatter(2, own.unsqueeze(2), 0)
         self.others: Float[Tensor, "batch places codes"] = (1 - FARTHER) * softened + FARTHER / (size - 1) * is_other
-        self.rates = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
+        self.chances = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
 
     def sample(self, generator: torch.Generator | None = None) -> Int[Tensor, "batch places"]:
         """Draw one grid an example."""
@@ -78,20 +79,20 @@ class NearCodes:
         changed = codes != self.own
         log_codes = self.others.gather(2, codes.unsqueeze(2))[..., 0].log()
         number = changed.sum(1, keepdim=True)
-        log_places = number * self.rates.log() + (self.places - number) * torch.log1p(-self.rates)
-        log_any = torch.log(-torch.expm1(self.places * torch.log1p(-self.rates)))
-        log_kind = (log_places - log_any).logsumexp(1) - math.log(len(self.rates))
+        log_places = number * self.chances.log() + (self.places - number) * torch.log1p(-self.chances)
+        log_any = torch.log(-torch.expm1(self.places * torch.log1p(-self.chances)))
+        log_kind = (log_places - log_any).logsumexp(1) - math.log(len(self.chances))
         whole = log_kind + torch.where(changed, log_codes, 0).sum(1)
         return torch.where(changed.any(1), whole, -math.inf)
 
     def _changed(self, uniforms: Float[Tensor, "2 batch 1"], each: Float[Tensor, "batch places"]) -> Bool[Tensor, "batch places"]:
         """Which places are replaced: the first by inverse CDF given that there is one, those behind it by chance."""
         kind, first = uniforms
-        rate = self.rates[(kind * len(self.rates)).long()]
-        log_keep = torch.log1p(-rate)
+        chance = self.chances[(kind * len(self.chances)).long()]
+        log_keep = torch.log1p(-chance)
         at = (torch.log1p(first * torch.expm1(self.places * log_keep)) / log_keep).long().clamp(max=self.places - 1)
         place = torch.arange(self.places, device=each.device)
-        return (place == at) | ((place > at) & (each < rate))
+        return (place == at) | ((place > at) & (each < chance))
 
 
 @torch.no_grad()
@@ -115,7 +116,7 @@ def sum_over_codes(
     where one is given.
 
     Args:
-        model: a VQ-VAE with codebooks, in evaluation mode.
+        model: a VQ-VAE with a codebook, or with several that share out the channels, in evaluation mode.
         batch: examples.
         samples: m.
         log_prior: log p(z) of codes; uniform where it is left out.
@@ -123,17 +124,17 @@ def sum_over_codes(
         generator: what samples are drawn with; without it, torch's own.
 
     Raises:
-        ConfigError: a model that is no VQ-VAE with codebooks, or settings out of range.
+        ConfigError: a model that is no such VQ-VAE, or settings out of range.
         DataError: examples that do not fit the model.
     """
-    if not isinstance(model, VQVAE) or not isinstance(model.quantizer, CodebookQuantizer):
+    quantizer = model.quantizer if isinstance(model, VQVAE) else None
+    if not isinstance(model, VQVAE) or not isinstance(quantizer, CodebookQuantizer) or not quantizer.shares_out_channels:
         raise ConfigError(
-            f"{type(model).__name__} has no codebook whose codes could be replaced; a VQVAE with one is expected. "
+            f"{type(model if quantizer is None else quantizer).__name__} has no codebook whose codes could be replaced; a VQVAE with one, "
+            "or with several that share out the channels, is expected. "
             "The bounds of models that draw their latents rise with their number of samples instead."
         )
-    if samples < 1:
-        raise ConfigError(f"samples is {samples}; it must be at least 1.")
-    quantizer = model.quantizer
+    check_at_least(1, "", samples=samples)
     latents = model.latents(batch).float()
     codes = model.quantize(latents).codes
 

@@ -1,6 +1,6 @@
 """Whether a converted voice is the one that it should be, and still says the same: E7 of [VQVAE §4.3], which gives sound examples alone.
 
-Classifiers that were trained on real speech (``vqvae.evaluation.probes.speech``) say who speaks and which phones; where the same words are
+Classifiers that were trained on real speech say who speaks and which phones; where the same words are
 there in the voice aimed at, distances say whether a conversion has come nearer to it.
 """
 
@@ -15,7 +15,9 @@ from torch import Tensor
 from vqvae.data.base import Batch
 from vqvae.data.loader import in_order
 from vqvae.errors import DataError
-from vqvae.evaluation.probes.speech import LabelledAudio, LabelledClip, PhoneRecogniser, SpeakerClassifier, frame_accuracy
+from vqvae.evaluation.probes.base import LabelledAudio, LabelledClip
+from vqvae.evaluation.probes.phones import PhoneRecogniser, frame_accuracy
+from vqvae.evaluation.probes.speakers import SpeakerClassifier
 from vqvae.evaluation.speech.distances import mel_cepstral_distance
 
 
@@ -32,7 +34,7 @@ class Conversion(NamedTuple):
     """The same words in that voice, where there is such a recording; its tempo may be another."""
 
 
-def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, rate: int) -> dict[str, float]:
+def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, sample_rate: int) -> dict[str, float]:
     """Who is heard in conversions, and what they are near to.
 
     ``target_speaker_named``: the share of conversions in which the classifier hears the voice aimed at.
@@ -47,7 +49,7 @@ def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClas
     named = [int(classifier.predict(Batch(one.converted[None, None]))) == one.speaker for one in conversions]
     scores = {"target_speaker_named": float(np.mean(named)), "conversions": float(len(conversions))}
     pairs = [
-        (mel_cepstral_distance(one.target, one.converted, rate), mel_cepstral_distance(one.target, one.source, rate))
+        (mel_cepstral_distance(one.target, one.converted, sample_rate), mel_cepstral_distance(one.target, one.source, sample_rate))
         for one in conversions
         if one.target is not None
     ]
@@ -64,9 +66,11 @@ def phones_told(recogniser: PhoneRecogniser, clips: Sequence[LabelledClip]) -> f
     Raises:
         DataError: no clips, a phone that the recogniser does not know, or not one frame with a phone.
     """
-    frame = recogniser.mel.hop
+    frame = recogniser.mel.hop_length
     chunk = max((len(clip.samples) // frame for clip in clips), default=1)
-    audio = LabelledAudio(clips, recogniser.config, chunk=chunk, name="clips to recognise")
+    audio = LabelledAudio(
+        clips, phones=recogniser.config.phones, sample_rate=recogniser.config.rate, chunk=chunk, name="clips to recognise"
+    )
     found, labels = [], []
     for batch in in_order(audio, 16):
         assert batch.targets is not None

@@ -27,7 +27,7 @@ _STOI_SECONDS = 0.41
 
 
 def log_mel_distance(
-    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"], rate: int
+    reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"], sample_rate: int
 ) -> Float[Tensor, " batch"]:
     """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, 25 ms windows, 5 ms apart, nothing below −100 dB.
 
@@ -35,7 +35,7 @@ def log_mel_distance(
         DataError: the waves differ in shape, or are shorter than 5 ms.
     """
     _check(reference, other)
-    mel = _log_mel(rate, reference.device)
+    mel = _log_mel(sample_rate, reference.device)
     return _DECIBELS * (mel(reference) - mel(other)).abs().flatten(1).mean(1)
 
 
@@ -63,7 +63,7 @@ def multi_resolution_stft_distance(
     return total
 
 
-def mel_cepstra(wave: Float[Tensor, "*batch time"], rate: int) -> Float[Tensor, "*batch frames cepstra"]:
+def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[Tensor, "*batch frames cepstra"]:
     """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms: what its shape is, however loud. The cosine transform
     c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that log P is c_0 + 2 Σ_d c_d cos(…).
 
@@ -73,27 +73,27 @@ def mel_cepstra(wave: Float[Tensor, "*batch time"], rate: int) -> Float[Tensor, 
     bands = (torch.arange(MELS, dtype=torch.float64, device=wave.device) + 0.5) / MELS
     orders = torch.arange(1, CEPSTRA + 1, dtype=torch.float64, device=wave.device)
     cosines = torch.cos(math.pi * bands[:, None] * orders) / MELS
-    frames = _log_mel(rate, wave.device)(wave).transpose(-1, -2)
+    frames = _log_mel(sample_rate, wave.device)(wave).transpose(-1, -2)
     return frames @ cosines.to(frames.dtype)
 
 
-def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> float:
+def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
     """The mean over the frames of both, laid side by side by warping, of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²), in dB: Kubichek 1993,
     https://doi.org/10.1109/PACRIM.1993.407206.
 
     With the cepstra of ``mel_cepstra`` that is the root mean squared difference of two smooth spectra in dB, apart from their loudness.
-    Silence counts as any frame does. Scores are comparable only at one rate and by one program, since each has cepstra of its own.
+    Silence counts as any frame does. Scores are comparable only at one sample rate and by one program, since each has cepstra of its own.
 
     Raises:
         DataError: a wave is shorter than 5 ms.
     """
-    ours, theirs = (mel_cepstra(wave.double(), rate).cpu() for wave in (reference, other))
+    ours, theirs = (mel_cepstra(wave.double(), sample_rate).cpu() for wave in (reference, other))
     apart = _DECIBELS * math.sqrt(2) * torch.cdist(ours, theirs).numpy()
     path = warp(apart)
     return float(apart[path.first, path.second].mean())
 
 
-def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> float:
+def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
     """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881): about 0 to 1, which is the same.
 
     Frames in which the reference is silent do not count.
@@ -108,20 +108,22 @@ def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"],
         raise MissingExtraError("pystoi", "speech-scores") from error
     _check(reference, other)
     ours, theirs = (wave.detach().double().cpu().numpy() for wave in (reference, other))
-    seconds = len(ours) / rate
+    seconds = len(ours) / sample_rate
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)
         try:
             if seconds >= _STOI_SECONDS:
-                return float(pystoi.stoi(ours, theirs, rate))
+                return float(pystoi.stoi(ours, theirs, sample_rate))
             shortage = None
         except RuntimeWarning as warning:
             shortage = warning
     raise DataError(f"STOI takes {_STOI_SECONDS} s in which the reference is not silent; these {seconds:.2f} s hold less.") from shortage
 
 
-def _log_mel(rate: int, device: torch.device) -> LogMel:
-    return LogMel(rate=rate, window=round(rate * _WINDOW_SECONDS), hop=round(rate * _HOP_SECONDS), mels=MELS).to(device)
+def _log_mel(sample_rate: int, device: torch.device) -> LogMel:
+    return LogMel(
+        sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=MELS
+    ).to(device)
 
 
 def _check(reference: Tensor, other: Tensor) -> None:

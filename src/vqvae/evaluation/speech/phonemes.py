@@ -108,7 +108,7 @@ def evaluate_phonemes(
     fit: Sequence[SpokenCodes],
     scored: Sequence[SpokenCodes],
     *,
-    rate: float,
+    code_rate: float,
     codebook_size: int,
     label_source: str,
     seed: int = 0,
@@ -125,7 +125,7 @@ def evaluate_phonemes(
     Args:
         fit: what the maps are counted on.
         scored: other recordings.
-        rate: codes a second: samples a second over the stride.
+        code_rate: codes a second: samples a second over the stride.
         codebook_size: K.
         label_source: where the phones come from, such as an aligner's name; a score means nothing without it.
         seed: of the shuffles.
@@ -138,7 +138,7 @@ def evaluate_phonemes(
     if both:
         raise DataError(f"{sorted(both)[:3]} are among the {len(both)} recordings to fit on that are also scored. Score others.")
     inventory = phone_inventory([*fit, *scored])
-    ours, theirs = (label_codes(clips, rate, codebook_size, inventory) for clips in (fit, scored))
+    ours, theirs = (label_codes(clips, code_rate, codebook_size, inventory) for clips in (fit, scored))
     probes = [PhonemeProbe.fit(ours.codes, ours.labels, codebook_size, context) for context in (1, 2, 3)]
     single, double, triple = (probe.accuracy(theirs.codes, theirs.labels) for probe in probes)
     _, spoken = _known(theirs.codes, theirs.labels, codebook_size)
@@ -165,18 +165,18 @@ def is_silence(label: str) -> bool:
     return label.upper() in SILENCES
 
 
-def frame_labels(phones: Sequence[Phone], frames: int, rate: float) -> list[str | None]:
+def frame_labels(phones: Sequence[Phone], frames: int, frame_rate: float) -> list[str | None]:
     """The label at the centre of each frame, silence included; None where there is none.
 
     Args:
         phones: in seconds.
         frames: how many there are.
-        rate: frames a second.
+        frame_rate: frames a second.
     """
-    return labels_at(phones, ((np.arange(frames) + 0.5) / rate).tolist())
+    return labels_at(phones, ((np.arange(frames) + 0.5) / frame_rate).tolist())
 
 
-def label_codes(clips: Sequence[SpokenCodes], rate: float, codebook_size: int, inventory: tuple[str, ...]) -> LabelledCodes:
+def label_codes(clips: Sequence[SpokenCodes], code_rate: float, codebook_size: int, inventory: tuple[str, ...]) -> LabelledCodes:
     """Put codes and phones side by side.
 
     Raises:
@@ -188,12 +188,12 @@ def label_codes(clips: Sequence[SpokenCodes], rate: float, codebook_size: int, i
         frames, end = len(clip.codes), max((phone.end for phone in clip.phones), default=0.0)
         if not frames:
             raise DataError(f"{clip.name} has no codes: it is shorter than a frame. Leave it out.")
-        if end > (frames + 1) / rate + _SLACK:
+        if end > (frames + 1) / code_rate + _SLACK:
             raise DataError(
-                f"The phones of {clip.name} end at {end:.2f} s and its {frames} codes at {frames / rate:.2f} s, "
-                f"at {rate:g} codes a second. The alignment is of another recording, or the rate is wrong."
+                f"The phones of {clip.name} end at {end:.2f} s and its {frames} codes at {frames / code_rate:.2f} s, "
+                f"at {code_rate:g} codes a second. The alignment is of another recording, or the code rate is wrong."
             )
-        found = [UNLABELLED if label is None else places.get(label, UNLABELLED) for label in frame_labels(clip.phones, frames, rate)]
+        found = [UNLABELLED if label is None else places.get(label, UNLABELLED) for label in frame_labels(clip.phones, frames, code_rate)]
         labels.append(np.array(found, np.int64))
     return LabelledCodes(tuple(clip.codes for clip in clips), tuple(labels), inventory, codebook_size)
 

@@ -39,7 +39,7 @@ class PitchError(NamedTuple):
     """The share of frames where one is voiced and the other not."""
 
 
-def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
+def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
     """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
 
     The period is the first dip of the cumulative mean normalised difference that is below ``DIP`` or about as deep as the deepest. A frame
@@ -49,15 +49,17 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
 
     Args:
         wave: silence is put before and after it.
-        rate: samples a second.
+        sample_rate: samples a second.
 
     Raises:
-        ConfigError: a rate at which the highest pitch cannot be told.
+        ConfigError: a sample rate at which the highest pitch cannot be told.
         DataError: the wave is shorter than 10 ms.
     """
-    shortest, longest, hop = int(rate / HIGHEST) - 1, math.ceil(rate / LOWEST), round(rate * HOP_SECONDS)
-    if rate < _LEAST_LAG * HIGHEST:
-        raise ConfigError(f"The rate is {rate} samples a second; pitches up to {HIGHEST:g} Hz take at least {_LEAST_LAG * HIGHEST:g}.")
+    shortest, longest, hop = int(sample_rate / HIGHEST) - 1, math.ceil(sample_rate / LOWEST), round(sample_rate * HOP_SECONDS)
+    if sample_rate < _LEAST_LAG * HIGHEST:
+        raise ConfigError(
+            f"The sample rate is {sample_rate} samples a second; pitches up to {HIGHEST:g} Hz take at least {_LEAST_LAG * HIGHEST:g}."
+        )
     if wave.shape[-1] < hop:
         raise DataError(f"A wave has {wave.shape[-1]} samples; a frame of pitch takes at least {hop}. Leave such short clips out.")
     # float64, because differences of sums of squares are taken. A lag more than the longest, to see that a dip has an end.
@@ -76,10 +78,10 @@ def f0(wave: Float[Tensor, "*batch time"], rate: int) -> Pitch:
     left, low, right = (difference.gather(-1, (lag + i).unsqueeze(-1)).squeeze(-1) for i in (-1, 0, 1))
     bend = left - 2 * low + right
     shift = torch.where(bend > 0, (left - right) / (2 * bend), 0.0).clamp(-1, 1)
-    return Pitch(torch.where(voiced, rate / (lag + shift), 0.0).to(wave.dtype), voiced)
+    return Pitch(torch.where(voiced, sample_rate / (lag + shift), 0.0).to(wave.dtype), voiced)
 
 
-def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], rate: int) -> PitchError:
+def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> PitchError:
     """Compare the pitch of two waves that run side by side.
 
     Raises:
@@ -88,7 +90,7 @@ def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_tim
     """
     if reference.shape != other.shape:
         raise DataError(f"Waves of {len(reference)} and of {len(other)} samples came; pitch is compared frame by frame, in equal lengths.")
-    ours, theirs = f0(reference, rate), f0(other, rate)
+    ours, theirs = f0(reference, sample_rate), f0(other, sample_rate)
     both = ours.voiced & theirs.voiced
     cents = _CENTS * (ours.hertz[both] / theirs.hertz[both]).double().log2().abs()
     return PitchError(float(cents.mean()) if len(cents) else math.nan, float((ours.voiced != theirs.voiced).double().mean()))

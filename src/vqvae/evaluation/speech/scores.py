@@ -130,27 +130,27 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
 
 
-def distances(heard: Sequence[Heard], rate: int) -> dict[str, float | None]:
+def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | None]:
     """How near reconstructions come to their recordings, in the mean; None of pitches where nothing has one."""
     pairs = [(one.original, one.reconstruction) for one in heard]
-    pitch = [f0_error(a, b, rate) for a, b in pairs]
+    pitch = [f0_error(a, b, sample_rate) for a, b in pairs]
     cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
     return {
-        "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], rate)) for a, b in pairs])),
+        "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], sample_rate)) for a, b in pairs])),
         "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
-        "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, rate) for a, b in pairs])),
+        "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, sample_rate) for a, b in pairs])),
         "f0_cents": float(np.mean(cents)) if cents else None,
         "f0_voicing": float(np.mean([float(one.voicing) for one in pitch])),
-        **intelligibility(pairs, rate),
+        **intelligibility(pairs, sample_rate),
     }
 
 
-def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], rate: int) -> dict[str, float]:
+def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) -> dict[str, float]:
     """STOI in the mean over the pairs that hold enough speech for it; nothing where its package is not installed."""
     found = []
     for original, reconstruction in pairs:
         try:
-            found.append(stoi(original, reconstruction, rate))
+            found.append(stoi(original, reconstruction, sample_rate))
         except MissingExtraError:
             return {}
         except DataError:
@@ -187,7 +187,7 @@ def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[Spoken
     return list(compress(clips, chosen)), list(compress(clips, map(operator.not_, chosen)))
 
 
-def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, label_source: str) -> dict[str, Any]:
+def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate: int, label_source: str) -> dict[str, Any]:
     """The phones by the codes, whose map is fitted on one of ``halves`` and scored on the other.
 
     Raises:
@@ -200,13 +200,13 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int, 
             "Phones are told by a map that is fitted on some recordings and scored on others. Of those held out here, "
             f"{len(clips)} have an alignment and at least the {level.stride[0]} samples of a code."
         )
-    found = evaluate_phonemes(*sides, rate=rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
+    found = evaluate_phonemes(*sides, code_rate=sample_rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
     inventory = len(found.pop("inventory"))
     # Not a number: the share of nothing.
     return {name: None if value != value else value for name, value in found.items()} | {"phoneme_inventory": inventory}
 
 
-def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, rate: int) -> str:
+def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate: int) -> str:
     """The code × phone table of all these recordings, as SVG."""
     level = only_level(pipeline.tokenizer.layout)
-    return phoneme_chart(label_codes(clips, rate / level.stride[0], level.codebook_size, phone_inventory(clips)))
+    return phoneme_chart(label_codes(clips, sample_rate / level.stride[0], level.codebook_size, phone_inventory(clips)))

@@ -1,0 +1,82 @@
+"""Who speaks: a small classifier that is trained on real recordings, and then held to reconstructions and conversions.
+
+What a tokenizer has kept of a speaker is what such a classifier still finds in its sound.
+"""
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.data.base import Batch, Objective
+from vqvae.errors import DataError
+from vqvae.evaluation.probes.base import SPREAD, Convolutions, check_probe, check_range, in_frames, log_mel
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeakerClassifierConfig:
+    """Log-mel frames, residual convolutions, mean and standard deviation over time, a layer of logits."""
+
+    speakers: int
+    """How many there are; labels are 0 to one less."""
+    rate: int = 16_000
+    """Samples a second."""
+    mels: int = 40
+    """Bands of the input."""
+    width: int = 128
+    """Channels of the convolutions."""
+    layers: int = 3
+    """Residual convolutions over 5 frames; the dilation doubles from each to the next."""
+
+    def __post_init__(self) -> None:
+        check_probe(self, "speakers", "rate", "mels", "width")
+
+    def build(self) -> "SpeakerClassifier":
+        return SpeakerClassifier(self)
+
+
+class SpeakerClassifier(nn.Module):
+    """Who speaks: mean and standard deviation over time of what the convolutions find.
+
+    Each frame is heard less its own mean, so that loudness, which is the recording's, tells nothing of the speaker.
+    """
+
+    def __init__(self, config: SpeakerClassifierConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.mel = log_mel(config.rate, config.mels)
+        self.body = Convolutions(config.mels, config.width, config.layers)
+        self.head = nn.Linear(2 * config.width, config.speakers)
+
+    def forward(self, batch: Batch) -> Objective:
+        """Nats of the right speakers, ``condition.label``, and the share of them that come first.
+
+        Raises:
+            DataError: there are no labels, one out of range, or a wave that is too short.
+        """
+        label = batch.condition.label
+        if label is None:
+            raise DataError("A batch has no condition.label; the classifier is trained on the speakers of its examples.")
+        check_range(label, 0, self.config.speakers, "speakers")
+        logits = self.logits(batch)
+        return Objective(F.cross_entropy(logits, label), {"accuracy": (logits.detach().argmax(1) == label).float().mean()})
+
+    def logits(self, batch: Batch) -> Float[Tensor, "batch speakers"]:
+        """Scores of all speakers. Where the batch has a mask, only frames count that lie in the data by half."""
+        frames = self.mel(batch.x[:, 0])
+        found = self.body((frames - frames.mean(1, keepdim=True)) / SPREAD)
+        weights = torch.ones_like(found[:, :1])
+        if batch.mask is not None:
+            weights = in_frames(batch.mask, self.mel.hop_length).unsqueeze(1).to(found.dtype)
+        share = weights / weights.sum(2, keepdim=True).clamp(min=1)
+        mean = (share * found).sum(2)
+        # Not below a rounding error: the root of 0 has no gradient.
+        spread = (share * (found - mean.unsqueeze(2)).square()).sum(2).clamp(min=1e-6).sqrt()
+        return self.head(torch.cat([mean, spread], 1))
+
+    @torch.inference_mode()
+    def predict(self, batch: Batch) -> Int[Tensor, " batch"]:
+        """The most likely speakers, on the CPU; the batch may be anywhere."""
+        return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()

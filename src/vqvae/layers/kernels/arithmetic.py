@@ -1,0 +1,153 @@
+"""What the kernels are made of: how they are compiled, e^x, the gate, rows that are copied and added, products of floats."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from importlib.resources import files
+from typing import Any, no_type_check
+
+import numba
+import numpy as np
+
+ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
+LARGEST = np.float32(87)
+"""Where exponentials are cut off: e^87 is a float32 number."""
+_TWO = np.float32(2)
+_LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
+_TAYLOR = tuple(np.float32(1 / math.factorial(i)) for i in range(8))
+_SATURATED = np.float32(40)
+"""Where a gate is cut off: the product of two of e^40 is a float32 number, and beside it 1 is nothing."""
+_BIAS, _MANTISSA = np.int32(127), np.int32(23)
+FASTMATH: Any = {"fastmath": True, "error_model": "numpy", "nogil": True}
+"""Lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
+
+
+def _digest() -> int:
+    """A number that changes with any file of this folder."""
+    sources = sorted((file.name, file.read_bytes()) for file in files(__name__.rpartition(".")[0]).iterdir() if file.name.endswith(".py"))
+    return int.from_bytes(hashlib.sha256(repr(sources).encode()).digest()[:7])
+
+
+SOURCES = _digest()
+"""The default of each kernel's last argument. numba keeps a kernel on disk until the kernel's own file changes, with all parts from other
+files in it; it keeps it under its signature, of which a default is a part. So a change of any file here makes kernels anew."""
+
+
+def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile at the first call, and keep the code on disk where that can be written. The last argument is to be ``SOURCES``."""
+    try:
+        return numba.njit(cache=True, **FASTMATH)(function)
+    except RuntimeError:  # No folder for the cache can be written.
+        return numba.njit(**FASTMATH)(function)
+
+
+def part(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile into the kernels that call it. It is not kept on disk: there it could have old parts of other files in it."""
+    return numba.njit(**FASTMATH)(function)
+
+
+@part
+@no_type_check
+def exp(x):
+    """e^x by 2^n · e^r with |r| ≤ ln(2)/2, to 1e-7 relative: numba's own does not become vector instructions."""
+    x = min(max(x, -LARGEST), LARGEST)
+    n = np.floor(x * _LOG2_E + HALF)
+    r = x - n * _LN_2
+    p = _TAYLOR[7]
+    p = p * r + _TAYLOR[6]
+    p = p * r + _TAYLOR[5]
+    p = p * r + _TAYLOR[4]
+    p = p * r + _TAYLOR[3]
+    p = p * r + _TAYLOR[2]
+    p = p * r + ONE
+    p = p * r + ONE
+    return p * np.int32((np.int32(n) + _BIAS) << _MANTISSA).view(np.float32)
+
+
+@part
+@no_type_check
+def gate_row(out, x):
+    """out = tanh(first half of x) · sigmoid(second half), with one division."""
+    size = out.shape[0]
+    for j in range(size):
+        a = exp(min(max(_TWO * x[j], -_SATURATED), _SATURATED))
+        b = exp(min(max(-x[size + j], -_SATURATED), _SATURATED))
+        out[j] = (a - ONE) / ((a + ONE) * (b + ONE))
+
+
+@part
+@no_type_check
+def copy(out, x):
+    for j in range(x.shape[0]):
+        out[j] = x[j]
+
+
+@part
+@no_type_check
+def add(out, x):
+    for j in range(x.shape[0]):
+        out[j] += x[j]
+
+
+@part
+@no_type_check
+def relu(out, x):
+    for j in range(x.shape[0]):
+        out[j] = max(x[j], ZERO)
+
+
+@part
+@no_type_check
+def add_product(out, x, matrix):
+    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often."""
+    size = x.shape[0]
+    i = 0
+    while i + 8 <= size:
+        a, b, c, d, e, f, g, h = x[i], x[i + 1], x[i + 2], x[i + 3], x[i + 4], x[i + 5], x[i + 6], x[i + 7]
+        m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        m4, m5, m6, m7 = matrix[i + 4], matrix[i + 5], matrix[i + 6], matrix[i + 7]
+        for j in range(out.shape[0]):
+            out[j] += (a * m0[j] + b * m1[j] + c * m2[j] + d * m3[j]) + (e * m4[j] + f * m5[j] + g * m6[j] + h * m7[j])
+        i += 8
+    while i < size:
+        a = x[i]
+        for j in range(out.shape[0]):
+            out[j] += a * matrix[i, j]
+        i += 1
+
+
+@part
+@no_type_check
+def add_products(out, x, step, matrix):
+    """out[r] += x[r·step : r·step + inputs] @ matrix for every row r; the rows of x may overlap, as windows do.
+
+    Four rows of both factors at a time: sixteen products for four reads of the matrix.
+    """
+    rows, size = out.shape[0], matrix.shape[0]
+    whole = size - size % 4
+    r = 0
+    while r + 4 <= rows:
+        out0, out1, out2, out3 = out[r], out[r + 1], out[r + 2], out[r + 3]
+        x0, x1, x2, x3 = x[r * step :], x[(r + 1) * step :], x[(r + 2) * step :], x[(r + 3) * step :]
+        for i in range(0, whole, 4):
+            m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+            a00, a01, a02, a03 = x0[i], x0[i + 1], x0[i + 2], x0[i + 3]
+            a10, a11, a12, a13 = x1[i], x1[i + 1], x1[i + 2], x1[i + 3]
+            a20, a21, a22, a23 = x2[i], x2[i + 1], x2[i + 2], x2[i + 3]
+            a30, a31, a32, a33 = x3[i], x3[i + 1], x3[i + 2], x3[i + 3]
+            for j in range(out.shape[1]):
+                p, q, s, t = m0[j], m1[j], m2[j], m3[j]
+                out0[j] += a00 * p + a01 * q + a02 * s + a03 * t
+                out1[j] += a10 * p + a11 * q + a12 * s + a13 * t
+                out2[j] += a20 * p + a21 * q + a22 * s + a23 * t
+                out3[j] += a30 * p + a31 * q + a32 * s + a33 * t
+        for i in range(whole, size):
+            for j in range(out.shape[1]):
+                out0[j] += x0[i] * matrix[i, j]
+                out1[j] += x1[i] * matrix[i, j]
+                out2[j] += x2[i] * matrix[i, j]
+                out3[j] += x3[i] * matrix[i, j]
+        r += 4
+    while r < rows:
+        add_product(out[r], x[r * step : r * step + size], matrix)
+        r += 1

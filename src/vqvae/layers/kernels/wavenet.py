@@ -1,0 +1,86 @@
+"""A WaveNet that draws the next values of a sequence."""
+
+from typing import no_type_check
+
+import numpy as np
+
+from vqvae.layers.kernels.arithmetic import SOURCES, ZERO, add, copy, gate_row, kernel, part, relu
+from vqvae.layers.kernels.draw import draw_code
+from vqvae.layers.kernels.int8 import OUTPUTS, add_any_product
+
+
+@kernel
+@no_type_check
+def sample_wavenet(
+    values, uniforms, temperature, top_k, top_p, before, position, since, block, books, queues, bias, dilations, weights, sources=SOURCES
+):
+    """Draw the next values of a WaveNet: ``vqvae.layers.wavenet_decoding`` step by step, for one example.
+
+    Args:
+        values: int64, -1 where one is to be drawn; overwritten.
+        uniforms: float64, as many.
+        temperature, top_k, top_p: as for ``sample_pixelcnn``.
+        before: the value before the first of them; -1 where there is none.
+        position: how many values are before them.
+        since: how many values before them have used the bias.
+        block: how many values a block of the bias holds for.
+        books: how many codebooks take turns.
+        queues: float32 (sum of the dilations, hidden), the past inputs of each layer; updated.
+        bias: float32 (blocks, layers, gates), added to the gates.
+        dilations: int64 (layers).
+        weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix: of one in 8 bits, which lies in memory as
+            ``in_blocks`` has it, one for each output; else none.
+        sources: nothing to give; see ``SOURCES``.
+    """
+    embedding, pairs, pairs_scale, pairs_bias, outputs, outputs_scale, skip_bias = weights[:7]
+    hidden, hidden_scale, hidden_bias, logits_matrix, logits_scale, logits_bias = weights[7:]
+    (layers, gates), size, entries = pairs_bias.shape, embedding.shape[1], logits_bias.shape[0]
+    room = _room(layers, gates, size, skip_bias.shape[0], hidden_bias.shape[0], entries)
+    gates_bias, both, products, opened, onward, seen, logits, whole, sums = room
+    # The residual stream and, after it, the sum of what all layers give.
+    stream, features = onward[:size], onward[size:]
+    for t in range(values.shape[0]):
+        if t == 0 or (since + t) % block == 0:
+            for i in range(layers):
+                copy(gates_bias[i], pairs_bias[i])
+                add(gates_bias[i], bias[(since + t) // block, i])
+        if before < 0:
+            for j in range(size):
+                stream[j] = ZERO
+        else:
+            copy(stream, embedding[(position + t - 1) % books * entries + before])
+        copy(features, skip_bias)
+        first = 0
+        for i in range(layers):
+            past = queues[first + (position + t) % dilations[i]]
+            first += dilations[i]
+            copy(both, past)
+            copy(both[size:], stream)
+            copy(past, stream)
+            copy(products, gates_bias[i])
+            add_any_product(products, both, pairs[i], pairs_scale[i], whole, sums)
+            gate_row(opened, products)
+            add_any_product(onward, opened, outputs[i], outputs_scale[i], whole, sums)
+        before = values[t]
+        if before < 0:
+            relu(features, features)
+            copy(seen, hidden_bias)
+            add_any_product(seen, features, hidden, hidden_scale, whole, sums)
+            relu(seen, seen)
+            copy(logits, logits_bias)
+            add_any_product(logits, seen, logits_matrix, logits_scale, whole, sums)
+            before = draw_code(logits, uniforms[t], temperature, top_k, top_p)
+            values[t] = before
+
+
+@part
+@no_type_check
+def _room(layers, gates, size, skip, output_hidden, entries):
+    """What the kernel writes into, allocated once for all values."""
+    gates_bias, both = np.empty((layers, gates), np.float32), np.empty(2 * size, np.float32)
+    products, opened, onward = np.empty(gates, np.float32), np.empty(size, np.float32), np.empty(size + skip, np.float32)
+    seen, logits = np.empty(output_hidden, np.float32), np.empty(entries, np.float32)
+    # Whole numbers: the inputs and the sums of a product in 8 bits; an input more where they are odd.
+    whole = np.zeros(max(2 * size, skip, output_hidden) + 1, np.int16)
+    sums = np.empty(max(gates, size + skip, output_hidden, entries) + OUTPUTS, np.int32)
+    return gates_bias, both, products, opened, onward, seen, logits, whole, sums

@@ -1,0 +1,40 @@
+"""Latents (batch, dim, *space) to one row a position, and back: quantizers know neither space nor masks."""
+
+import torch
+from jaxtyping import Bool, Float, Int, Shaped
+from torch import Tensor
+
+from vqvae import distributed
+from vqvae.quantizers.base import Quantized
+
+
+def to_rows(latents: Shaped[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None) -> Float[Tensor, "rows dim"]:
+    """The latents that count, one below the other, in float32."""
+    rows = latents.movedim(1, -1).reshape(-1, latents.shape[1]).float()
+    return rows if mask is None else rows[mask.reshape(-1)]
+
+
+def from_rows(
+    latents: Shaped[Tensor, "batch dim *space"],
+    mask: Bool[Tensor, "batch *space"] | None,
+    codes: Int[Tensor, "rows codebooks"],
+    vectors: Float[Tensor, "rows dim"],
+    loss: Float[Tensor, ""],
+) -> Quantized:
+    """What was made of the rows of ``latents``, in their shape and type; code 0 and zeros where the mask is False."""
+    batch, _, *space = latents.shape
+    if mask is not None:
+        valid = mask.reshape(-1)
+        every, every_code = vectors.new_zeros(len(valid), vectors.shape[1]), codes.new_zeros(len(valid), codes.shape[1])
+        every[valid], every_code[valid] = vectors, codes
+        vectors, codes = every, every_code
+    shaped = vectors.view(batch, *space, vectors.shape[1]).movedim(-1, 1).to(latents.dtype)
+    return Quantized(shaped, codes.view(batch, *space, codes.shape[1]).movedim(-1, 1).contiguous(), loss)
+
+
+def count_entries(rows: Float[Tensor, "rows dim"], mask: Tensor | None) -> Float[Tensor, ""] | float:
+    """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all that count."""
+    if mask is None or not distributed.is_active():
+        return float(max(rows.numel(), 1))
+    total = distributed.sum_(torch.tensor(float(rows.numel()), device=rows.device))
+    return total.clamp(min=1) / distributed.world_size()

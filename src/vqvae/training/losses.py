@@ -1,0 +1,66 @@
+"""What a step minimises, and what must hold of it before the step is taken."""
+
+import math
+from collections.abc import Mapping
+
+from torch import Tensor
+
+from vqvae.data.base import Objective
+from vqvae.errors import ConfigError, VqvaeError
+from vqvae.training.checkpoint import Checkpoints, Learner
+
+LOSS, ADVERSARY_LOSS = "loss", "adversary_loss"
+NORMS = ("gradient_norm", "adversary_gradient_norm")
+"""What the norms of gradients are called in the log, in the order of a learner's optimizers."""
+_WORDS = {
+    LOSS: "the loss is",
+    NORMS[0]: "the norm of its gradient",
+    ADVERSARY_LOSS: "the loss of the adversary is",
+    NORMS[1]: "the norm of its gradient",
+}
+
+
+def losses_of(objective: Objective) -> dict[str, Tensor]:
+    """The losses of an objective, by their names in the log."""
+    return {LOSS: objective.loss} if objective.adversary is None else {LOSS: objective.loss, ADVERSARY_LOSS: objective.adversary}
+
+
+def total(objective: Objective) -> Tensor:
+    """Both losses in one, for one pass back: the adversary hears nothing of the first, and the model nothing of the second."""
+    return objective.loss if objective.adversary is None else objective.loss + objective.adversary
+
+
+def check_adversary(learner: Learner, objective: Objective) -> None:
+    """Raise ConfigError unless an adversary has a loss, and its loss an adversary."""
+    kind, known = type(learner.module).__name__, len(learner.optimizers) > 1
+    if objective.adversary is None and known:
+        raise ConfigError(
+            f"{kind} has an adversary, which would learn nothing: its objective has no loss of it. Give one: "
+            "Objective(loss, metrics, adversary)."
+        )
+    if objective.adversary is not None and objective.adversary.requires_grad and not known:
+        raise ConfigError(
+            f"The objective of {kind} has the loss of an adversary, which would move the model: none of its modules is an adversary. Make "
+            "it a vqvae.likelihoods.Adversary, or leave the loss out."
+        )
+
+
+def check_finite(step: int, found: Mapping[str, float], checkpoints: Checkpoints) -> None:
+    """Raise VqvaeError where a loss or the norm of a gradient is NaN or infinite.
+
+    Args:
+        step: the step that would be taken.
+        found: losses and norms, by their names in the log.
+        checkpoints: where the run goes on from.
+    """
+    wrong = [name for name, value in found.items() if not math.isfinite(value)]
+    if not wrong:
+        return
+    steps = checkpoints.steps()
+    kept = f"The last checkpoint is {checkpoints.path(steps[-1])}." if steps else "There is no checkpoint yet."
+    said = " and ".join(f"{words} {found[name]}" for name, words in _WORDS.items() if name in found)
+    at = "adversary_optimizer" if all(name in (ADVERSARY_LOSS, NORMS[1]) for name in wrong) else "optimizer"
+    raise VqvaeError(
+        f"At step {step} {said}; the step was not taken. {kept} "
+        f"Lower {at}.learning_rate, set {at}.clip_norm, or train with precision float32."
+    )
