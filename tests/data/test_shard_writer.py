@@ -90,7 +90,7 @@ def test_a_file_that_could_not_be_finished_is_not_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(shard_writer, "save_file", full)
     writer = CodesWriter(tmp_path, HEADER)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(DataError, match="shard-00000.safetensors could not be written .No space"):
         writer.write(next(writer.missing()), batches(codes_of(HEADER), Condition(), range(4)))
     assert not list(tmp_path.iterdir())
 
