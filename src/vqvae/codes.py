@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
+from vqvae.exact import exact, exact_device
 
 
 class Level(NamedTuple):
@@ -149,8 +150,8 @@ def codes_that_count(
 
 def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:
     """exp H of the distribution that counts describe: the number of codes that would serve as well if used evenly."""
-    share = counts.double() / counts.sum(-1, keepdim=True).clamp(min=1)
-    return torch.special.entr(share).sum(-1).exp().float()
+    share = exact(counts) / counts.sum(-1, keepdim=True).clamp(min=1).to(exact_device(counts.device))
+    return torch.special.entr(share).sum(-1).exp().float().to(counts.device)
 
 
 def _all_true(codes: Tensor) -> Tensor:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
+from vqvae.exact import exact
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
 """The usual names of so many axes."""
@@ -152,5 +153,5 @@ def described(x: Tensor) -> str:
     """The type of data and the range of its values, for messages about data that came scaled or as another type."""
     if not x.numel():
         return f"{x.dtype} without any values"
-    low, high = (float(end) for end in torch.aminmax(x.detach().to(torch.float64)))
+    low, high = (float(end) for end in torch.aminmax(exact(x.detach())))
     return f"{x.dtype} with values from {low:g} to {high:g}"

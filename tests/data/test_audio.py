@@ -221,7 +221,7 @@ def test_a_folder_that_will_not_do_is_explained(tmp_path):
     with pytest.raises(DataError, match="has 1 examples; at least 2"):
         _config(tmp_path).build()
     for field in ("rate", "chunk", "hop", "crop"):
-        with pytest.raises(ConfigError, match=f"config.data.{field} is 0"):
+        with pytest.raises(ConfigError, match=f"AudioFolderConfig.{field} is 0; it must be at least 1"):
             _config(tmp_path, **{field: 0}).build()
 
 

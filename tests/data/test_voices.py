@@ -174,7 +174,7 @@ def test_the_voices_of_the_default_are_known_and_different():
 
 def test_settings_that_cannot_be_are_explained():
     for field in ("sentences", "rate", "chunk", "hop", "crop"):
-        with pytest.raises(ConfigError, match=f"config.data.{field} is 0"):
+        with pytest.raises(ConfigError, match=f"VoicesConfig.{field} is 0; it must be at least 1"):
             VoicesConfig(**{field: 0}).build()
     for settings in ({"voices": ()}, {"voices": ("en-us", "en-us")}, {"unseen_voices": ("en-us+f1",)}):
         with pytest.raises(ConfigError, match="no voice twice"):

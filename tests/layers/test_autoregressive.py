@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from vqvae import exact
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers import autoregressive
 from vqvae.layers.autoregressive import Choice, draw, sample
@@ -165,3 +166,39 @@ def test_wrong_uniforms_are_errors() -> None:
 def test_asking_for_a_compiled_loop_that_is_not_there_is_an_error() -> None:
     with pytest.raises(ConfigError, match="compiled=True"):
         sample(Table(), 1, (1,), compiled=True)
+
+
+class Elsewhere(Table):
+    """A model on a device that holds no values, so that it must be told what was drawn."""
+
+    def start(self, *args: object, **settings: object) -> SimpleNamespace:
+        state = super().start(2, (3,))
+        state.device = torch.device("meta")
+        return state
+
+    def step(self, code: Tensor | None, state: SimpleNamespace) -> tuple[Tensor, SimpleNamespace]:
+        assert code is None or code.device == state.device
+        return super().step(None if code is None else self.drawn[-1], state)
+
+
+def test_codes_are_drawn_on_the_cpu_where_the_device_has_no_float64(monkeypatch: pytest.MonkeyPatch) -> None:
+    expected = sample(Table(), 2, (3,), uniforms=uniforms(2, 6))
+    model = Elsewhere()
+    model.drawn = []
+
+    def recorded(logits: Tensor, uniform: Tensor, choice: Choice) -> Tensor:
+        assert uniform.device == torch.device("cpu") and uniform.dtype == torch.float64
+        model.drawn.append(draw(logits, uniform, choice))
+        return model.drawn[-1]
+
+    monkeypatch.setattr(autoregressive, "draw", recorded)
+    monkeypatch.setattr(exact, "WITHOUT_FLOAT64", frozenset({"meta"}))
+    found = sample(model, 2, (3,), uniforms=uniforms(2, 6))
+    assert found.device == torch.device("meta") and found.shape == (2, 2, 3)
+    assert torch.equal(torch.stack(model.drawn, 1).view(2, 3, 2).transpose(1, 2), expected)
+
+
+def test_a_generator_where_there_is_no_float64_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(exact, "WITHOUT_FLOAT64", frozenset({"cpu"}))
+    with pytest.raises(ConfigError, match="uniform numbers takes float64, which cpu does not have"):
+        sample(Table(), 2, (3,), generator=torch.Generator())

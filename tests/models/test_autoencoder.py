@@ -262,10 +262,8 @@ def test_the_loss_is_the_weighted_sum_of_the_criteria() -> None:
     torch.testing.assert_close(objective.metrics["pixel_distance"], first.detach())
     torch.testing.assert_close(objective.metrics["pixel_distance_2"], second.detach())
     assert objective.adversary is None
-    (
-        torch.testing.assert_close(objective.metrics["nats_per_dim"], -model.bound(batch).nats.mean().detach() / 40),
-        "the bound has none of them",
-    )
+    # The bound has none of them.
+    torch.testing.assert_close(objective.metrics["nats_per_dim"], -model.bound(batch).nats.mean().detach() / 40)
     objective.loss.backward()
     assert [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 

@@ -6,6 +6,7 @@ from torch import Tensor
 
 from vqvae.codes import perplexity
 from vqvae.errors import DataError
+from vqvae.exact import exact
 
 
 class CodebookUsage:
@@ -39,9 +40,9 @@ class CodebookUsage:
     @property
     def codes_used(self) -> float:
         """The share of codes that occur at all, from 0 to 1; another number than perplexity."""
-        return float((self.counts > 0).double().mean())
+        return float(exact(self.counts > 0).mean())
 
     @property
     def nats_per_code(self) -> float:
         """H, the mean over codebooks: the fewest nats a code for a prior that knows only frequencies, those of this very set."""
-        return float(perplexity(self.counts).double().log().mean())
+        return float(exact(perplexity(self.counts)).log().mean())

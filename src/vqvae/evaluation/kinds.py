@@ -19,6 +19,7 @@ from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import score_images
 from vqvae.evaluation.speech.distances import log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
+from vqvae.exact import exact
 from vqvae.media.arrays import read_array, write_array
 from vqvae.media.images import read_image, write_png
 from vqvae.media.sounds import audio_blocks, write_audio
@@ -129,7 +130,7 @@ def _write_array(path: Path, blocks: Blocks, signal: Signal) -> None:
 
 
 def _near_array(made: Tensor, original: Tensor, signal: Signal) -> float:
-    return float((made.double() - original.double()).square().mean().sqrt())
+    return float((exact(made) - exact(original)).square().mean().sqrt())
 
 
 PICTURES = Kind(

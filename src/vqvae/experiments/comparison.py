@@ -27,6 +27,7 @@ from vqvae.errors import CheckpointError
 from vqvae.evaluation.images.tokenizer import evaluate_tokenizer
 from vqvae.evaluation.likelihood.bounds import score_bound
 from vqvae.evaluation.likelihood.marginal import sum_over_codes
+from vqvae.exact import exact
 from vqvae.experiments.base import Job, Scale
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
 from vqvae.models import VAE, VQVAE, GumbelSoftmaxConfig, LatentModel, ModelConfig, VAEConfig, VIMCOConfig, VQVAEConfig
@@ -240,7 +241,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
         row["bits_per_dim_bfloat16"] = score_bound(model.bound, held_out, device=device)["bits_per_dim"]
     batch = held_out[0].to(device)
     found = sum_over_codes(model, batch, samples=SUMMED, generator=seeding.generator(0, "summed", device=device))
-    gained = bits_per_dim((found.total - found.own).double(), batch.x[0].numel())
+    gained = bits_per_dim(exact(found.total - found.own), batch.x[0].numel())
     return {**row, "bits_per_dim_gained_by_sum": float(gained.mean())}
 
 

@@ -37,6 +37,7 @@ from vqvae.evaluation.probes.speakers import SpeakerClassifier, SpeakerClassifie
 from vqvae.evaluation.speech.phonemes import is_silence
 from vqvae.evaluation.speech.phonotactics import phone_trigram_perplexity
 from vqvae.evaluation.speech.scores import SAMPLE_SECONDS, SHUFFLED
+from vqvae.exact import exact_sum
 from vqvae.experiments.base import Job
 from vqvae.media.images import write_png
 from vqvae.models import VQVAE, VQVAEConfig
@@ -179,7 +180,7 @@ def int8_cost(pipeline: Pipeline, held_out: Dataset) -> float:
     for batch in spread(held_out, ROUNDED, pipeline.batch_size):
         batch = batch.to(pipeline.device)
         codes = tokenizer.encode(batch)
-        nats += float((tokenizer.log_likelihood(batch, codes) - rounded.log_likelihood(batch, codes)).double().sum())
+        nats += exact_sum(tokenizer.log_likelihood(batch, codes) - rounded.log_likelihood(batch, codes))
         samples += batch.x.numel() if batch.mask is None else int(batch.mask.sum())
     return bits_per_dim(nats, samples)
 

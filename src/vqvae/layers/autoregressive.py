@@ -11,6 +11,7 @@ from torch import Tensor
 
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.exact import check_float64, exact, exact_device
 
 ARGMAX_BELOW = 1e-6
 """Temperatures below this take the likeliest code: dividing by them could overflow, and changes nothing else."""
@@ -103,7 +104,8 @@ def sample(
             is installed), True always, False never. It draws the same codes, but where rounding decides.
 
     Raises:
-        ConfigError: a temperature, top_k or top_p out of range, or ``compiled=True`` where there is no such loop.
+        ConfigError: a temperature, top_k or top_p out of range, ``compiled=True`` where there is no such loop, or a generator on a
+            device without float64.
         DataError: uniforms of the wrong shape, or what ``model.start`` does not take.
         MissingExtraError: ``compiled=True`` without numba.
     """
@@ -112,16 +114,17 @@ def sample(
     draws = math.prod(space) * model.num_codebooks
     state = model.start(batch_size, space, prefix=prefix, **({} if condition is None else {"condition": condition}))
     if uniforms is None:
-        source = "cpu" if generator is None else generator.device
+        source = torch.device("cpu") if generator is None else generator.device
+        check_float64(source, "A generator of the uniform numbers")
         uniforms = torch.rand(batch_size, draws, generator=generator, dtype=torch.float64, device=source)
     if tuple(uniforms.shape) != (batch_size, draws):
         raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; {(batch_size, draws)} is expected, a number for each code.")
-    uniforms = uniforms.to(state.device, torch.float64).clamp(0, _BELOW_ONE)
+    uniforms = _to_draw_by(uniforms, state.device)
     fused = _fused(model, state, compiled)
     if fused is not None:
         codes = fused(state, uniforms, choice)
     else:
-        known = None if prefix is None else prefix.to(state.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
+        known = None if prefix is None else prefix.to(uniforms.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
         codes = _loop(model, state, uniforms, known, choice, state.position)
     books = model.num_codebooks
     return codes.view(batch_size, math.prod(space), books).transpose(1, 2).reshape(batch_size, books, *space)
@@ -143,11 +146,11 @@ def extend(
         DataError: what the state does not take.
     """
     choice.check()
-    uniforms = uniforms.to(state.device, torch.float64).clamp(0, _BELOW_ONE)
+    uniforms = _to_draw_by(uniforms, state.device)
     fused = _fused(model, state, compiled)
     if fused is not None:
         return fused(state, uniforms, choice)
-    codes = _loop(model, state, uniforms, state.upcoming(uniforms.shape[1]), choice)
+    codes = _loop(model, state, uniforms, state.upcoming(uniforms.shape[1]).to(uniforms.device), choice)
     if codes.shape[1]:
         state.value = codes[:, -1].clone()
     return codes
@@ -157,6 +160,7 @@ def draw(
     logits: Float[Tensor, "batch codebook_size"], uniform: Float[Tensor, "batch one"], choice: Choice = Choice()
 ) -> Int64[Tensor, " batch"]:
     """The first code whose cumulative probability is above the uniform number; one without probability is never drawn."""
+    logits = logits.to(uniform.device)
     if choice.temperature < ARGMAX_BELOW:
         return logits.argmax(-1)
     if choice.temperature != 1:
@@ -175,12 +179,18 @@ def _loop(
     is_known = None if known is None else known >= 0
     code = None
     for position in range(first, uniforms.shape[1]):
-        logits, state = model.step(code, state)
+        logits, state = model.step(None if code is None else code.to(state.device), state)
         code = draw(logits, uniforms[:, position : position + 1], choice)
         if is_known is not None:
             code = torch.where(is_known[:, position], codes[:, position], code)
         codes[:, position] = code
-    return codes
+    return codes.to(state.device)
+
+
+def _to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) -> Float[Tensor, "batch draws"]:
+    """The numbers as they are used, in float64: a sum of 10,000 probabilities in float32 would shift the last codes. Where the logits'
+    device has none, codes are drawn on the CPU."""
+    return uniforms.to(exact_device(device), torch.float64).clamp(0, _BELOW_ONE)
 
 
 def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:
@@ -189,7 +199,7 @@ def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> 
     if choice.top_k is not None:
         ranked[:, choice.top_k :] = -math.inf
     if choice.top_p is not None and choice.top_p < 1:
-        p = ranked.softmax(-1).double()
+        p = exact(ranked.softmax(-1))
         ranked = ranked.masked_fill(p.cumsum(-1) - p >= choice.top_p, -math.inf)
     return torch.empty_like(logits).scatter_(-1, order, ranked)
 

@@ -52,6 +52,7 @@ class GatedPixelCNN(nn.Module):
             above, left = layer.vertical(down), layer.horizontal(right)
             if bias is not None:
                 above, left = above + bias[:, None, None, i, 0], left + bias[:, None, None, i, 1]
+            # After every layer: biases make something of nothing, which would reach neighbours as if it were on the map.
             down = _masked(down + gate(above), keep)
             gates.append(F.dropout(gate(left + layer.link(down)), self.dropout, self.training))
             if layer.residual is not None:
@@ -152,11 +153,13 @@ class PixelCNNDecoding:
         inputs = new(layers + 1, size, padded, hidden)
         self._padded = inputs[1:].view(layers, size * padded, hidden)
         self._inner = inputs[:, :, reach : reach + width].unbind()
+        # Views in which the windows of neighbours overlap: nothing is stored twice. A product needs them apart, one layer at a time.
         strides = (padded * hidden, hidden, 1)
         self._windows = [part.as_strided((size, width, (2 * reach + 1) * hidden), strides, part.storage_offset()) for part in inputs]
         window = new(size, width, (2 * reach + 1) * hidden)
         self._window, self._window_map = window.flatten(0, 1), window
         # The last block of columns is never written: it is what a row starts with, reach rows before its own turn.
+        # Two, because a row is added to what the rows above have given while it writes what it gives.
         self._contributions = [new(layers, size * width, (reach + 2) * gates) for _ in range(2)]
         self.biases = torch.stack([packed.rows_bias, packed.columns_bias]).unsqueeze(2).repeat(1, 1, size, 1)
         if bias is not None:
@@ -166,6 +169,7 @@ class PixelCNNDecoding:
         self._row_gates = new(size * width, hidden)
         self._row_gates_map = self._row_gates.view(size, width, hidden)
         # Horizontal: what the vertical stack gives, the past inputs of each layer, the stream and the gates of one position.
+        # The empty columns are multiplied, too: a few products more, and no copy of what lies between them.
         self._columns_bias = self.biases[1].repeat_interleave(padded, 1)
         self._above = new(layers, size * padded, gates)
         above = self._above.view(layers, size, padded, gates)
@@ -192,6 +196,7 @@ class PixelCNNDecoding:
             self._inner[0].copy_(x)
         for i, weight in enumerate(packed.rows):
             self._window_map.copy_(self._windows[i])
+            # Read from its second block on, what was for the row after is for this one: a shift without a copy.
             given = after[i, :, : -2 * hidden]
             torch.addmm(before[i, :, 2 * hidden :], self._window, weight, out=given)
             _gate_(given[:, : 2 * hidden], self._row_gates)
@@ -206,6 +211,7 @@ class PixelCNNDecoding:
             streams[0].zero_()
         else:
             streams[0].copy_(x)
+        # The columns left are known for all layers, so they are one product; the own one goes from layer to layer.
         torch.baddbmm(self._above_at[column], self._past_before[column], self._columns_before, out=self._gates)
         last = len(streams) - 1
         for i, (gates, stream, opened) in enumerate(zip(self._gates, streams, self._opened_of, strict=True)):
@@ -213,6 +219,7 @@ class PixelCNNDecoding:
             _gate_(gates, opened)
             if i < last:
                 torch.addmm(stream, opened, packed.residual[i], out=streams[i + 1])
+        # All layers at once, when the last has run: the next position reads them in one go.
         self._past_at[column].copy_(self._stream)
         return torch.addmm(packed.skip_bias, self._opened, packed.skip, out=self._features)
 

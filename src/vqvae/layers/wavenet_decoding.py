@@ -53,6 +53,7 @@ class Int8Matrix(NamedTuple):
 
 def to_int8(matrix: Float[Tensor, "*layers inputs outputs"]) -> Int8Matrix:
     """Round to the nearest of 255 levels between plus and minus the largest weight of each output."""
+    # An output whose weights are all 0 has no scale; any will do. -128 is not used: the kernel's sums are bounded by 127.
     scale = matrix.abs().amax(-2).clamp_min(torch.finfo(matrix.dtype).tiny) / 127
     return Int8Matrix((matrix / scale.unsqueeze(-2)).round().to(torch.int8), scale)
 
@@ -115,6 +116,7 @@ class WaveNetState:
         int8: Int8Weights | None = None,
     ) -> None:
         """Allocate the queues and the buffers; ``int8`` takes the place of the packed weights."""
+        # Step by step the restored weights are used, so that both ways draw from the same network.
         packed = packed if int8 is None else int8.packed
         self._int8 = int8
         (layers, gates), hidden, new = packed.pairs_bias.shape, packed.embedding.shape[1], packed.skip_bias.new_zeros
@@ -124,6 +126,7 @@ class WaveNetState:
         self.can_fuse = packed.skip_bias.dtype == torch.float32 and self.device.type == "cpu"
         self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
         self._queues = new(batch_size, sum(dilations), hidden)
+        # All queues in one tensor, one after the other: a step reads and writes the places of all layers by one index.
         self._first = torch.tensor([0, *accumulate(dilations[:-1])], device=self.device)
         self._length = torch.tensor(dilations, device=self.device)
         self._own, self._past = packed.pairs[:, hidden:].unbind(), packed.pairs[:, :hidden]
@@ -168,6 +171,7 @@ class WaveNetState:
             book = (self.position - 1) % self._books
             torch.index_select(packed.embedding, 0, self.value + book * len(packed.logits_bias), out=streams[0])
         slots = self._first + self.position % self._length
+        # What the layers were given before is known for all of them, so it is one product; the present goes from layer to layer.
         torch.baddbmm(self._gates_bias, self._queues[:, slots].transpose(0, 1), self._past, out=self._products)
         for i, (product, stream, opened) in enumerate(zip(self._products, streams, self._opened_of, strict=True)):
             product.addmm_(stream, self._own[i])
@@ -176,6 +180,7 @@ class WaveNetState:
             torch._C._nn.glu(product, -1, out=opened)
             if i < last:
                 torch.addmm(stream, opened, self._residual[i], out=streams[i + 1])
+        # Only now: until here each place held the oldest input, which this one takes the place of.
         self._queues[:, slots] = self._stream.transpose(0, 1)
         self.position, self.value = self.position + 1, None
         features = _product(packed.skip_bias, self._opened, self._skip).relu_()
@@ -201,6 +206,7 @@ class WaveNetState:
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             list(pool.map(draw, range(self._batch)))
         if count:
+            # A copy: a view would keep all values of this call in memory.
             self.position, self.value = self.position + count, values[:, -1].clone()
         return values
 
@@ -211,6 +217,7 @@ class WaveNetState:
             if name in MATRICES and self._int8 is not None:
                 arrays += [self._int8.blocks(name, outputs), self._int8.matrices[name].scale]
             elif name in MATRICES:
+                # Scales without numbers: the kernel's loop takes both kinds of matrices alike.
                 arrays += [weight, weight.new_empty(*weight.shape[:-2], 0)]
             else:
                 arrays.append(weight)
@@ -224,6 +231,7 @@ class WaveNetState:
         if (block is None and bias.shape[1] > 1) or (block is not None and block < 1):
             raise DataError(f"{bias.shape[1]} blocks of the bias came with the length {block}; give how many values each holds for.")
         self._bias = bias.detach().to(self._packed.pairs_bias.dtype).contiguous()
+        # Blocks are counted from here on, wherever the blocks before have ended.
         self._block, self._since = _FOREVER if block is None else block, self.position
         # The gates' own bias and that of a block, once for all steps of the block.
         self._gates_bias, self._index = torch.empty_like(self._products), -1
@@ -236,4 +244,5 @@ class WaveNetState:
 
 def _product(bias: Float[Tensor, " outputs"], x: Float[Tensor, "batch inputs"], matrix: Float[Tensor, "inputs outputs"]) -> Tensor:
     """One affine map, in the type of its weights under any autocast."""
+    # Autocast leaves alone what is written into a tensor that is given.
     return torch.addmm(bias, x, matrix, out=x.new_empty(len(x), len(bias)))

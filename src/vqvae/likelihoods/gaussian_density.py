@@ -40,6 +40,9 @@ class GaussianDensity(Likelihood, Expecting):
 
     Floats have no bits of their own: −log₂ of a density depends on the unit of the data and may be negative. Such bits compare models of
     the same data in the same unit, and nothing else.
+
+    Bounds change no probability: what the Gaussian has beyond them belongs to no data, and a density that counts it says a little less of
+    the data than it could.
     """
 
     takes_masks = True

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vqvae.codes import codes_that_count
 from vqvae.data.base import Condition
+from vqvae.exact import exact
 from vqvae.priors.base import Prior, check_prior_codes
 
 
@@ -54,8 +55,8 @@ class UnigramPrior(Prior):
             DataError: codes of the wrong shape or range.
         """
         check_prior_codes(codes, self.num_codebooks, self.codebook_size)
-        smoothed = self.counts.double() + 1
-        table = (smoothed / smoothed.sum(1, keepdim=True)).log().float()
+        smoothed = exact(self.counts) + 1
+        table = (smoothed / smoothed.sum(1, keepdim=True)).log().float().to(self.counts.device)
         each = torch.stack([book[found] for book, found in zip(table, codes.unbind(1), strict=True)], dim=1)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)

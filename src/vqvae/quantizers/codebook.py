@@ -95,6 +95,7 @@ class SingleCodebook(CodebookQuantizer):
         Args:
             count: entries that the loss is averaged over.
         """
+        # Inside of a backward pass this is activation checkpointing: these rows were counted when they came first.
         recomputing = torch._C._current_graph_task_id() != -1
         learning = self.training and torch.is_grad_enabled() and not recomputing
         if learning and not self.started:
@@ -103,11 +104,13 @@ class SingleCodebook(CodebookQuantizer):
         # An update since the forward pass must not change what its recomputation chooses.
         codebook = self._before if recomputing and self._before is not None else self.codebook[0]
         codes, scores = nearest(rows, codebook, None if costs is None else costs[0])
+        # A score is one number a row, and bad where a latent is: only then all latents are worth a look.
         if not torch.isfinite(scores).all():
             check_finite(rows, "latents")
         vectors, codebook_loss = self._look_up(codebook, codes, rows, count)
         loss = codebook_loss + self.commitment_cost * commitment(rows, vectors, count)
         if learning:
+            # A copy, before learning writes into the codebook itself.
             self._before = codebook.detach().clone()
             self._observe(rows.detach(), codes)
         return Chosen(vectors, codes, loss)
@@ -134,6 +137,7 @@ class SingleCodebook(CodebookQuantizer):
     @torch.no_grad()
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
         """Start by k-means over at most 32 rows a code, drawn from all ranks; rank 0's result is everybody's."""
+        # Each rank draws other rows, and k-means begins at random ones: only one rank's result can be everybody's.
         share = -(-START_ROWS_PER_CODE * self.codebook_size // distributed.world_size())
         pool = distributed.gather_rows(_draw(latents.float(), share))
         if len(pool) == 0:
@@ -174,6 +178,7 @@ class SingleCodebook(CodebookQuantizer):
 
     @torch.no_grad()
     def _learn_from(self, local: Statistics) -> None:
+        # Together, since each sum over ranks waits for the slowest of them.
         both = distributed.sum_(torch.cat([local.counts[:, None], local.sums], dim=1))
         statistics = Statistics(both[:, 0], both[:, 1:])
         self._learn(statistics)
@@ -187,6 +192,7 @@ class SingleCodebook(CodebookQuantizer):
         if len(dead) == 0:  # The same on all ranks: idle follows from summed counts.
             return
         pool = distributed.gather_rows(torch.cat(self._candidates))
+        # The rest of the dead stays idle and has its turn at the next step.
         some = min(len(dead), len(pool))
         drawn = distributed.broadcast(torch.randperm(len(pool), device=pool.device)[:some])
         self._write(dead[:some], pool[drawn])
@@ -209,6 +215,7 @@ def _kmeans(rows: Float[Tensor, "rows dim"], size: int) -> Float[Tensor, "size d
     centres = rows[pick[torch.arange(size, device=rows.device) % len(rows)]].clone()
     if len(rows) < size:
         spread = rows.std(0, correction=0).clamp(min=1e-4)
+        # Equal centres would share no rows: all would go to the first of them.
         centres[len(rows) :] += 0.1 * spread * torch.randn_like(centres[len(rows) :])
         return centres
     for _ in range(START_ITERATIONS):

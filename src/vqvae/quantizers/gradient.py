@@ -29,7 +29,7 @@ def commitment(
 class _StraightThrough(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
-        return vectors.view_as(vectors)
+        return _another(vectors)
 
     @staticmethod
     @once_differentiable
@@ -42,7 +42,7 @@ class _Rotation(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
         ctx.save_for_backward(latents, vectors)
-        return vectors.view_as(vectors)
+        return _another(vectors)
 
     @staticmethod
     @once_differentiable
@@ -76,3 +76,8 @@ class _Commitment(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         latents, vectors = ctx.saved_tensors
         return torch.sub(latents, vectors).mul_(2 * grad / ctx.count), None, None
+
+
+def _another(vectors: Tensor) -> Tensor:
+    """The same vectors as another tensor. Compiled code gives an alias of what comes into it back without this gradient."""
+    return vectors.clone() if torch.compiler.is_compiling() else vectors.view_as(vectors)

@@ -254,7 +254,7 @@ def _usage(counts: Tensor) -> str:
     books, size = counts.shape
     if not int(counts.sum()):
         return ""
-    shares = counts.double() / counts.sum(1, keepdim=True).clamp(min=1) * size
+    shares = counts.cpu().double() / counts.cpu().sum(1, keepdim=True).clamp(min=1) * size
     ordered = shares.sort(dim=1, descending=True).values.tolist()[:_MOST_CODEBOOKS]
     series = [
         Series(f"codebook {number}", [(float(rank), share) for rank, share in enumerate(row, start=1)])

@@ -33,7 +33,7 @@ def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.n
     mel = LogMel(
         sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=_MELS
     )
-    frames = mel(samples.detach().float().cpu()).double().numpy()
+    frames = mel(samples.detach().float().cpu()).cpu().double().numpy()
     level = (1 + (frames - frames.max()) / _RANGE).clip(0, 1) * (len(_ANCHORS) - 1)
     colours = np.stack([np.interp(level, np.arange(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=-1)
     return np.rint(colours[::-1]).astype(np.uint8)
@@ -80,7 +80,7 @@ def audio_player(samples: Float[Tensor, " time"], sample_rate: int) -> str:
     """
     if not torch.isfinite(samples).all():
         raise DataError("A sample is infinite or not a number; such a sound cannot be played.")
-    levels = (samples.detach().double().cpu() * 32768).round().clamp(-32768, 32767)
+    levels = (samples.detach().cpu().double() * 32768).round().clamp(-32768, 32767)
     file = io.BytesIO()
     with wav.open(file, "wb") as writer:
         writer.setnchannels(1)

@@ -19,6 +19,10 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 def pick_device(name: str) -> torch.device:
     """The device called ``name``; "auto" is CUDA where there is one, else the CPU. Under torchrun each process gets its own GPU.
 
+    CPU and CUDA are tested. MPS, Apple's GPUs, has to be named, and nobody has measured it. It has no float64: what is summed or drawn in
+    it is moved to the CPU first, code by code when sampling, so that numbers are the same but slow to come; what cannot be moved, such
+    as ``sum_over_codes``, is a ConfigError. Operations that torch lacks there raise torch's own NotImplementedError.
+
     Raises:
         ConfigError: there is no such device here.
     """

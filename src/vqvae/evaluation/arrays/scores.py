@@ -10,6 +10,7 @@ from vqvae.data import in_order
 from vqvae.data.base import Batch, Dataset
 from vqvae.evaluation.base import Evaluation, log_priors
 from vqvae.evaluation.likelihood.costs import Costs
+from vqvae.exact import exact
 from vqvae.pipeline import Pipeline
 
 
@@ -40,9 +41,9 @@ class SquaredError:
 
     def add(self, batch: Batch, made: Tensor) -> None:
         """Add a batch and what was made of it."""
-        real, made = batch.x.double(), made.double()
+        real, made = exact(batch.x), exact(made)
         if batch.mask is not None:
-            real, made = (x.movedim(1, -1)[batch.mask] for x in (real, made))
+            real, made = (x.movedim(1, -1)[batch.mask.to(x.device)] for x in (real, made))
         self._count += real.numel()
         self._sum += float(real.sum())
         self._squares += float(real.square().sum())

@@ -56,7 +56,7 @@ class Moments:
         Raises:
             DataError: another number of features than before, or one that is not finite.
         """
-        rows = features.detach().double().cpu()
+        rows = features.detach().cpu().double()
         if self.count == 0:
             self.mean = rows.new_zeros(rows.shape[1])
             self._scatter = rows.new_zeros(rows.shape[1], rows.shape[1])

@@ -7,6 +7,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from vqvae.errors import DataError
+from vqvae.exact import exact
 
 PEAK = 255
 """The highest level of uint8 images."""
@@ -99,7 +100,7 @@ class NormalisedError:
 
 def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     """(batch,), float64, exact."""
-    return (images.long() - reconstructions.long()).square().flatten(1).sum(1).double()
+    return exact((images.long() - reconstructions.long()).square().flatten(1).sum(1))
 
 
 def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:

@@ -9,6 +9,7 @@ from vqvae import seeding
 from vqvae.bits import bits_per_dim
 from vqvae.data.base import Batch
 from vqvae.errors import DataError
+from vqvae.exact import exact
 from vqvae.models.base import Bound
 
 Bounding = Callable[[Batch], Bound]
@@ -37,8 +38,8 @@ def score_bound(bound: Bounding, batches: Iterable[Batch], *, seed: int = 0, dev
         seeding.seed_everything(seed, "bound", number)
         nats, log_likelihood = bound(batch.to(device))
         dims = math.prod(batch.x.shape[1:])
-        bits.append(bits_per_dim(-nats.double(), dims).cpu())
-        pixels.append(bits_per_dim(-log_likelihood.double(), dims).cpu())
+        bits.append(bits_per_dim(-exact(nats), dims).cpu())
+        pixels.append(bits_per_dim(-exact(log_likelihood), dims).cpu())
     if not bits:
         raise DataError("No examples came, so there is no bound to take the mean of. Hold some data out.")
     total, data = torch.cat(bits), torch.cat(pixels)

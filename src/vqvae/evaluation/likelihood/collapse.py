@@ -18,6 +18,7 @@ from vqvae.bits import bits
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread
 from vqvae.errors import DataError
+from vqvae.exact import exact, exact_sum
 
 ACTIVE_VARIANCE = 0.01
 """A Gaussian latent is active where the variance of its posterior mean over examples is above this: Burda et al. 2015,
@@ -98,12 +99,12 @@ def measure_collapse(
     drawn, given, bare = [], 0.0, 0.0
     for batch in _batches(held_out, examples, batch_size, device):
         drawn.append(latents.add(batch))
-        given -= _total(latents.log_likelihood(batch, drawn[-1]))
-        bare -= 0.0 if without is None else _total(without(batch))
+        given -= exact_sum(latents.log_likelihood(batch, drawn[-1]))
+        bare -= 0.0 if without is None else exact_sum(without(batch))
     order = derangement(examples, seeding.generator(seed, "derangement")).to(device)
     others, shuffled = torch.cat(drawn)[order].split(batch_size), 0.0
     for batch, other in zip(_batches(held_out, examples, batch_size, device), others, strict=True):
-        shuffled -= _total(latents.log_likelihood(batch, other))
+        shuffled -= exact_sum(latents.log_likelihood(batch, other))
     each = {"bits_given_latents": given, "bits_lost_when_shuffled": shuffled - given}
     if without is not None:
         each |= {"bits_without_latents": bare, "bits_gained": bare - given}
@@ -164,7 +165,7 @@ class _Gaussians:
         posterior = self._model.posterior(batch)
         drawn = draw_latents(posterior, self._generator)
         for parts, part in ((self._means, posterior.mean), (self._log_scales, posterior.log_scale), (self._drawn, drawn)):
-            parts.append(part.flatten(1).double())
+            parts.append(exact(part.flatten(1)))
         return drawn
 
     def log_likelihood(self, batch: Batch, drawn: Tensor) -> Tensor:
@@ -198,13 +199,9 @@ def _information(
 
 
 def _entropy(counts: Int[Tensor, " values"]) -> Float[Tensor, ""]:
-    share = counts.double() / counts.sum()
+    share = exact(counts) / int(counts.sum())
     return torch.special.entr(share).sum()
 
 
 def _batches(held_out: Dataset, examples: int, batch_size: int, device: torch.device | str) -> Iterator[Batch]:
     return (batch.to(device) for batch in spread(held_out, examples, batch_size))
-
-
-def _total(nats: Tensor) -> float:
-    return float(nats.double().sum())

@@ -11,6 +11,7 @@ from vqvae.codes import Codes, Level, LogPrior, codes_that_count, count_codes
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.codebook import CodebookUsage
+from vqvae.exact import exact_sum
 
 UNIFORM, RECONSTRUCTION, LEARNED = "uniform", "reconstruction", "learned"
 
@@ -48,11 +49,11 @@ class Costs:
             self.usage[number].add(codes_that_count(level, mask)[None])
             self._counts[number] += count_codes(level, mask)
         for name, log_prior in self._log_priors.items():
-            self._nats[name] -= float(log_prior(codes[0] if len(codes) == 1 else codes, batch.condition, codes.mask).double().sum())
+            self._nats[name] -= exact_sum(log_prior(codes[0] if len(codes) == 1 else codes, batch.condition, codes.mask))
         if log_likelihood is None:
             self.has_likelihood = False
         else:
-            self._data_nats -= float(log_likelihood.double().sum())
+            self._data_nats -= exact_sum(log_likelihood)
 
     @property
     def codes(self) -> int:

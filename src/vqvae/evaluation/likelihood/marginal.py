@@ -12,6 +12,7 @@ from vqvae.codes import LogPrior, uniform_log_prob
 from vqvae.config import check_at_least
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
+from vqvae.exact import check_float64, exact
 from vqvae.models import VQVAE, LatentModel
 from vqvae.quantizers import CodebookQuantizer
 
@@ -55,10 +56,10 @@ class NearCodes:
         if not replaced or not min(replaced) > 0:
             raise ConfigError(f"replaced is {tuple(replaced)}; it must hold at least one number, each positive.")
         self.own, self.places = own, places
-        others = distances.double().scatter(2, own.unsqueeze(2), math.inf)
+        others = exact(distances).scatter(2, own.unsqueeze(2), math.inf)
         near = others - others.amin(2, keepdim=True)
         # How much farther the second nearest code is than the nearest, on average: the scale on which codes are near.
-        spread = (others.amin(2) - distances.double().gather(2, own.unsqueeze(2))[..., 0]).mean() if own.numel() else near.new_ones(())
+        spread = (others.amin(2) - exact(distances).gather(2, own.unsqueeze(2))[..., 0]).mean() if own.numel() else near.new_ones(())
         softened = (-near / spread.clamp(min=1e-12)).softmax(2)
         is_other = torch.ones_like(softened).scatter(2, own.unsqueeze(2), 0)
         self.others: Float[Tensor, "batch places codes"] = (1 - FARTHER) * softened + FARTHER / (size - 1) * is_other
@@ -124,7 +125,7 @@ def sum_over_codes(
         generator: what samples are drawn with; without it, torch's own.
 
     Raises:
-        ConfigError: a model that is no such VQ-VAE, or settings out of range.
+        ConfigError: a model that is no such VQ-VAE, settings out of range, or a device without float64.
         DataError: examples that do not fit the model.
     """
     quantizer = model.quantizer if isinstance(model, VQVAE) else None
@@ -135,12 +136,13 @@ def sum_over_codes(
             "The bounds of models that draw their latents rise with their number of samples instead."
         )
     check_at_least(1, "", samples=samples)
+    check_float64(batch.x.device, "A sum over codes")
     latents = model.latents(batch).float()
     codes = model.quantize(latents).codes
 
     def log_joint(codes: Tensor) -> Tensor:
         of_codes = uniform_log_prob(codes, quantizer.codebook_size) if log_prior is None else log_prior(codes, batch.condition, None)
-        return model.log_likelihood(batch, codes).double() + of_codes.double()
+        return exact(model.log_likelihood(batch, codes)) + exact(of_codes)
 
     parts = latents.unflatten(1, (quantizer.num_codebooks, -1)).flatten(3).transpose(2, 3)
     distances = torch.cdist(parts, quantizer.codebook).square().flatten(1, 2)

@@ -15,6 +15,7 @@ from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.probes.base import SILENCE, SPREAD, Convolutions, check_probe, check_range, log_mel
 from vqvae.evaluation.speech.phonemes import UNLABELLED, is_silence
+from vqvae.exact import exact
 
 _MEAN = -14.0
 """About the mean of log-mel frames of speech, in nats."""
@@ -104,4 +105,4 @@ def frame_accuracy(predicted: Int[Tensor, "batch frames"], labels: Int[Tensor, "
     spoken = labels > SILENCE
     if not spoken.any():
         raise DataError(f"Not one of {labels.numel()} frames has a phone: all is silence or has no label.")
-    return float((predicted == labels)[spoken].double().mean())
+    return float(exact((predicted == labels)[spoken]).mean())

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from vqvae.errors import DataError, MissingExtraError
 from vqvae.evaluation.speech.warping import warp
+from vqvae.exact import exact
 from vqvae.layers.mel import FLOOR, LogMel, power_spectrum
 
 MELS = 80
@@ -70,11 +71,11 @@ def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[T
     Raises:
         DataError: the wave is shorter than 5 ms.
     """
-    bands = (torch.arange(MELS, dtype=torch.float64, device=wave.device) + 0.5) / MELS
-    orders = torch.arange(1, CEPSTRA + 1, dtype=torch.float64, device=wave.device)
+    bands = (torch.arange(MELS, dtype=torch.float64) + 0.5) / MELS
+    orders = torch.arange(1, CEPSTRA + 1, dtype=torch.float64)
     cosines = torch.cos(math.pi * bands[:, None] * orders) / MELS
     frames = _log_mel(sample_rate, wave.device)(wave).transpose(-1, -2)
-    return frames @ cosines.to(frames.dtype)
+    return frames @ cosines.to(frames.dtype).to(frames.device)
 
 
 def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
@@ -87,7 +88,7 @@ def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor
     Raises:
         DataError: a wave is shorter than 5 ms.
     """
-    ours, theirs = (mel_cepstra(wave.double(), sample_rate).cpu() for wave in (reference, other))
+    ours, theirs = (mel_cepstra(exact(wave), sample_rate).cpu() for wave in (reference, other))
     apart = _DECIBELS * math.sqrt(2) * torch.cdist(ours, theirs).numpy()
     path = warp(apart)
     return float(apart[path.first, path.second].mean())
@@ -107,7 +108,7 @@ def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"],
     except ImportError as error:
         raise MissingExtraError("pystoi", "speech-scores") from error
     _check(reference, other)
-    ours, theirs = (wave.detach().double().cpu().numpy() for wave in (reference, other))
+    ours, theirs = (wave.detach().cpu().double().numpy() for wave in (reference, other))
     seconds = len(ours) / sample_rate
     with warnings.catch_warnings():
         warnings.simplefilter("error", RuntimeWarning)

@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vqvae.errors import ConfigError, DataError
+from vqvae.exact import exact
 
 HOP_SECONDS = 0.01
 LOWEST, HIGHEST = 60.0, 500.0
@@ -63,8 +64,8 @@ def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
     if wave.shape[-1] < hop:
         raise DataError(f"A wave has {wave.shape[-1]} samples; a frame of pitch takes at least {hop}. Leave such short clips out.")
     # float64, because differences of sums of squares are taken. A lag more than the longest, to see that a dip has an end.
-    difference, power = _difference(wave.double(), hop, longest, longest + 2)
-    lags = torch.arange(1, longest + 2, device=wave.device)
+    difference, power = _difference(exact(wave), hop, longest, longest + 2)
+    lags = torch.arange(1, longest + 2, device=difference.device)
     normalised = difference[..., 1:] * lags / difference[..., 1:].cumsum(-1).clamp(min=torch.finfo(torch.float64).tiny)
     before, here, after = (normalised[..., shortest - 1 + i : longest - 1 + i] for i in range(3))
     # An end of the range is no dip: a tone that is too low falls all the way.
@@ -78,7 +79,7 @@ def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
     left, low, right = (difference.gather(-1, (lag + i).unsqueeze(-1)).squeeze(-1) for i in (-1, 0, 1))
     bend = left - 2 * low + right
     shift = torch.where(bend > 0, (left - right) / (2 * bend), 0.0).clamp(-1, 1)
-    return Pitch(torch.where(voiced, sample_rate / (lag + shift), 0.0).to(wave.dtype), voiced)
+    return Pitch(torch.where(voiced, sample_rate / (lag + shift), 0.0).to(wave.dtype).to(wave.device), voiced.to(wave.device))
 
 
 def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> PitchError:
@@ -92,8 +93,8 @@ def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_tim
         raise DataError(f"Waves of {len(reference)} and of {len(other)} samples came; pitch is compared frame by frame, in equal lengths.")
     ours, theirs = f0(reference, sample_rate), f0(other, sample_rate)
     both = ours.voiced & theirs.voiced
-    cents = _CENTS * (ours.hertz[both] / theirs.hertz[both]).double().log2().abs()
-    return PitchError(float(cents.mean()) if len(cents) else math.nan, float((ours.voiced != theirs.voiced).double().mean()))
+    cents = _CENTS * exact(ours.hertz[both] / theirs.hertz[both]).log2().abs()
+    return PitchError(float(cents.mean()) if len(cents) else math.nan, float(exact(ours.voiced != theirs.voiced).mean()))
 
 
 def _difference(

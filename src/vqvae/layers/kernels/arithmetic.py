@@ -42,8 +42,12 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile into the kernels that call it. It is not kept on disk: there it could have old parts of other files in it."""
-    return numba.njit(**FASTMATH)(function)
+    """Compile into the kernels that call it. It is not kept on disk: there it could have old parts of other files in it.
+
+    Inlined in any case. A function that is called could be another machine code, whose sums round otherwise, in the process that compiles
+    the kernel than in those that read it from disk.
+    """
+    return numba.njit(forceinline=True, **FASTMATH)(function)
 
 
 @part
