@@ -137,6 +137,25 @@ def test_only_what_was_made_here_is_cleared(tmp_path: Path) -> None:
     clean(tmp_path / "is not there")
 
 
+def test_links_of_strangers_lead_nowhere(tmp_path: Path) -> None:
+    home, theirs = tmp_path / "home", tmp_path / "theirs"
+    for name in ("0" * 16, f"{'0' * 16}/new", "letters"):
+        (home / name).mkdir(parents=True)
+        (home / name / "thesis").write_text("years of work")
+    before = files(home)
+    theirs.mkdir()
+    (theirs / disk.TEMPORARY).symlink_to(home)
+    clean(theirs)
+    with pytest.raises(VqvaeError, match="is a link"), atomic(theirs / "x"):
+        pass
+    (theirs / disk.TEMPORARY).unlink()
+    (theirs / disk.TEMPORARY / ("2" * 16)).mkdir(parents=True)
+    (theirs / disk.TEMPORARY / ("1" * 16)).symlink_to(home)
+    (theirs / disk.TEMPORARY / ("2" * 16) / "old").symlink_to(home / "letters")
+    clean(theirs)
+    assert files(home) == before and not (theirs / "thesis").exists()
+
+
 def test_two_writers_do_not_meet(tmp_path: Path) -> None:
     path = tmp_path / "metrics.json"
     first, second = atomic(path), atomic(path)
@@ -155,6 +174,18 @@ def test_two_writers_do_not_meet(tmp_path: Path) -> None:
 def _write(path: Path, letter: str, turns: int) -> None:
     for _ in range(turns):
         put(path, letter * 100)
+
+
+def test_a_forked_child_that_leaves_takes_nothing_along(tmp_path: Path) -> None:
+    with atomic(tmp_path / "x") as hidden:
+        hidden.write_text("new")
+        context = atomic(tmp_path / "y")
+        context.__enter__().write_text("half")
+        process = FORK.Process(target=context.__exit__, args=(SystemExit, SystemExit(), None))
+        process.start()
+        process.join()
+        context.__exit__(None, None, None)
+    assert files(tmp_path) == {"x": "new", "y": "half"}
 
 
 def test_many_writers_at_once_leave_one_whole_folder(tmp_path: Path) -> None:
@@ -241,6 +272,8 @@ def test_the_lock_lets_one_process_in_at_a_time(tmp_path: Path) -> None:
         process.join()
     lines = (tmp_path / "log").read_text().split()
     assert [len(set(lines[start : start + 5])) for start in (0, 5, 10)] == [1, 1, 1]
+    with locked(tmp_path / "x"), held(tmp_path / ".x.lock", 0) as free:
+        assert not free
 
 
 def _hold(path: Path, started: object) -> None:

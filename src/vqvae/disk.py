@@ -42,8 +42,9 @@ def explained(error: type[VqvaeError], path: Path, what: str = "could not be wri
     """Turn the system's errors into one of ours: ``path`` ``what`` (the system's reason). ``advice``."""
     try:
         yield
-    except OSError as reason:
-        raise error(f"{path} {what} ({reason.strerror or reason}). {advice}") from reason
+    except (OSError, RecursionError) as reason:  # The latter from thousands of folders on the way.
+        words = getattr(reason, "strerror", None) or str(reason)
+        raise error(f"{path} {what} ({words}). {advice}") from reason
 
 
 @contextmanager
@@ -109,6 +110,8 @@ def clean(folder: Path) -> None:
     """Remove what killed writers left in ``folder``, and put back what they had put aside. What others made, and what living writers
     work on, stays."""
     places = folder / TEMPORARY
+    if places.is_symlink():
+        return  # Not ours: in a stranger's folder it may lead anywhere.
     try:
         names = {match[1] for name in os.listdir(places) if (match := _PLACE.fullmatch(name))}
     except OSError:
@@ -221,6 +224,8 @@ def _claim(places: Path) -> tuple[Path, FileLock]:
         lock = _lock(place)
         # Another process may clean up at this very moment.
         with suppress(FileNotFoundError, Timeout):
+            if places.is_symlink():
+                raise NotADirectoryError(errno.ENOTDIR, f"{places} is a link", str(places))
             places.mkdir(exist_ok=True)
             lock.acquire(timeout=0)
             return place, lock
@@ -247,6 +252,8 @@ def _close(place: Path, lock: FileLock) -> None:
 
 def _put_back(place: Path, folder: Path) -> bool:
     """Put back what was put aside and has no successor. Whether the rest of the place can go."""
+    if place.is_symlink() or (place / _OLD).is_symlink():
+        return True  # Not made here; the link goes, and what it leads to stays.
     try:
         for old in (place / _OLD).iterdir():
             if not os.path.lexists(folder / old.name):

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -34,6 +35,30 @@ def test_a_recording_is_said_in_another_voice(speech_run: Path, recording: Path,
     assert names == ["somebody-en-us+f1.wav", "somebody-en-us+m3.wav"]
     both = [read_audio(tmp_path / "all" / name, 16_000) for name in names]
     assert np.array_equal(both[1], read_audio(out, 16_000)) and not np.array_equal(*both)
+
+
+def test_names_of_a_strangers_speakers_are_no_paths(speech_run: Path, recording: Path, tmp_path: Path) -> None:
+    run, out = tmp_path / "run", tmp_path / "deep" / "out"
+    shutil.copytree(speech_run / "tokenizer", run / "tokenizer")
+    config = run / "tokenizer" / "config.json"
+    data = json.loads(config.read_text())
+    data["card"]["label_names"] = ["/../../../escaped", "_.._.._.._ESCAPED"]
+    config.write_text(json.dumps(data))
+    assert main(["convert", str(run), str(recording), "--all-speakers", "--out", str(out), "--device", "cpu"]) == 0
+    assert sorted(path.name for path in out.iterdir()) == ["somebody-_.._.._.._ESCAPED-2.wav", "somebody-_.._.._.._escaped.wav"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["deep", "run"]
+
+
+def test_a_recording_is_not_replaced_by_what_is_made_of_it(
+    speech_run: Path, recording: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "link.flac").symlink_to(recording)
+    before = recording.read_bytes()
+    for source, out in ((recording, tmp_path / "link.flac"), (tmp_path / "link.flac", recording)):
+        command = ["convert", str(speech_run), str(source), "--speaker", "0", "--out", str(out), "--overwrite", "--device", "cpu"]
+        assert main(command) == 1
+        assert "itself, which would be lost" in capsys.readouterr().err
+    assert recording.read_bytes() == before
 
 
 @pytest.mark.parametrize(

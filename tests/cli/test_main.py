@@ -1,6 +1,8 @@
 """The command line as a whole, from a folder of pictures to samples, in one process."""
 
 import json
+import os
+import re
 import shutil
 import subprocess
 import sys
@@ -83,12 +85,48 @@ def test_help_names_every_command_without_torch(capsys: pytest.CaptureFixture[st
     assert subprocess.run([sys.executable, "-c", script], capture_output=True).returncode == 0
 
 
-def test_a_reader_that_leaves_is_no_traceback() -> None:
-    command = [sys.executable, "-c", "import sys; from vqvae.cli.main import main; sys.exit(main(['recipes']))"]
+@pytest.mark.parametrize("words", ["recipes", "--help"])
+def test_a_reader_that_leaves_is_no_traceback(words: str) -> None:
+    code = f"import sys; from vqvae.cli.main import main; sys.exit(main([{words!r}]))"
+    command = [sys.executable, "-c", code]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
     assert process.returncode == 1
+
+
+def test_with_stderr_closed_what_is_said_goes_nowhere(tmp_path: Path) -> None:
+    script = f"""
+import os
+from vqvae.cli.main import main
+assert main(["info", {str(tmp_path)!r}]) == 1
+os.write(2, b"a signal came")
+file = os.open({str(tmp_path / "file")!r}, os.O_WRONLY | os.O_CREAT)
+assert file != 2
+"""
+    command = ["sh", "-c", 'exec "$0" -c "$1" 2>&-', sys.executable, script]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, "") and (tmp_path / "file").read_text() == ""
+
+
+def test_stdout_may_be_closed_or_know_few_letters() -> None:
+    code = "import sys; from vqvae.cli.main import main; sys.exit(main(['recipes']))"
+    done = subprocess.run(["sh", "-c", 'exec "$0" -c "$1" >&-', sys.executable, code], capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.returncode == 0 and "128\\xd7128" in done.stdout and done.stderr == ""
+
+
+def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert main(["train", "images", "--data", "x" * 5000, "--out", str(tmp_path / "run")]) == 1
+    assert re.fullmatch(r"vqvae train: x+: File name too long\. .*\n", capsys.readouterr().err)
+    assert main(["info", "x" * 5000]) == 1
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    assert main(["train", str(tmp_path / "deep.json"), "--out", str(tmp_path / "run")]) == 1
+    assert "deep.json cannot be read as settings" in capsys.readouterr().err
+    assert main(["train", "images", "--data", "~nosuchuser/x", "--out", str(tmp_path / "run")]) == 1
+    assert "~nosuchuser/x names no place" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -71,3 +71,23 @@ def test_what_stops_it_before_anything_is_trained(
 def test_every_experiment_has_a_run_or_trains_its_own() -> None:
     for experiment in EXPERIMENTS.values():
         assert (experiment.settings in module.SETTINGS and experiment.stages > 0) or experiment.after is not None
+
+
+def test_results_of_others_are_not_replaced(call: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    mine = tmp_path / "results" / "e11.md"
+    mine.parent.mkdir()
+    mine.write_text("notes of mine")
+    for record in (None, "{}", "no json"):
+        if record is not None:
+            mine.with_suffix(".json").write_text(record)
+        with pytest.raises(ConfigError, match=r"e11\.md is there already"):
+            call("e11")
+    assert mine.read_text() == "notes of mine" and not (tmp_path / "runs").exists()
+
+
+def test_a_folder_of_others_is_no_run(call: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
+    (tmp_path / "runs" / "e11-cpu").mkdir(parents=True)
+    (tmp_path / "runs" / "e11-cpu" / "notes").write_text("notes of mine")
+    with pytest.raises(ConfigError, match="holds .'notes'. and no run"):
+        call("e11")
+    assert [path.name for path in (tmp_path / "runs" / "e11-cpu").iterdir()] == ["notes"]

@@ -48,3 +48,13 @@ def test_other_threads_leave_signals_alone() -> None:
 def test_an_interruption_is_an_error_with_an_exit_code() -> None:
     error = Interrupted("stopped", 143)
     assert isinstance(error, VqvaeError) and error.exit_code == 143 and str(error) == "stopped"
+
+
+def test_a_signal_is_remembered_though_nobody_reads_stderr(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(descriptor: int, words: bytes) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(os, "write", gone)
+    with remembered_signals() as interruption:
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert interruption.signal == signal.SIGTERM

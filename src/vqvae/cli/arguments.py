@@ -55,7 +55,7 @@ def read_settings(path: Path) -> TrainConfig:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as settings ({error}).") from error
     return configuration.from_json(TrainConfig, data, str(path))
 

@@ -2,6 +2,7 @@
 
 import importlib
 import importlib.metadata
+import io
 import logging
 import os
 import sys
@@ -30,22 +31,10 @@ FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and give its exit status: 0, 1 for failure, 2 for wrong use, 130 or 143 after an interruption."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(usage())
-        return 0 if arguments else WRONG_USE
-    if arguments[0] in ("-V", "--version"):
-        print(f"vqvae {importlib.metadata.version('vqvae')}")
-        return 0
-    _open_stderr()
-    command, *rest = arguments
-    if command not in COMMANDS:
-        near = get_close_matches(command, COMMANDS, n=1)
-        hint = f" Did you mean '{near[0]}'?" if near else ""
-        print(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help", file=sys.stderr)
-        return WRONG_USE
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    _open_streams()
+    command = arguments[0] if arguments else "help"
     try:
-        status = importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+        status = _run(arguments)
         sys.stdout.flush()
         return status
     except VqvaeError as error:
@@ -65,15 +54,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return FAILURE
 
 
-def _open_stderr() -> None:
-    """Where the caller has closed stderr, let what is said go nowhere: not to stdout, nor into a file that gets its number."""
-    if sys.stderr is None:
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        try:
-            os.fstat(2)
-        except OSError:
-            os.dup2(nowhere, 2)
-        sys.stderr = os.fdopen(nowhere, "w", encoding="utf-8")
+def _run(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+        return 0 if arguments else WRONG_USE
+    if arguments[0] in ("-V", "--version"):
+        print(f"vqvae {importlib.metadata.version('vqvae')}")
+        return 0
+    command, *rest = arguments
+    if command not in COMMANDS:
+        near = get_close_matches(command, COMMANDS, n=1)
+        hint = f" Did you mean '{near[0]}'?" if near else ""
+        _complain(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help")
+        return WRONG_USE
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+
+
+def _open_streams() -> None:
+    """Where the caller has closed stdout or stderr, let what is said go nowhere: not to the other, nor into a file that gets its number.
+    What a stream has no letter for is written as an escape."""
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        if getattr(sys, name) is None:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            try:
+                os.fstat(number)
+            except OSError:
+                os.dup2(nowhere, number)
+            setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8"))
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _complain(words: str) -> None:

@@ -21,7 +21,7 @@ from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.split import split_of_any_size
-from vqvae.disk import atomic_folder, locked
+from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
 from vqvae.signals import sound
@@ -246,31 +246,38 @@ def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest:
     folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / digest
     advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
 
-    def decode(file: str) -> np.ndarray | str:
-        try:
-            return np.concatenate([to_int16(block) for block in audio_blocks(root / file, config.rate)])
-        except DataError as error:
-            return str(error)
-
-    with locked(folder, DataError, advice):
-        if not folder.is_dir():
-            lengths: dict[str, int] = {}
-            bad: dict[str, str] = {}
-            _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
-            with atomic_folder(folder, DataError, advice) as partial, ThreadPoolExecutor(os.cpu_count()) as pool:
-                with (partial / "samples.s16").open("wb") as output:
-                    # A few at a time, so that what is decoded does not pile up in memory before it is written.
-                    for first in range(0, len(files), 64):
-                        group = files[first : first + 64]
-                        for file, result in zip(group, pool.map(decode, group), strict=True):
-                            if isinstance(result, str):
-                                bad[file] = result
-                            else:
-                                lengths[file] = len(result)
-                                output.write(result.astype("<i2").tobytes())
-                (partial / "recordings.json").write_text(json.dumps({"lengths": lengths, "bad": bad}))
+    if not exists(folder):
+        with locked(folder, DataError, advice):
+            if not folder.is_dir():
+                _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
+                with atomic_folder(folder, DataError, advice) as partial:
+                    _fill(partial, root, files, config.rate)
     kept = json.loads((folder / "recordings.json").read_text())
     if not kept["lengths"]:
         return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
     samples = np.memmap(folder / "samples.s16", "<i2", "r")
     return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])
+
+
+def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
+    """Write samples.s16, and recordings.json with the lengths of the good files and the reasons of the bad ones."""
+
+    def decode(file: str) -> np.ndarray | str:
+        try:
+            return np.concatenate([to_int16(block) for block in audio_blocks(root / file, rate)])
+        except DataError as error:
+            return str(error)
+
+    lengths: dict[str, int] = {}
+    bad: dict[str, str] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / "samples.s16").open("wb") as output:
+        # A few at a time, so that what is decoded does not pile up in memory before it is written.
+        for first in range(0, len(files), 64):
+            group = files[first : first + 64]
+            for file, result in zip(group, pool.map(decode, group), strict=True):
+                if isinstance(result, str):
+                    bad[file] = result
+                else:
+                    lengths[file] = len(result)
+                    output.write(result.astype("<i2").tobytes())
+    (folder / "recordings.json").write_text(json.dumps({"lengths": lengths, "bad": bad}))

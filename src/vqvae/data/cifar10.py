@@ -9,7 +9,7 @@ from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.download import download, extract
-from vqvae.disk import atomic_folder, locked
+from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import DataError
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
@@ -56,13 +56,14 @@ def _given(path: Path) -> Path:
 
 def _downloaded() -> Path:
     target = user_cache() / "cifar10"
-    with locked(target, DataError, ADVICE):
-        if not target.is_dir():
-            archive = user_cache() / "cifar-10-binary.tar.gz"
-            download(_URL, archive, checksum=_CHECKSUM)
-            with atomic_folder(target, DataError, ADVICE) as partial:
-                extract(archive, partial)
-            archive.unlink()
+    if not exists(target):
+        with locked(target, DataError, ADVICE):
+            if not target.is_dir():
+                archive = user_cache() / "cifar-10-binary.tar.gz"
+                download(_URL, archive, checksum=_CHECKSUM)
+                with atomic_folder(target, DataError, ADVICE) as partial:
+                    extract(archive, partial)
+                archive.unlink()
     return _given(target)
 
 

@@ -26,7 +26,7 @@ from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.split import HELD_OUT_SHARE
-from vqvae.disk import atomic_folder, locked
+from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.seeding import mix
 
@@ -112,11 +112,12 @@ def _build(config: WorldsConfig) -> Splits:
     folder = root / f"{config.scenario}-{digest}"
     _check_scenario(config.scenario)  # Before its name becomes part of a path.
     advice = f"{ADVICE[:-1]}, or give another one with --data."
-    with locked(folder, DataError, advice):
-        if not folder.is_dir():
-            with atomic_folder(folder, DataError, advice) as partial:
-                _render(config, partial)
-                (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
+    if not exists(folder):
+        with locked(folder, DataError, advice):
+            if not folder.is_dir():
+                with atomic_folder(folder, DataError, advice) as partial:
+                    _render(config, partial)
+                    (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
     frames, actions = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("frames", "actions"))
     held_out = max(1, round(HELD_OUT_SHARE * config.episodes))
     numbers = np.repeat(np.arange(config.episodes), config.frames_per_episode).reshape(actions.shape)
