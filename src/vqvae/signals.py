@@ -13,7 +13,6 @@ from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
 from vqvae.exact import exact
-from vqvae.exact import exact
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
 """The usual names of so many axes."""

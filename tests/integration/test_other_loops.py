@@ -84,6 +84,7 @@ def in_lightning(network: Network, batches: list[Tensor], folder: Path) -> list[
     return losses
 
 
+@pytest.mark.filterwarnings("ignore:.isinstance.treespec, LeafSpec.*:FutureWarning")  # Lightning's own.
 @pytest.mark.parametrize("loop", [in_accelerate, in_lightning])
 @pytest.mark.parametrize("config", KINDS, ids=lambda config: type(config).__name__)
 def test_every_loop_learns_what_a_plain_one_learns(

@@ -25,7 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """Say what a run is, what it was trained on, and its numbers."""
     chosen = parse(Arguments, "info", arguments, "What a run is, what it was trained on, and its numbers.")
     model, card = pipeline.load(chosen.run), pipeline.about(chosen.run)
-    rate = "" if model.signal.sample_rate is None else f" at {model.signal.sample_rate:g} Hz"
+    rate = f" at {model.signal.sample_rate:g} Hz" if model.signal.sample_rate else ""
     what = f"{kind_of(model.signal).unit}{rate}"
     codes = [f"{one.num_codebooks} × {one.codebook_size} codes for each {'×'.join(map(str, one.stride))} {what}" for one in model.layout]
     facts: dict[str, Any] = {

@@ -74,7 +74,7 @@ def size_of(model: Pipeline, seconds: float | None) -> tuple[int, ...] | None:
     if seconds is None:
         return None
     signal, size = model.signal, model.size
-    if signal.sample_rate is None or size is None or not seconds > 0:
+    if not signal.sample_rate or size is None or not seconds > 0:
         raise ConfigError(f"--seconds is {seconds}; it must be positive, and is for models of data over time, such as speech.")
     positions = round(seconds * signal.sample_rate)
     return tuple(positions if axis == "time" else length for axis, length in zip(signal.axes, size, strict=True))

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 import torch
@@ -39,6 +39,9 @@ class AudioFolderConfig:
     other folder has a sub-folder for each speaker, or files alone and no speakers. Held out are the ``held_out_speakers`` where there
     are some; else 5 % of the recordings, at least one, by a hash of the relative path. Hidden files and folders are ignored.
     """
+
+    kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
+    """The field that says where files of ours are kept, and which are there then."""
 
     path: str
     """The folder."""

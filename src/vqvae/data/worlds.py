@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Int, UInt8
@@ -45,6 +46,9 @@ class WorldsConfig:
     Monsters, weapon and status bar are off. The last 5 % of the episodes, at least one, are held out. The same settings give the
     same frames, from the cache or anew.
     """
+
+    kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
+    """The field that says where files of ours are kept, and which are there then."""
 
     path: str | None = None
     """The folder that keeps what was rendered; ~/.cache/vqvae/worlds where it is left out."""

@@ -190,9 +190,9 @@ def without_codes(config: TrainConfig) -> TrainConfig:
     encode, so the encoder is as small as can be."""
     model = config.model
     assert isinstance(model, VQVAEConfig) and isinstance(model.quantizer, EMAQuantizerConfig)
-    assert isinstance(model.encoder, AudioEncoderConfig)
     quantizer = dataclasses.replace(model.quantizer, codebook_size=1, revive_after=0)
-    encoder = AudioEncoderConfig(strides=model.encoder.strides, width=1, residual_blocks=0)
+    shape: Any = model.encoder
+    encoder = AudioEncoderConfig(strides=shape.strides, width=1, residual_blocks=0)
     return dataclasses.replace(config, model=dataclasses.replace(model, quantizer=quantizer, encoder=encoder))
 
 

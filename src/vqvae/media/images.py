@@ -26,7 +26,7 @@ def read_image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "3 heig
             rgb = to_rgb(ImageOps.exif_transpose(image))
         # Pillow's decoders raise whatever they stumble over (SyntaxError, struct.error, ...): all of it means a bad file.
     except Exception as error:
-        reason = "not a PNG, JPEG, WebP or BMP image" if isinstance(error, Image.UnidentifiedImageError) else str(error)
+        reason = "not a PNG, JPEG, WebP or BMP image" if type(error) is Image.UnidentifiedImageError else str(error)
         raise DataError(f"{path} cannot be decoded: {reason}.") from error
     return np.ascontiguousarray(np.asarray(rgb if size is None else centre_square(rgb, size)).transpose(2, 0, 1))
 

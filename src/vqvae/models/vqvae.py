@@ -114,9 +114,9 @@ class VQVAE(CodeAutoencoder):
 
     def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
         """Latents to codes and vectors, by distance and, where it is rated, cost; where the mask is False, to code 0 and zeros."""
-        if self.rate is None:
-            return self.quantizer(latents, mask)
-        return self.quantizer(latents, mask, costs=self.rate)
+        if self.rate is not None:
+            return self.quantizer(latents, mask, costs=self.rate)
+        return self.quantizer(latents, mask)
 
     def objective(self, batch: Batch, quantized: Quantized) -> Objective:
         """``forward`` from what ``quantize`` has made of the batch's latents."""

@@ -253,7 +253,9 @@ class Pipeline:
             raise ConfigError("This model has no prior yet, so it cannot sample. Train one: vqvae train-prior RUN")
         size = size or self.size
         if size is None:
-            raise ConfigError(f"This model does not say how large its training data was; give size=({', '.join(self.signal.axes)},).")
+            raise ConfigError(
+                f"This model does not say how large its training data was; give a size: the length of {' and '.join(self.signal.axes)}."
+            )
         wanted = self.is_conditional or bool(self.speakers)
         labels = self._labels(count, label, seed) if wanted else self._no_label(label)
         condition = Condition(label=None if labels is None else labels.to(self.device))

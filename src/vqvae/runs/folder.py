@@ -19,7 +19,7 @@ from typing import Any
 from vqvae import config as configuration
 from vqvae import storage
 from vqvae.config import Parts
-from vqvae.data import AudioFolderConfig, DataConfig, WorldsConfig
+from vqvae.data import DataConfig
 from vqvae.data.base import Splits
 from vqvae.data.cache import user_path
 from vqvae.disk import atomic, explained
@@ -68,11 +68,12 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
 def _kept_here(data: DataConfig) -> DataConfig:
     """The data that a run names, kept where that run says only if such data is there already, else in the user's cache: a stranger's run
     does not decide where files are made."""
-    if isinstance(data, AudioFolderConfig) and data.cache is not None and not any(user_path(data.cache).glob("*/recordings.json")):
-        return dataclasses.replace(data, cache=None)
-    if isinstance(data, WorldsConfig) and data.path is not None and not any(user_path(data.path).glob("*/frames.npy")):
-        return dataclasses.replace(data, path=None)
-    return data
+    field, files = getattr(data, "kept_in", ("", ""))
+    place = getattr(data, field, None)
+    if place is None or any(user_path(place).glob(files)):
+        return data
+    changed: Any = data
+    return dataclasses.replace(changed, **{field: None})
 
 
 def moved(data: DataConfig, path: str) -> DataConfig:

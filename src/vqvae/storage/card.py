@@ -118,7 +118,7 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
         raise ConfigError(f"extra.training is {training!r}; it must be an object.")
     return RunCard(
         # Only sound had a rate.
-        signal=None if rate is None else sound(float(rate)),
+        signal=sound(float(rate)) if rate is not None else None,
         size=size,
         recipe=configuration.from_json(str, extra.get("recipe", ""), "extra.recipe"),
         data=data,

@@ -52,5 +52,5 @@ def test_a_prior_is_given_the_classes_that_it_takes() -> None:
     torch.testing.assert_close(log_priors(conditional)["learned"](codes, label), conditional.prior.log_prob(codes, label))
     torch.testing.assert_close(log_priors(plain)["learned"](codes, label), plain.prior.log_prob(codes))
     assert set(log_priors(pipeline(None))) == set()
-    rows = class_rows(conditional)
+    rows = class_rows(conditional, (8, 8))
     assert rows.ndim == 3 and rows.shape[0] > 3 * 8

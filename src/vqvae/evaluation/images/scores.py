@@ -25,15 +25,16 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     shown = held_out.batch(spread_indices(held_out, SHOWN)).x
     pictures = {"reconstructions": pair_grid(shown, pipeline.reconstruct(shown), 8)}
     if pipeline.prior is not None:
-        samples = pipeline.sample(SAMPLES)
+        size = pipeline.size or tuple(shown.shape[2:])
+        samples = pipeline.sample(SAMPLES, size=size)
         drawn = Moments()
         for part in samples.split(pipeline.batch_size):
             drawn.add(extractor(part.to(pipeline.device)))
         scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
-        pictures["samples"] = class_rows(pipeline) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)
+        pictures["samples"] = class_rows(pipeline, size) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], 8)
     return Evaluation(scores=scores, counts=evaluation.costs.usage[0].counts, pictures=pictures)
 
 
-def class_rows(pipeline: Pipeline) -> np.ndarray:
+def class_rows(pipeline: Pipeline, size: tuple[int, ...]) -> np.ndarray:
     """Eight samples of each class, a row a class."""
-    return labelled_rows({name: pipeline.sample(8, label=name) for name in pipeline.label_names})
+    return labelled_rows({name: pipeline.sample(8, label=name, size=size) for name in pipeline.label_names})
