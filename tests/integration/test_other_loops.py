@@ -12,10 +12,10 @@ from vqvae import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig, Residua
 
 DIM, STEPS = 4, 12
 KINDS = (
-    EMAQuantizerConfig(dim=DIM, codebook_size=8),
-    VectorQuantizerConfig(dim=DIM, codebook_size=8),
-    ProductQuantizerConfig(dim=DIM, codebook_size=8, num_codebooks=2),
-    ResidualQuantizerConfig(dim=DIM, codebook_size=8, num_codebooks=2),
+    EMAQuantizerConfig(dim=DIM, codebook_size=8, start_from_data=False),
+    VectorQuantizerConfig(dim=DIM, codebook_size=8, start_from_data=False),
+    ProductQuantizerConfig(dim=DIM, codebook_size=8, num_codebooks=2, start_from_data=False),
+    ResidualQuantizerConfig(dim=DIM, codebook_size=8, num_codebooks=2, start_from_data=False),
     FSQConfig(dim=DIM, levels=(4, 4)),
 )
 
