@@ -89,12 +89,12 @@ def test_half_a_row_is_no_error(tmp_path: Path) -> None:
 
 def test_a_strangers_run_does_not_say_where_data_is_kept(tmp_path: Path) -> None:
     kept = AudioFolderConfig(path="here", cache=str(tmp_path / "cache")), WorldsConfig(path=str(tmp_path / "cache"))
-    assert [folder._kept_here(data) for data in kept] == [AudioFolderConfig(path="here"), WorldsConfig()]
+    assert [folder.kept_here(data) for data in kept] == [AudioFolderConfig(path="here"), WorldsConfig()]
     for name in ("recordings.json", "frames.npy"):
         (tmp_path / "cache" / name[:3]).mkdir(parents=True)
         (tmp_path / "cache" / name[:3] / name).write_text("")
-    assert [folder._kept_here(data) for data in kept] == [*kept]
-    assert folder._kept_here(DATA) == DATA
+    assert [folder.kept_here(data) for data in kept] == [*kept]
+    assert folder.kept_here(DATA) == DATA
 
 
 def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -62,10 +62,10 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
             f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Give it again: "
             "vqvae.evaluate(run, data)."
         )
-    return (_kept_here(data) if path is None else moved(data, path)).build()
+    return (kept_here(data) if path is None else moved(data, path)).build()
 
 
-def _kept_here(data: DataConfig) -> DataConfig:
+def kept_here(data: DataConfig) -> DataConfig:
     """The data that a run names, kept where that run says only if such data is there already, else in the user's cache: a stranger's run
     does not decide where files are made."""
     field, files = getattr(data, "kept_in", ("", ""))
