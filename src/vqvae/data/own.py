@@ -145,13 +145,13 @@ def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) 
         signal: what arrays and items are; found by looking at them where it is left out.
 
     Raises:
-        ConfigError: an object that is no data.
+        ConfigError: an object that is no data, or ``held_out`` or ``signal`` beside data that says both itself.
         DataError: data that is no signal, or too little of it.
     """
-    if isinstance(data, Splits):
-        return data
-    if hasattr(data, "build"):
-        return data.build()
+    if isinstance(data, Splits) or hasattr(data, "build"):
+        if held_out is not None or signal is not None:
+            raise ConfigError(f"{type(data).__name__} says itself what is held out and what data is; leave held_out and signal out.")
+        return data if isinstance(data, Splits) else data.build()
     if held_out is not None:
         train = dataset_of(data, signal)
         return Splits(train, dataset_of(held_out, signal or train.signal))
