@@ -43,9 +43,9 @@ def test_a_network_and_data_of_ones_own(tmp_path: Path) -> None:
 
 def test_what_follows_in_the_guide(tmp_path: Path) -> None:
     _, own, *rest = blocks()
-    names: dict = {"torch": torch}
+    names: dict = {}
     exec("import vqvae\n" + own, names)
     for block in rest:
         exec(block, names)
     assert names["latents"].grad is not None and names["objective"].loss.isfinite()
-    assert names["signal"].sample_rate == 100
+    assert names["signal"].sample_rate == 16000
