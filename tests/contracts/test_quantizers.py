@@ -75,6 +75,23 @@ def test_channels_may_come_last(kind: type, space: tuple[int, ...], masked: bool
 
 
 @every
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("mask", [torch.ones(2, 9).long(), torch.ones(9, 2).bool(), torch.ones(2, 8).bool(), torch.ones(2, 1, 9).bool()])
+def test_a_wrong_mask_is_refused(kind: type, mask: torch.Tensor, last: bool) -> None:
+    z = latents(2, DIM, 9)
+    with pytest.raises(DataError, match=r"The mask came as .*torch.bool \(2, 9\) is expected"):
+        make(kind)(z.movedim(1, -1) if last else z, mask, channels_last=last)
+
+
+@every
+@pytest.mark.parametrize("z", [torch.ones(2, DIM, 5, dtype=torch.int64), torch.ones(DIM)])
+def test_latents_are_floats_with_a_batch(kind: type, z: torch.Tensor) -> None:
+    for last in (False, True):
+        with pytest.raises(DataError, match="Latents came as .*floats are expected"):
+            make(kind)(z, channels_last=last)
+
+
+@every
 @pytest.mark.parametrize("space", [(), (7,), (5, 9), (2, 3, 4)])
 def test_shapes_do_not_depend_on_the_number_of_axes(kind: type, space: tuple[int, ...]) -> None:
     quantizer = make(kind)

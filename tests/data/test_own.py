@@ -135,3 +135,63 @@ def test_what_is_no_data_says_what_is() -> None:
 
     with pytest.raises(DataError, match="gave 1 examples for 3 indices"):
         dataset_of(Short()).batch(FIRST)
+
+
+LEVELS = Signal(axes=("time",), channels=2, levels=256)
+
+
+@pytest.mark.parametrize(
+    ("x", "came"),
+    [
+        (np.full((4, 2, 8), 265), "int64 from 265 to 265"),
+        (np.full((4, 2, 8), -5), "int64 from -5 to -5"),
+        (np.full((4, 2, 8), 0.5), "float64 from 0.5 to 0.5"),
+        (np.full((4, 2, 8), np.nan), "float64 from nan to nan"),
+    ],
+)
+def test_data_is_looked_at_before_it_is_cast(x: np.ndarray, came: str) -> None:
+    for data in (x, list(x)):
+        with pytest.raises(DataError, match=f"Data came as {came}; expected torch.uint8 with levels from 0 to 255"):
+            dataset_of(data, LEVELS).batch(np.arange(2))
+
+
+def test_later_items_have_no_other_levels_than_the_first() -> None:
+    first = np.zeros((2, 8), np.uint8)
+    with pytest.raises(DataError, match="from 0 to 300"):
+        dataset_of([first, first.astype(np.int64) + 300]).batch(np.arange(2))
+
+
+def test_negative_levels_are_no_signal() -> None:
+    with pytest.raises(DataError, match="int64 from -1; integers from 0 up"):
+        dataset_of(np.full((4, 2, 8), -1))
+
+
+@pytest.mark.parametrize("x", [SERIES.astype(">f4"), SERIES.astype(np.float64), torch.from_numpy(SERIES).bfloat16()])
+def test_floats_of_any_type_become_float32(x: object) -> None:
+    found = dataset_of(x).batch(np.arange(40)).x
+    assert found.dtype == torch.float32
+    np.testing.assert_allclose(found, SERIES, rtol=1e-2, atol=1e-2)
+
+
+def test_floats_of_ones_own_data_set_become_float32() -> None:
+    class Double(Plain):
+        def batch(self, indices: np.ndarray) -> torch.Tensor:
+            return torch.from_numpy(SERIES[indices]).double()
+
+    assert dataset_of(Double()).batch(FIRST).x.dtype == torch.float32
+
+
+@pytest.mark.parametrize("data", [{"x": SERIES}, np.ma.masked_array(SERIES, SERIES > 0)])
+def test_names_and_masks_of_arrays_are_refused(data: object) -> None:
+    with pytest.raises(ConfigError, match="give the array alone"):
+        dataset_of(data)
+
+
+def test_an_empty_held_out_side_is_refused() -> None:
+    with pytest.raises(DataError, match="has no examples"):
+        splits_of(SERIES, held_out=SERIES[:0])
+
+
+def test_the_name_of_items_tells_them_apart() -> None:
+    first, other = [SERIES[0], SERIES[1], SERIES[2]], [SERIES[0], SERIES[1], SERIES[3]]
+    assert dataset_of(first).name == dataset_of(first).name != dataset_of(other).name

@@ -11,6 +11,8 @@ from torch import nn
 import vqvae
 from tests.models import own, toy
 from tests.training import tiny
+from vqvae import storage
+from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.models import GumbelSoftmaxConfig, VIMCOConfig
 from vqvae.priors import PixelCNNConfig
 from vqvae.runs.stages import train_part
@@ -132,3 +134,83 @@ def test_videos_go_through_all_stages(tmp_path: Path) -> None:
     assert drawn.shape == (2, 1, 4, 4, 6) and drawn.dtype == torch.uint8 and torch.equal(drawn, trained.sample(2))
     codes = again.encode(torch.from_numpy(videos[:2]))
     assert codes.shape == (2, 1, 2, 2, 3) and again.decode(codes).shape == (2, 1, 4, 4, 6)
+
+
+def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
+    run, x = tmp_path / "run", pictures()
+    how = {"steps": STEPS, "batch_size": 4, "options": OPTIONS, "scored": False}
+    first = vqvae.train(tiny.model(), x, run, **how)
+    before = tiny.contents(run)
+    with pytest.raises(ConfigError, match="tokenizer was trained on array-.*-train, and array-.*-train is given"):
+        vqvae.train(tiny.model(), 255 - x, run, **how)
+    assert tiny.contents(run) == before and same(vqvae.train(tiny.model(), x, run, **how), first)
+
+
+def test_what_is_saved_is_mixed_with_nothing(tmp_path: Path) -> None:
+    parts = {"tokenizer": tiny.model().build(), "signal": tiny.splits().train.signal}
+    prior = PixelCNNConfig(codebook_size=8, layers=1, hidden=4).build()
+    vqvae.save(vqvae.Pipeline(prior=prior, **parts), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"holds \['prior'\], which this pipeline has not"):
+        vqvae.save(vqvae.Pipeline(**parts), tmp_path / "run")
+    for name in ("thesis.tex", "tokenizer/config.json"):
+        mine = tmp_path / name.replace("/", "-") / name
+        mine.parent.mkdir(parents=True)
+        mine.write_text("mine")
+        with pytest.raises(ConfigError, match="and no run. Choose another folder"):
+            vqvae.save(vqvae.Pipeline(**parts), tmp_path / name.replace("/", "-"))
+        assert mine.read_text() == "mine"
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "config.json").write_text("mine")
+    with pytest.raises(CheckpointError, match="was not written by vqvae"):
+        storage.save(prior, tmp_path / "part")
+    assert (tmp_path / "part" / "config.json").read_text() == "mine"
+
+
+def test_scores_are_of_what_is_given(tmp_path: Path) -> None:
+    signal = Signal(axes=("time",), channels=1, levels=512)
+    x = np.random.default_rng(0).integers(0, 16, (40, 1, 8))
+    model = vqvae.VQVAEConfig(
+        encoder=ScaledEncoderConfig(),
+        quantizer=vqvae.EMAQuantizerConfig(dim=4, codebook_size=8),
+        decoder=own.OwnDecoderConfig(),
+        likelihood=vqvae.CategoricalConfig(channels=1, levels=512),
+    )
+    run, known = tmp_path / "run", [ScaledEncoderConfig, own.OwnDecoderConfig]
+    vqvae.train(model, x, run, steps=2, batch_size=4, signal=signal, options=OPTIONS, scored=False)
+    assert vqvae.evaluate(run, held_out=x[:30], options=OPTIONS, parts=known)["examples"] == 30
+    assert vqvae.evaluate(run, x, options=OPTIONS, parts=known)["examples"] < 10
+    how = {"steps": 1, "batch_size": 4, "options": OPTIONS, "parts": known}
+    with pytest.raises(ConfigError, match=r"Give it again for the scores: vqvae.train_prior\(run, data=...\)"):
+        vqvae.train_prior(run, **how)
+    with pytest.raises(ConfigError, match="level is 1; .* has 1"):
+        vqvae.train_prior(run, level=1, scored=False, **how)
+    with pytest.raises(DataError, match="from 600 to 600"):
+        vqvae.evaluate(run, x * 0 + 600, options=OPTIONS, parts=known)
+    assert not (run / "prior").exists()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScaledEncoderConfig:
+    """Settings of an encoder that scales its levels."""
+
+    def build(self, signal: Signal, dim: int) -> nn.Module:
+        return with_config(self, own.PlainEncoder(1, signal.channels, dim, signal.levels))
+
+
+def test_a_configuration_that_does_not_describe_its_module_is_refused_before_the_training(tmp_path: Path) -> None:
+    signal = Signal(axes=("time",), channels=2)
+    encoder = own.OwnEncoder(own.OwnEncoderConfig(width=6), signal, own.DIM)
+    encoder.config = own.OwnEncoderConfig()
+    criterion = vqvae.GaussianDensityConfig(channels=2).build()
+    decoder = own.OwnDecoder(own.OwnDecoderConfig(), own.DIM, criterion.num_parameters)
+    model = vqvae.VQVAE(encoder=encoder, quantizer=own.quantizer(), decoder=decoder, criterion=criterion)
+    with pytest.raises(ConfigError, match=r"its configuration builds encoder.layers.0.bias as .*Keep in self.config"):
+        vqvae.train(model, own.data(40, 2, 8), tmp_path / "run", steps=1, options=OPTIONS)
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_home_folder_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    pipeline = vqvae.Pipeline(tiny.model().build(), signal=tiny.splits().train.signal)
+    vqvae.save(pipeline, "~/run")
+    assert (tmp_path / "run" / "tokenizer").is_dir() and same(vqvae.load("~/run"), pipeline)

@@ -18,7 +18,7 @@ from vqvae.signals import Signal
 def check_folder(path: Path) -> None:
     """Raise ConfigError unless ``path`` is a name for a folder of files: before the work, not after it."""
     if path.suffix:
-        raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected for several files.")
+        raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected.")
 
 
 def check_file(path: Path, kind: Kind) -> None:

@@ -8,7 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.cli.files import reconstruct_file
+from vqvae.cli.files import check_folder, reconstruct_file
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
@@ -40,6 +40,7 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.files:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
     model = pipeline.load(chosen.run, pick_device(chosen.device))
+    check_folder(chosen.out)
     suffix = kind_of(model.signal).suffixes[0]
     places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
     check_outputs(places, chosen.files, overwrite=chosen.overwrite)

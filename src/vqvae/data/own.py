@@ -1,7 +1,7 @@
 """Data of the caller's own as a data set: arrays, tensors, and the data sets of PyTorch and of Hugging Face."""
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -13,6 +13,7 @@ from vqvae.data.split import split_of_any_size
 from vqvae.errors import ConfigError, DataError
 from vqvae.signals import AXES, Signal, pictures
 
+_NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 _SCANNED = 2**20
 """Bytes of an item that its data set's name is made of."""
 
@@ -54,8 +55,8 @@ class OwnDataset(Dataset):
         batch = found if isinstance(found, Batch) else Batch(found)
         if len(batch.x) != len(indices):
             raise DataError(f"{self.name}: batch() gave {len(batch.x)} examples for {len(indices)} indices; one for each is expected.")
-        self.signal.check(batch.x)
-        return batch
+        x = self.signal.check(batch.x)
+        return batch._replace(x=x.to(self.signal.dtype) if x.is_floating_point() else x)
 
 
 class ItemsDataset(Dataset):
@@ -92,8 +93,10 @@ class ItemsDataset(Dataset):
         x = self._data_of(first)
         self.signal = signal or _signal_of(x[None])
         self.label_names = label_names or named.get(self._label_column or "", ())
-        digest = hashlib.blake2b(x.tobytes()[:_SCANNED], digest_size=8).hexdigest()
-        self.name = f"{type(items).__name__.lower()}-{len(items)}-{digest}"
+        digest = hashlib.blake2b(digest_size=8)
+        for index in sorted({0, len(items) // 2, len(items) - 1}):  # All of them may not fit into memory.
+            digest.update(self._data_of(items[index]).tobytes()[:_SCANNED])
+        self.name = f"{type(items).__name__.lower()}-{len(items)}-{digest.hexdigest()}"
 
     def __len__(self) -> int:
         return len(self._items)
@@ -103,7 +106,7 @@ class ItemsDataset(Dataset):
         arrays = [self._data_of(item) for item in items]
         if len({array.shape for array in arrays}) > 1:
             raise DataError(f"{self.name} has items of the shapes {sorted({a.shape for a in arrays})[:4]}; give all of them one shape.")
-        x = self.signal.check(torch.from_numpy(np.stack(arrays)).to(self.signal.dtype))
+        x = _raw(np.stack(arrays), self.signal)
         label = torch.tensor([self._label_of(item) for item in items]) if self.label_names else None
         return Batch(x, Condition(label=label))
 
@@ -131,8 +134,7 @@ class TensorDataset(Dataset):
         return len(self._rows)
 
     def batch(self, indices: np.ndarray) -> Batch:
-        x = np.ascontiguousarray(self._data[self._rows[indices]])
-        return Batch(self.signal.check(torch.from_numpy(x).to(self.signal.dtype)))
+        return Batch(_raw(self._data[self._rows[indices]], self.signal))
 
 
 def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) -> Splits:
@@ -154,7 +156,10 @@ def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) 
         return data if isinstance(data, Splits) else data.build()
     if held_out is not None:
         train = dataset_of(data, signal)
-        return Splits(train, dataset_of(held_out, signal or train.signal))
+        both = Splits(train, dataset_of(held_out, signal or train.signal))
+        if not len(both.held_out):
+            raise DataError(f"{both.held_out.name} is held out, and has no examples.")
+        return both
     whole = dataset_of(data, signal)
     rows = split_of_any_size([str(row) for row in range(len(whole))], whole.name)
     return Splits(*(Subset(whole, part, side) for part, side in zip(rows, ("train", "held-out"), strict=True)))
@@ -164,10 +169,12 @@ def dataset_of(data: Any, signal: Signal | None = None) -> Dataset:
     """One data set of what ``splits_of`` takes."""
     if isinstance(data, Dataset):
         return data
+    if isinstance(data, (Mapping, np.ma.MaskedArray)):
+        raise ConfigError(f"Data came as {type(data).__name__}; give the array alone, without names or masks.")
     if isinstance(data, HasBatches):
         return OwnDataset(data)
     if isinstance(data, (np.ndarray, Tensor)):
-        array = data.detach().cpu().numpy() if isinstance(data, Tensor) else data
+        array = _numpy(data) if isinstance(data, Tensor) else data
         if array.ndim < 3 and signal is None:
             raise DataError(
                 f"The array has the shape {array.shape}; (n, channels, *axes) is expected. Add the axis of channels: x[:, None]."
@@ -201,7 +208,7 @@ class Subset(Dataset):
 def _to_array(value: Any) -> np.ndarray | None:
     """An item's data as (channels, *axes); None where it cannot be data."""
     if isinstance(value, Tensor):
-        return value.detach().cpu().numpy()
+        return _numpy(value)
     if isinstance(value, np.ndarray):
         return value
     if hasattr(value, "mode") and hasattr(value, "size"):  # A picture of Pillow's: (height, width) or (height, width, channels).
@@ -213,6 +220,28 @@ def _to_array(value: Any) -> np.ndarray | None:
     return None
 
 
+def _numpy(tensor: Tensor) -> np.ndarray:
+    tensor = tensor.detach().cpu()
+    return (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+
+
+def _raw(array: np.ndarray, signal: Signal) -> Tensor:
+    """Examples as a tensor of the signal's type.
+
+    Raises:
+        DataError: data that is not of the signal; it is looked at as it came, since a cast would wrap levels and cut floats.
+    """
+    kinds = "iub" if signal.levels is not None else "fiub"
+    levels = signal.levels
+    beyond = levels is not None and array.dtype.kind in kinds and array.size > 0 and not 0 <= int(array.min()) <= int(array.max()) < levels
+    if beyond or array.dtype.kind not in kinds:
+        ends = f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "fiub" else ""
+        raise DataError(
+            f"Data came as {array.dtype}{ends}; expected {signal.values()}, {signal.shape()}. Give signal= if it is other data."
+        )
+    return signal.check(torch.from_numpy(np.ascontiguousarray(array, _NUMPY[signal.dtype])))
+
+
 def _signal_of(array: np.ndarray) -> Signal:
     """What examples (n, channels, *axes) are: pictures where they are uint8 with two axes of space, levels of other integers, floats."""
     axes = AXES.get(array.ndim - 2) or tuple(f"axis {number}" for number in range(array.ndim - 2))
@@ -222,7 +251,8 @@ def _signal_of(array: np.ndarray) -> Signal:
         return pictures(array.shape[1])
     if array.dtype.kind == "f":
         return Signal(axes=axes, channels=array.shape[1])
-    if array.dtype.kind in "iu":
+    if array.dtype.kind in "iu" and array.min(initial=0) >= 0:
         levels = 256 if array.dtype == np.uint8 else int(array.max(initial=1)) + 1
         return Signal(axes=axes, channels=array.shape[1], levels=max(levels, 2))
-    raise DataError(f"Data is {array.dtype}; integers from 0 up, or floats, are expected.")
+    ends = f" from {array.min()}" if array.dtype.kind in "iu" else ""
+    raise DataError(f"Data is {array.dtype}{ends}; integers from 0 up, or floats, are expected.")

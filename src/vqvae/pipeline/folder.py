@@ -7,6 +7,8 @@ RUN/
 """
 
 import dataclasses
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import TypeVar
 
@@ -15,7 +17,7 @@ import torch
 from vqvae import storage
 from vqvae.config import Parts
 from vqvae.disk import exists
-from vqvae.errors import CheckpointError
+from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
@@ -37,7 +39,7 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = ())
     Raises:
         CheckpointError: there is no finished tokenizer, or a part is damaged.
     """
-    run = Path(run)
+    run = Path(run).expanduser()
     card = about(run, parts)
     tokenizer = storage.load(run / TOKENIZER, parts)
     if not isinstance(tokenizer, Tokenizer):
@@ -72,16 +74,28 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
 
     Raises:
         CheckpointError: the folder cannot be written.
-        ConfigError: a part could not be built again from what would be stored.
+        ConfigError: a part could not be built again from what would be stored, or the folder holds other things, or a prior of another
+            tokenizer. Nothing has changed then.
     """
-    run = Path(run)
+    run = Path(run).expanduser()
     named = [(run / TOKENIZER, pipeline.tokenizer), (run / UNIGRAM, pipeline.unigram)]
     named += [(prior_folder(run, level), prior) for level, prior in enumerate(pipeline.priors)]
+    _check_place(run, [folder.name for folder, part in named if part is not None])
     for folder, part in named:
         if part is not None:
             # The settings of the training are the tokenizer's.
             own = pipeline.card if folder.name == TOKENIZER else dataclasses.replace(pipeline.card, training=None, metrics={})
             storage.save(part, folder, own)
+
+
+def _check_place(run: Path, names: Collection[str]) -> None:
+    """Raise ConfigError where parts of these names would be mixed with things of others, or with a prior of another tokenizer."""
+    there = {path.name for path in run.iterdir()} if run.is_dir() else set()
+    if there and not storage.is_part(run / TOKENIZER):
+        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: yours is not mixed with a run.")
+    others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIOR}(-\d+)?", name))
+    if others:
+        raise ConfigError(f"{run} holds {others}, which this pipeline has not: they are another tokenizer's. Choose another folder.")
 
 
 def _signal(card: RunCard, tokenizer: Tokenizer) -> Signal:

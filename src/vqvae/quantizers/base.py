@@ -33,8 +33,8 @@ class Quantizer(nn.Module, ABC):
 
     def forward(
         self,
-        latents: Float[Tensor, "batch *axes"],
-        mask: Bool[Tensor, "batch *space"] | None = None,
+        latents: Tensor,
+        mask: Tensor | None = None,
         *,
         channels_last: bool = False,
         **choice: Any,
@@ -42,17 +42,27 @@ class Quantizer(nn.Module, ABC):
         """Quantize. Positions where ``mask`` is False count nowhere; their codes are 0 and their vectors zero.
 
         Args:
-            latents: (batch, dim, *space), or (batch, *space, dim) where ``channels_last`` is True.
-            mask: which positions are data; everything where it is left out.
+            latents: floats (batch, dim, *space), or (batch, *space, dim) where ``channels_last`` is True.
+            mask: bool (batch, *space), which positions are data; everything where it is left out.
             channels_last: whether the channels of latents and vectors are their last axis. Codes keep their layout.
             choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
 
         Raises:
-            DataError: wrong number of channels, or latents that are not finite (nothing is changed then).
+            DataError: latents or a mask of another shape or type, or latents that are not finite (nothing is changed then).
         """
+        if not latents.is_floating_point() or latents.ndim < 2:
+            raise DataError(
+                f"Latents came as {latents.dtype} {tuple(latents.shape)}; floats are expected, with a batch and {self.dim} channels."
+            )
+        turned = latents.movedim(-1, 1) if channels_last else latents
+        positions = (turned.shape[0], *turned.shape[2:])
+        if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != positions):
+            raise DataError(
+                f"The mask came as {mask.dtype} {tuple(mask.shape)}; torch.bool {positions} is expected, True where there is data."
+            )
+        found = self.quantize(turned, mask, **choice)
         if not channels_last:
-            return self.quantize(latents, mask, **choice)
-        found = self.quantize(latents.movedim(-1, 1), mask, **choice)
+            return found
         return found._replace(vectors=found.vectors.movedim(1, -1))
 
     def decode(self, codes: Int[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:

@@ -7,15 +7,16 @@ from typing import Any
 from torch import nn
 
 from vqvae.config import Parts, kinds
+from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.errors import ConfigError
-from vqvae.pipeline import Pipeline, load
-from vqvae.runs.folder import stored_data
+from vqvae.pipeline import Pipeline, about, load
+from vqvae.runs.folder import stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
 from vqvae.runs.stages import prior_config, train_tokenizer
 from vqvae.runs.stages import train_prior as train_prior_stage
 from vqvae.signals import Signal
-from vqvae.storage import check_storable
+from vqvae.storage import check_rebuilt, check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
 from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
@@ -62,12 +63,13 @@ def train(
     module = model if isinstance(model, nn.Module) else None
     if module is not None:
         check_storable(module)
+        check_rebuilt(module)
     elif not dataclasses.is_dataclass(model):
         raise ConfigError(f"model came as {type(model).__name__}; a configuration such as VQVAEConfig, or a module, is expected.")
     config = model if module is None else module.config
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
     training = TrainConfig(model=config, data=known, steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer, **settings)
-    parts, run = kinds(config), Path(out)
+    parts, run = kinds(config), Path(out).expanduser()
     check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
     train_tokenizer(training, options, run, recipe="", scored=scored, splits=splits, module=module, parts=parts)
@@ -103,10 +105,15 @@ def train_prior(
         ConfigError: settings that do not fit the codes.
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
-    run = Path(run)
+    run = Path(run).expanduser()
     chosen = {} if model is None else {"model": model}
     training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
-    splits = None if data is None else splits_of(data, held_out=held_out)
+    splits = _given(run, data, held_out, parts)
+    if scored and splits is None and stored_config(run, parts=parts).data is None:
+        raise ConfigError(
+            f"{run} was trained on data that was given as an object, which is not stored. Give it again for the scores: "
+            "vqvae.train_prior(run, data=...), or leave them out with scored=False."
+        )
     parts = (*parts, *kinds(training.model))
     train_prior_stage(training, options, run, level=level, scored=scored, splits=splits, parts=parts)
     return load(run, pick_device(options.device), parts)
@@ -127,5 +134,21 @@ def evaluate(
     Returns:
         The scores by name, as in metrics.json.
     """
-    splits = stored_data(Path(run), parts=parts) if data is None else splits_of(data, held_out=held_out)
-    return evaluate_run(Path(run), splits.held_out, options, parts)
+    run = Path(run).expanduser()
+    splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
+    return evaluate_run(run, splits.held_out, options, parts)
+
+
+def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:
+    """The data that scores are of, where the caller gives some: what a run was trained on says what arrays and items are."""
+    if data is None and held_out is None:
+        return None
+    card = about(run, parts)
+    itself = isinstance(data, Splits) or hasattr(data, "build")
+    if data is None:
+        # Only what is held out is scored.
+        data = held_out
+    splits = splits_of(data, held_out=held_out, signal=None if itself else card.signal)
+    if card.signal is not None and not card.signal.fits(splits.held_out.signal):
+        raise ConfigError(f"The run takes {card.signal}, and the data is {splits.held_out.signal}. Give data of the same kind.")
+    return splits

@@ -133,6 +133,8 @@ def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder:
 def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
     """The second stage's settings by the recipe of the run's tokenizer; where that has none, by the number of axes of its codes."""
     layout = load(run, parts=parts).layout
+    if not 0 <= level < len(layout):
+        raise ConfigError(f"level is {level}; {run} has {len(layout)}, and the first is 0.")
     recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
     return recipe.prior(layout[level], len(read_codes(run, level=level, parts=parts).train.label_names))
 

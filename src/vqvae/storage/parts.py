@@ -123,6 +123,21 @@ def check_storable(part: nn.Module) -> None:
         )
 
 
+def check_rebuilt(part: nn.Module) -> None:
+    """Raise ConfigError unless what the configuration of a part builds has its weights: before a training starts, not after it."""
+    config: Any = part.config
+    with torch.random.fork_rng(devices=[]):
+        built = config.build()
+    found, wanted = ({name: _describe(value) for name, value in module.state_dict().items()} for module in (part, built))
+    different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
+    if different:
+        name = different[0]
+        raise ConfigError(
+            f"{type(part).__name__} could not be loaded again: its configuration builds {name} as {wanted.get(name, 'nothing')}, and it is "
+            f"{found.get(name, 'not there')}. Keep in self.config what the module was built with."
+        )
+
+
 def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
     """Copy tensors into a module of exactly these names, shapes and types.
 
@@ -189,6 +204,12 @@ def read_json(path: Path) -> dict[str, Any]:
     return data
 
 
+def is_part(folder: Path) -> bool:
+    """Whether something is there that ``save`` wrote."""
+    path = folder / CONFIG
+    return path.is_file() and b"format_version" in path.read_bytes()
+
+
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
     """Give a hidden folder to fill; at the end it is on the disk and takes the place of ``folder``, or nothing has changed.
@@ -196,6 +217,8 @@ def replacing(folder: Path) -> Iterator[Path]:
     Raises:
         CheckpointError: the disk is full, writing is not allowed, or ``folder`` holds files that would be lost.
     """
+    if (folder / CONFIG).exists() and not is_part(folder):
+        raise CheckpointError(f"{folder / CONFIG} was not written by vqvae, and would be lost. Choose another folder.")
     with disk.atomic_folder(folder, CheckpointError) as temporary:
         try:
             yield temporary

@@ -207,11 +207,13 @@ class Trainer:
         finished, last = self.folder / self.stage, self.checkpoints.latest()
         if finished.exists():
             self._check_same(storage.read(finished, self.parts).card.training, finished)
+            self._check_same_data(finished)
             if distributed.is_main():
                 say(f"{finished} is finished; nothing is left to train.")
             return None
         if last is not None:
             self._check_same(last.training, self.checkpoints.path(last.step))
+            self._check_same_data(self.checkpoints.path(last.step))
             self.learner = self._learner()
             self.checkpoints.restore(self.learner, last.step)
             if distributed.is_main():
@@ -368,6 +370,14 @@ class Trainer:
         if lines:
             listed = "\n  ".join(lines)
             raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
+
+    def _check_same_data(self, where: Path) -> None:
+        """Data that was given as an object is in no settings; its name tells it."""
+        trained = storage.read(where, self.parts).card.data
+        if self.config.data is None and isinstance(self.module, Tokenizer) and trained not in ("", self.splits.train.name):
+            raise ConfigError(
+                f"{where} was trained on {trained}, and {self.splits.train.name} is given. Give the same, or take another folder."
+            )
 
 
 def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:
