@@ -8,7 +8,7 @@ from PIL import Image
 
 from vqvae.data import SyntheticImagesConfig
 from vqvae.data.base import Batch, Condition, Splits
-from vqvae.data.own import dataset_of, splits_of
+from vqvae.data.own import ItemsDataset, dataset_of, splits_of
 from vqvae.errors import ConfigError, DataError
 from vqvae.signals import Signal, pictures
 
@@ -195,3 +195,10 @@ def test_an_empty_held_out_side_is_refused() -> None:
 def test_the_name_of_items_tells_them_apart() -> None:
     first, other = [SERIES[0], SERIES[1], SERIES[2]], [SERIES[0], SERIES[1], SERIES[3]]
     assert dataset_of(first).name == dataset_of(first).name != dataset_of(other).name
+
+
+@pytest.mark.parametrize("label", [-1, 2, "cat", None])
+def test_labels_are_numbers_of_names(label: object) -> None:
+    data = ItemsDataset([(IMAGES[0], 1), (IMAGES[1], label)], label_names=("a", "b"))
+    with pytest.raises(DataError, match=f"has the label {label!r}; a whole number from 0 to 1 is expected"):
+        data.batch(np.arange(2))

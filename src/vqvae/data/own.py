@@ -121,7 +121,10 @@ class ItemsDataset(Dataset):
         return array
 
     def _label_of(self, item: Any) -> int:
-        return int(item[self._label_column] if isinstance(item, dict) else item[1])
+        label = item[self._label_column] if isinstance(item, dict) else item[1]
+        if not isinstance(label, (int, np.integer, Tensor)) or not 0 <= int(label) < len(self.label_names):
+            raise DataError(f"{self.name} has the label {label!r}; a whole number from 0 to {len(self.label_names) - 1} is expected.")
+        return int(label)
 
 
 class TensorDataset(Dataset):
