@@ -1,7 +1,9 @@
 """Configurations to and from JSON."""
 
 import json
-from dataclasses import dataclass, field
+import subprocess
+import sys
+from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, Literal
 
 import pytest
@@ -130,3 +132,18 @@ def test_a_stored_tree_is_completed_by_defaults_and_left_alone_where_it_cannot_b
     whole = config.to_json(Whole(part=Small(size=1)))
     assert config.completed(Whole, {name: value for name, value in whole.items() if name != "label"}) == whole
     assert config.completed(Whole, {**whole, "gone": 1}) == {**whole, "gone": 1}
+
+
+def test_two_parts_of_one_name_are_refused() -> None:
+    one, other = (make_dataclass("Own", [], frozen=True) for _ in range(2))
+    with pytest.raises(ConfigError, match="Two configurations are called Own"):
+        config.from_json(config.Foreign | None, {"kind": "Own"}, parts=[one, other])
+    assert config.from_json(config.Foreign | None, {"kind": "Own"}, parts=[one, one]) == one()
+
+
+@pytest.mark.parametrize("parts", ["complex", "[1j]"])
+def test_parts_are_a_list_of_classes(parts: str) -> None:
+    # In a process of its own: here the tests' check of types would come first.
+    code = f"from vqvae import config; config.from_json(config.Foreign | None, {{'kind': 'complex'}}, parts={parts})"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert "ConfigError: parts is" in done.stderr and "parts=[MyConfig]" in done.stderr

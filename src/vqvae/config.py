@@ -112,7 +112,7 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
     if data is None and type(None) in members:
         return None
     classes = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
-    foreign = {part.__name__: part for part in parts} if Foreign in members else {}
+    foreign = _by_name(parts) if Foreign in members else {}
     if isinstance(data, dict):
         kind = data.get(KIND)
         if kind not in classes and kind not in foreign:
@@ -126,6 +126,17 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
             except ConfigError:
                 continue
     raise ConfigError(f"{where} is {data!r}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}.")
+
+
+def _by_name(parts: Parts) -> dict[str, type]:
+    """The caller's own configurations by their names."""
+    if isinstance(parts, type) or not all(isinstance(part, type) for part in parts):
+        raise ConfigError(f"parts is {parts!r}; a list of classes of configurations is expected: parts=[MyConfig].")
+    named = {part.__name__: part for part in parts}
+    for part in parts:
+        if named[part.__name__] is not part:
+            raise ConfigError(f"Two configurations are called {part.__name__}: {part} and {named[part.__name__]}. Give one another name.")
+    return named
 
 
 def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts) -> tuple[Any, ...]:
