@@ -61,22 +61,28 @@ def here() -> str:
     return found
 
 
-def compare(name: str, seen: Seen, here: str, near: float = NEAR) -> None:
-    """All that is stored must be seen again: to the bit where the machine is one that computes alike, else nearly."""
+def differences(name: str, seen: Seen, here: str, near: float = NEAR) -> list[str]:
+    """What is stored and is not seen again: to the bit where the machine is one that computes alike, else nearly."""
     stored = load_file(FOLDER / name / "expected.safetensors")
     expected = Seen({bridge.name_now(key): tensor for key, tensor in stored.items()}, GOLDEN[name]["numbers"])
     exact = GOLDEN[name]["canary"] == here
-    assert expected.tensors.keys() <= seen.tensors.keys() and expected.numbers.keys() <= seen.numbers.keys()
+    missing = sorted((expected.tensors.keys() - seen.tensors.keys()) | (expected.numbers.keys() - seen.numbers.keys()))
+    if missing:
+        return [f"{missing} are missing"]
+    found = []
     for key, wanted in expected.tensors.items():
-        found = seen.tensors[key]
-        assert found.shape == wanted.shape and found.dtype == (torch.int64 if wanted.dtype == torch.int16 else wanted.dtype), key
-        difference = "" if torch.equal(found.to(wanted.dtype), wanted) else tensors_differ(key, found, wanted, near)
-        assert not (exact and not torch.equal(found.to(wanted.dtype), wanted)), f"{key} is not what it was, to the bit"
-        assert not difference, difference
+        tensor = seen.tensors[key]
+        if tensor.shape != wanted.shape or tensor.dtype != (torch.int64 if wanted.dtype == torch.int16 else wanted.dtype):
+            found.append(f"{key} is {tensor.dtype} {tuple(tensor.shape)}, expected {wanted.dtype} {tuple(wanted.shape)}")
+        elif not torch.equal(tensor.to(wanted.dtype), wanted):
+            found.append(f"{key} is not what it was, to the bit" if exact else tensors_differ(key, tensor, wanted, near))
     if exact:
-        assert {key: seen.numbers[key] for key in expected.numbers} == expected.numbers
+        found += [
+            f"{key} is {seen.numbers[key]}, expected {value}" for key, value in expected.numbers.items() if seen.numbers[key] != value
+        ]
     else:
-        numbers_agree(seen.numbers, expected.numbers, near)
+        found += numbers_differ(seen.numbers, expected.numbers, near)
+    return [words for words in found if words]
 
 
 def tensors_differ(key: str, found: Tensor, wanted: Tensor, near: float) -> str:
@@ -90,25 +96,26 @@ def tensors_differ(key: str, found: Tensor, wanted: Tensor, near: float) -> str:
     return "" if share >= least else f"{key} has {share:.1%} alike, less than {least:.0%}"
 
 
-def numbers_agree(found: Mapping[str, Any], wanted: Mapping[str, Any], near: float) -> None:
+def numbers_differ(found: Mapping[str, Any], wanted: Mapping[str, Any], near: float) -> list[str]:
+    """What is wrong, if anything is."""
+    wrong = []
     for key, value in wanted.items():
         if isinstance(value, Mapping):
-            numbers_agree(found[key], value, max(near, 1e-2))
-        elif isinstance(value, float):
-            assert found[key] == pytest.approx(value, rel=near, abs=near), key
-        else:
-            assert found[key] == value, key
+            wrong += numbers_differ(found[key], value, max(near, 1e-2))
+        elif found[key] != (pytest.approx(value, rel=near, abs=near) if isinstance(value, float) else value):
+            wrong.append(f"{key} is {found[key]}, expected {value}")
+    return wrong
 
 
 @named("part")
 def test_a_part_is_what_it_was(name: str, here: str) -> None:
     part = bridge.load_part(FOLDER / name / "part")
-    compare(name, observe_part(part, batch_of(GOLDEN[name]["inputs"])), here)
+    assert differences(name, observe_part(part, batch_of(GOLDEN[name]["inputs"])), here) == []
 
 
 @named("codes")
 def test_codes_are_read(name: str, here: str) -> None:
-    compare(name, observe_codes(FOLDER / name / "codes"), here)
+    assert differences(name, observe_codes(FOLDER / name / "codes"), here) == []
 
 
 @named("resume")
@@ -120,7 +127,7 @@ def test_a_training_goes_on_to_the_same_end(name: str, here: str, tmp_path: Path
     final = bridge.train(bridge.settings_of(training), splits_of(**about["inputs"]), run, about["stage"])
     seen = Seen(dict(bridge.load_part(run / about["stage"]).state_dict()), rows_of(run, about["middle"]))
     assert all(torch.equal(value, seen.tensors[key]) for key, value in final.state_dict().items())
-    compare(name, seen, here, NEAR_AFTER_TRAINING)
+    assert differences(name, seen, here, NEAR_AFTER_TRAINING) == []
 
 
 @pytest.fixture
@@ -139,7 +146,7 @@ def test_a_run_loads_scores_and_samples(name: str, run: Path, here: str, capsys:
     seen = observe_run(run, batch_of(GOLDEN[name]["inputs"]).x)
     scores = evaluate(run, lambda: capsys.readouterr().out)
     assert scores.items() <= json.loads((run / "metrics.json").read_text()).items()
-    compare(name, Seen(seen.tensors, {**seen.numbers, "evaluate": scores}), here)
+    assert differences(name, Seen(seen.tensors, {**seen.numbers, "evaluate": scores}), here) == []
 
 
 @named("run")

@@ -13,16 +13,16 @@ from tests.evaluation.speech.test_scores import SPECTRAL, audio, pipeline
 from tests.experiments.small import OPTIONS
 from tests.training import tiny
 from vqvae import storage
-from vqvae.data import AudioDataset, AudioFolderConfig, SyntheticImagesConfig, VoicesConfig, WorldsConfig
+from vqvae.data import AudioDataset, SyntheticImagesConfig, VoicesConfig
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import SOUND
 from vqvae.pipeline import Pipeline
 from vqvae.priors import PixelCNNConfig, WaveNetConfig
 from vqvae.recipes import RECIPES
-from vqvae.runs import folder, scores
+from vqvae.runs import scores
 from vqvae.runs.encoding import read_codes
-from vqvae.runs.folder import moved, read_metrics, read_rows, recipe_of, stored_data, trained_seconds, update_metrics
+from vqvae.runs.folder import moved, read_metrics, recipe_of, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate, score
 from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
 
@@ -65,36 +65,6 @@ def test_an_evaluation_gives_what_it_writes(run: Path) -> None:
     found = evaluate(run, stored_data(run).held_out, OPTIONS)
     assert found == read_metrics(run) == json.loads((run / "metrics.json").read_text())
     assert found["bits_per_dim_learned"] == before["bits_per_dim_learned"]
-
-
-def test_metrics_are_added_to_and_summed(tmp_path: Path) -> None:
-    update_metrics(tmp_path, {"a": 1, "seconds_by_stage": {"x": 2.0, "y": 0.5}})
-    update_metrics(tmp_path, {"a": 2})
-    assert read_metrics(tmp_path) == {"a": 2, "seconds_by_stage": {"x": 2.0, "y": 0.5}, "seconds": 2.5}
-
-
-@pytest.mark.parametrize("damage", ['{"psnr": 3', "[]", '{"seconds_by_stage": 3}', "[" * 100_000])
-def test_damaged_metrics_are_named(tmp_path: Path, damage: str) -> None:
-    assert read_metrics(tmp_path) == {}
-    (tmp_path / "metrics.json").write_text(damage)
-    with pytest.raises(CheckpointError, match="metrics.json is damaged.*vqvae evaluate"):
-        read_metrics(tmp_path)
-
-
-def test_half_a_row_is_no_error(tmp_path: Path) -> None:
-    rows = ['{"step": 1, "stage": "prior", "seconds": 2.5}', '{"step": 2, "stage": "prior"}', '{"step": 3, "sta']
-    (tmp_path / "metrics.jsonl").write_text("\n".join(rows))
-    assert trained_seconds(tmp_path, "prior") == 2.5 and len(read_rows(tmp_path)) == 2
-
-
-def test_a_strangers_run_does_not_say_where_data_is_kept(tmp_path: Path) -> None:
-    kept = AudioFolderConfig(path="here", cache=str(tmp_path / "cache")), WorldsConfig(path=str(tmp_path / "cache"))
-    assert [folder.kept_here(data) for data in kept] == [AudioFolderConfig(path="here"), WorldsConfig()]
-    for name in ("recordings.json", "frames.npy"):
-        (tmp_path / "cache" / name[:3]).mkdir(parents=True)
-        (tmp_path / "cache" / name[:3] / name).write_text("")
-    assert [folder.kept_here(data) for data in kept] == [*kept]
-    assert folder.kept_here(DATA) == DATA
 
 
 def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ def pick_device(name: str) -> torch.device:
 
     CPU and CUDA are tested. MPS, Apple's GPUs, has to be named, and nobody has measured it. It has no float64: what is summed or drawn in
     it is moved to the CPU first, code by code when sampling, so that numbers are the same but slow to come; what cannot be moved, such
-    as ``sum_over_codes``, is a ConfigError. Operations that torch lacks there raise torch's own NotImplementedError.
+    as ``sum_over_codes``, is a ConfigError. For operations that torch lacks there, torch raises an error of its own.
 
     Raises:
         ConfigError: there is no such device here.

@@ -3,21 +3,19 @@
 import itertools
 import math
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import torch
 
-import vqvae
 from tests.models.test_speech import PARTS, speech
 from tests.models.test_speech import make as make_speech
 from vqvae.data.base import Batch, Condition
-from vqvae.errors import CheckpointError, ConfigError, DataError
+from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
-from vqvae.priors import PixelCNN, PixelCNNConfig, UnigramPriorConfig, WaveNetConfig
+from vqvae.pipeline import Pipeline, mixture_log_prob
+from vqvae.priors import PixelCNN, PixelCNNConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig
 from vqvae.signals import sound
 
@@ -122,32 +120,6 @@ def test_what_is_missing_is_said() -> None:
         Pipeline(tokenizer()).encode(images(1).float())
     with pytest.raises(DataError, match=r"\(batch, 3, height, width\)"):
         Pipeline(tokenizer()).bits_per_dim(images(1)[:, :1])
-
-
-def test_a_saved_pipeline_is_read_back(tmp_path: Path) -> None:
-    unigram = UnigramPriorConfig(codebook_size=5).build()
-    unigram.count(torch.zeros(1, 1, 2, 2, dtype=torch.int64))
-    model = Pipeline(tokenizer(), prior(classes=3), unigram=unigram, label_names=NAMES, size=(16, 16))
-    save(model, tmp_path / "run")
-    again = vqvae.load(tmp_path / "run")
-    assert (again.label_names, again.size) == (NAMES, (16, 16))
-    assert torch.equal(again.encode(images(2)), model.encode(images(2)))
-    assert torch.equal(again.sample(2, seed=1), model.sample(2, seed=1))
-    assert torch.equal(again.unigram.counts, unigram.counts)
-
-
-def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="vqvae train"):
-        load(tmp_path / "nothing")
-    (tmp_path / "half" / "checkpoints").mkdir(parents=True)
-    with pytest.raises(CheckpointError, match="not trained to the end"):
-        load(tmp_path / "half")
-    save(Pipeline(tokenizer()), tmp_path / "run")
-    (tmp_path / "run" / "tokenizer").rename(tmp_path / "run" / "prior")
-    save(Pipeline(tokenizer()), tmp_path / "other")
-    (tmp_path / "other" / "tokenizer").rename(tmp_path / "run" / "tokenizer")
-    with pytest.raises(CheckpointError, match="holds a VQVAE"):
-        load(tmp_path / "run")
 
 
 def test_several_codebooks() -> None:
