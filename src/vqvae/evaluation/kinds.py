@@ -20,8 +20,11 @@ from vqvae.evaluation.images.scores import score_images
 from vqvae.evaluation.speech.distances import log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
+from vqvae.media.arrays import SUFFIXES as ARRAY_SUFFIXES
 from vqvae.media.arrays import read_array, write_array
+from vqvae.media.images import SUFFIXES as PICTURE_SUFFIXES
 from vqvae.media.images import read_image, write_png
+from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
@@ -45,6 +48,8 @@ class Kind:
     """Numbers, pictures, charts and sounds of a model on held-out data."""
     suffixes: tuple[str, ...]
     """Files that an example is written to; the first one where the user names none."""
+    inputs: tuple[str, ...]
+    """Suffixes of the files that are found in a folder."""
     read: Callable[[Path, Signal], Iterator[Tensor]]
     """A file as blocks."""
     write: Callable[[Path, Blocks, Signal], None]
@@ -139,6 +144,7 @@ PICTURES = Kind(
     matches=_is_picture,
     score=score_images,
     suffixes=(".png",),
+    inputs=PICTURE_SUFFIXES,
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
@@ -152,6 +158,7 @@ SOUND = Kind(
     matches=_is_sound,
     score=score_sound,
     suffixes=(".wav", ".flac"),
+    inputs=SOUND_SUFFIXES,
     read=_read_sound,
     write=_write_sound,
     measure="log-mel distance, dB",
@@ -163,6 +170,7 @@ ARRAYS = Kind(
     matches=lambda signal: True,
     score=score_arrays,
     suffixes=(".npy",),
+    inputs=ARRAY_SUFFIXES,
     read=_read_array,
     write=_write_array,
     measure="root mean squared error",
