@@ -4,13 +4,13 @@ Data stays raw until a part needs it otherwise. A signal is stored with every ru
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError, DataError
 from vqvae.exact import exact
 
@@ -20,7 +20,7 @@ _ADVICE = {torch.int16: "Divide it by 32768.", torch.int32: "Divide it by 214748
 """How integer sound becomes floats in [-1, 1]."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Signal:
     """Axes, channels and values of data. A batch of it is (batch, channels, *axes)."""
 

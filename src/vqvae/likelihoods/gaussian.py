@@ -2,7 +2,6 @@
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +10,7 @@ from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
@@ -27,7 +26,7 @@ _CACHED = 2**17
 _LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GaussianConfig:
     """A Gaussian around the decoder's output."""
 

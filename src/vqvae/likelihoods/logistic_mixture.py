@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -11,7 +10,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
@@ -20,7 +19,7 @@ _FARTHEST = 1e4
 _CACHED = 2**18
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LogisticMixtureConfig:
     """Several logistic distributions a pixel, counted over the levels."""
 

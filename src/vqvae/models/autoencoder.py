@@ -43,13 +43,7 @@ class Network(NamedTuple):
 
 def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
     """Build the network of a configuration with ``encoder``, ``decoder`` and ``likelihood`` around a bottleneck that takes ``latent_dim``
-    channels and gives ``dim``.
-
-    Raises:
-        ConfigError: there is no likelihood.
-    """
-    if config.likelihood is None:
-        raise ConfigError(f"{type(config).__name__} has no likelihood, so there is nothing to train on. Give one, such as GaussianConfig.")
+    channels and gives ``dim``."""
     criterion = config.likelihood.build()
     signal = criterion.signal(getattr(config.encoder, "axes", ()))
     encoder = config.encoder.build(signal, latent_dim)

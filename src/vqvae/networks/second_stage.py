@@ -1,6 +1,5 @@
 """A second stage over maps of codes: one vector an image, and a PixelCNN that is given it. The set-up of E5 [VQVAE §4.2]."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
@@ -9,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_codes
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
@@ -18,7 +18,7 @@ from vqvae.networks.image import check_widths
 from vqvae.signals import AXES, Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CodesEncoderConfig:
     """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
 
@@ -42,7 +42,7 @@ class CodesEncoderConfig:
         return CodesEncoder(self, signal, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CodesDecoderConfig:
     """A gated PixelCNN over codes, each of whose gates is given the vector of the image."""
 

@@ -1,6 +1,5 @@
 """The decoder of speech: a WaveNet that is given the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_codes, check_prefix
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
@@ -22,7 +21,7 @@ _CONTEXT = 2
 """Convolutions over the vectors, of three positions each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WaveNetDecoderConfig:
     """A WaveNet over the bins of a wave, each of whose gates is given what the vectors and the speaker say of its time."""
 

@@ -1,19 +1,18 @@
 """The gated PixelCNN prior over maps of codes [VQVAE §3.3]: https://arxiv.org/abs/1606.05328."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PixelCNNConfig:
     """A gated PixelCNN over codes."""
 

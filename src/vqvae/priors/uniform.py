@@ -1,16 +1,15 @@
 """The uniform prior: log K nats a code [VQVAE §3.1]."""
 
-from dataclasses import dataclass
-
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import uniform_log_prob
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.priors.base import Prior, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class UniformPriorConfig:
     """All codes are equally likely."""
 

@@ -1,18 +1,17 @@
 """The empirical unigram prior: how often each code occurs, whatever stands beside it."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import codes_that_count
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.exact import exact
 from vqvae.priors.base import Prior, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class UnigramPriorConfig:
     """Every code has its own probability, the same at every position."""
 

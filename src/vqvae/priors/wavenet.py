@@ -1,13 +1,12 @@
 """The WaveNet prior over sequences of codes [VQVAE §3.3, §4.3]: https://arxiv.org/abs/1609.03499."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
@@ -16,7 +15,7 @@ from vqvae.layers.wavenet_decoding import WaveNetState
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WaveNetConfig:
     """A WaveNet over codes in time."""
 

@@ -4,14 +4,13 @@
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_latents, without_casts
 from vqvae.quantizers.gradient import pass_gradient
@@ -25,7 +24,7 @@ MOST_CODES = 2**31
 """Codes that fit where codes are stored in 32 bits."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class FSQConfig:
     """Channels that are rounded; a code says the levels of all of them. There is no loss and nothing to start or revive."""
 

@@ -1,17 +1,15 @@
 """No quantization: for measuring what quantization costs, and for tests of what stands above it."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import DataError
 from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_latents
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class IdentityQuantizerConfig:
     """Latents pass unchanged."""
 

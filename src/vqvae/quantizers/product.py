@@ -1,6 +1,5 @@
 """Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -8,7 +7,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.quantizers.base import Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
@@ -17,7 +16,7 @@ from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ProductQuantizerConfig:
     """``num_codebooks`` independent codebooks, each on its own ``dim / num_codebooks`` channels."""
 

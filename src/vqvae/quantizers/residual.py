@@ -4,7 +4,6 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
@@ -13,7 +12,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.quantizers.base import Quantized, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient, pass_gradient
@@ -22,7 +21,7 @@ from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ResidualQuantizerConfig:
     """``num_codebooks`` codebooks in a row: the first on the latents, each further one on the difference that is left."""
 
