@@ -50,7 +50,7 @@ def sample_codes(
         if given is not None and len(given) != count:
             raise DataError(f"{name} has {len(given)} rows; it must have one for each of {count} samples.")
     draws = math.prod(space) * prior.num_codebooks
-    parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64)]
+    parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64, device="cpu")]
     for first in range(0, count, batch_size):
         rows = slice(first, min(first + batch_size, count))
         numbers = [torch.rand(draws, generator=seeding.generator(seed, "sample", i), dtype=torch.float64) for i in range(count)[rows]]

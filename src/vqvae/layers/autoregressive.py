@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, Int64
+from jaxtyping import Float, Int64, Integer
 from torch import Tensor
 
 from vqvae.config import check_at_least
@@ -83,7 +83,7 @@ def sample(
     uniforms: Float[Tensor, "batch draws"] | None = None,
     generator: torch.Generator | None = None,
     condition: Any = None,
-    prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,

@@ -194,7 +194,7 @@ class WaveNetState:
         count = uniforms.shape[1]
         self._check_blocks(count)
         values = self.upcoming(count)
-        before = torch.full((self._batch,), -1) if self.value is None else self.value
+        before = torch.full((self._batch,), -1, device=self.device) if self.value is None else self.value
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         place = (self.position, self.position - self._since, self._block, self._books)
         dilations, arrays = np.array(self._dilations), self._arrays(outputs)

@@ -6,9 +6,9 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from vqvae.config import check_at_least, settings
+from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
 
@@ -119,7 +119,7 @@ class _LogProb(torch.autograd.Function):
         return log_prob
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors

@@ -79,7 +79,7 @@ class CategoricalCodes(BinnedLikelihood):
         Raises:
             DataError: not integers, another number of codebooks, or a value that is no code.
         """
-        check_codes(x, self.channels, self.codebook_size, "likelihood")
+        x = check_codes(x, self.channels, self.codebook_size, "likelihood")
         return x.long()
 
     def restore(self, bins: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
 from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
+from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
@@ -74,7 +74,7 @@ class Gaussian(BinnedLikelihood, Expecting):
         """log of the standard deviation in pixel levels, float32; held between log 1e-3 and log 1e6."""
         if self.steps_of_scale is None:
             assert self.config.scale is not None
-            log_scale = torch.full((self.channels,), math.log(self.config.scale))
+            log_scale = torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
         else:
             log_scale = math.log(_START * self.config.levels) + _PACE * self.steps_of_scale.float()
         return log_scale.clamp(math.log(_SMALLEST), math.log(_LARGEST))
@@ -143,7 +143,7 @@ class _LogProb(torch.autograd.Function):
         return mass.log_prob
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         slope, scale_slope = ctx.saved_tensors

@@ -67,7 +67,7 @@ class GaussianDensity(Likelihood, Expecting):
         """log of the standard deviation, float32."""
         if self.steps_of_scale is None:
             assert self.config.scale is not None
-            return torch.full((self.channels,), math.log(self.config.scale))
+            return torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
         return (_PACE * self.steps_of_scale.float()).clamp(_QUIETEST, _LOUDEST)
 
     def log_prob(

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -123,7 +123,7 @@ class VIMCO(CodeAutoencoder):
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:

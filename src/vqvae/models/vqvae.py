@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import Codes, Level, LogPrior
@@ -157,7 +157,7 @@ class VQVAE(CodeAutoencoder):
         if isinstance(self.quantizer, CodebookQuantizer) and not self.quantizer.started:
             self.quantizer.start(torch.cat([self._rows(batch) for batch in batches]).float())
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.quantizer.decode(codes)
 
     def _rows(self, batch: Batch) -> Float[Tensor, "rows dim"]:

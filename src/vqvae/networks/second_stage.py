@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -98,13 +98,13 @@ class CodesEncoder(Encoder):
         blocks += [ResidualBlock2d(before, config.residual_hidden) for _ in range(config.residual_blocks)]
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, rest))
 
-    def forward(self, x: Int[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch dim 1 1"]:
+    def forward(self, x: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch dim 1 1"]:
         """Encode maps of codes.
 
         Raises:
             DataError: codes of the wrong type, shape or range.
         """
-        check_codes(x, self.channels, self.config.codebook_size, "encoder")
+        x = check_codes(x, self.channels, self.config.codebook_size, "encoder")
         check_space(x.shape[2:], self.config.space)
         found = torch.stack([F.embedding(codes, table) for codes, table in zip(x.unbind(1), self.embedding, strict=True)])
         return self.layers(found.sum(0).permute(0, 3, 1, 2))
@@ -144,7 +144,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each code from those before it. Give it the codes of the data.")
-        check_codes(past, self.num_codebooks, self.codebook_size, "decoder")
+        past = check_codes(past, self.num_codebooks, self.codebook_size, "decoder")
         check_space(past.shape[2:], self.config.space)
         hidden = self._hidden(past.long(), self._bias(vectors), None)
         logits = torch.cat([self._logits(hidden, book) for book in range(self.num_codebooks)], dim=1)
@@ -152,7 +152,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
 
     @torch.no_grad()
     def start(
-        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> PixelCNNState:
         """The decoding state before the first code; ``prefix`` is that of the prior. Of what is given, the vectors are used.
 

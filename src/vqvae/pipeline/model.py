@@ -336,9 +336,9 @@ class Pipeline:
 
     def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
         if label is not None:
-            return torch.full((count,), self.label_number(label))
+            return torch.full((count,), self.label_number(label), device="cpu")
         # One generator a sample, so that sample i has the same class whatever the count.
-        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64)
+        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64, device="cpu")
 
     def _no_label(self, label: str | int | None) -> None:
         if label is not None:
@@ -352,7 +352,7 @@ class Pipeline:
             raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
         if speaker is None:
             raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
-        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker))
+        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker), device="cpu")
 
     def _batches(self, count: int) -> Iterator[slice]:
         """The rows of so many examples in batches; one empty batch where there are none."""
@@ -390,4 +390,4 @@ def _log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, m
 
 
 def _draw(count: int, seed: int, index: int) -> int:
-    return int(torch.randint(count, (), generator=seeding.generator(seed, "label", index)))
+    return int(torch.randint(count, (), device="cpu", generator=seeding.generator(seed, "label", index)))

@@ -1,6 +1,6 @@
 """The uniform prior: log K nats a code [VQVAE §3.1]."""
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import uniform_log_prob
@@ -32,7 +32,7 @@ class UniformPrior(Prior):
 
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -41,5 +41,5 @@ class UniformPrior(Prior):
         Raises:
             DataError: codes of the wrong shape or range.
         """
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         return uniform_log_prob(codes, self.codebook_size, mask)

@@ -6,7 +6,7 @@
 import math
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes
@@ -103,10 +103,10 @@ class FSQ(Quantizer):
             return from_rows(latents, mask, codes, self._vectors(values), rows.new_zeros(()))
 
     @torch.no_grad()
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, 1, self.codebook_size, "quantizer")
-        digits = codes[:, 0].long().unsqueeze(-1) // self.basis % self.levels
+        codes = check_codes(codes, 1, self.codebook_size, "quantizer")
+        digits = codes[:, 0].unsqueeze(-1) // self.basis % self.levels
         return self._vectors(self._values(digits)).movedim(-1, 1)
 
     def _values(self, digits: Int[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels"]:

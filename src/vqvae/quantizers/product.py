@@ -3,13 +3,13 @@
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
-from vqvae.quantizers.base import Quantized, check_finite, check_latents
+from vqvae.quantizers.base import Quantized, check_costs, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
 from vqvae.quantizers.several import SeveralCodebooks
@@ -75,6 +75,8 @@ class ProductQuantizer(SeveralCodebooks):
     ) -> Quantized:
         """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
         check_latents(latents, self.dim)
+        if costs is not None:
+            check_costs(costs, self.num_codebooks, self.codebook_size)
         # Checked here for all groups: a part that raises would leave the parts before it changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
         every = [None] * self.num_codebooks if costs is None else costs.split(1)
@@ -86,9 +88,9 @@ class ProductQuantizer(SeveralCodebooks):
             torch.stack([q.loss for q in found]).mean(),
         )
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
+        codes = check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return torch.cat([part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:

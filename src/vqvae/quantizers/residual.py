@@ -8,12 +8,12 @@ from functools import reduce
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least, settings
-from vqvae.quantizers.base import Quantized, check_latents
+from vqvae.quantizers.base import Quantized, check_costs, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient, pass_gradient
 from vqvae.quantizers.rows import count_entries, from_rows, to_rows
@@ -87,6 +87,8 @@ class ResidualQuantizer(SeveralCodebooks):
         """Quantize by one codebook after the other; see ``Quantizer.forward``. Each chooses the nearest (or with its ``costs``
         cheapest) code for itself, which need not make the nearest sum."""
         check_latents(latents, self.dim)
+        if costs is not None:
+            check_costs(costs, self.num_codebooks, self.codebook_size)
         every = [None] * self.num_codebooks if costs is None else costs.split(1)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
@@ -101,9 +103,9 @@ class ResidualQuantizer(SeveralCodebooks):
             loss = torch.stack([chosen.loss for chosen in found]).mean()
             return from_rows(latents, mask, torch.stack([chosen.codes for chosen in found], dim=1), vectors, loss)
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes, one of every codebook; see ``Quantizer.decode``."""
-        check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
+        codes = check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
         return _sum(part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True))
 
     @torch.no_grad()

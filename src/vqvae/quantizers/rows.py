@@ -1,6 +1,5 @@
 """Latents (batch, dim, *space) to one row a position, and back: quantizers know neither space nor masks."""
 
-import torch
 from jaxtyping import Bool, Float, Int, Shaped
 from torch import Tensor
 
@@ -36,5 +35,5 @@ def count_entries(rows: Float[Tensor, "rows dim"], mask: Tensor | None) -> Float
     """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all that count."""
     if mask is None or not distributed.is_active():
         return float(max(rows.numel(), 1))
-    total = distributed.sum_(torch.tensor(float(rows.numel()), device=rows.device))
+    total = distributed.sum_(rows.new_tensor(float(rows.numel())))
     return total.clamp(min=1) / distributed.world_size()

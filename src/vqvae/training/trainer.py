@@ -289,7 +289,7 @@ class Trainer:
             found |= norms
             own = interruption.signal or 0
             # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
-            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), device=self.device)]
+            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), dtype=torch.float32, device=self.device)]
             *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
             check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
         for optimizer, norm in zip(optimizers, norms.values(), strict=True):
