@@ -19,8 +19,6 @@ from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecodin
 
 FREQUENCIES = 7
 """Sines of a row (and of a column): of the number itself, of its half, its quarter, ... its 64th."""
-FUSED = 16
-"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
 
 
 class CodesPixelCNN(nn.Module, ABC):
@@ -175,8 +173,6 @@ class PixelCNNState:
     device: torch.device
     can_fuse: bool
     """Whether ``CodesPixelCNN.fused`` takes it."""
-    gains_from_fusing: bool
-    """Whether that is faster than step by step, too."""
 
     def __init__(
         self,
@@ -202,8 +198,6 @@ class PixelCNNState:
         self._known = prefix
         self.device = packed.output.device
         self.can_fuse = packed.output.dtype == torch.float32 and self.device.type == "cpu"
-        # Examples are drawn one by one, on a core each; large batches have large matrix products, which gain from doing all at once.
-        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
         self.position = 0
         if prefix is not None:
             self._take_known_rows(prefix.long())

@@ -206,7 +206,7 @@ def _log_mass_of_some(
     share = inside * bell.sub_(1) + 1
 
     # A difference of ratios loses digits as bins get narrow. The series leaves out spread⁴ / 1920, 2e-6 at most where it is taken.
-    narrow = (torch.where(width < 0.1, 0.25, -1.0) - spread).sign_().clamp_(min=0).mul_(edge)
+    narrow = (torch.where(width < 0.1, 0.25, -1.0).to(spread.dtype) - spread).sign_().clamp_(min=0).mul_(edge)
     series = spread.square().sub_(width2).mul_(1 / 24).add_(1)
     middle2 = middle.square_()
     # Cancelled to 0, the mass would have an infinite logarithm and slope; the least number leaves both finite.
