@@ -183,12 +183,14 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
             hint = f" If it is a configuration of your own, give its class: parts=[{kind}]." if Foreign in members else ""
             raise ConfigError(f"{where}.{KIND} is {kind!r}; it must be one of {sorted([*classes, *foreign])}.{hint}")
         return _from_dataclass(classes[kind] if kind in classes else foreign[kind], data, where, parts)
-    for member in members:
-        if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member):
-            try:
-                return from_json(member, data, where, parts)
-            except ConfigError:
-                continue
+    plain = [member for member in members if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member)]
+    if len(plain) == 1 and isinstance(data, float):  # Its error says more, such as that NaN is not finite.
+        return from_json(plain[0], data, where, parts)
+    for member in plain:
+        try:
+            return from_json(member, data, where, parts)
+        except ConfigError:
+            continue
     raise ConfigError(
         f"{where} is {_shown(data)}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}."
     )
