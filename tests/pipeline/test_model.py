@@ -149,7 +149,7 @@ def test_a_class_is_named_by_arrays_too() -> None:
 
 
 def test_floats_of_any_width_are_taken() -> None:
-    model = Pipeline(speech(), rate=8000)
+    model = Pipeline(make_speech("wavenet"), rate=8000)
     wave = torch.rand(1, 1, 64) - 0.5
     codes = model.encode(wave)
     assert torch.equal(model.encode(wave.double()), codes) and torch.equal(model.encode(wave.numpy().astype(">f8")), codes)

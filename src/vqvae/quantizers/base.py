@@ -37,8 +37,8 @@ class Quantizer(nn.Module, ABC):
 
     def forward(
         self,
-        latents: Tensor,
-        mask: Tensor | None = None,
+        latents: Any,
+        mask: Any = None,
         *,
         channels_last: bool = False,
         **choice: Any,
@@ -52,10 +52,11 @@ class Quantizer(nn.Module, ABC):
             choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
 
         Raises:
-            DataError: latents or a mask of another shape or type, or latents that are not finite (nothing is changed then).
+            DataError: latents, a mask or costs of another shape or type, or latents that are not finite or beyond 1e15 (nothing is
+                changed then).
         """
         for name, value in (("Latents", latents), ("The mask", mask)):
-            if value is not None and not isinstance(value, Tensor):
+            if not isinstance(value, Tensor) and not (value is None and name == "The mask"):
                 raise DataError(f"{name} came as {type(value).__name__}; a tensor is expected. Make one with torch.as_tensor.")
         if not latents.is_floating_point() or latents.ndim < 2:
             raise DataError(
@@ -67,6 +68,8 @@ class Quantizer(nn.Module, ABC):
             raise DataError(
                 f"The mask came as {mask.dtype} {tuple(mask.shape)}; torch.bool {positions} is expected, True where there is data."
             )
+        if choice.get("costs") is not None:
+            check_costs(choice["costs"], self.num_codebooks, self.codebook_size)
         found = self.quantize(turned, mask, **choice)
         if not channels_last:
             return found

@@ -19,7 +19,7 @@ from vqvae.codes import check_codes
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError
 from vqvae.exact import is_traced
-from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_costs, check_finite, check_latents, without_casts
+from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents, without_casts
 from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
 from vqvae.quantizers.nearest import nearest
 from vqvae.quantizers.rows import count_entries, from_rows, to_rows
@@ -80,8 +80,6 @@ class SingleCodebook(CodebookQuantizer):
         """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
         update follows after."""
         check_latents(latents, self.dim)
-        if costs is not None:
-            check_costs(costs, 1, self.codebook_size)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
             chosen = self.quantize_rows(rows, count_entries(rows, mask), costs)

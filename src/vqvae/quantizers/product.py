@@ -9,7 +9,7 @@ from torch import Tensor
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
-from vqvae.quantizers.base import Quantized, check_costs, check_finite, check_latents
+from vqvae.quantizers.base import Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient
 from vqvae.quantizers.several import SeveralCodebooks
@@ -75,8 +75,6 @@ class ProductQuantizer(SeveralCodebooks):
     ) -> Quantized:
         """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
         check_latents(latents, self.dim)
-        if costs is not None:
-            check_costs(costs, self.num_codebooks, self.codebook_size)
         # Checked here for all groups: a part that raises would leave the parts before it changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
         every = [None] * self.num_codebooks if costs is None else costs.split(1)
