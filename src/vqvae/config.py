@@ -7,19 +7,80 @@ and without importing anything by name: only the classes in the type annotations
 
 import dataclasses
 import difflib
+import functools
 import json
+import math
+import numbers
 import types
 import typing
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, dataclass_transform
 
 from vqvae.errors import ConfigError
+
+C = TypeVar("C")
 
 KIND = "kind"
 Foreign = Any
 """Stands in the annotation of a setting that may also be a configuration of the user's own: any frozen dataclass with a ``build``. It is
 read back only where the caller names its class."""
 Parts = Sequence[type]
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[C]) -> type[C]:
+    """Make a class a configuration: a frozen, keyword-only dataclass that checks its values when it is made.
+
+    All entrances share this check: Python, JSON files and flags. Integers become floats, lists become tuples and NumPy's numbers
+    become Python's where the annotation asks for it. Floats must be finite. ``build`` gives float32 modules, whatever torch's default
+    type is.
+
+    Raises:
+        ConfigError: at construction, a value that the annotation of its field does not allow.
+    """
+    checks_more: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: Any) -> None:
+        check_values(self)
+        if checks_more is not None:
+            checks_more(self)
+
+    if "build" in vars(cls):
+        setattr(cls, "build", _guarded(vars(cls)["build"]))  # noqa: B010  # The type of cls has no build.
+    setattr(cls, "__post_init__", __post_init__)  # noqa: B010
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def check_values(config: Any) -> None:
+    """Check every value of a configuration against the annotation of its field; see ``settings``.
+
+    Raises:
+        ConfigError: a value of the wrong type, an unknown choice, or a float that is not finite.
+    """
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        checked = from_json(hints[field.name], value, f"{type(config).__name__}.{field.name}")
+        if checked is not value:
+            object.__setattr__(config, field.name, checked)
+
+
+def _guarded(build: Callable[..., Any]) -> Callable[..., Any]:
+    """``build`` under ``vqvae.building``."""
+
+    @functools.wraps(build)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from vqvae.building import building  # Here, because torch is slow to import and JSON needs none.
+
+        with building(type(self).__name__):
+            return build(self, *args, **kwargs)
+
+    return guarded
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
 
 
 def to_json(config: Any) -> Any:
@@ -50,8 +111,8 @@ def from_json(annotation: Any, data: Any, where: str = "config", parts: Parts = 
     if origin in (typing.Union, types.UnionType):
         return _from_union(arguments, data, where, parts)
     if origin is typing.Literal:
-        if data not in arguments:
-            raise ConfigError(f"{where} is {data!r}; it must be one of {list(arguments)}.")
+        if not any(type(data) is type(argument) and data == argument for argument in arguments):
+            raise ConfigError(f"{where} is {_shown(data)}; it must be one of {list(arguments)}.")
         return data
     if origin is tuple:
         return _from_tuple(arguments, data, where, parts)
@@ -113,19 +174,26 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
         return None
     classes = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
     foreign = _by_name(parts) if Foreign in members else {}
+    is_config = dataclasses.is_dataclass(data) and not isinstance(data, type)
+    if is_config and (isinstance(data, tuple(classes.values())) or Foreign in members):
+        return data
     if isinstance(data, dict):
         kind = data.get(KIND)
         if kind not in classes and kind not in foreign:
             hint = f" If it is a configuration of your own, give its class: parts=[{kind}]." if Foreign in members else ""
             raise ConfigError(f"{where}.{KIND} is {kind!r}; it must be one of {sorted([*classes, *foreign])}.{hint}")
         return _from_dataclass(classes[kind] if kind in classes else foreign[kind], data, where, parts)
-    for member in members:
-        if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member):
-            try:
-                return from_json(member, data, where, parts)
-            except ConfigError:
-                continue
-    raise ConfigError(f"{where} is {data!r}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}.")
+    plain = [member for member in members if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member)]
+    if len(plain) == 1 and isinstance(data, float):  # Its error says more, such as that NaN is not finite.
+        return from_json(plain[0], data, where, parts)
+    for member in plain:
+        try:
+            return from_json(member, data, where, parts)
+        except ConfigError:
+            continue
+    raise ConfigError(
+        f"{where} is {_shown(data)}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}."
+    )
 
 
 def _by_name(parts: Parts) -> dict[str, type]:
@@ -141,7 +209,7 @@ def _by_name(parts: Parts) -> dict[str, type]:
 
 def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise ConfigError(f"{where} is {data!r}; it must be a list.")
+        raise ConfigError(f"{where} is {_shown(data)}; it must be a list.")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(from_json(arguments[0], item, f"{where}[{i}]", parts) for i, item in enumerate(data))
     if len(data) != len(arguments):
@@ -150,12 +218,14 @@ def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts)
 
 
 def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
+    if isinstance(data, cls):
+        return data
     if not isinstance(data, dict):
-        raise ConfigError(f"{where} is {data!r}; it must be an object with the fields of {cls.__name__}.")
+        raise ConfigError(f"{where} is {_shown(data)}; it must be an object with the fields of {cls.__name__}.")
     if data.get(KIND, cls.__name__) != cls.__name__:
         raise ConfigError(f"{where}.{KIND} is {data[KIND]!r}; it must be {cls.__name__!r}.")
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     for name in data:
         if name != KIND and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
@@ -174,8 +244,22 @@ def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
 def _from_plain(annotation: Any, data: Any, where: str) -> Any:
     if annotation is type(None) and data is None:
         return None
-    if annotation is float and isinstance(data, int) and not isinstance(data, bool):
-        return float(data)
-    if annotation in (bool, int, float, str) and type(data) is annotation:
-        return data
-    raise ConfigError(f"{where} is {data!r}; it must be of type {getattr(annotation, '__name__', annotation)}.")
+    if type(data) is annotation:
+        value = data
+    elif annotation is float and isinstance(data, numbers.Real) and not isinstance(data, bool):
+        value = float(data)
+    elif annotation is int and isinstance(data, numbers.Integral) and not isinstance(data, bool):
+        value = int(data)
+    elif isinstance(annotation, type) and annotation not in (bool, int, float) and isinstance(data, annotation):
+        value = data
+    else:
+        raise ConfigError(f"{where} is {_shown(data)}; it must be of type {getattr(annotation, '__name__', annotation)}.")
+    if annotation is float and not math.isfinite(value):
+        raise ConfigError(f"{where} is {value}; it must be a finite number.")
+    return value
+
+
+def _shown(data: Any) -> str:
+    """A value for a message: a module has pages of ``repr``."""
+    text = repr(data)
+    return text if len(text) <= 80 else f"a {type(data).__name__}"

@@ -2,11 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from vqvae.cli.arguments import Options, note, parse, say
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
@@ -18,7 +19,7 @@ DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-s
 """The recipe and the run folder of each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     modality: Literal["images", "speech"] = "images"
     """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""

@@ -1,7 +1,6 @@
 """``vqvae evaluate RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.config import settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
 from vqvae.runs.folder import REPORT, stored_data
@@ -18,7 +18,7 @@ from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""

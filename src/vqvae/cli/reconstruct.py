@@ -1,7 +1,6 @@
 """``vqvae reconstruct RUN FILE...``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -9,13 +8,14 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
 from vqvae.cli.files import check_folder, reconstruct_file
+from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""

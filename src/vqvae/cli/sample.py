@@ -1,7 +1,6 @@
 """``vqvae sample RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -9,6 +8,7 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_samples, sample_files, write_samples
+from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
@@ -16,7 +16,7 @@ from vqvae.pipeline import Pipeline
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder, with a trained prior in it."""

@@ -1,13 +1,14 @@
 """``vqvae train-prior RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import tyro
 
 from vqvae.cli.arguments import Options, Settings, first_words, note, parse
 from vqvae.cli.main import WRONG_USE
+from vqvae.config import settings
 from vqvae.runs.folder import REPORT
 from vqvae.runs.stages import prior_config, train_prior
 from vqvae.training import RunOptions
@@ -16,7 +17,7 @@ DESCRIPTION = "Train the prior over the codes of a run, by the recipe of its tok
 USAGE = "usage: vqvae train-prior RUN [--any.field VALUE]"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder, with a trained tokenizer in it."""

@@ -1,6 +1,5 @@
 """Images that are kept decoded in memory, and sets of them that come as .npy or .npz files."""
 
-import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Literal
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 
+from vqvae.config import settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import user_path
 from vqvae.data.split import split_by_hash
@@ -64,7 +64,7 @@ class ArrayDataset(Dataset):
         return Batch(torch.from_numpy(images), Condition(label=label, actions=actions))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class ArrayConfig:
     """Images in a .npy or .npz file: uint8 (n, h, w), (n, h, w, c) or (n, c, h, w), c from 1 to 4.
 

@@ -1,6 +1,5 @@
 """Folders of recordings as data sets, with their speakers."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -15,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
@@ -31,7 +30,7 @@ _log = logging.getLogger(__name__)
 _VERSION = 1  # Of how files become samples: a change makes others, which need another place in the cache.
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class AudioFolderConfig:
     """Every WAV, FLAC, OGG and MP3 file in a folder and its sub-folders, as one channel at one rate.
 

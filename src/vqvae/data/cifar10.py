@@ -1,10 +1,10 @@
 """CIFAR-10 in its official binary layout: https://www.cs.toronto.edu/~kriz/cifar.html."""
 
-import dataclasses
 from pathlib import Path
 
 import numpy as np
 
+from vqvae.config import settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -21,7 +21,7 @@ _IMAGES_PER_FILE = 10_000
 _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Cifar10Config:
     """50,000 images of 32 by 32 pixels in ten classes; the official test batch of 10,000 is what is held out."""
 

@@ -1,6 +1,5 @@
 """A folder of image files as a data set."""
 
-import dataclasses
 import hashlib
 import json
 import logging
@@ -14,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -28,7 +27,7 @@ from vqvae.signals import pictures
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class ImageFolderConfig:
     """Every PNG, JPEG, WebP and BMP file in a folder and its sub-folders, as squares of RGB bytes.
 

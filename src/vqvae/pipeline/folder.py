@@ -16,6 +16,7 @@ import torch
 
 from vqvae import storage
 from vqvae.config import Parts
+from vqvae.devices import pick_device
 from vqvae.disk import exists
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import Tokenizer
@@ -33,13 +34,14 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = ())
 
     Args:
         run: the folder.
-        device: where to.
+        device: where the parts go; "auto" picks CUDA if there is one, else the CPU.
         parts: configurations of the caller's own that the run holds.
 
     Raises:
         CheckpointError: there is no finished tokenizer, or a part is damaged.
+        ConfigError: there is no such device here.
     """
-    run = Path(run).expanduser()
+    run, device = Path(run).expanduser(), pick_device(device)
     card = about(run, parts)
     tokenizer = storage.load(run / TOKENIZER, parts)
     if not isinstance(tokenizer, Tokenizer):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk
+from vqvae.building import private_draws
 from vqvae.config import Parts
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import ModelConfig
@@ -60,7 +61,8 @@ def load(folder: Path | str, parts: Parts = ()) -> nn.Module:
     """
     folder = Path(folder)
     config = read(folder, parts).config
-    with torch.random.fork_rng(devices=[]):
+    # Nothing of the program around is used or changed: its default device, or the generators that its threads draw from.
+    with private_draws(), torch.device("cpu"):
         try:
             part = config.build()
         except ConfigError as error:
@@ -126,7 +128,7 @@ def check_storable(part: nn.Module) -> None:
 def check_rebuilt(part: nn.Module) -> None:
     """Raise ConfigError unless what the configuration of a part builds has its weights: before a training starts, not after it."""
     config: Any = part.config
-    with torch.random.fork_rng(devices=[]):
+    with private_draws(), torch.device("cpu"):
         built = config.build()
     found, wanted = ({name: _describe(value) for name, value in module.state_dict().items()} for module in (part, built))
     different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))

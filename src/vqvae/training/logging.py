@@ -34,7 +34,7 @@ class Meter:
         """Add the scalars of a batch."""
         for name, value in values.items():
             # Not times 0: the mean of an empty batch is NaN, and weighs nothing.
-            weighted = value.detach().float() * weight if weight else torch.zeros((), device=value.device)
+            weighted = value.detach().float() * weight if weight else torch.zeros((), dtype=torch.float32, device=value.device)
             self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
             self._weights[name] += weight
 
@@ -44,7 +44,7 @@ class Meter:
             return {}
         names = list(self._sums)
         sums = torch.stack([self._sums[name] for name in names])
-        weights = torch.tensor([self._weights[name] for name in names], device=sums.device)
+        weights = torch.tensor([self._weights[name] for name in names], dtype=sums.dtype, device=sums.device)
         distributed.sum_(sums), distributed.sum_(weights)
         self._sums, self._weights = {}, defaultdict(float)
         return dict(zip(names, (sums / weights).tolist(), strict=True))

@@ -1,4 +1,4 @@
-"""What the machine offers: device, number format and memory layout."""
+"""What the machine offers: number format and memory layout; ``vqvae.devices`` picks the device."""
 
 import ctypes
 import os
@@ -9,36 +9,12 @@ from typing import Literal
 import torch
 from torch import nn
 
+from vqvae.devices import pick_device as pick_device
 from vqvae.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt, from glibc's malloc.h."""
-
-
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" is CUDA where there is one, else the CPU. Under torchrun each process gets its own GPU.
-
-    CPU and CUDA are tested. MPS, Apple's GPUs, has to be named, and nobody has measured it. It has no float64: what is summed or drawn in
-    it is moved to the CPU first, code by code when sampling, so that numbers are the same but slow to come; what cannot be moved, such
-    as ``sum_over_codes``, is a ConfigError. For operations that torch lacks there, torch raises an error of its own.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.empty(0, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device is {name!r}, which cannot be used here ({reason}). Take 'cpu', or 'auto' for the best.") from error
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:

@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
@@ -40,7 +40,7 @@ START_BATCHES = 4
 EVALUATED = 1024
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class TrainConfig:
     """Everything that decides what is learned. A run folder belongs to one of these."""
 
@@ -79,7 +79,7 @@ class TrainConfig:
             raise ConfigError(f"average_decay is {self.average_decay}; it must lie in [0, 1).")
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class RunOptions:
     """How a run is carried out; nothing here changes what is learned."""
 
@@ -289,7 +289,7 @@ class Trainer:
             found |= norms
             own = interruption.signal or 0
             # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
-            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), device=self.device)]
+            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), dtype=torch.float32, device=self.device)]
             *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
             check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
         for optimizer, norm in zip(optimizers, norms.values(), strict=True):

@@ -106,9 +106,9 @@ def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
 def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:
     """One row a place of the window along one axis, each with the sum 1."""
     size = min(_WINDOW, length)
-    offset = torch.arange(size, device=device) - (size - 1) / 2
+    offset = torch.arange(size, dtype=torch.float32, device=device) - (size - 1) / 2
     weights = torch.exp(-(offset**2) / (2 * _SIGMA**2))
-    rows = torch.zeros(length - size + 1, length, device=device)
+    rows = torch.zeros(length - size + 1, length, dtype=torch.float32, device=device)
     for place, row in enumerate(rows):
         row[place : place + size] = weights / weights.sum()
     return rows

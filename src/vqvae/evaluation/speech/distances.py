@@ -53,7 +53,7 @@ def multi_resolution_stft_distance(
         DataError: the waves differ in shape, or are shorter than a hop.
     """
     _check(reference, other)
-    total = torch.zeros(len(reference), device=reference.device)
+    total = torch.zeros(len(reference), dtype=torch.float32, device=reference.device)
     for window, hop in RESOLUTIONS:
         ours, theirs = (power_spectrum(wave.float(), window, hop).flatten(1) for wave in (reference, other))
         apart = torch.linalg.vector_norm(ours.sqrt() - theirs.sqrt(), dim=1)
