@@ -40,20 +40,21 @@ class Whole:
     made: Small = field(default_factory=lambda: Small(size=3))
 
 
+integers = st.integers(-config.LARGEST_INT, config.LARGEST_INT)
 floats = st.floats(allow_nan=False, allow_infinity=False)
-smalls = st.builds(Small, size=st.integers(), rate=floats)
+smalls = st.builds(Small, size=integers, rate=floats)
 others = st.builds(Other, name=st.text())
 wholes = st.builds(
     Whole,
     part=smalls | others,
     mode=st.sampled_from(["fast", "slow"]),
-    widths=st.lists(st.integers()).map(tuple),
+    widths=st.lists(integers).map(tuple),
     betas=st.tuples(floats, floats),
     label=st.none() | st.text(),
     nested=st.none() | smalls,
     deep=st.lists(smalls | others, max_size=3).map(tuple),
     on=st.booleans(),
-    noted=st.integers(),
+    noted=integers,
     made=smalls,
 )
 
@@ -216,3 +217,46 @@ def test_every_configuration_of_the_package_checks_its_values() -> None:
     named = [getattr(vqvae, name) for name in vqvae.__all__ if name.endswith("Config")]
     public = [kind for kind in named if isinstance(kind, type)]
     assert [kind for kind in public if not kind.__post_init__.__qualname__.startswith("settings.")] == []
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 200_000, '{"a": ' * 100 + "1" + "}" * 100, '{"a": 1, "a": 2}', '["\\ud800"]', '{"\\ud800": 1}', "1" * 5000, "{", ""]
+)
+def test_hostile_json_is_an_error_of_ours(text: str) -> None:
+    with pytest.raises(ConfigError, match=r"^here .{1,200}$"):
+        config.loads(text, "here")
+
+
+def test_json_of_any_ordinary_kind_is_parsed() -> None:
+    assert config.loads('{"a": [1, null, true, "é"], "b": {"c": NaN}}')["a"] == [1, None, True, "é"]
+
+
+@pytest.mark.parametrize("value", [10**30, -(10**400), 2**63])
+def test_numbers_beyond_63_bits_are_refused(value: int) -> None:
+    for field_name in ("size", "rate"):
+        with pytest.raises(ConfigError, match=rf"^config\.{field_name} is .{{1,80}}; it must be a number of at most 63 bits\.$"):
+            config.from_json(Small, {"size": 3, field_name: value})
+
+
+@pytest.mark.parametrize("kind", [[], {}, 3, None, ["Small"]])
+def test_a_kind_that_is_no_name_is_refused(kind: Any) -> None:
+    with pytest.raises(ConfigError, match=r"config\.part\.kind is"):
+        config.from_json(Whole, {"part": {"kind": kind}})
+
+
+def test_data_that_is_nested_without_end_is_refused() -> None:
+    data: dict[str, Any] = {}
+    for _ in range(100_000):
+        data = {"inner": data}
+    with pytest.raises(ConfigError):
+        config.from_json(Whole, {"part": data})
+
+
+def test_a_choice_has_the_type_of_its_choices() -> None:
+    with pytest.raises(ConfigError, match=r"config is True; it must be one of \[1, 2\]"):
+        config.from_json(Literal[1, 2], True)
+
+
+def test_long_values_are_cut_in_messages() -> None:
+    assert config.shown("x" * 1000) == "'" + "x" * 58 + "…"
+    assert config.shown(10**5000) == "a huge int"

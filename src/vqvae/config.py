@@ -25,6 +25,9 @@ Foreign = Any
 """Stands in the annotation of a setting that may also be a configuration of the user's own: any frozen dataclass with a ``build``. It is
 read back only where the caller names its class."""
 Parts = Sequence[type]
+DEEPEST = 64
+"""Levels of JSON: more than any configuration has."""
+LARGEST_INT = 2**63 - 1
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -105,14 +108,68 @@ def from_json(annotation: Any, data: Any, where: str = "config", parts: Parts = 
     Raises:
         ConfigError: an unknown kind or field, a missing field, or a value of the wrong type, with its path.
     """
+    try:
+        return _read(annotation, data, where, parts)
+    except RecursionError as error:
+        raise ConfigError(f"{where} is nested too deeply.") from error
+
+
+def loads(text: str, where: str = "The text") -> Any:
+    """Parse JSON that a stranger may have written.
+
+    Raises:
+        ConfigError: it is no JSON, is nested deeper than ``DEEPEST``, has a key twice, or holds text that is no Unicode.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_unique)
+    except (ValueError, RecursionError, MemoryError) as error:
+        raise ConfigError(f"{where} is not valid JSON: {shown(str(error), 100) if str(error) else 'it is too large'}.") from error
+    level = [data]
+    for _ in range(DEEPEST):
+        if not level:
+            return data
+        for value in level:
+            _check_text(value, where)
+        level = [
+            inner for value in level for inner in (value.values() if isinstance(value, dict) else value if isinstance(value, list) else ())
+        ]
+    raise ConfigError(f"{where} is nested deeper than {DEEPEST} levels.")
+
+
+def shown(value: Any, length: int = 60) -> str:
+    """A value for an error message, cut to ``length`` letters."""
+    try:
+        words = value if isinstance(value, str) and length >= 100 else repr(value)
+    except (ValueError, RecursionError):  # A number of thousands of digits; lists of thousands of levels.
+        words = f"a huge {type(value).__name__}"
+    return words if len(words) <= length else f"{words[: length - 1]}…"
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("an object has a key twice")
+    return found
+
+
+def _check_text(value: Any, where: str) -> None:
+    """Raise ConfigError for half of a surrogate pair, which no file and no terminal takes."""
+    for text in (value,) if isinstance(value, str) else value if isinstance(value, dict) else ():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise ConfigError(f"{where} holds text that is not valid Unicode: {shown(text)}.") from error
+
+
+def _read(annotation: Any, data: Any, where: str, parts: Parts) -> Any:
     origin, arguments = typing.get_origin(annotation), typing.get_args(annotation)
     if origin is typing.Annotated:
-        return from_json(arguments[0], data, where, parts)
+        return _read(arguments[0], data, where, parts)
     if origin in (typing.Union, types.UnionType):
         return _from_union(arguments, data, where, parts)
     if origin is typing.Literal:
-        if not any(type(data) is type(argument) and data == argument for argument in arguments):
-            raise ConfigError(f"{where} is {_shown(data)}; it must be one of {list(arguments)}.")
+        if not any(type(data) is type(choice) and data == choice for choice in arguments):
+            raise ConfigError(f"{where} is {shown(data)}; it must be one of {list(arguments)}.")
         return data
     if origin is tuple:
         return _from_tuple(arguments, data, where, parts)
@@ -179,20 +236,21 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
         return data
     if isinstance(data, dict):
         kind = data.get(KIND)
-        if kind not in classes and kind not in foreign:
-            hint = f" If it is a configuration of your own, give its class: parts=[{kind}]." if Foreign in members else ""
-            raise ConfigError(f"{where}.{KIND} is {kind!r}; it must be one of {sorted([*classes, *foreign])}.{hint}")
+        if not isinstance(kind, str) or kind not in classes and kind not in foreign:
+            named = kind if isinstance(kind, str) else "MyConfig"
+            hint = f" If it is a configuration of your own, give its class: parts=[{named}]." if Foreign in members else ""
+            raise ConfigError(f"{where}.{KIND} is {shown(kind)}; it must be one of {sorted([*classes, *foreign])}.{hint}")
         return _from_dataclass(classes[kind] if kind in classes else foreign[kind], data, where, parts)
     plain = [member for member in members if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member)]
     if len(plain) == 1 and isinstance(data, float):  # Its error says more, such as that NaN is not finite.
-        return from_json(plain[0], data, where, parts)
+        return _read(plain[0], data, where, parts)
     for member in plain:
         try:
-            return from_json(member, data, where, parts)
+            return _read(member, data, where, parts)
         except ConfigError:
             continue
     raise ConfigError(
-        f"{where} is {_shown(data)}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}."
+        f"{where} is {shown(data)}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}."
     )
 
 
@@ -209,28 +267,28 @@ def _by_name(parts: Parts) -> dict[str, type]:
 
 def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts) -> tuple[Any, ...]:
     if not isinstance(data, (list, tuple)):
-        raise ConfigError(f"{where} is {_shown(data)}; it must be a list.")
+        raise ConfigError(f"{where} is {shown(data)}; it must be a list.")
     if len(arguments) == 2 and arguments[1] is Ellipsis:
-        return tuple(from_json(arguments[0], item, f"{where}[{i}]", parts) for i, item in enumerate(data))
+        return tuple(_read(arguments[0], item, f"{where}[{i}]", parts) for i, item in enumerate(data))
     if len(data) != len(arguments):
         raise ConfigError(f"{where} has {len(data)} entries; it must have {len(arguments)}.")
-    return tuple(from_json(a, item, f"{where}[{i}]", parts) for i, (a, item) in enumerate(zip(arguments, data, strict=True)))
+    return tuple(_read(a, item, f"{where}[{i}]", parts) for i, (a, item) in enumerate(zip(arguments, data, strict=True)))
 
 
 def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
     if isinstance(data, cls):
         return data
     if not isinstance(data, dict):
-        raise ConfigError(f"{where} is {_shown(data)}; it must be an object with the fields of {cls.__name__}.")
+        raise ConfigError(f"{where} is {shown(data)}; it must be an object with the fields of {cls.__name__}.")
     if data.get(KIND, cls.__name__) != cls.__name__:
-        raise ConfigError(f"{where}.{KIND} is {data[KIND]!r}; it must be {cls.__name__!r}.")
+        raise ConfigError(f"{where}.{KIND} is {shown(data[KIND])}; it must be {cls.__name__!r}.")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     hints = _hints(cls)
     for name in data:
         if name != KIND and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
-            raise ConfigError(f"{where} ({cls.__name__}) has no field {name!r}; it has {list(fields)}.{hint}")
+            raise ConfigError(f"{where} ({cls.__name__}) has no field {shown(name)}; it has {list(fields)}.{hint}")
     missing = [
         name
         for name, field in fields.items()
@@ -238,12 +296,14 @@ def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
     ]
     if missing:
         raise ConfigError(f"{where} ({cls.__name__}) lacks the fields {missing}.")
-    return cls(**{name: from_json(hints[name], value, f"{where}.{name}", parts) for name, value in data.items() if name != KIND})
+    return cls(**{name: _read(hints[name], value, f"{where}.{name}", parts) for name, value in data.items() if name != KIND})
 
 
 def _from_plain(annotation: Any, data: Any, where: str) -> Any:
     if annotation is type(None) and data is None:
         return None
+    if type(data) is int and annotation in (int, float) and not -LARGEST_INT <= data <= LARGEST_INT:
+        raise ConfigError(f"{where} is {shown(data)}; it must be a number of at most 63 bits.")
     if type(data) is annotation:
         value = data
     elif annotation is float and isinstance(data, numbers.Real) and not isinstance(data, bool):
@@ -253,13 +313,7 @@ def _from_plain(annotation: Any, data: Any, where: str) -> Any:
     elif isinstance(annotation, type) and annotation not in (bool, int, float) and isinstance(data, annotation):
         value = data
     else:
-        raise ConfigError(f"{where} is {_shown(data)}; it must be of type {getattr(annotation, '__name__', annotation)}.")
+        raise ConfigError(f"{where} is {shown(data)}; it must be of type {getattr(annotation, '__name__', annotation)}.")
     if annotation is float and not math.isfinite(value):
         raise ConfigError(f"{where} is {value}; it must be a finite number.")
     return value
-
-
-def _shown(data: Any) -> str:
-    """A value for a message: a module has pages of ``repr``."""
-    text = repr(data)
-    return text if len(text) <= 80 else f"a {type(data).__name__}"

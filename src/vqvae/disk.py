@@ -13,6 +13,7 @@ import os
 import re
 import secrets
 import shutil
+import stat
 import sys
 import unicodedata
 from collections.abc import Iterable, Iterator
@@ -29,6 +30,8 @@ _PLACE = re.compile(r"([0-9a-f]{16})(\.lock)?")
 _ATTEMPTS = 100
 _MOMENT = 2.0
 """Seconds: longer than a writer takes from one rename to the next."""
+LARGEST_TEXT = 2**24
+"""Bytes: more than any settings, cards and scores take."""
 _LONGEST_NAME = 100
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows."""
@@ -154,6 +157,27 @@ def held(file: Path, seconds: float = -1) -> Iterator[bool]:
     finally:
         if free:
             lock.release()
+
+
+def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
+    """The text of a small file, in UTF-8. Never blocks on a pipe, and never reads more than ``limit`` bytes.
+
+    Raises:
+        OSError: the file is missing, unreadable, too large, or no plain file.
+        ValueError: it is not UTF-8.
+    """
+    descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with open(descriptor, "rb") as file:
+        _check_regular(os.fstat(descriptor), path)
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
+    return content.decode("utf-8")
+
+
+def check_plain(path: Path) -> None:
+    """Raise OSError unless ``path`` is a plain file, or a link to one: a pipe or a device could be read for ever."""
+    _check_regular(path.stat(), path)
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
@@ -307,6 +331,12 @@ def _sync(path: Path) -> None:
             raise
     finally:
         os.close(descriptor)
+
+
+def _check_regular(found: os.stat_result, path: Path) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
+        raise OSError(code, "it is a folder" if code == errno.EISDIR else "it is no plain file", str(path))
 
 
 def _check_output(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:

@@ -15,6 +15,7 @@ from vqvae.layers.autoregressive import Choice
 from vqvae.layers.dilated import dilated_gates
 from vqvae.layers.wavenet_decoding import Int8Weights, PackedWaveNet, WaveNetState, check_bias, to_int8
 
+LONGEST_CYCLE = 32
 _WAVES, _SMOOTH = 64, 4
 """Cosines that the first weights of levels are made of, and of which on they are weaker."""
 _RELU, _SMALL = 2**0.5, 3**-0.5
@@ -53,10 +54,13 @@ class WaveNet(nn.Module):
         """
         super().__init__()
         self.codebook_size, self.num_codebooks, self.dropout = codebook_size, num_codebooks, dropout
-        self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
+        if cycle > LONGEST_CYCLE:
+            raise ConfigError(f"cycle is {cycle}; it must be at most {LONGEST_CYCLE}: dilations grow as 2^cycle.")
         # All matrices are (inputs, outputs).
         self.embedding = nn.Parameter(_levels(codebook_size, residual) if ordered else torch.randn(num_codebooks * codebook_size, residual))
         self.pairs, self.pairs_bias = _linear(layers, 2 * residual, 2 * residual)
+        # After a parameter of as many layers: loading stops there if a stranger's configuration asks for too many.
+        self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
         self.residual, _ = _linear(layers - 1, residual, residual, gain=_SMALL)
         self.skip, self.skip_bias = _linear(layers * residual, skip, gain=_RELU)
         self.hidden, self.hidden_bias = _linear(skip, output_hidden, gain=_RELU)

@@ -22,10 +22,10 @@ from vqvae.config import Parts
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import ModelConfig
 from vqvae.priors import PriorConfig
-from vqvae.storage.card import RunCard, card_from_extra, card_from_json, card_to_json, upgraded
+from vqvae.storage.building import CONFIG, WEIGHTS, build_like, check_fit, describe, read_header, readable_tensors
+from vqvae.storage.card import RunCard, card_from_extra, card_from_json, card_to_json
 
 FORMAT_VERSION = 2
-CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 _THREE_LINES = """    @dataclass(frozen=True, kw_only=True)
     class MyConfig:
         width: int = 64
@@ -61,13 +61,10 @@ def load(folder: Path | str, parts: Parts = ()) -> nn.Module:
     """
     folder = Path(folder)
     config = read(folder, parts).config
-    # Nothing of the program around is used or changed: its default device, or the generators that its threads draw from.
-    with private_draws(), torch.device("cpu"):
-        try:
-            part = config.build()
-        except ConfigError as error:
-            raise CheckpointError(f"{folder / CONFIG} describes a part that cannot be built: {error}") from error
-    restore(part, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
+    part = build_like(config, read_header(folder / WEIGHTS), folder, own=bool(parts))
+    tensors = read_tensors(folder / WEIGHTS)
+    check_finite(tensors, folder / WEIGHTS)
+    restore(part, tensors, folder / WEIGHTS)
     return part.eval()
 
 
@@ -130,7 +127,7 @@ def check_rebuilt(part: nn.Module) -> None:
     config: Any = part.config
     with private_draws(), torch.device("cpu"):
         built = config.build()
-    found, wanted = ({name: _describe(value) for name, value in module.state_dict().items()} for module in (part, built))
+    found, wanted = ({name: describe(value) for name, value in module.state_dict().items()} for module in (part, built))
     different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))
     if different:
         name = different[0]
@@ -146,18 +143,7 @@ def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> No
     Raises:
         CheckpointError: they are not, with the first few differences; the module is unchanged then.
     """
-    wanted = module.state_dict()
-    tensors = upgraded(tensors, wanted)
-    problems = [f"{name} is missing" for name in wanted if name not in tensors]
-    problems += [f"{name} is unknown" for name in tensors if name not in wanted]
-    problems += [
-        f"{name} is {_describe(tensors[name])}, expected {_describe(value)}"
-        for name, value in wanted.items()
-        if name in tensors and _describe(tensors[name]) != _describe(value)
-    ]
-    if problems:
-        more = f" and {len(problems) - 4} more" if len(problems) > 4 else ""
-        raise CheckpointError(f"{where} does not fit the configuration: {'; '.join(problems[:4])}{more}.")
+    tensors = check_fit(module.state_dict(), tensors, where)
     module.load_state_dict(tensors)
 
 
@@ -173,12 +159,15 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: the file is missing or damaged.
     """
-    try:
+    with readable_tensors(path):
         return load_file(path)
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing.") from error
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged or cannot be read ({error}). Copy it again, or remove its folder.") from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: Path) -> None:
+    """Raise CheckpointError if a number is NaN or infinite: nothing could be computed with such weights."""
+    wrong = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
+    if wrong:
+        raise CheckpointError(f"{where} holds NaN or infinite numbers in {wrong[:4]}. The file is damaged, or the training diverged.")
 
 
 def write_json(data: Mapping[str, Any], path: Path) -> None:
@@ -193,10 +182,10 @@ def read_json(path: Path) -> dict[str, Any]:
         CheckpointError: the file is missing, damaged, or of a newer format.
     """
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = configuration.loads(disk.read_text(path), str(path))
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing.") from error
-    except (ValueError, OSError) as error:
+    except (ConfigError, ValueError, OSError) as error:
         raise CheckpointError(f"{path} is damaged or cannot be read ({error}). Copy it again, or remove its folder.") from error
     version = data.get("format_version") if isinstance(data, dict) else None
     if type(version) is not int or version < 1:
@@ -208,8 +197,10 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def is_part(folder: Path) -> bool:
     """Whether something is there that ``save`` wrote."""
-    path = folder / CONFIG
-    return path.is_file() and b"format_version" in path.read_bytes()
+    try:
+        return "format_version" in disk.read_text(folder / CONFIG)
+    except (OSError, ValueError):
+        return False
 
 
 @contextmanager
@@ -237,7 +228,3 @@ def _without_config(module: nn.Module, prefix: str = "") -> list[str]:
         elif not dataclasses.is_dataclass(getattr(child, "config", None)):
             names.append(prefix + name)
     return names
-
-
-def _describe(tensor: Tensor) -> str:
-    return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"

@@ -9,7 +9,7 @@ checkpoints/step-000100/
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from vqvae import disk, storage
+from vqvae.config import from_json
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.pipeline import TOKENIZER
 from vqvae.storage import RunCard
@@ -26,6 +27,8 @@ from vqvae.training.averaging import Average
 from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
+MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
+"""What Adam keeps of a parameter: two running means, and the number of its steps."""
 LOCK = ".lock"
 NAME = re.compile(r"step-(\d{6,})")
 
@@ -117,25 +120,26 @@ class Checkpoints:
         storage.restore(learner.evaluated, storage.read_tensors(weights), weights)
         if learner.average is not None:
             storage.restore(learner.module, storage.read_tensors(folder / UNAVERAGED), folder / UNAVERAGED)
-        tensors = storage.read_tensors(folder / OPTIMIZER)
-        parameters, states = dict(learner.module.named_parameters()), _states(learner)
-        for key, stored in tensors.items():
-            name, _, entry = key.rpartition("/")
-            parameter = parameters.get(name, parameters.get(renamed_in_version_2(name)))
-            if parameter not in states or stored.shape not in ((), parameter.shape):
-                raise CheckpointError(f"{folder / OPTIMIZER} does not fit the model: {key} has the shape {list(stored.shape)}.")
+        path = folder / OPTIMIZER
+        for parameter, moments in _moments(learner, storage.read_tensors(path), path).items():
             # The fused kernel walks through memory: its running means must lie in it as the parameter does.
-            like = torch.empty_like(parameter, dtype=stored.dtype) if stored.shape == parameter.shape else stored.to(parameter.device)
-            states[parameter][parameter][entry] = like.copy_(stored)
+            _states(learner)[parameter][parameter] = {
+                entry: torch.empty_like(parameter).copy_(value) if entry in MEANS else value.to(parameter.device)
+                for entry, value in moments.items()
+            }
 
     def _state(self, step: int) -> Progress:
         path = self.path(step) / STATE
         data = storage.read_json(path)
         try:
-            best = None if data["best"] is None else Best(int(data["best"]["step"]), float(data["best"]["held_out_loss"]))
-            return Progress(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
-        except (KeyError, TypeError, ValueError) as error:
-            raise CheckpointError(f"{path} is damaged ({error!r}). Remove its folder to go on from the checkpoint before.") from error
+            best, training = data["best"], data["training"]
+            if not isinstance(best, dict | None) or not isinstance(training, dict):
+                raise TypeError("best and training must be objects")
+            step, seconds = from_json(int, data["step"], "step"), from_json(float, data["seconds"], "seconds")
+            found = None if best is None else Best(from_json(int, best["step"], "step"), from_json(float, best["held_out_loss"], "loss"))
+            return Progress(step, seconds, found, training)
+        except (ConfigError, KeyError, TypeError) as error:
+            raise CheckpointError(f"{path} is damaged ({error}). Remove its folder to go on from the checkpoint before.") from error
 
 
 @contextmanager
@@ -172,6 +176,31 @@ def _holds_run(folder: Path) -> bool:
     """Whether something of ours is there: a run's lock or, in a copy without hidden files, a tokenizer or a checkpoint."""
     ours = (folder / TOKENIZER / storage.CONFIG, *folder.glob(f"checkpoints/**/step-*/{STATE}"))
     return (folder / LOCK).is_file() or any(b"format_version" in path.read_bytes() for path in ours if path.is_file())
+
+
+def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> dict[nn.Parameter, dict[str, Tensor]]:
+    """The stored tensors of the optimizers by parameter, then by entry. The fused kernel trusts their shapes, so all are checked here.
+
+    Raises:
+        CheckpointError: a tensor is unknown or missing, or has another shape or type than its parameter.
+    """
+    parameters, states = dict(learner.module.named_parameters()), _states(learner)
+    moments: dict[nn.Parameter, dict[str, Tensor]] = {}
+    for key, stored in tensors.items():
+        name, _, entry = key.rpartition("/")
+        parameter = parameters.get(name, parameters.get(renamed_in_version_2(name)))
+        if parameter not in states or entry not in (*MEANS, COUNT):
+            raise CheckpointError(f"{where} does not fit the model: {key} is unknown.")
+        shape, dtype = (parameter.shape, parameter.dtype) if entry in MEANS else (torch.Size(), torch.float32)
+        if (stored.shape, stored.dtype) != (shape, dtype):
+            found, wanted = storage.describe(stored), storage.describe(torch.empty(shape, dtype=dtype, device="meta"))
+            raise CheckpointError(f"{where} does not fit the model: {key} is {found}, expected {wanted}.")
+        moments.setdefault(parameter, {})[entry] = stored
+    for name, parameter in parameters.items():
+        missing = sorted({*MEANS, COUNT} - moments.get(parameter, {COUNT: None, **dict.fromkeys(MEANS)}).keys())
+        if missing:
+            raise CheckpointError(f"{where} does not fit the model: {missing} of {name} are missing.")
+    return moments
 
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:
