@@ -10,7 +10,7 @@ from tests.models.test_speech import ENCODERS, PARTS, STRIDE, listening, make, s
 from tests.models.toy import make as make_toy
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
-from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.models import VQVAE, VQVAEConfig, streaming
 from vqvae.models.streaming import decode_stream, encode_stream
 
 CUTS = [(500,), (1, 2, 3, 94, 400), (0, 37, 0, 300, 163), (64,) * 7 + (52,)]
@@ -90,3 +90,15 @@ def test_pictures_do_not_come_in_blocks() -> None:
     model = make_toy(VQVAEConfig)
     with pytest.raises(ConfigError, match="only data over time"):
         next(encode_stream(model, [torch.zeros(1, 1, 4)]))
+
+
+def test_long_data_is_encoded_in_pieces_to_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, lengths = started("spectral"), []
+    wave = torch.rand(2, 1, 40_000, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.no_grad():
+        whole = model.encode(Batch(wave)).tensor
+    encode = model.encode
+    monkeypatch.setattr(streaming, "LONG", 8_192)
+    monkeypatch.setattr(model, "encode", lambda batch: (lengths.append(batch.x.shape[-1]), encode(batch))[1])
+    assert torch.equal(streaming.encode_whole(model, Batch(wave)).tensor, whole)
+    assert len(lengths) > 1 and max(lengths) < 8_192

@@ -1,21 +1,26 @@
 """Audio files to samples and back, at any rate; the only importer of soundfile and soxr."""
 
-import os
+import logging
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int16
 
 from vqvae.disk import atomic
 from vqvae.errors import DataError, MissingExtraError
+from vqvae.media.containers import parts
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
+_log = logging.getLogger(__name__)
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".rf64")
 """What counts as an audio file, in any case; files with other suffixes are ignored."""
 _BLOCK = 65_536
+_RATIO = 256
+"""The largest change of the sample rate: what goes beyond it is a damaged header."""
 
 
 def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
@@ -104,74 +109,72 @@ def _soxr() -> ModuleType:
 
 def _resampled(path: Path, rate: int) -> Iterator[np.ndarray]:
     """The file's samples at another rate, in blocks of any size."""
-    stream = None
-    for own_rate, block in _decoded(path):
+    stream, stream_rate = None, rate
+    for own_rate, block in _decoded(path, rate):
+        if stream is not None and own_rate != stream_rate:  # A file may string streams of several rates together.
+            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+            stream = None
         if own_rate == rate:
             yield block
         else:
-            stream = stream or _soxr().ResampleStream(own_rate, rate, 1, dtype="float32")
+            stream, stream_rate = stream or _soxr().ResampleStream(own_rate, rate, 1, dtype="float32"), own_rate
             yield stream.resample_chunk(block)
     if stream is not None:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _decoded(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """The file's rate with one block of samples after another, float32 (samples,)."""
-    soundfile = _soundfile()
-    _check_whole(path)
-    count = 0
+def _decoded(path: Path, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The file's own rate with each block of its samples, float32 (samples,); ``rate`` is the one that is wanted."""
+    soundfile, count = _soundfile(), 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-                if not np.isfinite(block).all():
-                    raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers.")
-                count += len(block)
-                yield file.samplerate, block.mean(axis=1)
-            expected = file.frames
-    except soundfile.LibsndfileError as error:
-        reason = "cut short or damaged" if count else "not a WAV, FLAC, OGG or MP3 file, or damaged"
-        raise DataError(f"{path} cannot be decoded: it is {reason}.") from error
-    if not count:
-        raise DataError(f"{path} cannot be decoded: it holds no samples.")
-    # A file that was written as a stream may not say how long it is.
-    if count < expected < sys.maxsize:
-        raise DataError(f"{path} cannot be decoded: it is cut short, with {count} of {expected} samples.")
-
-
-def _check_whole(path: Path) -> None:
-    """That there is a file with something in it, and that a WAV or OGG file has its end: libsndfile takes what is there."""
-    try:
-        length = path.stat().st_size
         with path.open("rb") as file:
-            kind = file.read(12)
-            whole = _has_all_samples(file, length) if kind[:4] == b"RIFF" and kind[8:] == b"WAVE" else True
-            if kind[:4] == b"OggS":
-                file.seek(-min(length, _LARGEST_PAGE), os.SEEK_END)
-                whole = _ends_a_stream(file.read())
+            if not path.stat().st_size:
+                raise DataError(f"{path} cannot be decoded: the file is empty.")
+            for part in parts(file):
+                before, missing = count, part.missing
+                try:
+                    with soundfile.SoundFile(part.view) as sound:
+                        _check_rate(path, sound.samplerate, rate)
+                        for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
+                            if not np.isfinite(block).all():
+                                raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers.")
+                            count, missing = count + len(block), missing or damaged
+                            yield sound.samplerate, block
+                except soundfile.LibsndfileError as error:
+                    if not count:
+                        raise DataError(f"{path} cannot be decoded: it is no audio file of a known kind, or damaged.") from error
+                    missing = True
+                if count and (missing or count - before < part.frames):
+                    _log.warning("%s is cut short or damaged: the %d samples before that are read.", path, count)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    if not length:
-        raise DataError(f"{path} cannot be decoded: the file is empty.")
-    if not whole:
-        raise DataError(f"{path} cannot be decoded: it is cut short.")
+    if not count:
+        raise DataError(f"{path} cannot be decoded: it holds no samples.")
 
 
-def _has_all_samples(file: BinaryIO, length: int) -> bool:
-    """Whether the chunk of samples of a WAV file, read up to its first chunk, ends within the file."""
-    while len(head := file.read(8)) == 8:
-        size = int.from_bytes(head[4:], "little")
-        # A stream, whose writer could not know the length, says the largest that it can: about 2^31 or 2^32, less what is before.
-        if head[:4] == b"data" and size < 2**31 - 2**16 and file.tell() + size > length:
-            return False
-        file.seek(size + size % 2, os.SEEK_CUR)
-    return True
+def _blocks(sound: Any, rate: int, failure: type[Exception]) -> Iterator[tuple[np.ndarray, bool]]:
+    """The mean of a file's channels in blocks, each with whether the file is damaged after it."""
+    # As much memory for three hundred channels as for one, and for a file whose samples become many more at the new rate.
+    size = max(1, min(_BLOCK, _BLOCK * 16 // sound.channels, _BLOCK * sound.samplerate // rate))
+    while True:
+        block = np.full((size, sound.channels), np.nan, np.float32)
+        try:
+            count = len(sound.read(out=block))
+            damaged = False
+        except failure:
+            # soundfile reports damage, and the end of a stream whose length is not known, after it has filled what it could.
+            empty = np.isnan(block).all(axis=1)
+            count = int(empty.argmax()) if empty.any() else size
+            damaged = sound.frames < sys.maxsize
+        if count:
+            yield block[:count].mean(axis=1), damaged
+        if count < size:
+            return
 
 
-# RFC 3533, section 6: 27 bytes, of which the sixth has flags and the last counts the lengths that follow; then what has these lengths.
-_LARGEST_PAGE = 27 + 255 + 255 * 255
-
-
-def _ends_a_stream(tail: bytes) -> bool:
-    """Whether the last page of an OGG file is there as a whole, and is marked as the last of its stream."""
-    page = tail[tail.rfind(b"OggS") :]
-    return len(page) >= 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _check_rate(path: Path, own_rate: int, rate: int) -> None:
+    if not rate <= own_rate * _RATIO <= rate * _RATIO**2:
+        raise DataError(
+            f"{path} cannot be decoded: it says that it has {own_rate} samples a second. At most {_RATIO} times as many as the {rate} that "
+            f"are wanted can be read, and at least a {_RATIO}th. Correct its header."
+        )

@@ -8,14 +8,27 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import Codes
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.layers.autoregressive import Choice, extend
 from vqvae.likelihoods.base import BinnedLikelihood
 from vqvae.models.autoencoder import CodeAutoencoder
+from vqvae.models.base import Tokenizer
 from vqvae.models.decoding import logits_of
 from vqvae.networks import Given, WaveNetDecoder
 from vqvae.networks.base import trait
+
+LONG = 1 << 19
+"""Positions over time from which ``encode_whole`` works in pieces: half a minute of speech."""
+
+
+def encode_whole(model: Tokenizer, batch: Batch) -> Codes:
+    """As ``model.encode``; data that is long over time is encoded in pieces, in memory that does not grow, to the same codes."""
+    short = batch.mask is not None or batch.x.shape[-1] <= LONG
+    if short or not isinstance(model, CodeAutoencoder) or not model.streams or _context(model.encoder) > LONG:
+        return model.encode(batch)
+    return Codes([torch.cat(list(encode_stream(model, batch.x.split(LONG // 8, -1))), -1)])
 
 
 def encode_stream(
@@ -32,7 +45,7 @@ def encode_stream(
     """
     (stride,) = _over_time(model.stride)
     context = math.ceil(_context(model.encoder) / stride) * stride
-    for piece in _pieces(blocks, context, stride):
+    for piece in pieces(blocks, context, stride):
         with torch.no_grad():
             codes = model.encode(Batch(piece.x)).tensor
         yield codes[..., piece.inside.start // stride : math.ceil(piece.inside.stop / stride)]
@@ -55,11 +68,11 @@ def decode_stream(
         DataError: blocks or a condition that the decoder does not take.
     """
     (stride,), decoder = _over_time(model.stride), model.decoder
-    pieces = _pieces(blocks, _context(decoder), 1)
+    parts = pieces(blocks, _context(decoder), 1)
     if isinstance(decoder, WaveNetDecoder):
-        yield from _drawn(model, decoder, pieces, condition, generator, Choice(temperature))
+        yield from _drawn(model, decoder, parts, condition, generator, Choice(temperature))
         return
-    for piece in pieces:
+    for piece in parts:
         with torch.no_grad():
             wave = model.decode(piece.x, condition, generator, temperature)
         yield wave[..., piece.inside.start * stride : piece.inside.stop * stride]
@@ -68,7 +81,7 @@ def decode_stream(
 def _drawn(
     model: CodeAutoencoder,
     decoder: WaveNetDecoder,
-    pieces: Iterable["_Piece"],
+    parts: Iterable["Piece"],
     condition: Condition,
     generator: torch.Generator | None,
     choice: Choice,
@@ -78,7 +91,7 @@ def _drawn(
     assert isinstance(likelihood, BinnedLikelihood), "checked when the model was built"
     steps: Any = logits_of(decoder, likelihood)
     source = "cpu" if generator is None else generator.device
-    for piece in pieces:
+    for piece in parts:
         with torch.no_grad():
             state = decoder.go_on(state, Given(model.vectors(piece.x), condition), piece.inside)
         count = (piece.inside.stop - piece.inside.start) * decoder.config.stride
@@ -86,24 +99,26 @@ def _drawn(
         yield likelihood.restore(extend(steps, state, uniforms, choice).unsqueeze(1))
 
 
-class _Piece(NamedTuple):
+class Piece(NamedTuple):
+    """A piece of a sequence with the context that the work on it needs."""
+
     x: Tensor
     inside: slice
     """What is wanted of it; the rest is context."""
 
 
-def _pieces(blocks: Iterable[Tensor], context: int, multiple: int) -> Iterator[_Piece]:
+def pieces(blocks: Iterable[Tensor], context: int, multiple: int) -> Iterator[Piece]:
     """Pieces with as much context on each side as there is, up to ``context``; all but the last want a multiple of ``multiple``."""
     held, done = None, 0
     for block in blocks:
         held = block if held is None else torch.cat([held, block], -1)
         ready = max(held.shape[-1] - done - context, 0) // multiple * multiple
         if ready:
-            yield _Piece(held[..., : done + ready + context], slice(done, done + ready))
+            yield Piece(held[..., : done + ready + context], slice(done, done + ready))
             passed = max(done + ready - context, 0)
             held, done = held[..., passed:], done + ready - passed
     if held is not None and held.shape[-1] > done:
-        yield _Piece(held, slice(done, held.shape[-1]))
+        yield Piece(held, slice(done, held.shape[-1]))
 
 
 def _context(network: nn.Module) -> int:

@@ -16,7 +16,7 @@ from vqvae.errors import ConfigError
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.streaming import decode_stream, encode_stream
+from vqvae.models.streaming import decode_stream, encode_stream, encode_whole
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
@@ -149,7 +149,7 @@ class Pipeline:
             DataError: data that is not what the signal says.
         """
         self.signal.check(batch.x)
-        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+        return Codes.cat(encode_whole(self.tokenizer, batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
 
     @torch.no_grad()
     def decode(

@@ -40,6 +40,45 @@ def log_mel_distance(
     return _DECIBELS * (mel(reference) - mel(other)).abs().flatten(1).mean(1)
 
 
+class RunningLogMelDistance:
+    """``log_mel_distance`` of two recordings that come in pieces, in memory that does not grow."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._mel = _log_mel(sample_rate, torch.device("cpu"))
+        hop = self._mel.hop_length
+        # Before and after a frame, as many whole hops as its window may reach over.
+        self._context = math.ceil(self._mel.window / hop) * hop
+        self._held, self._done, self._sum, self._frames = torch.empty(2, 0), 0, 0.0, 0
+
+    def add(self, reference: Float[Tensor, " time"], other: Float[Tensor, " time"]) -> None:
+        """Go on with the next samples of both."""
+        self._held = torch.cat([self._held, torch.stack([reference, other]).float().cpu()], -1)
+        hop = self._mel.hop_length
+        self._count((self._held.shape[-1] - self._done - self._context) // hop)
+
+    def value(self) -> float:
+        """The distance between all that came, in dB.
+
+        Raises:
+            DataError: the recordings are shorter than 5 ms.
+        """
+        self._count((self._held.shape[-1] - self._done) // self._mel.hop_length)
+        if not self._frames:
+            raise DataError("A recording shorter than 5 ms has no log-mel distance.")
+        return _DECIBELS * self._sum / self._frames
+
+    def _count(self, frames: int) -> None:
+        """Add so many more frames, and forget the samples that none of the following needs."""
+        if frames < 1:
+            return
+        hop = self._mel.hop_length
+        first, stop = self._done // hop, self._done + frames * hop
+        ours, theirs = self._mel(self._held[:, : stop + self._context])[..., first : first + frames].double()
+        self._sum, self._frames = self._sum + float((ours - theirs).abs().mean(0).sum()), self._frames + frames
+        passed = max(stop - self._context, 0)
+        self._held, self._done = self._held[:, passed:], stop - passed
+
+
 def multi_resolution_stft_distance(
     reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"]
 ) -> Float[Tensor, " batch"]:
