@@ -28,23 +28,28 @@ from vqvae.signals import sound
 
 _log = logging.getLogger(__name__)
 
+_READER = 2
+"""Of what reads files: a later one may read files that an earlier one could not, so the cache does not keep what that one made."""
+_PIECE_SECONDS = 10
+"""How long the held-out pieces of a single recording are."""
 _VERSION = 1  # Of how files become samples: a change makes others, which need another place in the cache.
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AudioFolderConfig:
-    """Every WAV, FLAC, OGG and MP3 file in a folder and its sub-folders, as one channel at one rate.
+    """Every audio file in a folder and its sub-folders, or one long recording, as one channel at one rate.
 
     Who speaks is found by looking: LibriSpeech and VCTK (0.80 and 0.92, whose first microphone is taken) are known by their paths. Any
     other folder has a sub-folder for each speaker, or files alone and no speakers. Held out are the ``held_out_speakers`` where there
-    are some; else 5 % of the recordings, at least one, by a hash of the relative path. Hidden files and folders are ignored.
+    are some; else 5 % of the recordings, at least one, by a hash of the relative path; of a
+    single recording, its last 5 %. Hidden files and folders are ignored.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
     """The field that says where files of ours are kept, and which are there then."""
 
     path: str
-    """The folder."""
+    """The folder, or one long recording."""
     rate: int = 16_000
     """Samples a second; files of another rate are resampled."""
     chunk: int = 20_480
@@ -186,9 +191,10 @@ class _Decoded(NamedTuple):
 def _build(config: AudioFolderConfig) -> Splits:
     root = user_path(config.path)
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
-    if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
-    speakers = _speakers(root, find_files(root, SUFFIXES))
+    if not root.exists():
+        raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
+    root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
+    speakers = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
     # Those that are held out come last: the first ones are a decoder's speakers.
@@ -200,7 +206,9 @@ def _build(config: AudioFolderConfig) -> Splits:
     digest = _digest(root, tuple(speakers), config.rate)
     decoded = _decode(config, root, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
-    if config.held_out_speakers:
+    if len(decoded.names) == 1 and not config.held_out_speakers:
+        speakers, decoded, rows = _cut(speakers, decoded, config)
+    elif config.held_out_speakers:
         held = np.array([speakers[name] in config.held_out_speakers for name in decoded.names], dtype=bool)
         rows = np.flatnonzero(~held), np.flatnonzero(held)
     else:
@@ -220,6 +228,30 @@ def _build(config: AudioFolderConfig) -> Splits:
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
     return Splits(*sides)
+
+
+def speaker_names(path: str) -> tuple[str, ...]:
+    """The speakers of a folder of recordings, in alphabetical order; none if there is no such folder, or it has no speakers."""
+    root = user_path(path)
+    found = _speakers(root, find_files(root, SUFFIXES)) if root.is_dir() else {}
+    return tuple(sorted({speaker for speaker in found.values() if speaker is not None}))
+
+
+def _cut(
+    speakers: Mapping[str, str | None], decoded: _Decoded, config: AudioFolderConfig
+) -> tuple[dict[str, str | None], _Decoded, tuple[np.ndarray, np.ndarray]]:
+    """A single recording as a stretch to train on and, at its end, pieces that are held out: 5 % of it, or a chunk if that is more, but
+    never more than half."""
+    (name,), (total,) = decoded.names, decoded.lengths
+    held = min(max(total // 20, config.chunk), total // 2)
+    if not held:
+        raise DataError(f"{config.path} is one recording of {total} sample; at least 2 are needed, one to train on and one to hold out.")
+    piece = max(config.chunk, _PIECE_SECONDS * config.rate)
+    count = max(1, held // piece)
+    lengths = [total - held, *[piece] * (count - 1), held - piece * (count - 1)]
+    names = [name, *(f"{name}#{number}" for number in range(1, count + 1))]
+    who = dict.fromkeys(names, speakers[name])
+    return who, decoded._replace(names=names, lengths=lengths), (np.arange(1), np.arange(1, count + 1))
 
 
 def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
@@ -246,7 +278,7 @@ def _digest(root: Path, files: Sequence[str], rate: int) -> str:
 
 def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest: str) -> _Decoded:
     """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit."""
-    folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / digest
+    folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / f"{digest}-{_READER}"
     advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
 
     if not exists(folder):
