@@ -27,14 +27,15 @@ TINY = [
     *("--model.decoder.width", "8", "--model.decoder.blocks", "1", "--model.quantizer.dim", "8", "--model.quantizer.codebook-size", "64"),
     *("--steps", "20", "--batch-size", "4", "--device", "cpu"),
 ]
-LOAD = "import resource, sys, numpy, torch, vqvae; run, file, out = sys.argv[1:]; model = vqvae.load(run); "
+LOAD = "import sys, numpy, torch, vqvae; run, file, out = sys.argv[1:]; model = vqvae.load(run); "
 BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in vqvae.audio_blocks(file, 16_000)); "
-PEAK = "; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)"
+# Not ru_maxrss, which a process takes over from the one that started it.
+PEAK = "; print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"
 SAVE = "numpy.save(out, codes.numpy().astype('uint16'))" + PEAK
-MAIN = "import resource, sys; from vqvae.cli.main import main; run, file, out = sys.argv[1:]; assert not main([*COMMAND])" + PEAK
+MAIN = "import sys; from vqvae.cli.main import main; run, file, out = sys.argv[1:]; assert not main([*COMMAND])" + PEAK
 TASKS = {
     "python and torch, the model loaded": LOAD + "1" + PEAK,
-    "vqvae reconstruct": MAIN.replace("COMMAND", "'reconstruct', run, file, '--out', out + '-r'"),
+    "vqvae reconstruct": MAIN.replace("COMMAND", "'reconstruct', run, file, '--speaker', 'low', '--out', out + '-r'"),
     "vqvae convert": MAIN.replace("COMMAND", "'convert', run, file, '--speaker', 'high', '--out', out + '.wav'"),
     "encode_stream": LOAD
     + "from vqvae.models.streaming import encode_stream; "
