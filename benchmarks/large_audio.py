@@ -32,7 +32,7 @@ BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in vqvae.audio
 # Not ru_maxrss, which a process takes over from the one that started it.
 PEAK = "; print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"
 SAVE = "numpy.save(out, codes.numpy().astype('uint16'))" + PEAK
-MAIN = "import sys; from vqvae.cli.main import main; run, file, out = sys.argv[1:]; assert not main([*COMMAND])" + PEAK
+MAIN = "import sys; from vqvae.cli.main import main; run, file, out = sys.argv[1:]; assert not main([COMMAND])" + PEAK
 TASKS = {
     "python and torch, the model loaded": LOAD + "1" + PEAK,
     "vqvae reconstruct": MAIN.replace("COMMAND", "'reconstruct', run, file, '--speaker', 'low', '--out', out + '-r'"),
