@@ -27,8 +27,8 @@ TINY = [
     *("--model.decoder.width", "8", "--model.decoder.blocks", "1", "--model.quantizer.dim", "8", "--model.quantizer.codebook-size", "64"),
     *("--steps", "20", "--batch-size", "4", "--device", "cpu"),
 ]
-LOAD = "import sys, numpy, torch, vqvae; run, file, out = sys.argv[1:]; model = vqvae.load(run); "
-BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in vqvae.audio_blocks(file, 16_000)); "
+LOAD = "import sys, numpy, torch, vqvae; from vqvae.data import Batch, audio_blocks, read_audio; run, file, out = sys.argv[1:]; model = vqvae.load(run); "
+BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in audio_blocks(file, 16_000)); "
 # Not ru_maxrss, which a process takes over from the one that started it.
 PEAK = "; print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"
 SAVE = "numpy.save(out, codes.numpy().astype('uint16'))" + PEAK
@@ -42,10 +42,10 @@ TASKS = {
     + BLOCKS
     + "codes = torch.cat(list(encode_stream(model.tokenizer, blocks)), -1); "
     + SAVE,
-    "Pipeline.encode": LOAD + "codes = model.encode(torch.from_numpy(vqvae.read_audio(file, 16_000))[None, None]); " + SAVE,
+    "Pipeline.encode": LOAD + "codes = model.encode(torch.from_numpy(read_audio(file, 16_000))[None, None]); " + SAVE,
     "the encoder on the whole at once": LOAD
-    + "from vqvae.data import Batch; torch.set_grad_enabled(False); "
-    + "x = torch.from_numpy(vqvae.read_audio(file, 16_000))[None, None]; codes = model.tokenizer.encode(Batch(x)).tensor; "
+    + "torch.set_grad_enabled(False); "
+    + "x = torch.from_numpy(read_audio(file, 16_000))[None, None]; codes = model.tokenizer.encode(Batch(x)).tensor; "
     + SAVE,
 }
 
