@@ -27,7 +27,8 @@ TINY = [
     *("--model.decoder.width", "8", "--model.decoder.blocks", "1", "--model.quantizer.dim", "8", "--model.quantizer.codebook-size", "64"),
     *("--steps", "20", "--batch-size", "4", "--device", "cpu"),
 ]
-LOAD = "import sys, numpy, torch, vqvae; from vqvae.data import Batch, audio_blocks, read_audio; run, file, out = sys.argv[1:]; model = vqvae.load(run); "
+IMPORTS = "import sys, numpy, torch, vqvae; from vqvae.data import Batch, audio_blocks, read_audio; "
+LOAD = IMPORTS + "run, file, out = sys.argv[1:]; model = vqvae.load(run); "
 BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in audio_blocks(file, 16_000)); "
 # Not ru_maxrss, which a process takes over from the one that started it.
 PEAK = "; print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"

@@ -230,7 +230,7 @@ def test_speakers_can_have_the_numbers_of_other_data(tmp_path):
     named = train.named(("a", "b", "zed"))
     assert [one.speaker for one in named.recordings] == [1] * 3 and named.label_names == ("a", "b", "zed")
     assert torch.equal(named.batch(np.arange(3)).x, train.batch(np.arange(3)).x)
-    with pytest.raises(ConfigError, match="Here speak b; the model knows a, c"):
+    with pytest.raises(ConfigError, match="The speakers here are b; the model has a, c"):
         train.named(("a", "c"))
 
 

@@ -39,31 +39,31 @@ _VERSION = 1  # Of how files become samples: a change makes others, which need a
 class AudioFolderConfig:
     """Every audio file in a folder and its sub-folders, or one long recording, as one channel at one rate.
 
-    Who speaks is found by looking: LibriSpeech and VCTK (0.80 and 0.92, whose first microphone is taken) are known by their paths. Any
-    other folder has a sub-folder for each speaker, or files alone and no speakers. Held out are the ``held_out_speakers`` where there
-    are some; else 5 % of the recordings, at least one, by a hash of the relative path; of a
+    LibriSpeech and VCTK (0.80, and the first microphone of 0.92) are recognised by their paths. In any other folder, each sub-folder is a
+    speaker; files without sub-folders have no speakers. The held-out side has the ``held_out_speakers``; without any, 5 % of the
+    recordings, at least one, by a hash of the relative path; of a
     single recording, its last 5 %. Hidden files and folders are ignored.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the folder of cached files, and a pattern that matches them."""
 
     path: str
     """The folder, or one long recording."""
     rate: int = 16_000
-    """Samples a second; files of another rate are resampled."""
+    """Samples per second. Other files are resampled."""
     chunk: int = 20_480
-    """Samples of an example."""
+    """Samples per example."""
     crop: int | None = None
-    """Samples of a training example; None for ``chunk``, as any other. Training wants many steps; codes and scores, long examples."""
+    """Samples per training example; default: ``chunk``. Short ones train faster, while codes and scores need long ones."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
-    """Speakers of whom nothing is trained on; the others are then not held out at all."""
+    """Speakers to hold out. If given, all recordings of the others are trained on."""
     cache: str | None = None
-    """The folder that keeps what was decoded; ~/.cache/vqvae/audio where it is left out."""
+    """The folder for decoded samples; default: ~/.cache/vqvae/audio."""
     skip_bad: bool = False
-    """List files that cannot be decoded and go on without them, instead of stopping."""
+    """Skip files that cannot be decoded, with a warning, instead of stopping."""
 
     def build(self) -> Splits:
         """Find the files, and decode them or take them from the cache."""
@@ -76,17 +76,17 @@ class Recording(NamedTuple):
     name: str
     """The file's path relative to the folder of the data set."""
     speaker: int
-    """A number into ``label_names``; 0 where the data set has no speakers."""
+    """An index into ``label_names``; 0 if the data set has no speakers."""
     samples: int
-    """How many there are."""
+    """Its length in samples."""
 
 
 class AudioDataset(Dataset):
-    """Recordings of any length, end to end in one array; an example is a chunk of one of them.
+    """Recordings of any length, end to end in one array. An example is a chunk of a recording.
 
-    Chunks begin at every multiple of ``hop`` samples from which a whole one is left. A recording shorter than a chunk is one example,
-    with silence at its end, which the mask leaves out. A batch is ``x`` float32 (batch, 1, chunk) in [-1, 1), ``condition.label`` int64
-    (batch,), the speaker, where there are speakers, and ``mask`` (batch, chunk), or None where no example is filled up.
+    Chunks start at every multiple of ``hop`` samples and are complete. A recording shorter than a chunk is one example, padded with
+    silence that the mask excludes. A batch has ``x``, float32 (batch, 1, chunk) in [-1, 1); ``condition.label``, the speakers, int64
+    (batch,), if there are any; and ``mask``, bool (batch, chunk), or None if no example is padded.
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class AudioDataset(Dataset):
 
         Args:
             starts: where in it each recording begins.
-            apart: samples of the chunks that ``apart`` makes; as many as of these where it is left out.
+            apart: samples of the chunks that ``apart`` makes; default: ``chunk``.
         """
         self.name, self.label_names, self.signal = name, label_names, sound(rate)
         self.recordings = tuple(recordings)
@@ -115,7 +115,7 @@ class AudioDataset(Dataset):
         self.rate = rate
         """Samples a second."""
         self.phones: dict[str, tuple[Phone, ...]] = dict(phones or {})
-        """What is spoken when, by the name of the recording, where that is known."""
+        """The phones of each recording that has an alignment, by its name."""
         # A view without numpy's memmap class, which slices would carry on.
         self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
         self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
@@ -141,22 +141,22 @@ class AudioDataset(Dataset):
         return Batch(x, Condition(label=label), mask)
 
     def apart(self) -> "AudioDataset":
-        """The same recordings in chunks that do not overlap, for what is to hear each moment once."""
+        """The same recordings in chunks that do not overlap."""
         settings = {"rate": self.rate, "chunk": self._apart, "hop": self._apart, "label_names": self.label_names, "phones": self.phones}
         return AudioDataset(self._samples, self._starts, self.recordings, name=self.name, **settings)
 
     def named(self, label_names: tuple[str, ...]) -> "AudioDataset":
-        """The same recordings, whose speakers have the numbers of these names, such as those that a model was trained with.
+        """The same recordings with speakers numbered as in ``label_names``, such as those of a trained model.
 
         Raises:
-            ConfigError: somebody speaks here who is not among them.
+            ConfigError: if a speaker is not in ``label_names``.
         """
         here = [self.label_names[recording.speaker] for recording in self.recordings if self.label_names]
         unknown = sorted(set(here) - set(label_names))
         if unknown or (self.recordings and not here):
             raise ConfigError(
-                f"Here speak {', '.join(unknown[:8]) or 'people without names'}; the model knows {', '.join(label_names[:8])}"
-                f"{', ...' if len(label_names) > 8 else ''}. Give recordings by these, each speaker in a folder of that name."
+                f"The speakers here are {', '.join(unknown[:8]) or 'not named'}; the model has {', '.join(label_names[:8])}"
+                f"{', ...' if len(label_names) > 8 else ''}. Put the recordings of each speaker into a folder of that name."
             )
         recordings = [one._replace(speaker=label_names.index(name)) for one, name in zip(self.recordings, here, strict=True)]
         settings = {"rate": self.rate, "apart": self._apart, "label_names": label_names, "phones": self.phones}
@@ -168,15 +168,15 @@ class AudioDataset(Dataset):
 
 
 def recordings_of(dataset: Dataset) -> AudioDataset:
-    """A data set that is known to be recordings.
+    """The data set itself, if it has recordings.
 
     Raises:
-        DataError: it is something else.
+        DataError: if it has other data.
     """
     match dataset:
         case AudioDataset():
             return dataset
-    raise DataError(f"{dataset.name} is no set of recordings, but {dataset.signal.values()}, {dataset.signal.shape()}.")
+    raise DataError(f"{dataset.name} does not have recordings, but {dataset.signal.values()}, {dataset.signal.shape()}.")
 
 
 class _Decoded(NamedTuple):

@@ -1,6 +1,7 @@
 """Audio files to samples and back, at any rate; the only importer of soundfile and soxr."""
 
 import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,25 +18,28 @@ from vqvae.media.containers import parts
 _log = logging.getLogger(__name__)
 
 SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".rf64")
-"""What counts as an audio file, in any case; files with other suffixes are ignored."""
+"""Suffixes of audio files, in upper or lower case. Other files in a folder are ignored."""
 _BLOCK = 65_536
 _RATIO = 256
 """The largest change of the sample rate: what goes beyond it is a damaged header."""
 
 
 def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
-    """Decode a WAV, FLAC, OGG or MP3 file of any length: the mean of its channels, resampled to ``rate``, in [-1, 1].
+    """Decode an audio file (WAV, FLAC, OGG, Opus, MP3, AIFF, AU, W64, RF64): the mean of its channels, resampled to ``rate``, in [-1, 1].
+
+    A file that is cut short gives the samples that it has, with a warning. The length that a header states decides nothing.
 
     Raises:
-        DataError: the file is missing, empty, cut short (of an MP3 without a header, that does not show), has samples that are not
-            finite, or is something else.
-        MissingExtraError: soundfile or soxr is not installed.
+        DataError: if the file is missing, has no samples, is not an audio file, has samples that are not finite, or has a sample rate
+            more than 256 times higher or lower than ``rate``.
+        MissingExtraError: if soundfile or soxr is not installed.
     """
     return np.concatenate(list(audio_blocks(path, rate)))
 
 
 def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Float32[np.ndarray, " block"]]:
-    """As ``read_audio``, in blocks of ``size`` samples, of which the last may be shorter: a long file is never in memory as a whole."""
+    """Like ``read_audio``, in blocks of ``size`` samples; the last one may be shorter. Memory does not grow with the file: a block takes at
+    most 4 MiB before its channels are averaged."""
     waiting, yielded = np.empty(0, np.float32), False
     for block in _resampled(Path(path), rate):
         waiting = np.concatenate([waiting, block.clip(-1, 1)])
@@ -45,16 +49,16 @@ def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Fl
     if len(waiting):
         yield waiting
     elif not yielded:
-        raise DataError(f"{path} cannot be decoded: at {rate} samples a second it holds none.")
+        raise DataError(f"{path} cannot be decoded: it is too short to have a sample at {rate} Hz.")
 
 
 def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Iterable[Float32[np.ndarray, " block"]], rate: int) -> None:
-    """Write one channel, an array or blocks of it, as a .wav or .flac file with 16 bits a sample, whole or not at all. What is beyond
-    [-1, 1] is clipped.
+    """Write one channel, as an array or in blocks, to a .wav or .flac file with 16 bits per sample. The file is written completely or not
+    at all. Values outside [-1, 1] are clipped.
 
     Raises:
-        DataError: the suffix is another one, a sample is not finite, or the place cannot be written.
-        MissingExtraError: soundfile is not installed.
+        DataError: if the suffix is another one, a sample is not finite, or the file cannot be written.
+        MissingExtraError: if soundfile is not installed.
     """
     path, soundfile = Path(path), _soundfile()
     kind = path.suffix.lower()
@@ -73,21 +77,21 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Ite
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:
-    """Change the rate, with nothing above the lower of the two half rates; times stay. The result is in [-1, 1].
+    """Change the sample rate without aliasing. Times do not shift. The result is in [-1, 1].
 
     Raises:
-        MissingExtraError: soxr is not installed.
+        MissingExtraError: if soxr is not installed.
     """
     return samples if rate == new_rate else _soxr().resample(samples, rate, new_rate).clip(-1, 1)
 
 
 def to_int16(samples: Float32[np.ndarray, " samples"]) -> Int16[np.ndarray, " samples"]:
-    """Round to steps of 1/32768; what is beyond [-1, 1) is clipped."""
+    """Round to steps of 1/32768. Values outside [-1, 1) are clipped."""
     return np.rint(samples * np.float32(32_768)).clip(-32_768, 32_767).astype(np.int16)
 
 
 def to_float32(samples: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
-    """In [-1, 1)."""
+    """Scale to [-1, 1)."""
     return samples.astype(np.float32) / np.float32(32_768)
 
 
@@ -137,15 +141,17 @@ def _decoded(path: Path, rate: int) -> Iterator[tuple[int, np.ndarray]]:
                         _check_rate(path, sound.samplerate, rate)
                         for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
                             if not np.isfinite(block).all():
-                                raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers.")
+                                raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers (NaN or infinity).")
                             count, missing = count + len(block), missing or damaged
                             yield sound.samplerate, block
                 except soundfile.LibsndfileError as error:
                     if not count:
-                        raise DataError(f"{path} cannot be decoded: it is no audio file of a known kind, or damaged.") from error
+                        raise DataError(
+                            f"{path} cannot be decoded: it is not an audio file in a known format, or it is damaged."
+                        ) from error
                     missing = True
                 if count and (missing or count - before < part.frames):
-                    _log.warning("%s is cut short or damaged: the %d samples before that are read.", path, count)
+                    _log.warning("%s is cut short or damaged. The %d samples that it has are used.", path, count)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
     if not count:
@@ -175,6 +181,6 @@ def _blocks(sound: Any, rate: int, failure: type[Exception]) -> Iterator[tuple[n
 def _check_rate(path: Path, own_rate: int, rate: int) -> None:
     if not rate <= own_rate * _RATIO <= rate * _RATIO**2:
         raise DataError(
-            f"{path} cannot be decoded: it says that it has {own_rate} samples a second. At most {_RATIO} times as many as the {rate} that "
-            f"are wanted can be read, and at least a {_RATIO}th. Correct its header."
+            f"{path} cannot be decoded: its header states a sample rate of {own_rate} Hz. To convert it to {rate} Hz, the rate must be "
+            f"between {math.ceil(rate / _RATIO)} and {rate * _RATIO} Hz. Correct the header."
         )

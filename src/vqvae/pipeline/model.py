@@ -16,7 +16,7 @@ from vqvae.errors import ConfigError
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.streaming import decode_stream, encode_stream, encode_whole
+from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
@@ -177,7 +177,7 @@ class Pipeline:
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0
-            made = self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size)
+            made = decode_whole(self.tokenizer, levels.take(rows).to(self.device), condition, generator, temperature, size)
             parts.append(made.cpu())
         return torch.cat(parts)
 
