@@ -251,7 +251,7 @@ def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
 
 
 def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
-    with pytest.raises(ConfigError, match="only data over time"):
+    with pytest.raises(ConfigError, match="Only data with a single axis"):
         next(Pipeline(tokenizer()).reconstruct_stream(iter([]), None))
 
 

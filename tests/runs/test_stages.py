@@ -78,7 +78,7 @@ def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.Mon
     assert [one.speaker for one in seen[0].recordings] == [1, 0, 1, 0] and seen[0].label_names == model.label_names
     score(model, audio())
     assert [one.speaker for one in seen[1].recordings] == [0, 1, 0, 1]
-    with pytest.raises(ConfigError, match="Here speak zed"):
+    with pytest.raises(ConfigError, match="The speakers here are zed"):
         score(model, audio(("one", "zed")))
 
 

@@ -8,7 +8,6 @@ from typing import Literal
 
 from vqvae.cli.arguments import Options, note, parse, say
 from vqvae.config import settings
-from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
@@ -26,7 +25,8 @@ class Arguments:
     out: Path | None = None
     """The run folder; runs/demo or runs/demo-speech where it is left out."""
     data: str | None = None
-    """The folder that keeps the rendered frames; the user's cache where it is left out. Speech is not kept."""
+    """Of images, the folder that keeps the rendered frames (default: the user's cache). Of speech, a folder of your own recordings
+    (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
     seed: int = 0
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     recipe, folder = DEMOS[chosen.modality]
     run = chosen.out or Path(folder)
     if chosen.data is not None and chosen.modality == "speech":
-        raise ConfigError("Speech is made on the spot and kept nowhere; leave --data out.")
+        recipe = "speech"
     train_tokenizer(_changed(RECIPES[recipe].tokenizer(chosen.data), chosen), chosen.options, run, recipe=recipe, scored=False)
     train_prior(_changed(prior_config(run), chosen), chosen.options, run)
     say(read_metrics(run), chosen.json)

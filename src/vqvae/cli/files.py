@@ -1,6 +1,6 @@
 """Files of data where commands take or give them; what a file is, the table of kinds says."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -75,11 +75,30 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
         DataError: the file cannot be read, or the place cannot be written.
     """
     kind, signal = kind_of(model.signal), model.signal
-    blocks = list(kind.read(file, signal))
-    original = torch.cat(blocks, -1)
-    made = list(model.reconstruct_stream(blocks, speaker)) if model.tokenizer.streams else [model.reconstruct(original, speaker)]
-    write_file(out, made, signal)
-    return kind.near(torch.cat(made, -1), original, signal)
+    if model.tokenizer.streams and kind.running is not None:
+        running = kind.running(signal)
+        write_file(out, _measured(kind.read(file, signal), model, speaker, running.add), signal)
+        return running.value()
+    original = torch.cat(list(kind.read(file, signal)), -1)
+    made = model.reconstruct(original, speaker)
+    write_file(out, [made], signal)
+    return kind.near(made, original, signal)
+
+
+def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callable[[Tensor, Tensor], None]) -> Iterator[Tensor]:
+    """Reconstructions of blocks, each also given to ``add`` beside its original."""
+    waiting: list[Tensor] = []
+
+    def kept() -> Iterator[Tensor]:
+        for block in blocks:
+            waiting.append(block)
+            yield block
+
+    for made in model.reconstruct_stream(kept(), speaker):
+        original = torch.cat(waiting, -1)
+        add(original[0, 0, : made.shape[-1]], made[0, 0])
+        waiting[:] = [original[..., made.shape[-1] :]]
+        yield made
 
 
 def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:

@@ -17,7 +17,7 @@ from vqvae.evaluation.arrays.scores import score_arrays
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import score_images
-from vqvae.evaluation.speech.distances import log_mel_distance
+from vqvae.evaluation.speech.distances import RunningLogMelDistance, log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
 from vqvae.media.arrays import SUFFIXES as ARRAY_SUFFIXES
@@ -58,6 +58,8 @@ class Kind:
     """How near a reconstruction is, in words."""
     near: Callable[[Tensor, Tensor, Signal], float]
     """How near what was made (1, channels, *axes) is to the original."""
+    running: Callable[[Signal], RunningLogMelDistance] | None = None
+    """The same for an example that comes in pieces; None if it has to be whole."""
     grid: Callable[[Tensor, int], np.ndarray] | None = None
     """A picture of several examples in so many columns, uint8 (height, width, 3); None where there is no way to draw them."""
     pairs: Callable[[Tensor, Tensor, int], np.ndarray] | None = None
@@ -163,6 +165,7 @@ SOUND = Kind(
     write=_write_sound,
     measure="log-mel distance, dB",
     near=_near_sound,
+    running=lambda signal: RunningLogMelDistance(sample_rate_of(signal)),
 )
 ARRAYS = Kind(
     name="arrays",

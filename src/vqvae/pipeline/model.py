@@ -19,7 +19,7 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.streaming import decode_stream, encode_stream
+from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.pipeline.parts import check_fit, describe, log_prob
 from vqvae.priors import AutoregressivePrior, UnigramPrior
 from vqvae.signals import Signal, as_tensor
@@ -161,7 +161,7 @@ class Pipeline:
             DataError: data that is not what the signal says.
         """
         self.signal.check(batch.x)
-        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+        return Codes.cat(encode_whole(self.tokenizer, batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
 
     @torch.no_grad()
     def decode(
@@ -199,7 +199,7 @@ class Pipeline:
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0
-            made = self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size)
+            made = decode_whole(self.tokenizer, levels.take(rows).to(self.device), condition, generator, temperature, size)
             parts.append(made.cpu())
         return torch.cat(parts)
 

@@ -136,7 +136,9 @@ def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
     if not 0 <= level < len(layout):
         raise ConfigError(f"level is {level}; {run} has {len(layout)}, and the first is 0.")
     recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
-    return recipe.prior(layout[level], len(read_codes(run, level=level, parts=parts).train.label_names))
+    train = read_codes(run, level=level, parts=parts).train
+    config = recipe.prior(layout[level], len(train.label_names))
+    return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 
 def check_signal(module: Tokenizer, splits: Splits) -> None:
