@@ -1,4 +1,5 @@
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -234,3 +235,36 @@ def test_speakers_can_have_the_numbers_of_other_data(tmp_path):
     assert torch.equal(named.batch(np.arange(3)).x, train.batch(np.arange(3)).x)
     with pytest.raises(ConfigError, match="Here speak b; the model knows a, c"):
         train.named(("a", "c"))
+
+
+def test_recordings_are_known_by_their_bytes(tmp_path, cache):
+    """Same names, lengths and times, as archives with fixed times leave them."""
+    names, levels = [], []
+    for folder, level in (("clean", 0.25), ("noisy", 0.5), ("moved", 0.5)):
+        for number in range(2):
+            path = tmp_path / folder / f"{number}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, np.full(4096, level), 16_000)
+            os.utime(path, (315532800, 315532800))
+        train = AudioFolderConfig(path=str(tmp_path / folder), chunk=1024, hop=1024).build().train
+        names.append(train.name)
+        levels.append(train.batch(np.arange(1)).x.max().item())
+    assert levels == [0.25, 0.5, 0.5]
+    assert names[0] != names[1] == names[2]
+
+
+def test_a_failure_is_not_remembered(tmp_path, cache, monkeypatch):
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(4096, 0.5), 16_000)
+    config = AudioFolderConfig(path=str(tmp_path), chunk=1024, hop=1024, skip_bad=True)
+    original = audio.audio_blocks
+
+    def fails_once(path, rate):
+        if path.name == "1.wav":
+            raise DataError("The disk does not answer.")
+        return original(path, rate)
+
+    monkeypatch.setattr(audio, "audio_blocks", fails_once)
+    assert sum(len(side.recordings) for side in config.build()) == 2
+    monkeypatch.setattr(audio, "audio_blocks", original)
+    assert sum(len(side.recordings) for side in config.build()) == 3

@@ -1,11 +1,10 @@
 """A folder of image files as a data set."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from vqvae.config import check_at_least
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.split import split_by_hash
 from vqvae.disk import atomic
@@ -101,12 +101,15 @@ def _build(config: ImageFolderConfig) -> Splits:
     sides = _sides(root)
     label_names = _classes(sides) if config.classes else ()
     in_memory = sum(len(side.files) for side in sides) * 3 * config.size**2 <= config.memory_gib * 2**30
-    names = [_content_name(side, config) for side in sides]
+    contents = [read_contents(side.root, side.files) for side in sides]
+    names = [_content_name(side, known, config) for side, known in zip(sides, contents, strict=True)]
     decoded = (
         [_decode(side, config.size) for side in sides]
         if in_memory
         else [_check(side, name) for side, name in zip(sides, names, strict=True)]
     )
+    for side, known in zip(sides, contents, strict=True):
+        check_unchanged(side.root, known)
     bad = {str(side.root / file): reason for side, part in zip(sides, decoded, strict=True) for file, reason in part.bad.items()}
     report_bad(bad, sum(len(side.files) for side in sides), "image", config.skip_bad)
     return Splits(*(_dataset(*item, label_names, config) for item in zip(sides, names, decoded, strict=True)))
@@ -144,10 +147,9 @@ def _class(side: _Side, file: str) -> str:
     return name
 
 
-def _content_name(side: _Side, config: ImageFolderConfig) -> str:
-    sizes = [(file, (side.root / file).stat().st_size) for file in side.files]
-    content = json.dumps([sizes, config.size, config.classes, config.mirror and side.name == "train"])
-    return f"images-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}-{side.name}"
+def _content_name(side: _Side, contents: Mapping[str, Content], config: ImageFolderConfig) -> str:
+    digests = [(file, contents[file].digest if file in contents else None) for file in side.files]
+    return content_name("images", [digests, config.size, config.classes, config.mirror and side.name == "train"]) + f"-{side.name}"
 
 
 class _Decoded(NamedTuple):
