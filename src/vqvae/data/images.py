@@ -19,7 +19,7 @@ from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
-from vqvae.data.split import split_by_hash
+from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic
 from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 class ImageFolderConfig:
     """Every PNG, JPEG, WebP and BMP file in a folder and its sub-folders, as squares of RGB bytes.
 
-    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files, by a
+    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files or one, by a
     hash of the relative path: it does not depend on the machine, and no file changes sides when others are added. Hidden files and
     folders, and files with other suffixes, are ignored.
     """
@@ -127,7 +127,7 @@ def _sides(root: Path) -> tuple[_Side, _Side]:
     files = tuple(find_files(root, SUFFIXES))
     if not files:
         raise DataError(f"{root} holds no image files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
-    train_rows, held_out_rows = split_by_hash(files, str(root))
+    train_rows, held_out_rows = split_of_any_size(files, str(root))
     return _Side("train", root, tuple(files[row] for row in train_rows)), _Side(
         "held-out", root, tuple(files[row] for row in held_out_rows)
     )
