@@ -32,9 +32,9 @@ _log = logging.getLogger(__name__)
 class ImageFolderConfig:
     """Every PNG, JPEG, WebP and BMP file in a folder and its sub-folders, as squares of RGB bytes.
 
-    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files or one, by a
-    hash of the relative path: it does not depend on the machine, and no file changes sides when others are added. Hidden files and
-    folders, and files with other suffixes, are ignored.
+    If ``train/`` stands beside ``val/``, ``valid/``, ``validation/``, ``dev/``, ``eval/`` or ``test/``, in any case, the first of these
+    is held out and other folders are ignored. Otherwise 5 % of the files, at least one, are held out by a hash of the relative path:
+    it does not depend on the machine. Hidden files and folders, and files with other suffixes, are ignored.
     """
 
     path: str
@@ -53,6 +53,10 @@ class ImageFolderConfig:
     def build(self) -> Splits:
         """Find, check and, where they fit into memory, decode the files."""
         return _build(self)
+
+
+_HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test")
+"""Folders that are held out, in any case; the first of these that is there."""
 
 
 class FileDataset(Dataset):
@@ -116,10 +120,15 @@ def _build(config: ImageFolderConfig) -> Splits:
 
 
 def _sides(root: Path) -> tuple[_Side, _Side]:
-    if (root / "val").is_dir():
-        if not (root / "train").is_dir():
-            raise DataError(f"{root} has a folder val/ but no train/ beside it. Move the images to train on into {root / 'train'}.")
-        train, held_out = (_Side(name, root / name, tuple(find_files(root / name, SUFFIXES))) for name in ("train", "val"))
+    folders = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_dir()}
+    other = next((name for name in _HELD_OUT if name in folders), None)
+    if other is not None:
+        if "train" not in folders:
+            raise DataError(f"{root} has a folder {other}/ but no train/ beside it. Move the images to train on into {root / 'train'}.")
+        _log.info("Training on %s, holding out %s; other folders are ignored.", folders["train"].name, folders[other].name)
+        train, held_out = (
+            _Side(name, folders[place], tuple(find_files(folders[place], SUFFIXES))) for name, place in (("train", "train"), ("val", other))
+        )
         for side in (train, held_out):
             if not side.files:
                 raise DataError(f"{side.root} holds no image files ({', '.join(SUFFIXES)}).")
