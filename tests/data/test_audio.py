@@ -1,4 +1,5 @@
 import logging
+import os
 
 import numpy as np
 import pytest
@@ -247,3 +248,36 @@ def test_one_recording_is_cut_and_its_end_is_held_out(tmp_path, count):
     write_audio(tmp_path / "short" / "a.wav", wave[:1], 1_000)
     with pytest.raises(DataError, match="at least 2 are needed"):
         AudioFolderConfig(path=str(tmp_path / "short"), rate=1_000, cache=str(tmp_path / "cache")).build()
+
+
+def test_recordings_are_known_by_their_bytes(tmp_path, cache):
+    """Same names, lengths and times, as archives with fixed times leave them."""
+    names, levels = [], []
+    for folder, level in (("clean", 0.25), ("noisy", 0.5), ("moved", 0.5)):
+        for number in range(2):
+            path = tmp_path / folder / f"{number}.wav"
+            path.parent.mkdir(exist_ok=True)
+            soundfile.write(path, np.full(4096, level), 16_000)
+            os.utime(path, (315532800, 315532800))
+        train = AudioFolderConfig(path=str(tmp_path / folder), chunk=1024, hop=1024).build().train
+        names.append(train.name)
+        levels.append(train.batch(np.arange(1)).x.max().item())
+    assert levels == [0.25, 0.5, 0.5]
+    assert names[0] != names[1] == names[2]
+
+
+def test_a_failure_is_not_remembered(tmp_path, cache, monkeypatch):
+    for number in range(3):
+        soundfile.write(tmp_path / f"{number}.wav", np.full(4096, 0.5), 16_000)
+    config = AudioFolderConfig(path=str(tmp_path), chunk=1024, hop=1024, skip_bad=True)
+    original = audio.audio_blocks
+
+    def fails_once(path, rate):
+        if path.name == "1.wav":
+            raise DataError("The disk does not answer.")
+        return original(path, rate)
+
+    monkeypatch.setattr(audio, "audio_blocks", fails_once)
+    assert sum(len(side.recordings) for side in config.build()) == 2
+    monkeypatch.setattr(audio, "audio_blocks", original)
+    assert sum(len(side.recordings) for side in config.build()) == 3

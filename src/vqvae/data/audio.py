@@ -1,6 +1,5 @@
 """Folders of recordings as data sets, with their speakers."""
 
-import hashlib
 import json
 import logging
 import os
@@ -17,6 +16,7 @@ from jaxtyping import Float32, Int, Int16
 from vqvae.config import check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.split import split_of_any_size
@@ -202,8 +202,9 @@ def _build(config: AudioFolderConfig) -> Splits:
     unknown = sorted(set(config.held_out_speakers) - set(label_names))
     if unknown:
         raise ConfigError(f"config.data.held_out_speakers has {unknown}; the speakers of {root} are {list(label_names)}.")
-    digest = _digest(root, tuple(speakers), config.rate)
-    decoded = _decode(config, root, tuple(speakers), digest)
+    contents = read_contents(root, tuple(speakers))
+    digest = _digest(contents, tuple(speakers), config.rate)
+    decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
     if len(decoded.names) == 1 and not config.held_out_speakers:
         speakers, decoded, rows = _cut(speakers, decoded, config)
@@ -216,8 +217,7 @@ def _build(config: AudioFolderConfig) -> Splits:
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
     # Left out where it is None: folders of runs from before there was a crop keep the name of their data.
     crop = [] if config.crop is None else [config.crop]
-    content = json.dumps([digest, config.chunk, *crop, config.hop, config.held_out_speakers])
-    name = f"audio-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+    name = content_name("audio", [digest, config.chunk, *crop, config.hop, config.held_out_speakers])
     sides: list[Dataset] = []
     cuts = (config.crop or config.chunk, config.hop), (config.chunk, config.chunk)
     for side, of, (chunk, hop) in zip(Splits._fields, rows, cuts, strict=True):
@@ -270,22 +270,26 @@ def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
     return {file: None if loose else file.partition("/")[0] for file in files}
 
 
-def _digest(root: Path, files: Sequence[str], rate: int) -> str:
-    facts = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
-    return hashlib.blake2b(json.dumps([facts, rate, _VERSION]).encode(), digest_size=8).hexdigest()
+def _digest(contents: Mapping[str, Content], files: Sequence[str], rate: int) -> str:
+    """What the decoded recordings are called: by the bytes of the files. One that cannot be read has no digest."""
+    return content_name("", [[(file, contents[file].digest if file in contents else None) for file in files], rate, _VERSION])[1:]
 
 
-def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest: str) -> _Decoded:
-    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit."""
+def _decode(config: AudioFolderConfig, root: Path, contents: Mapping[str, Content], files: Sequence[str], digest: str) -> _Decoded:
+    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit.
+
+    Failures are not remembered: files that could not be decoded are tried again, and once one can be, all are decoded anew.
+    """
     folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / f"{digest}-{_READER}"
     advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
 
-    if not exists(folder):
+    if not exists(folder) or _is_mended(folder, root, config.rate):
         with locked(folder, DataError, advice):
-            if not folder.is_dir():
+            if not folder.is_dir() or _is_mended(folder, root, config.rate):
                 _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
                 with atomic_folder(folder, DataError, advice) as partial:
                     _fill(partial, root, files, config.rate)
+                    check_unchanged(root, contents)
     kept = json.loads((folder / "recordings.json").read_text())
     if not kept["lengths"]:
         return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
@@ -293,14 +297,22 @@ def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest:
     return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])
 
 
+def _is_mended(folder: Path, root: Path, rate: int) -> bool:
+    """Whether a file that could not be decoded can be now."""
+    bad = json.loads((folder / "recordings.json").read_text())["bad"]
+    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in bad)
+
+
+def _samples(path: Path, rate: int) -> np.ndarray | str:
+    """The samples of a file, or why it cannot be decoded."""
+    try:
+        return np.concatenate([to_int16(block) for block in audio_blocks(path, rate)])
+    except DataError as error:
+        return str(error)
+
+
 def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
     """Write samples.s16, and recordings.json with the lengths of the good files and the reasons of the bad ones."""
-
-    def decode(file: str) -> np.ndarray | str:
-        try:
-            return np.concatenate([to_int16(block) for block in audio_blocks(root / file, rate)])
-        except DataError as error:
-            return str(error)
 
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
@@ -308,7 +320,7 @@ def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
         # A few at a time, so that what is decoded does not pile up in memory before it is written.
         for first in range(0, len(files), 64):
             group = files[first : first + 64]
-            for file, result in zip(group, pool.map(decode, group), strict=True):
+            for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result
                 else:
