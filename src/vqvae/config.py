@@ -20,6 +20,8 @@ Foreign = Any
 """Stands in the annotation of a setting that may also be a configuration of the user's own: any frozen dataclass with a ``build``. It is
 read back only where the caller names its class."""
 Parts = Sequence[type]
+INCIDENTAL = {"incidental": True}
+"""Metadata of a field that changes nothing that is learned, such as the place of the data: it may differ when a run goes on."""
 
 
 def to_json(config: Any) -> Any:
@@ -58,6 +60,14 @@ def from_json(annotation: Any, data: Any, where: str = "config", parts: Parts = 
     if dataclasses.is_dataclass(annotation):
         return _from_dataclass(annotation, data, where, parts)
     return _from_plain(annotation, data, where)
+
+
+def essence(config: Any) -> Any:
+    """``to_json`` of a configuration without its incidental fields: what decides what is learned."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = [one.name for one in dataclasses.fields(config) if not one.metadata.get("incidental")]
+        return {KIND: type(config).__name__, **{name: essence(getattr(config, name)) for name in fields}}
+    return [essence(item) for item in config] if isinstance(config, (tuple, list)) else to_json(config)
 
 
 def dumps(config: Any) -> str:

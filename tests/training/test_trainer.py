@@ -132,11 +132,34 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path, f
         assert not finished
     before = tiny.contents(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        tiny.trainer(tmp_path, tiny.settings(steps=13, model=tiny.model(codebook_size=9))).run()
-    assert "config.steps: 12 -> 13" in str(caught.value)
+        tiny.trainer(tmp_path, tiny.settings(seed=3, model=tiny.model(codebook_size=9))).run()
+    assert "config.seed: 0 -> 3" in str(caught.value)
     assert "config.model.quantizer.codebook_size: 8 -> 9" in str(caught.value)
-    assert "seed" not in str(caught.value)
+    assert "batch_size" not in str(caught.value)
     assert tiny.contents(tmp_path) == before
+
+
+def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A finished run takes more steps with its optimizer and codebooks; a stop on the way changes nothing."""
+    for name in ("whole", "broken"):
+        tiny.trainer(tmp_path / name, tiny.settings()).run()
+    tiny.trainer(tmp_path / "whole", tiny.settings(steps=20)).run()
+    assert "step 12 of 20 instead of 12 planned steps. The cosine schedule is stretched" in capsys.readouterr().err
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path / "broken", tiny.settings(steps=20), callbacks=[Signals((signal.SIGTERM,), every=13)]).run()
+    tiny.trainer(tmp_path / "broken", tiny.settings(steps=20)).run()
+    assert tiny.contents(tmp_path / "broken") == tiny.contents(tmp_path / "whole")
+    assert storage.read(tmp_path / "whole" / "tokenizer").card.training["steps"] == 20
+    with pytest.raises(ConfigError, match="already taken 20 steps"):
+        tiny.trainer(tmp_path / "whole", tiny.settings(steps=12)).run()
+
+
+def test_changed_data_is_said(tmp_path: Path) -> None:
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    changed = tiny.splits()
+    changed.train.name = "others"
+    with pytest.raises(ConfigError, match="training data: noise -> others"):
+        tiny.trainer(tmp_path, tiny.settings(), changed).run()
 
 
 def test_a_setting_that_came_since_does_not_part_a_run_from_its_folder(tmp_path: Path) -> None:

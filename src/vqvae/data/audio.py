@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.config import check_at_least
+from vqvae.config import INCIDENTAL, check_at_least
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.files import find_files, report_bad
@@ -43,7 +43,7 @@ class AudioFolderConfig:
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
     """The field that says where files of ours are kept, and which are there then."""
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder."""
     rate: int = 16_000
     """Samples a second; files of another rate are resampled."""
@@ -55,9 +55,9 @@ class AudioFolderConfig:
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
     """Speakers of whom nothing is trained on; the others are then not held out at all."""
-    cache: str | None = None
+    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder that keeps what was decoded; ~/.cache/vqvae/audio where it is left out."""
-    skip_bad: bool = False
+    skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """List files that cannot be decoded and go on without them, instead of stopping."""
 
     def build(self) -> Splits:

@@ -17,6 +17,7 @@ from vqvae.storage.parts import (
     restore,
     save,
     write,
+    write_card,
     write_json,
     write_tensors,
 )
@@ -38,6 +39,7 @@ __all__ = [
     "restore",
     "save",
     "write",
+    "write_card",
     "write_json",
     "write_tensors",
 ]

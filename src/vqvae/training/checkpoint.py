@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,6 +29,8 @@ from vqvae.training.optimizers import Adam
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
 LOCK = ".lock"
 NAME = re.compile(r"step-(\d{6,})")
+_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
+"""The run folders whose lock this context holds."""
 
 
 class Best(NamedTuple):
@@ -140,18 +143,28 @@ class Checkpoints:
 
 @contextmanager
 def only_writer(run: Path) -> Iterator[None]:
-    """Hold the lock of a run folder; the system lets go of it when the process ends, however it ends.
+    """Hold the lock of a run folder. Within this context, a second call for the same folder takes no lock of its own.
+
+    The system lets go of the lock when the process ends, however it ends.
 
     Raises:
         CheckpointError: another process trains in this folder, or it cannot be written.
     """
+    key, ours = os.path.realpath(run), _held.get()
+    if key in ours:
+        yield
+        return
     with ExitStack() as stack:
         with disk.explained(CheckpointError, run, "cannot be written", "Choose another folder."):
             run.mkdir(parents=True, exist_ok=True)
             free = stack.enter_context(disk.held(run / LOCK, 0))
         if not free:
             raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.")
-        yield
+        token = _held.set(ours | {key})
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
 def check_run_folder(folder: Path) -> None:

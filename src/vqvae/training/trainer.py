@@ -5,100 +5,34 @@ import signal
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
-from vqvae.config import check_at_least
-from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
-from vqvae.evaluation.probes import ProbeConfig
-from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
-from vqvae.priors import PriorConfig
 from vqvae.quantizers.base import CodebookQuantizer
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
-from vqvae.training.joint import Joint, JointConfig
+from vqvae.training.joint import Joint
 from vqvae.training.logging import Log, Meter, say
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
-from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
-from vqvae.training.optimizers import AdamConfig, build_optimizers, learning_rate
+from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
+from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
+from vqvae.training.resuming import check_same, check_steps, more_steps
+from vqvae.training.settings import RunOptions, TrainConfig
 
 START_BATCHES = 4
 EVALUATED = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides what is learned. A run folder belongs to one of these."""
-
-    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
-    """What is trained."""
-    data: DataConfig | None = None
-    """What it is trained on; None for priors, which are trained on the codes of their run."""
-    steps: int
-    """Training steps."""
-    batch_size: int
-    """Examples a step, over all processes."""
-    seed: int = 0
-    """Seed of the first weights, the order of the data and all noise."""
-    accumulate: int = 1
-    """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
-    optimizer: AdamConfig = field(default_factory=AdamConfig)
-    """The optimizer."""
-    adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
-    """The optimizer of adversaries among the criteria; nothing without them depends on it."""
-    average_decay: float = 0.0
-    """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
-    precision: Precision = "auto"
-    """Type of matrix products and convolutions; "auto" is bfloat16 where the hardware gains from it."""
-    compile: bool = False
-    """Whether torch.compile makes kernels of the model; needs a C++ compiler and a minute at the start."""
-    evaluate_every: int = 1000
-    """Steps between evaluations on held-out data; there is always one at the end. 0: only that one."""
-    start_from: str | None = None
-    """A run folder whose weights training begins with (fine-tuning)."""
-
-    def __post_init__(self) -> None:
-        check_at_least(1, self, "steps", "batch_size", "accumulate")
-        if self.evaluate_every < 0:
-            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
-        if not 0 <= self.average_decay < 1:
-            raise ConfigError(f"average_decay is {self.average_decay}; it must lie in [0, 1).")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How a run is carried out; nothing here changes what is learned."""
-
-    checkpoint_every: int = 1000
-    """Steps between checkpoints; there is always one at the end, at an interruption and at the best evaluation. 0: only those."""
-    keep_last: int = 2
-    """Checkpoints that are kept, besides the best."""
-    log_every: int = 50
-    """Steps between rows of metrics."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", ..."""
-    threads: int | None = None
-    """CPU threads; None leaves it to torch."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
 
 
 def build(config: TrainConfig) -> nn.Module:
@@ -197,28 +131,29 @@ class Trainer:
             return lay_out(storage.load(self.folder / self.stage, self.parts).to(self.device), self.dtype)
 
     def _begin(self) -> Progress | None:
-        """Find the state to begin with; None where the run is finished."""
+        """Find the state to begin with; None if the run is finished."""
         config = self.config
         # Decide how to begin. The order is important.
-        # 1. A finished part: nothing is left to do.
+        # 1. A finished part of as many steps: nothing is left to do.
         # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
         # 3. The weights of another run (fine-tuning): step 0 and a fresh optimizer.
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
-        if finished.exists():
-            self._check_same(storage.read(finished, self.parts).card.training, finished)
-            self._check_same_data(finished)
-            if distributed.is_main():
-                say(f"{finished} is finished; nothing is left to train.")
-            return None
+        if is_trained := disk.exists(finished):
+            card = storage.read(finished, self.parts).card
+            check_same(card, config, self.splits, finished, self.parts)
+            trained = dict(card.training or {})
+            done = trained["steps"] if isinstance(trained.get("steps"), int) else 0
+            check_steps(trained, done, config.steps, finished)
+            if done == config.steps:
+                self._keep(finished, card)
+                return None
         if last is not None:
-            self._check_same(last.training, self.checkpoints.path(last.step))
-            self._check_same_data(self.checkpoints.path(last.step))
-            self.learner = self._learner()
-            self.checkpoints.restore(self.learner, last.step)
-            if distributed.is_main():
-                say(f"{self.stage}  goes on from {self.checkpoints.path(last.step)}")
-            return last
+            return self._go_on(last)
+        if is_trained:
+            raise ConfigError(
+                f"{finished} cannot take more steps: its checkpoints are gone. Start a new run from it: --from {self.folder}."
+            )
         if config.start_from is not None:
             source = Path(config.start_from) / self.stage
             storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
@@ -227,6 +162,29 @@ class Trainer:
         distributed.broadcast_module(self.module)
         self.learner = self._learner()
         return Progress(0, 0.0, None, self.training)
+
+    def _go_on(self, last: Progress) -> Progress:
+        """Restore the last checkpoint."""
+        where = self.checkpoints.path(last.step)
+        card = storage.read(where, self.parts).card
+        check_same(dataclasses.replace(card, training=last.training), self.config, self.splits, where, self.parts)
+        check_steps(last.training, last.step, self.config.steps, where)
+        self.learner = self._learner()
+        self.checkpoints.restore(self.learner, last.step)
+        self.card = dataclasses.replace(self.card, metrics=card.metrics)
+        if distributed.is_main():
+            say(f"{self.stage}  goes on from {where}")
+            if last.training.get("steps") != self.config.steps:
+                say(f"{self.stage}  {more_steps(self.config, last.training, last.step)}")
+        return last
+
+    def _keep(self, finished: Path, card: RunCard) -> None:
+        """Say that a part is finished. If its data has moved, keep the new place."""
+        if distributed.is_main():
+            say(f"{finished} is finished; nothing is left to train.")
+            trained = {**(card.training or {}), "data": self.training["data"] or (card.training or {}).get("data")}
+            if trained != card.training:
+                storage.write_card(finished, dataclasses.replace(card, training=trained), self.parts)
 
     def _train(self, state: Progress, log: Log, interruption: Interruption) -> None:
         config, options = self.config, self.options
@@ -361,22 +319,6 @@ class Trainer:
         if config.batch_size % (config.accumulate * world_size):
             raise ConfigError(
                 f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {world_size})."
-            )
-
-    def _check_same(self, trained: Any, where: Path) -> None:
-        if not isinstance(trained, dict):
-            raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
-        lines = configuration.differences(configuration.completed(TrainConfig, trained, self.parts), self.training)
-        if lines:
-            listed = "\n  ".join(lines)
-            raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
-
-    def _check_same_data(self, where: Path) -> None:
-        """Data that was given as an object is in no settings; its name tells it."""
-        trained = storage.read(where, self.parts).card.data
-        if self.config.data is None and isinstance(self.module, Tokenizer) and trained not in ("", self.splits.train.name):
-            raise ConfigError(
-                f"{where} was trained on {trained}, and {self.splits.train.name} is given. Give the same, or take another folder."
             )
 
 
