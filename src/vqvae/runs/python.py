@@ -80,6 +80,7 @@ def train_prior(
     run: Path | str,
     model: Any = None,
     *,
+    name: str = "",
     level: int = 0,
     data: Any = None,
     held_out: Any = None,
@@ -92,9 +93,11 @@ def train_prior(
 
     Args:
         run: the run folder.
-        model: the configuration of the prior; without it, one that fits the codes, from the recipe of the run or of its kind.
-        level: whose codes, where there are several levels.
-        data: the data that is scored, where the run was trained on data that was given as an object.
+        model: the configuration of the prior, or a ``TrainConfig`` with all settings. Default: those of the run's recipe, which fit the
+            codes.
+        name: the name of the prior, if the run is to have several; ``vqvae.load(run, prior=NAME)`` loads it.
+        level: the level of codes, if there are several.
+        data: the data to score, if the run was trained on data that was given as an object, or a path to where its data is now.
         held_out: as in ``train``.
         options: how the run is carried out.
         scored: whether scores and a report are written; that needs the data.
@@ -106,8 +109,11 @@ def train_prior(
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
     run = Path(run).expanduser()
-    chosen = {} if model is None else {"model": model}
-    training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
+    if isinstance(model, TrainConfig):
+        training = dataclasses.replace(model, **settings)
+    else:
+        chosen = {} if model is None else {"model": model}
+        training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
     splits = _given(run, data, held_out, parts)
     if scored and splits is None and stored_config(run, parts=parts).data is None:
         raise ConfigError(
@@ -115,19 +121,26 @@ def train_prior(
             "vqvae.train_prior(run, data=...), or leave them out with scored=False."
         )
     parts = (*parts, *kinds(training.model))
-    train_prior_stage(training, options, run, level=level, scored=scored, splits=splits, parts=parts)
-    return load(run, pick_device(options.device), parts)
+    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, parts=parts)
+    return load(run, pick_device(options.device), parts, prior=name)
 
 
 def evaluate(
-    run: Path | str, data: Any = None, *, held_out: Any = None, options: RunOptions = RunOptions(), parts: Parts = ()
+    run: Path | str,
+    data: Any = None,
+    *,
+    held_out: Any = None,
+    prior: str | None = None,
+    options: RunOptions = RunOptions(),
+    parts: Parts = (),
 ) -> dict[str, Any]:
     """Score a run on held-out data, and write metrics.json, pictures and the report: ``vqvae evaluate``.
 
     Args:
         run: the run folder.
         data: as in ``train``; its held-out side is scored. Without it, the data that the run was trained on.
-        held_out: what is scored, where ``data`` does not say so.
+        held_out: what is scored, if ``data`` does not say so.
+        prior: the name of the prior; its scores go to ``RUN/scores/NAME``. Default: as in ``vqvae.load``.
         options: how it is carried out.
         parts: configurations of the caller's own that the run holds.
 
@@ -136,7 +149,7 @@ def evaluate(
     """
     run = Path(run).expanduser()
     splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
-    return evaluate_run(run, splits.held_out, options, parts)
+    return evaluate_run(run, splits.held_out, options, parts, prior=prior)
 
 
 def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:
