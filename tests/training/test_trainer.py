@@ -154,6 +154,28 @@ def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.Capt
         tiny.trainer(tmp_path / "whole", tiny.settings(steps=12)).run()
 
 
+def test_minutes_become_steps_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A stop changes nothing, though the second measurement would give other steps."""
+    monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 9)
+    tiny.trainer(tmp_path / "whole", tiny.settings(steps=9)).run()
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01), callbacks=[Signals((signal.SIGTERM,))]).run()
+    assert "0.01 minutes are 9 steps" in capsys.readouterr().err
+    monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 30)
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01)).run()
+    assert tiny.contents(tmp_path / "timed") == tiny.contents(tmp_path / "whole")
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01)).run()
+    assert "is finished" in capsys.readouterr().err
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=1.0)).run()
+    assert storage.read(tmp_path / "timed" / "tokenizer").card.training["steps"] == 39, "more minutes are more steps"
+
+
+def test_an_estimate_comes_before_the_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    said = capsys.readouterr().err
+    assert "on this machine for 12 steps" in said and said.index("on this machine") < said.index("step 2/12")
+
+
 def test_changed_data_is_said(tmp_path: Path) -> None:
     tiny.trainer(tmp_path, tiny.settings()).run()
     changed = tiny.splits()

@@ -13,9 +13,7 @@ from vqvae.runs.folder import REPORT, found_data, scores_folder
 from vqvae.runs.stages import prior_config, train_prior
 from vqvae.training import RunOptions
 
-DESCRIPTION = (
-    "Train the prior over the codes of a run, by its recipe or a JSON file of settings. The same command resumes a stopped training."
-)
+DESCRIPTION = "Train the prior over the codes of a run, by its recipe or a JSON file of settings. The same command resumes it."
 USAGE = "usage: vqvae train-prior RUN [FILE.json] [--name NAME] [--any.field VALUE]"
 
 

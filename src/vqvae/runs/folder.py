@@ -79,7 +79,7 @@ def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
     splits = stored_data(run, path, parts)
     if not is_own(run, splits, parts):
         raise ConfigError(
-            f"{path} is not the data that {run} was trained on. Give the same data; 'vqvae evaluate {run} --data {path}' scores the run on it."
+            f"{path} is not the data that {run} was trained on. Give that data. To score the run on it: vqvae evaluate {run} --data {path}"
         )
     keep_place(run, path, parts)
     return splits

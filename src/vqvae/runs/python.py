@@ -11,7 +11,7 @@ from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
-from vqvae.runs.folder import stored_config, stored_data
+from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
 from vqvae.runs.stages import prior_config, train_tokenizer
 from vqvae.runs.stages import train_prior as train_prior_stage
@@ -20,6 +20,7 @@ from vqvae.storage import check_rebuilt, check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
 from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
+from vqvae.training.trainer import START_BATCHES
 
 
 def train(
@@ -27,7 +28,8 @@ def train(
     data: Any,
     out: Path | str,
     *,
-    steps: int,
+    steps: int | None = None,
+    minutes: float | None = None,
     batch_size: int = 32,
     held_out: Any = None,
     signal: Signal | None = None,
@@ -44,6 +46,7 @@ def train(
         data: what ``vqvae.data.own.splits_of`` takes: settings, arrays, or data sets of one's own.
         out: the run folder.
         steps: training steps.
+        minutes: minutes of training, in place of ``steps``: a short measurement gives the steps, and the run stores them.
         batch_size: examples a step.
         held_out: what is held out; a twentieth of ``data`` where it is left out.
         signal: what arrays and items are; found by looking at them where it is left out.
@@ -66,9 +69,13 @@ def train(
         check_rebuilt(module)
     elif not dataclasses.is_dataclass(model):
         raise ConfigError(f"model came as {type(model).__name__}; a configuration such as VQVAEConfig, or a module, is expected.")
+    if (steps is None) == (minutes is None):
+        raise ConfigError(f"steps is {steps} and minutes is {minutes}; give one of the two.")
     config = model if module is None else module.config
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
-    training = TrainConfig(model=config, data=known, steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer, **settings)
+    shared = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
+    # With minutes, the steps follow from a measurement; these stand there until then.
+    training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
     parts, run = kinds(config), Path(out).expanduser()
     check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
@@ -114,7 +121,7 @@ def train_prior(
     else:
         chosen = {} if model is None else {"model": model}
         training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
-    splits = _given(run, data, held_out, parts)
+    splits = found_data(run, str(data), parts) if isinstance(data, str | Path) else _given(run, data, held_out, parts)
     if scored and splits is None and stored_config(run, parts=parts).data is None:
         raise ConfigError(
             f"{run} was trained on data that was given as an object, which is not stored. Give it again for the scores: "
@@ -148,7 +155,10 @@ def evaluate(
         The scores by name, as in metrics.json.
     """
     run = Path(run).expanduser()
-    splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
+    if isinstance(data, str | Path):
+        splits = stored_data(run, str(data), parts)
+    else:
+        splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
     return evaluate_run(run, splits.held_out, options, parts, prior=prior)
 
 

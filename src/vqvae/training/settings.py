@@ -81,3 +81,11 @@ class RunOptions:
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+
+
+def check_batch_size(config: TrainConfig, processes: int) -> None:
+    """Raise ConfigError unless batches can be shared out evenly."""
+    if config.batch_size % (config.accumulate * processes):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {processes})."
+        )

@@ -1,10 +1,11 @@
 """One loop for everything that is trained: a module that turns a batch into an objective."""
 
+import copy
 import dataclasses
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext
+from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
 
 import torch
@@ -21,6 +22,7 @@ from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
+from vqvae.training.estimate import Plan, Speed, in_words, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
 from vqvae.training.logging import Log, Meter, say
@@ -29,10 +31,12 @@ from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, p
 from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
 from vqvae.training.resuming import check_same, check_steps, more_steps
-from vqvae.training.settings import RunOptions, TrainConfig
+from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
 
 START_BATCHES = 4
 EVALUATED = 1024
+_GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
+"""Seconds and steps of the measurement for an estimate, and seconds of that for a number of minutes."""
 
 
 def build(config: TrainConfig) -> nn.Module:
@@ -76,6 +80,7 @@ class Trainer:
         Raises:
             ConfigError: the module could not be loaded again from what would be stored, or the settings do not fit it.
         """
+        self._began, self._open = time.perf_counter(), False
         storage.check_storable(module)
         # Built to be thrown away: what does not fit is found before there is a folder.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
@@ -118,8 +123,9 @@ class Trainer:
                 stack.enter_context(only_writer(self.folder))
                 disk.clean(self.folder), disk.clean(self.checkpoints.folder)
             distributed.barrier()
-            self._check_batch_size()
+            check_batch_size(self.config, distributed.world_size())
             state = self._begin()
+            state = None if state is None else self._plan(state)
             if state is not None:
                 quiet = not distributed.is_main()
                 log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, steps=self.config.steps, quiet=quiet)))
@@ -132,20 +138,22 @@ class Trainer:
 
     def _begin(self) -> Progress | None:
         """Find the state to begin with; None if the run is finished."""
-        config = self.config
         # Decide how to begin. The order is important.
         # 1. A finished part of as many steps: nothing is left to do.
         # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
         # 3. The weights of another run (fine-tuning): step 0 and a fresh optimizer.
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
+        self._adopt_steps(last)
+        config = self.config
         if is_trained := disk.exists(finished):
             card = storage.read(finished, self.parts).card
             check_same(card, config, self.splits, finished, self.parts)
             trained = dict(card.training or {})
             done = trained["steps"] if isinstance(trained.get("steps"), int) else 0
-            check_steps(trained, done, config.steps, finished)
-            if done == config.steps:
+            if not self._open:
+                check_steps(trained, done, config.steps, finished)
+            if done == config.steps and not self._open:
                 self._keep(finished, card)
                 return None
         if last is not None:
@@ -168,15 +176,81 @@ class Trainer:
         where = self.checkpoints.path(last.step)
         card = storage.read(where, self.parts).card
         check_same(dataclasses.replace(card, training=last.training), self.config, self.splits, where, self.parts)
-        check_steps(last.training, last.step, self.config.steps, where)
+        if not self._open:
+            check_steps(last.training, last.step, self.config.steps, where)
         self.learner = self._learner()
         self.checkpoints.restore(self.learner, last.step)
         self.card = dataclasses.replace(self.card, metrics=card.metrics)
         if distributed.is_main():
             say(f"{self.stage}  goes on from {where}")
-            if last.training.get("steps") != self.config.steps:
+            if last.training.get("steps") != self.config.steps and not self._open:
                 say(f"{self.stage}  {more_steps(self.config, last.training, last.step)}")
         return last
+
+    def _adopt_steps(self, last: Progress | None) -> None:
+        """If the run was planned for as many minutes before, take its steps. Otherwise they are still open."""
+        minutes, finished = self.config.minutes, self.folder / self.stage
+        trained = dict(last.training) if last is not None else {}
+        if last is None and disk.exists(finished):
+            trained = dict(storage.read(finished, self.parts).card.training or {})
+        steps = trained.get("steps")
+        known = minutes is not None and trained.get("minutes") == minutes and isinstance(steps, int)
+        self._open = minutes is not None and not known
+        if known:
+            self._settle(steps)
+
+    def _settle(self, steps: int) -> None:
+        """Fix the number of steps."""
+        self.config = dataclasses.replace(self.config, steps=steps)
+        self.training = configuration.to_json(self.config)
+        self.card = dataclasses.replace(self.card, training=self.training)
+
+    def _plan(self, state: Progress) -> Progress | None:
+        """Say how long the training will take; find its steps if minutes are given. None if a finished run's minutes are used up."""
+        config, (train, held_out) = self.config, self.splits
+        evaluated = min(EVALUATED, len(held_out)) / config.batch_size
+        after = 3 * len(held_out) / config.batch_size + (len(train) / config.batch_size if isinstance(self.module, Tokenizer) else 0)
+        plan = Plan(config.evaluate_every, evaluated, after)
+        if config.minutes is None or not self._open:
+            # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
+            with suppress(Exception):
+                if not config.compile and config.steps > state.step:
+                    seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
+                    if distributed.is_main():
+                        say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")
+            return state
+        budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
+        speed = self._measure(min(_LOOK, 3 * config.minutes))
+        steps = torch.tensor(state.step + (plan.steps(speed, budget) if budget > 0 else not state.step))
+        self._settle(int(distributed.broadcast(steps.to(self.device))))
+        if self.config.steps <= state.step and disk.exists(self.folder / self.stage):
+            self._keep(self.folder / self.stage, storage.read(self.folder / self.stage, self.parts).card)
+            return None
+        if distributed.is_main():
+            say(f"{self.stage}  {config.minutes:g} minutes are {self.config.steps:,} steps at {speed.step:.3g} seconds each.")
+        return state
+
+    def _measure(self, seconds: float, most: int = 10_000) -> Speed:
+        """Time a few steps of a copy: nothing that is learned depends on it."""
+        twin = copy.copy(self)
+        twin.module = copy.deepcopy(self.module)
+        twin.learner = twin._learner()
+        config, train, share = self.config, self.splits.train, self.config.batch_size // distributed.world_size()
+
+        def batch(step: int) -> Batch:
+            return train.batch(global_indices(config.seed, step, config.batch_size, len(train))[:share])
+
+        with distributed.alone():
+            return measure(
+                lambda step: twin._learn(step, batch(step), twin.module, Meter(), Interruption()),
+                lambda step: twin._look(batch(step)),
+                seconds,
+                most,
+            )
+
+    @torch.no_grad()
+    def _look(self, batch: Batch) -> Objective:
+        return self._objective(self.module.eval(), batch.to(self.device))
 
     def _keep(self, finished: Path, card: RunCard) -> None:
         """Say that a part is finished. If its data has moved, keep the new place."""
@@ -313,13 +387,6 @@ class Trainer:
                 module.train().start(
                     train.batch(global_indices(config.seed, step, config.batch_size, len(train))).to(self.device) for step in steps
                 )
-
-    def _check_batch_size(self) -> None:
-        config, world_size = self.config, distributed.world_size()
-        if config.batch_size % (config.accumulate * world_size):
-            raise ConfigError(
-                f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {world_size})."
-            )
 
 
 def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:
