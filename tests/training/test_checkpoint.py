@@ -167,3 +167,22 @@ def test_a_copy_of_a_run_without_hidden_files_holds_a_run(tmp_path: Path) -> Non
     for name in "ab":
         (tmp_path / name / "notes").write_text("mine")
         check_run_folder(tmp_path / name)
+
+
+def test_the_lock_of_a_run_is_taken_once_in_a_context(tmp_path: Path) -> None:
+    with only_writer(tmp_path), only_writer(tmp_path):
+        refused = []
+
+        def other() -> None:
+            try:
+                with only_writer(tmp_path):
+                    pass
+            except CheckpointError as error:
+                refused.append(str(error))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1 and "Another process trains in" in refused[0]
+    with only_writer(tmp_path):
+        assert (tmp_path / ".lock").is_file()

@@ -176,6 +176,25 @@ def test_an_estimate_comes_before_the_training(tmp_path: Path, capsys: pytest.Ca
     assert "on this machine for 12 steps" in said and said.index("on this machine") < said.index("step 2/12")
 
 
+def test_data_that_fails_in_the_middle_costs_no_step(tmp_path: Path) -> None:
+    class Vanishing(tiny.Noise):
+        calls = 0
+
+        def batch(self, indices: np.ndarray) -> Batch:
+            self.calls += 1
+            if self.calls > 16:  # After the start of the codebooks, the estimate and some steps.
+                raise DataError("gone")
+            return super().batch(indices)
+
+    with pytest.raises(DataError, match="gone"):
+        tiny.trainer(tmp_path / "broken", tiny.settings(evaluate_every=0), tiny.splits(Vanishing(44, 0)), checkpoint_every=0).run()
+    assert list((tmp_path / "broken" / "checkpoints").glob("step-*")), "what was learned is kept"
+    for name in ("broken", "whole"):
+        tiny.trainer(tmp_path / name, tiny.settings(evaluate_every=0), checkpoint_every=0).run()
+    weights = [(tmp_path / name / "tokenizer" / "weights.safetensors").read_bytes() for name in ("broken", "whole")]
+    assert weights[0] == weights[1]
+
+
 def test_changed_data_is_said(tmp_path: Path) -> None:
     tiny.trainer(tmp_path, tiny.settings()).run()
     changed = tiny.splits()

@@ -9,11 +9,11 @@ checkpoints/step-000100/
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +28,7 @@ from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
 LOCK = ".lock"
+T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 """The run folders whose lock this context holds."""
@@ -139,6 +140,25 @@ class Checkpoints:
             return Progress(int(data["step"]), float(data["seconds"]), best, dict(data["training"]))
         except (KeyError, TypeError, ValueError) as error:
             raise CheckpointError(f"{path} is damaged ({error!r}). Remove its folder to go on from the checkpoint before.") from error
+
+
+def saved_on_error(batches: Iterable[tuple[int, T]], first: int, save: Callable[[int], None]) -> Iterator[tuple[int, T]]:
+    """Give ``(step, batch)`` on. If the next batch cannot be read, save what the steps before it have taught, and then raise the error.
+
+    Args:
+        batches: what is given on.
+        first: the steps that were done before, and are saved already.
+        save: saves the state after so many steps.
+    """
+    done = first
+    try:
+        for step, batch in batches:
+            yield step, batch
+            done = step + 1
+    except Exception:
+        if done > first:
+            save(done)
+        raise
 
 
 @contextmanager

@@ -17,11 +17,11 @@ from vqvae.data.base import Batch, Objective, Splits
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
 from vqvae.models.base import Tokenizer
-from vqvae.quantizers.base import CodebookQuantizer
+from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback
-from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
+from vqvae.training.callbacks import Callback, drawn
+from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
 from vqvae.training.estimate import Plan, Speed, in_words, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
@@ -279,7 +279,12 @@ class Trainer:
         best = state.best
         began = time.perf_counter() - state.seconds
         meter, pace = Meter(), Pace(config.batch_size, state.step)
-        for step, batch in loader:
+
+        def keep(done: int) -> None:
+            if distributed.is_main():
+                self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
+
+        for step, batch in saved_on_error(loader, state.step, keep):
             number = self._learn(step, batch, parallel, meter, interruption)
             done, last = step + 1, step + 1 == config.steps
             pace.stop()
@@ -300,7 +305,7 @@ class Trainer:
                 self._call_back(done, last, log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
                 if due or improved or last or number:
-                    self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
+                    keep(done)
             if number and not last:
                 where = self.checkpoints.path(done)
                 name = signal.Signals(number).name
@@ -313,7 +318,7 @@ class Trainer:
         seeding.seed_everything(config.seed, "noise", step, distributed.rank())
         module.train()
         with ExitStack() as stack:
-            for quantizer in _quantizers(module):
+            for quantizer in outermost(module):
                 stack.enter_context(quantizer.accumulate())
             found = self._backward(batch.to(self.device).split(config.accumulate), parallel, meter)
             norms = {name: optimizer.norm().to(self.device) for name, optimizer in zip(NORMS, optimizers, strict=False)}
@@ -367,7 +372,7 @@ class Trainer:
         for callback in self.callbacks:
             if last or (callback.every and done % callback.every == 0):
                 with distributed.alone(), torch.no_grad():
-                    pictures = callback(done, self.learner.evaluated.eval(), self.folder)
+                    pictures = drawn(callback, done, self.learner.evaluated.eval(), self.folder)
                 for name, pixels in pictures.items():
                     log.picture(done, name, pixels)
 
@@ -387,10 +392,3 @@ class Trainer:
                 module.train().start(
                     train.batch(global_indices(config.seed, step, config.batch_size, len(train))).to(self.device) for step in steps
                 )
-
-
-def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:
-    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
-    if isinstance(module, CodebookQuantizer):
-        return [module]
-    return [quantizer for child in module.children() for quantizer in _quantizers(child)]
