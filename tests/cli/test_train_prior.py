@@ -35,9 +35,7 @@ def test_the_run_comes_first_and_must_have_a_tokenizer(tmp_path: Path, capsys: p
     assert "vqvae train RECIPE" in capsys.readouterr().err
 
 
-def test_a_settings_file_a_name_and_moved_data(
-    pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The data has moved since the tokenizer was trained: the prior is trained, and --data gives scores and the new place."""
     data, run, settings = tmp_path / "data", tmp_path / "run", tmp_path / "prior.json"
     shutil.copytree(pictures, data)

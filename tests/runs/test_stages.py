@@ -143,7 +143,7 @@ def test_a_prior_of_other_codes_is_refused_before_the_training(run: Path) -> Non
     wrong = dataclasses.replace(PRIOR, codebook_size=9)
     with pytest.raises(ConfigError, match="of 9 codes; the tokenizer has 1 of 8"):
         train_prior(tiny.settings(model=wrong, steps=3), OPTIONS, run, name="wrong")
-    assert not (run / "priors").exists()
+    assert not (run / "priors" / "wrong").exists()
 
 
 def test_a_prior_with_a_name_has_scores_of_its_own(run: Path) -> None:

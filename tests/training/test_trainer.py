@@ -22,7 +22,7 @@ from tests.training import adversary, tiny
 from vqvae import config as configuration
 from vqvae import storage
 from vqvae.data.base import Batch, Condition, Objective
-from vqvae.errors import CheckpointError, ConfigError, VqvaeError
+from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
 from vqvae.models import VQVAE
 from vqvae.storage import RunCard
 from vqvae.training import Interrupted, build

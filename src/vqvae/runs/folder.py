@@ -184,7 +184,7 @@ def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> N
                 to.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(to)
     say(
-        f"{folder} was trained on codes of the tokenizer as it was before. It is now in {run / FORMER / str(number)}, and a new one begins."
+        f"{folder} was trained on codes of an earlier state of the tokenizer. It is now in {run / FORMER / str(number)}, and a new one begins."
     )
 
 
