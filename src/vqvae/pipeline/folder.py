@@ -65,7 +65,7 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (),
     if prior is not None:
         if part_of(run, prior_folder(run, 0, prior)) is None:
             raise CheckpointError(f"{run} has no prior {prior!r}; it has {prior_names(run)}. Train it: vqvae train-prior {run} --name NAME")
-        found = _priors(run, name, tokenizer, parts)
+        found = _priors(run, prior, tokenizer, parts)
     elif name is not None:
         found = _usable(lambda: _priors(run, name, tokenizer, parts))
     if found and not tokenizer.speakers:

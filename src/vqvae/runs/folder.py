@@ -183,9 +183,7 @@ def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> N
             with explained(CheckpointError, source, "cannot be moved", f"Move it out of {run}."):
                 to.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(to)
-    say(
-        f"{folder} was trained on codes of an earlier state of the tokenizer. It is now in {run / FORMER / str(number)}, and a new one begins."
-    )
+    say(f"{folder} was trained on codes of an earlier state of the tokenizer. It is now in {run / FORMER / str(number)}.")
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:

@@ -73,7 +73,7 @@ def train(
         raise ConfigError(f"steps is {steps} and minutes is {minutes}; give one of the two.")
     config = model if module is None else module.config
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
-    shared = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
+    shared: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
     # With minutes, the steps follow from a measurement; these stand there until then.
     training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
     parts, run = kinds(config), Path(out).expanduser()

@@ -12,9 +12,6 @@ from vqvae.errors import ConfigError
 from vqvae.storage import RunCard
 from vqvae.training.settings import TrainConfig
 
-_SEPARATE = {"data", "steps", "start_from"}
-"""Fields that have a comparison of their own."""
-
 
 def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path, parts: Parts) -> None:
     """Check that ``where`` was trained with the same settings, on the same data. Settings that change nothing that is learned may differ.
@@ -64,15 +61,13 @@ def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> lis
     try:
         old: TrainConfig | None = configuration.from_json(TrainConfig, trained, parts=parts)
     except ConfigError:
-        # Fields of an older release: all that can be compared is the text.
-        old, before = None, trained
-    else:
-        before = configuration.essence(old)
-        if old.data is None or config.data is None:
-            before.pop("data")
-    now = configuration.essence(config)
-    kept = {name for name in before if name not in _SEPARATE or name == "data"}
-    lines = configuration.differences(*({name: tree.get(name) for name in now if name in kept} for tree in (before, now)))
+        old = None  # Of another release: all that can be compared is the text.
+    before, now = trained if old is None else configuration.essence(old), configuration.essence(config)
+    apart = {"steps", "start_from"}
+    if before.get("data") is None or config.data is None:
+        apart.add("data")  # Data that is given as an object has no settings; its name tells what it is.
+    names = [name for name in now if name in before and name not in apart]
+    lines = configuration.differences({name: before[name] for name in names}, {name: now[name] for name in names})
     if old is not None and _place(old.start_from) != _place(config.start_from):
         lines.append(f"config.start_from: {old.start_from!r} -> {config.start_from!r}")
     return lines

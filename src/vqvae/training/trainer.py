@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
 from vqvae.data.base import Batch, Objective, Splits
+from vqvae.data.cache import user_path
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
 from vqvae.models.base import Tokenizer
+from vqvae.pipeline import part_of
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
@@ -163,7 +165,8 @@ class Trainer:
                 f"{finished} cannot take more steps: its checkpoints are gone. Start a new run from it: --from {self.folder}."
             )
         if config.start_from is not None:
-            source = Path(config.start_from) / self.stage
+            other = user_path(config.start_from)
+            source = part_of(other, other / self.stage) or other / self.stage
             storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
         elif isinstance(self.module, (Tokenizer, Joint)):
             self._start_codebooks(self.module)
