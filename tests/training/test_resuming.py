@@ -14,7 +14,7 @@ from vqvae.storage import RunCard
 from vqvae.training import TrainConfig
 from vqvae.training.resuming import check_same, check_steps, more_steps
 
-CARD = RunCard(data="noise", held_out_data="other noise")
+CARD = RunCard(data="noise", held_out_data="other noise", library="1")
 
 
 def data() -> Splits:
@@ -57,6 +57,11 @@ def test_data_is_known_by_its_content() -> None:
     changed.held_out.name = "new"
     with pytest.raises(ConfigError, match="held-out data: other noise -> new"):
         check(tiny.settings(), tiny.settings(), changed)
+
+
+def test_names_of_version_1_are_not_compared() -> None:
+    old = dataclasses.replace(CARD, data="made otherwise", held_out_data="made otherwise", library="", training=to_json(tiny.settings()))
+    assert check_same(old, tiny.settings(), data(), Path("run"), ()) is None
 
 
 def test_steps_may_be_more_and_never_fewer_than_are_done() -> None:

@@ -79,7 +79,7 @@ def _place(path: str | None) -> Path | None:
 
 def _data(stored: RunCard, splits: Splits) -> list[str]:
     """Sides whose content is not that of the run, one line each. Names tell content and never a path."""
-    # Cards of version 1 have the name of the training data for both sides.
-    held_out = "" if stored.held_out_data == stored.data else stored.held_out_data
-    sides = (("training", stored.data, splits.train.name), ("held-out", held_out, splits.held_out.name))
+    if not stored.library:
+        return []  # Names in cards of version 1 were made in another way.
+    sides = (("training", stored.data, splits.train.name), ("held-out", stored.held_out_data, splits.held_out.name))
     return [f"{side} data: {before} -> {now}" for side, before, now in sides if before and before != now]
