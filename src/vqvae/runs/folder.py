@@ -63,7 +63,7 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
     data = stored_config(run, parts=parts).data
     if data is None:
         raise CheckpointError(
-            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Give it again: "
+            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Pass it again: "
             "vqvae.evaluate(run, data)."
         )
     return (kept_here(data) if path is None else moved(data, path)).build()
@@ -124,7 +124,7 @@ def moved(data: DataConfig, path: str) -> DataConfig:
         ConfigError: this kind is made on the spot and lies nowhere.
     """
     if "path" not in {field.name for field in dataclasses.fields(data)}:
-        raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
+        raise ConfigError("This data is generated, not read from a folder. Omit --data.")
     changed: Any = data
     return dataclasses.replace(changed, path=path)
 

@@ -48,10 +48,10 @@ def train(
         steps: training steps.
         minutes: minutes of training, in place of ``steps``: a short measurement gives the steps, and the run stores them.
         batch_size: examples a step.
-        held_out: what is held out; a twentieth of ``data`` where it is left out.
-        signal: what arrays and items are; found by looking at them where it is left out.
+        held_out: the held-out data. Default: a twentieth of ``data``.
+        signal: what arrays and items are. Default: found by looking at them.
         optimizer: the settings of Adam.
-        seed: of the first weights, the order of the data and all noise.
+        seed: seed of the first weights, the order of the data and all noise.
         options: how the run is carried out.
         scored: whether scores and a report are written.
         settings: further fields of ``TrainConfig``.

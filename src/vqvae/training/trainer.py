@@ -50,10 +50,10 @@ def build(config: TrainConfig) -> nn.Module:
 class Trainer:
     """Train a module whose ``forward(batch)`` is an Objective, and keep everything about it in a run folder.
 
-    A run that was killed and is started again ends with the same weights, bit for bit, as one that was not (on one kind of CPU,
-    with as many threads): batches and noise are functions of the seed and the step, and checkpoints hold all the rest.
-    Several processes (torchrun) cut every batch among them and learn what one process would learn, up to rounding.
-    Where examples are masked, each process and each part of an accumulated batch counts alike, however many positions it has.
+    A run that is killed and started again ends with the same weights, bit for bit, on one kind of CPU with the same number of threads.
+    Batches and noise are functions of the seed and the step; checkpoints hold the rest.
+    Several processes (torchrun) share every batch, and learn what one process would learn, up to rounding.
+    With masked examples, each process and each part of an accumulated batch has the same weight, whatever its number of positions.
     """
 
     def __init__(
@@ -67,17 +67,17 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         card: RunCard = RunCard(),
     ) -> None:
-        """Set a training up; nothing is trained or written yet.
+        """Prepare a training. Nothing is trained or written yet.
 
         Args:
-            module: what is trained, as ``build`` gives it or made of modules of one's own.
-            splits: what it is trained on, and what is held out.
-            config: what decides what is learned; ``config.model`` is the module's configuration.
-            options: how it is carried out.
+            module: the module to train, from ``build`` or from your own modules.
+            splits: the training data and the held-out data.
+            config: the settings that decide what is learned; ``config.model`` is the module's configuration.
+            options: the settings that do not.
             folder: the run folder.
-            stage: names the part in it.
-            callbacks: what is done beside learning.
-            card: what is known of the run; names of data and labels, and the settings, are filled in.
+            stage: the name of the part in it.
+            callbacks: called while training, for pictures.
+            card: what is known about the run. The trainer adds the names of data and labels, and the settings.
 
         Raises:
             ConfigError: the module could not be loaded again from what would be stored, or the settings do not fit it.
@@ -111,12 +111,12 @@ class Trainer:
         self.checkpoints = Checkpoints(checkpoints if stage == "tokenizer" else checkpoints / stage, options.keep_last)
 
     def run(self) -> nn.Module:
-        """Train to the end and save ``RUN/STAGE``; give what was saved, in evaluation mode. A finished run is only loaded.
+        """Train to the end, save ``RUN/STAGE``, and return what was saved, in evaluation mode. A finished run is only loaded.
 
         Raises:
-            ConfigError: the run folder belongs to another configuration.
-            CheckpointError: a checkpoint that is damaged or cannot be written.
-            Interrupted: Ctrl-C or SIGTERM came; the last step is saved.
+            ConfigError: the run was trained with other settings or on other data.
+            CheckpointError: a checkpoint is damaged or cannot be written.
+            Interrupted: Ctrl-C or SIGTERM; the last step is saved.
             VqvaeError: the loss or the gradient is not finite.
         """
         with ExitStack() as stack:
@@ -312,7 +312,7 @@ class Trainer:
             if number and not last:
                 where = self.checkpoints.path(done)
                 name = signal.Signals(number).name
-                raise Interrupted(f"Stopped by {name} after step {done}; saved {where}. Run the same command to go on.", 128 + number)
+                raise Interrupted(f"Stopped by {name} after step {done}; saved {where}. Run the same command to resume.", 128 + number)
             pace.start()
 
     def _learn(self, step: int, batch: Batch, parallel: nn.Module, meter: Meter, interruption: Interruption) -> int:
