@@ -86,6 +86,10 @@ def _hints(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
+INCIDENTAL = {"incidental": True}
+"""Metadata of a field that changes nothing that is learned, such as the place of the data: it may differ when a run goes on."""
+
+
 def to_json(config: Any) -> Any:
     """Turn a configuration (or a plain value inside one) into what ``json.dumps`` takes."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
@@ -176,6 +180,14 @@ def _read(annotation: Any, data: Any, where: str, parts: Parts) -> Any:
     if dataclasses.is_dataclass(annotation):
         return _from_dataclass(annotation, data, where, parts)
     return _from_plain(annotation, data, where)
+
+
+def essence(config: Any) -> Any:
+    """``to_json`` of a configuration without its incidental fields: what decides what is learned."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = [one.name for one in dataclasses.fields(config) if not one.metadata.get("incidental")]
+        return {KIND: type(config).__name__, **{name: essence(getattr(config, name)) for name in fields}}
+    return [essence(item) for item in config] if isinstance(config, (tuple, list)) else to_json(config)
 
 
 def dumps(config: Any) -> str:

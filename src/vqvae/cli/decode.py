@@ -1,7 +1,6 @@
 """``vqvae decode RUN TOKENS... --out DIR``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import torch
@@ -11,6 +10,7 @@ from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_folder, write_file
 from vqvae.codes import Codes
+from vqvae.config import settings
 from vqvae.disk import check_outputs, safe_name, safe_names
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import kind_of
@@ -19,7 +19,7 @@ from vqvae.pipeline import Pipeline
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder of the model that encoded the files."""

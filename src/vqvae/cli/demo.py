@@ -29,6 +29,8 @@ class Arguments:
     (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
+    minutes: float | None = None
+    """Minutes for both stages together, in place of steps. Each gets half."""
     seed: int = 0
     """Seed of both stages."""
     json: bool = False
@@ -52,4 +54,5 @@ def main(arguments: Sequence[str]) -> int:
 
 def _changed(config: TrainConfig, chosen: Arguments) -> TrainConfig:
     steps = config.steps if chosen.steps is None else chosen.steps
-    return dataclasses.replace(config, steps=steps, seed=chosen.seed)
+    minutes = None if chosen.minutes is None else chosen.minutes / 2
+    return dataclasses.replace(config, steps=steps, minutes=minutes, seed=chosen.seed)

@@ -1,13 +1,13 @@
 """``vqvae encode RUN FILE|FOLDER... --out TOKENS``."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
+from vqvae.config import settings
 from vqvae.data.base import Batch
 from vqvae.data.files import find_files, report_bad
 from vqvae.disk import check_outputs
@@ -18,7 +18,7 @@ from vqvae.pipeline import Pipeline
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""

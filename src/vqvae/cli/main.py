@@ -24,6 +24,7 @@ COMMANDS = {
     "convert": "say what a recording says in another voice",
     "sample": "draw new images or speech",
     "info": "what a run is, what it was trained on, and its numbers",
+    "compare": "compare the scores and pictures of several runs",
     "reproduce": "train, score and tabulate an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""

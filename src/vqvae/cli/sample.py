@@ -31,6 +31,8 @@ class Arguments:
     """Of data over time, how long each is; as long as the examples it was trained on where it is left out."""
     label: str | None = None
     """A class or a speaker by name or number, where the prior or the decoder takes one."""
+    prior_name: str | None = None
+    """The prior to draw from, by its name, if the run has several."""
     temperature: float = 1.0
     """Divides the logits of the codes; 0 takes the likeliest code each time."""
     top_k: int | None = None
@@ -46,7 +48,7 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Draw data from the prior and write it."""
     chosen = parse(Arguments, "sample", arguments, "Draw new data: codes from the prior, data from the decoder.")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
     size = size_of(model, chosen.seconds)
     kind, names = kind_of(model.signal), [f"sample-{i:05d}" for i in range(chosen.count)]
     check_samples(chosen.out, kind)

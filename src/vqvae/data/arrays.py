@@ -1,5 +1,6 @@
 """Images that are kept decoded in memory, and sets of them that come as .npy or .npz files."""
 
+import dataclasses
 import hashlib
 from pathlib import Path
 from typing import Literal
@@ -8,7 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 
-from vqvae.config import settings
+from vqvae.config import INCIDENTAL, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import user_path
 from vqvae.data.split import split_by_hash
@@ -73,7 +74,7 @@ class ArrayConfig:
     the row's number.
     """
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The .npy or .npz file."""
     layout: Layout = "auto"
     """Where the channels are; auto takes the axis that is 4 or shorter, and asks where both or neither are."""

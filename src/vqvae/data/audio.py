@@ -1,5 +1,6 @@
 """Folders of recordings as data sets, with their speakers."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.config import check_at_least, settings
+from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
@@ -47,7 +48,7 @@ class AudioFolderConfig:
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
     """The field with the folder of cached files, and a pattern that matches them."""
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder, or one long recording."""
     rate: int = 16_000
     """Samples per second. Other files are resampled."""
@@ -59,9 +60,9 @@ class AudioFolderConfig:
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
     """Speakers to hold out. If given, all recordings of the others are trained on."""
-    cache: str | None = None
+    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder for decoded samples; default: ~/.cache/vqvae/audio."""
-    skip_bad: bool = False
+    skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip files that cannot be decoded, with a warning, instead of stopping."""
 
     def build(self) -> Splits:

@@ -1,5 +1,6 @@
 """A folder of image files as a data set."""
 
+import dataclasses
 import json
 import logging
 import os
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from vqvae.config import check_at_least, settings
+from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -36,7 +37,7 @@ class ImageFolderConfig:
     it does not depend on the machine. Hidden files and folders, and files with other suffixes, are ignored.
     """
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder."""
     size: int
     """Height and width in pixels: the shorter side is resized to it and the centre kept."""
@@ -44,9 +45,9 @@ class ImageFolderConfig:
     """Whether the sub-folders are classes."""
     mirror: bool = False
     """Add a mirrored copy of every training image."""
-    skip_bad: bool = False
+    skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """List files that cannot be decoded and go on without them, instead of stopping."""
-    memory_gib: float = 2.0
+    memory_gib: float = dataclasses.field(default=2.0, metadata=INCIDENTAL)
     """Images are kept decoded up to this size (train and held out together); above it every batch is decoded anew."""
 
     def build(self) -> Splits:

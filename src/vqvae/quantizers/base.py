@@ -171,3 +171,10 @@ def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
     return move
+
+
+def outermost(module: nn.Module) -> list[CodebookQuantizer]:
+    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
+    if isinstance(module, CodebookQuantizer):
+        return [module]
+    return [quantizer for child in module.children() for quantizer in outermost(child)]

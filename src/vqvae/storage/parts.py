@@ -98,6 +98,17 @@ def write(part: nn.Module, folder: Path, card: RunCard = RunCard()) -> None:
     write_tensors(part.state_dict(), folder / WEIGHTS)
 
 
+def write_card(folder: Path, card: RunCard, parts: Parts = ()) -> None:
+    """Give a stored part another card. Its configuration and its weights stay as they are.
+
+    Raises:
+        CheckpointError: the part is damaged, or the folder cannot be written.
+    """
+    config = read(folder, parts).config
+    with disk.atomic(folder / CONFIG, CheckpointError) as path:
+        write_json({"config": configuration.to_json(config), "card": card_to_json(card.with_version())}, path)
+
+
 def check_storable(part: nn.Module) -> None:
     """Raise ConfigError unless a part can be built again from its configuration. It is asked before a training starts, not at its end."""
     config = getattr(part, "config", None)

@@ -59,7 +59,7 @@ class Log:
 
     def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool) -> None:
         self.stage, self.steps, self.quiet = stage, steps, quiet
-        self._path = run / METRICS
+        self._path, self._unwritten = run / METRICS, False
         self._board: Any = None
         self._progress: Any = None
         if quiet:
@@ -86,17 +86,17 @@ class Log:
             self._progress.update(self._task, completed=step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row.
-
-        Raises:
-            CheckpointError: the disk is full or cannot be written.
-        """
+        """Write one row. If it cannot be written, say so once and go on: a log does not end a training."""
         if self.quiet:
             return
         line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
-        advice = "The last checkpoint is unchanged."
-        with explained(CheckpointError, self._path, advice=advice), open(self._path, "a", encoding="utf-8") as file:
-            file.write(line)
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            if not self._unwritten:
+                self.say(f"{self._path} cannot be written ({error.strerror}). The training goes on without new rows in it.")
+            self._unwritten = True
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
