@@ -1,6 +1,6 @@
 """Files of data where commands take or give them; what a file is, the table of kinds says."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +8,13 @@ import torch
 from torch import Tensor
 
 from vqvae.errors import ConfigError
-from vqvae.evaluation.kinds import Blocks, Kind, kind_of
+from vqvae.evaluation.images.reconstruction import SquaredError
+from vqvae.evaluation.kinds import PICTURES, Blocks, Kind, kind_of
 from vqvae.media.arrays import write_array
 from vqvae.media.images import write_png
+from vqvae.media.pictures import Box, Picture, open_picture
+from vqvae.media.png import write_png_rows
+from vqvae.models.tiling import Place, decode_bands, encode_tiled, is_tiled
 from vqvae.pipeline import Pipeline
 from vqvae.signals import Signal
 
@@ -75,11 +79,45 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
         DataError: the file cannot be read, or the place cannot be written.
     """
     kind, signal = kind_of(model.signal), model.signal
+    if kind is PICTURES:
+        return _reconstruct_picture(file, model, out)
     blocks = list(kind.read(file, signal))
     original = torch.cat(blocks, -1)
     made = list(model.reconstruct_stream(blocks, speaker)) if model.tokenizer.streams else [model.reconstruct(original, speaker)]
     write_file(out, made, signal)
     return kind.near(torch.cat(made, -1), original, signal)
+
+
+def _reconstruct_picture(file: Path, model: Pipeline, out: Path) -> float:
+    """Reconstruct a picture of any size; a large one comes and goes in pieces."""
+    picture, signal = open_picture(file), model.signal
+
+    def read(place: Place) -> Tensor:
+        return _part(picture, place, signal)
+
+    if is_tiled(model.tokenizer, picture.size):
+        bands: Iterable[Tensor] = decode_bands(model.tokenizer, encode_tiled(model.tokenizer, picture.size, read), picture.size)
+    else:
+        bands = [model.reconstruct(read(tuple(slice(0, length) for length in picture.size)))]
+    error = SquaredError((signal.levels or 256) - 1)
+
+    def compared() -> Iterator[np.ndarray]:
+        row = 0
+        for band in bands:
+            rows = slice(row, row + band.shape[2])
+            error.add(read((rows, slice(0, picture.size[1]))), band)
+            row = rows.stop
+            yield band[0].numpy()
+
+    write_png_rows(out, compared(), picture.size, signal.levels or 256)
+    return error.psnr()
+
+
+def _part(picture: Picture, place: Place, signal: Signal) -> Tensor:
+    """A part of a picture as a model takes it."""
+    down, across = place
+    box = Box(down.start, across.start, down.stop, across.stop)
+    return torch.from_numpy(picture.read(box, signal.channels, signal.levels or 256))[None]
 
 
 def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:

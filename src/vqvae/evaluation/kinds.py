@@ -93,11 +93,7 @@ def _is_sound(signal: Signal) -> bool:
 
 
 def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
-    pixels = read_image(path)
-    if signal.channels == 1:
-        # The luma of ITU-R BT.601, as Pillow turns colours to grey.
-        pixels = np.rint(np.tensordot([0.299, 0.587, 0.114], pixels, 1)).astype(np.uint8)[None]
-    yield torch.from_numpy(pixels)[None]
+    yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256))[None]
 
 
 def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:

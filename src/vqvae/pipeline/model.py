@@ -17,12 +17,13 @@ from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, encode_stream
+from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
 
-SAMPLED = 64
-"""Samples that are drawn at once."""
+SAMPLED = 64  # Samples that are drawn at once.
+_USUAL = 2**16  # Positions of examples up to which a batch is full: 256 x 256 pixels.
 
 
 class Pipeline:
@@ -132,10 +133,11 @@ class Pipeline:
         return self
 
     def encode(self, data: Tensor) -> Tensor | Codes:
-        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the tokenizer's stride
-        does not divide are padded by repeating the edge.
+        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the stride does not
+        divide are padded by repeating the edge. Above 2^20 pixels, overlapping pieces are encoded: the codes are those of the whole.
 
         Raises:
+            ConfigError: the data is that large and the tokenizer cannot work in pieces.
             DataError: data that is not what the signal says.
         """
         codes = self.encode_batch(Batch(data))
@@ -148,8 +150,10 @@ class Pipeline:
         Raises:
             DataError: data that is not what the signal says.
         """
-        self.signal.check(batch.x)
-        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+        size = tuple(self.signal.check(batch.x).shape[2:])
+        if batch.mask is None and is_tiled(self.tokenizer, size):
+            return encode_large(self.tokenizer, batch.x)
+        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x), size))
 
     @torch.no_grad()
     def decode(
@@ -168,17 +172,19 @@ class Pipeline:
             seed: of what is drawn.
 
         Raises:
-            ConfigError: the speaker is missing, not wanted or unknown; the message lists those that are known.
+            ConfigError: the speaker is missing, not wanted or unknown, or the tokenizer cannot decode that much data in pieces.
             DataError: codes that the tokenizer does not have.
         """
         levels = Codes.of(codes)
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
-        for number, rows in enumerate(self._batches(len(levels[0]))):
+        whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
+        if is_tiled(self.tokenizer, whole):
+            return decode_large(self.tokenizer, levels, whole, label, self.signal)
+        for number, rows in enumerate(self._batches(len(levels[0]), whole)):
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0
-            made = self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size)
-            parts.append(made.cpu())
+            parts.append(self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size).cpu())
         return torch.cat(parts)
 
     def reconstruct(self, data: Tensor, speaker: str | int | Int64[Tensor, " n"] | None = None) -> Tensor:
@@ -354,9 +360,10 @@ class Pipeline:
             raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
         return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker))
 
-    def _batches(self, count: int) -> Iterator[slice]:
-        """The rows of so many examples in batches; one empty batch where there are none."""
-        return (slice(first, min(first + self.batch_size, count)) for first in range(0, max(count, 1), self.batch_size))
+    def _batches(self, count: int, size: tuple[int, ...] = ()) -> Iterator[slice]:
+        """The rows of so many examples in batches, few of large ones; one empty batch if there are none."""
+        each = max(1, self.batch_size * _USUAL // max(math.prod(size), _USUAL)) if len(size) > 1 else self.batch_size
+        return (slice(first, min(first + each, count)) for first in range(0, max(count, 1), each))
 
 
 def mixture_log_prob(

@@ -25,9 +25,29 @@ def psnr(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
         DataError: the two differ in shape or type, or are no integers.
     """
     _check(images, reconstructions)
-    dims = max(math.prod(images.shape[1:]), 1)
-    error = _squared_error(images, reconstructions).clamp(min=1) / dims
-    return 10 * torch.log10(float(peak) ** 2 / error)
+    return _decibels(_squared_error(images, reconstructions), math.prod(images.shape[1:]), peak)
+
+
+class SquaredError:
+    """The squared error of one image that comes in pieces."""
+
+    def __init__(self, peak: int = PEAK) -> None:
+        """Start with nothing added. ``peak`` is the highest level."""
+        self.peak, self._count, self._sum = peak, 0, 0
+
+    def add(self, image: Tensor, reconstruction: Tensor) -> None:
+        """Add a piece (1, channels, height, width) of integer levels and what was made of it.
+
+        Raises:
+            DataError: the two differ in shape or type, or are no integers.
+        """
+        _check(image, reconstruction)
+        self._count += image.numel()
+        self._sum += int(_squared_error(image, reconstruction).sum())
+
+    def psnr(self) -> float:
+        """The PSNR of all that was added, in dB; see the function ``psnr``."""
+        return float(_decibels(torch.tensor(self._sum, dtype=torch.float64), self._count, self.peak))
 
 
 def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
@@ -101,6 +121,11 @@ class NormalisedError:
 def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     """(batch,), float64, exact."""
     return exact((images.long() - reconstructions.long()).square().flatten(1).sum(1))
+
+
+def _decibels(error: Tensor, dims: int, peak: int) -> Tensor:
+    """The PSNR of a sum of squared errors over so many values."""
+    return 10 * torch.log10(float(peak) ** 2 / (error.clamp(min=1) / max(dims, 1)))
 
 
 def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:
