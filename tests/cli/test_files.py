@@ -161,3 +161,17 @@ def test_a_large_picture_is_reconstructed_in_pieces(tmp_path: Path, monkeypatch:
     whole, pieces = (vqvae.data.read_image(tmp_path / name).astype(int) for name in ("whole.png", "pieces.png"))
     assert abs(whole - pieces).max() <= 1 and (whole != pieces).mean() < 1e-3
     assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def test_pictures_of_16_bits_stay_so(tmp_path: Path) -> None:
+    signal = pictures(1, 65_536)
+    assert kind_of(signal) is PICTURES
+    deep = np.random.default_rng(0).integers(0, 4096, (1, 12, 8), dtype=np.int32)
+    kind_of(signal).write(tmp_path / "a.png", [torch.from_numpy(deep)[None]], signal)
+    assert torch.equal(whole(kind_of(signal).read(tmp_path / "a.png", signal)), torch.from_numpy(deep)[None])
+    model = _model(1, 65_536)
+    found = reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "b.png")
+    made = vqvae.data.read_image(tmp_path / "b.png", channels=1, levels=65_536)
+    assert np.array_equal(made, model.reconstruct(torch.from_numpy(deep)[None])[0])
+    assert found == pytest.approx(float(psnr(torch.from_numpy(deep)[None], torch.from_numpy(made)[None], 65_535)))
+    assert PICTURES.grid is not None and PICTURES.grid(torch.full((1, 1, 2, 2), 65_535, dtype=torch.int32), 1).min() == 255

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 from vqvae.media.images import cut, read_image
 from vqvae.media.pictures import to_eight_bits
 
@@ -85,3 +85,50 @@ def test_text_and_foreign_formats_are_refused(tmp_path):
     for name in ("a.png", "b.png"):
         with pytest.raises(DataError, match="not a PNG, JPEG, WebP, BMP, TIFF, GIF or AVIF image"):
             read_image(tmp_path / name)
+
+
+def test_sixteen_bits_are_kept_where_asked(tmp_path):
+    grey = np.array([[0, 257, 4095, 65535]], np.uint16)
+    for name in ("a.png", "a.tif"):
+        Image.fromarray(grey).save(tmp_path / name)
+        assert read_image(tmp_path / name, channels=1, levels=65_536).tolist() == [grey.tolist()]
+        assert read_image(tmp_path / name, levels=65_536).tolist() == [grey.tolist()] * 3
+    flat = np.full((8, 12), 4095, np.uint16)
+    Image.fromarray(flat).save(tmp_path / "b.png")
+    assert (read_image(tmp_path / "b.png", (3, 4), channels=1, levels=65_536) == 4095).all()
+
+
+def test_floats_have_a_stated_range(tmp_path):
+    Image.fromarray(np.array([[-1.0, 0.0, 1.0]], np.float32)).save(tmp_path / "a.tif")
+    assert read_image(tmp_path / "a.tif", channels=1, bounds=(-1, 1)).tolist() == [[[0, 128, 255]]]
+    assert read_image(tmp_path / "a.tif", channels=1, levels=65_536, bounds=(-1, 1))[0, 0, 2] == 65_535
+    with pytest.raises(DataError, match=r"a\.tif cannot be decoded: it holds floats, from -1 to 1, without a stated range"):
+        read_image(tmp_path / "a.tif")
+    with pytest.raises(DataError, match="values from -1 to 1, outside of 0 to 1"):
+        read_image(tmp_path / "a.tif", bounds=(0, 1))
+
+
+def test_other_channels_and_levels_are_refused(tmp_path):
+    for wrong in ({"channels": 2}, {"levels": 4096}):
+        with pytest.raises(ConfigError, match="use 1 or 3 channels and 256 or 65536 levels"):
+            read_image(tmp_path / "a.png", **wrong)
+
+
+def test_a_part_of_any_shape_lies_where_it_is_wanted(tmp_path):
+    pixels = np.zeros((10, 40, 3), np.uint8)
+    pixels[:, 20:] = 200
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = [read_image(tmp_path / "a.png", (5, 10), place=(0, across)) for across in (0, 1)]
+    assert [part.shape for part in found] == [(3, 5, 10)] * 2 and not found[0][..., :6].any() and (found[1][..., 4:] == 200).all()
+
+
+def test_a_jpeg_that_is_decoded_smaller_looks_the_same(tmp_path, monkeypatch):
+    down, across = np.mgrid[:640, :960]
+    waves = [127 + 60 * np.sin(across / 17 + n) + 60 * np.cos(down / (9 + n)) for n in range(3)]
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(np.stack(waves, -1).astype(np.uint8)).save(tmp_path / "a.jpg", exif=exif)
+    found = read_image(tmp_path / "a.jpg", (60, 40)).astype(int)
+    monkeypatch.setattr("vqvae.media.pictures.DRAFT", 1000)
+    expected = read_image(tmp_path / "a.jpg", (60, 40)).astype(int)
+    assert found.shape == (3, 60, 40) and 0 < abs(found - expected).max() <= 3

@@ -21,7 +21,8 @@ from vqvae.evaluation.speech.distances import log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
 from vqvae.media.arrays import read_array, write_array
-from vqvae.media.images import read_image, write_png
+from vqvae.media.images import read_image
+from vqvae.media.png import write_png_rows
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
@@ -84,7 +85,7 @@ def whole(blocks: Blocks) -> Tensor:
 
 
 def _is_picture(signal: Signal) -> bool:
-    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels == 256 and signal.channels in (1, 3)
+    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels in (256, 65_536) and signal.channels in (1, 3)
 
 
 def _is_sound(signal: Signal) -> bool:
@@ -97,7 +98,8 @@ def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
 
 
 def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
-    write_png(path, grid(whole(blocks), 1))
+    pixels = whole(blocks)[0].numpy()
+    write_png_rows(path, [pixels], pixels.shape[1:], signal.levels or 256)
 
 
 def _read_sound(path: Path, signal: Signal) -> Iterator[Tensor]:
@@ -138,7 +140,7 @@ PICTURES = Kind(
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
-    near=lambda made, original, signal: float(psnr(made, original)),
+    near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1)),
     grid=grid,
     pairs=pair_grid,
 )

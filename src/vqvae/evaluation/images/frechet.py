@@ -7,7 +7,7 @@ about as many examples, since the distance falls with their number.
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vqvae.data.base import Batch
@@ -21,7 +21,7 @@ class FeatureExtractor(Protocol):
 
     name: str
 
-    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]: ...
+    def __call__(self, images: Integer[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]: ...
 
 
 class TokenizerFeatures:
@@ -36,7 +36,7 @@ class TokenizerFeatures:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
-    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
+    def __call__(self, images: Integer[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
         """Features of images, (batch, 2 dim)."""
         latents = self.tokenizer.latents(Batch(images)).float().flatten(2)
         return torch.cat([latents.mean(2), latents.std(2, correction=0)], 1)
