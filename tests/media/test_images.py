@@ -132,3 +132,8 @@ def test_a_jpeg_that_is_decoded_smaller_looks_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr("vqvae.media.pictures.DRAFT", 1000)
     expected = read_image(tmp_path / "a.jpg", (60, 40)).astype(int)
     assert found.shape == (3, 60, 40) and 0 < abs(found - expected).max() <= 3
+
+
+def test_a_name_of_a_file_will_do(tmp_path):
+    Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
+    assert read_image(str(tmp_path / "a.png")).shape == (3, 3, 4)

@@ -1,4 +1,4 @@
-"""Files of data where commands take or give them; what a file is, the table of kinds says."""
+"""Files that commands read and write. The table of kinds says which format each kind of data has."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -20,13 +20,13 @@ from vqvae.signals import Signal
 
 
 def check_folder(path: Path) -> None:
-    """Raise ConfigError unless ``path`` is a name for a folder of files: before the work, not after it."""
+    """Raise ConfigError unless ``path`` can name a folder. Called before the work starts."""
     if path.suffix:
         raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected.")
 
 
 def check_file(path: Path, kind: Kind) -> None:
-    """Raise ConfigError unless one example of this kind is written to such a file: before the work, not after it."""
+    """Raise ConfigError unless an example of this kind can be written to such a file. Called before the work starts."""
     if path.suffix.lower() not in kind.suffixes:
         raise ConfigError(f"{path} ends in '{path.suffix}'; {kind.name} are written as {' or '.join(kind.suffixes)}.")
 
@@ -37,7 +37,7 @@ def sample_files(path: Path, names: Sequence[str], kind: Kind) -> list[Path]:
 
 
 def check_samples(path: Path, kind: Kind) -> None:
-    """Raise ConfigError unless ``write_samples`` takes the name: before the work, not after it."""
+    """Raise ConfigError unless ``write_samples`` accepts the name. Called before the work starts."""
     one_file = (".npy",) if kind.grid is None else (".png", ".npy")
     if path.suffix not in ("", *one_file):
         names = " or ".join(f"NAME{suffix}" for suffix in one_file)
@@ -45,7 +45,7 @@ def check_samples(path: Path, kind: Kind) -> None:
 
 
 def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal) -> None:
-    """Write examples as one picture (.png, where they can be drawn), one array (.npy), or a folder with a file each.
+    """Write examples as one picture (.png, if they can be drawn), one array (.npy), or a folder with one file each.
 
     Raises:
         ConfigError: another suffix.
@@ -64,7 +64,7 @@ def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal
 
 
 def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
-    """Write one example that comes in blocks, whole or not at all.
+    """Write one example that comes in blocks. The file is complete or does not exist.
 
     Raises:
         DataError: the place cannot be written.
@@ -73,7 +73,7 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path) -> float:
-    """Encode and decode a file, write what comes out, and give how near it is, by the measure of its kind.
+    """Encode and decode a file, write the result, and return how close it is, by the measure of its kind.
 
     Raises:
         DataError: the file cannot be read, or the place cannot be written.
@@ -121,7 +121,7 @@ def _part(picture: Picture, place: Place, signal: Signal) -> Tensor:
 
 
 def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:
-    """Write what a file of any length says in another voice; it is never in memory as a whole.
+    """Convert a recording of any length to another voice, block by block.
 
     Raises:
         ConfigError: the model has no such speaker.

@@ -15,7 +15,7 @@ __all__ = ["SUFFIXES", "cut", "read_image", "write_png"]
 
 
 def read_image(
-    path: Path,
+    path: Path | str,
     size: int | tuple[int, int] | None = None,
     *,
     channels: int = 3,
@@ -42,6 +42,7 @@ def read_image(
         raise ConfigError(
             f"A picture was asked for with {channels} channels and {levels} levels; use 1 or 3 channels and 256 or 65536 levels."
         )
+    path = Path(path)
     if size is None:
         picture = open_picture(path)
         with decoding(path):

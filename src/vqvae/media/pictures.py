@@ -73,6 +73,8 @@ class Picture:
     def _stored(self, box: Box) -> tuple[int, int, int, int]:
         """Where a part of the upright picture is stored: left, top, right, bottom."""
         (width, height), (top, left, bottom, right) = self.image.size, box
+        if self._turn is None:
+            return left, top, right, bottom
         flip = Image.Transpose
         return {
             flip.FLIP_LEFT_RIGHT: (width - right, top, width - left, bottom),
@@ -82,7 +84,7 @@ class Picture:
             flip.ROTATE_270: (top, height - right, bottom, height - left),
             flip.TRANSVERSE: (width - bottom, height - right, width - top, height - left),
             flip.ROTATE_90: (width - bottom, left, width - top, right),
-        }.get(self._turn, (left, top, right, bottom))
+        }[self._turn]
 
 
 _GREYS = ("1", "L", "LA", "La", "F")

@@ -42,7 +42,7 @@ def write_png_rows(path: Path, bands: Iterable[Integer[np.ndarray, "_ _ _"]], si
             filtered = np.empty((len(rows), 1 + rows.shape[1]), np.uint8)
             filtered[:, 0] = _UP
             np.subtract(rows, before, out=filtered[:, 1:])
-            packed = packer.compress(filtered)
+            packed = packer.compress(filtered.data)
             if packed:
                 file.write(_chunk(b"IDAT", packed))
         file.write(_chunk(b"IDAT", packer.flush()) + _chunk(b"IEND", b""))

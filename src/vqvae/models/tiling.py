@@ -24,7 +24,7 @@ from vqvae.signals import Signal
 LARGE = 2**20
 """Positions of an example above which it is worked on in windows."""
 MOST_WHOLE = 2**22
-"""Positions up to which a model that cannot work in windows takes an example whole."""
+"""Positions up to which an example is worked on as a whole if the model cannot work in windows."""
 _INSIDE = 2**18
 """Positions of a window without its overlap: 512 x 512 pixels."""
 _GLOBAL = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.MultiheadAttention)
@@ -40,7 +40,7 @@ class Window(NamedTuple):
     seen: Place
     """What the network gets."""
     wanted: Place
-    """What is kept of its output. Windows next to each other want what lies next to each other."""
+    """The part of its output that is kept. Every latent is kept once."""
 
 
 def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
@@ -63,7 +63,7 @@ def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
 
 
 def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place], Tensor]) -> Codes:
-    """The codes of one example, on the CPU: those of the whole.
+    """The codes of one example, on the CPU. They equal the codes of the whole.
 
     Args:
         model: the tokenizer.
@@ -90,12 +90,12 @@ def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place]
 def decode_tiled(
     model: Tokenizer, codes: Codes, size: tuple[int, ...] | None = None, condition: Condition = Condition()
 ) -> Iterator[tuple[Place, Tensor]]:
-    """What the codes of one example decode to, the criterion's mode, part by part in reading order: where a part lies, and the part
+    """Decode the codes of one example to the criterion's mode, part by part in reading order. Yields the place of each part and the part
     (1, channels, *part), on the CPU.
 
     Raises:
         ConfigError: the model cannot work in windows.
-        DataError: codes that the model does not have.
+        DataError: codes that are not the model's.
     """
     model = _tileable(model)
     space = tuple(codes.tensor.shape[2:])
@@ -115,7 +115,7 @@ def encode_large(model: Tokenizer, x: Tensor) -> Codes:
 
 
 def decode_large(model: Tokenizer, codes: Codes, size: tuple[int, ...], label: Tensor | None, signal: Signal) -> Tensor:
-    """What large codes decode to, one example after the other, in memory once; see ``decode_tiled``."""
+    """Decode the codes of large examples, one after the other. The result is in memory once; see ``decode_tiled``."""
     made = torch.empty(len(codes[0]), signal.channels, *size, dtype=signal.dtype)
     for row in range(len(made)):
         rows = slice(row, row + 1)
@@ -126,7 +126,7 @@ def decode_large(model: Tokenizer, codes: Codes, size: tuple[int, ...], label: T
 
 
 def decode_bands(model: Tokenizer, codes: Codes, size: tuple[int, int]) -> Iterator[Tensor]:
-    """As ``decode_tiled``, of a picture, in bands (1, channels, rows, width) as wide as it, from the top."""
+    """Decode the codes of a picture in bands of rows (1, channels, rows, width), from the top; see ``decode_tiled``."""
     band: list[Tensor] = []
     for (_, across), part in decode_tiled(model, codes, size):
         band.append(part)
