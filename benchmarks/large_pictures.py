@@ -1,6 +1,6 @@
 """What large pictures take: peak memory and time of ``vqvae reconstruct`` and of Python, and whether pieces give the codes of the whole.
 
-    python benchmarks/large_pictures.py [--steps 150] [--out docs/results]
+    python benchmarks/large_pictures.py [--steps 30] [--out docs/results]
 
 A small model is trained on parts of a picture that is made here. Each measurement is a process of its own.
 """
@@ -73,7 +73,7 @@ def train(folder: Path, steps: int) -> Path:
         word for part, widths in sizes.items() for word in (f"--model.{part}.widths", *widths, f"--model.{part}.residual-hidden", "16")
     ]
     words = ["train", "images", "--data", str(folder / "parts"), "--out", str(folder / "run"), "--steps", str(steps), *flags]
-    run(PROGRAMS["command"], *words, "--batch-size", "16")
+    run(PROGRAMS["command"], *words, "--batch-size", "8")
     return folder / "run"
 
 
@@ -99,7 +99,7 @@ def measure(folder: Path, model: Path, name: str, threads: int) -> tuple[list[li
 def main() -> None:
     """Print the table, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--out", type=Path, help="folder for large-pictures.md and large-pictures.json, such as docs/results")
     arguments = parser.parse_args()

@@ -9,6 +9,7 @@ from vqvae.errors import DataError
 from vqvae.media import pictures
 from vqvae.media.images import read_image
 from vqvae.media.pictures import Box, Picture, open_picture, pixels_of
+from vqvae.media.png import write_png_rows
 
 
 @pytest.mark.parametrize("turn", [None, *Image.Transpose])
@@ -111,3 +112,20 @@ def test_a_lack_of_memory_is_a_data_error(tmp_path, monkeypatch):
     monkeypatch.setattr(pictures, "_decoded", load)
     with pytest.raises(DataError, match="more memory than there is"):
         open_picture(tmp_path / "a.bmp")
+
+
+def test_colours_of_16_bits_are_not_cut_to_8_without_a_word(tmp_path):
+    write_png_rows(tmp_path / "a.png", [np.full((3, 2, 2), 300, np.int32)], (2, 2), 65_536)
+    assert (read_image(tmp_path / "a.png") == 1).all()
+    for size in (None, 2):
+        with pytest.raises(DataError, match=r"a\.png cannot be decoded with 65536 levels: it has colours of 16 bits"):
+            read_image(tmp_path / "a.png", size, levels=65_536)
+
+
+def test_a_deep_picture_that_becomes_dark_is_warned_of_once(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(pictures, "_SAID", set())
+    for name in ("a.png", "b.png"):
+        Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(tmp_path / name)
+        read_image(tmp_path / name)
+        read_image(tmp_path / name, levels=65_536)
+    assert caplog.text.count("no value above 4095") == 1 and "16 greys are left" in caplog.text

@@ -36,7 +36,8 @@ def read_image(
 
     Raises:
         ConfigError: ``channels`` or ``levels`` is another number.
-        DataError: the file cannot be read, is damaged, is of another format, or holds floats without ``bounds``.
+        DataError: the file cannot be read, is damaged, is of another format, holds floats without ``bounds``, or holds colours of 16 bits
+            and 65,536 levels were asked for.
     """
     if channels not in (1, 3) or levels not in (256, 65_536):
         raise ConfigError(
@@ -46,10 +47,12 @@ def read_image(
     if size is None:
         picture = open_picture(path)
         with decoding(path):
+            picture.check_depth(levels)
             return pixels_of(picture.upright(), channels, levels, bounds)
     size = (size, size) if isinstance(size, int) else size
     picture = open_picture(path, least=size)
     with decoding(path):
+        picture.check_depth(levels)
         if levels == 256:
             return pixels_of(cut(to_eight_bits(picture.upright(), channels, bounds), size, place), channels, levels)
         # Pillow resizes floats, but no colours of 16 bits.

@@ -1,6 +1,7 @@
 """A picture file, opened: upright, and window by window where it is too large to be converted as a whole."""
 
 import io
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,6 +25,11 @@ _MOST_DEFLATED = 1032
 """Bytes that one byte of a PNG can stand for at most (zlib's technical details)."""
 
 
+_BITS = 258  # TIFF's tag BitsPerSample.
+_DARK = 2**13  # A deep picture below this has at most 32 of 256 greys.
+_log = logging.getLogger(__name__)
+
+
 class Box(NamedTuple):
     """A part of an upright picture, in pixels: the first row and column, and those behind the last."""
 
@@ -36,9 +42,9 @@ class Box(NamedTuple):
 class Picture:
     """A decoded picture file."""
 
-    def __init__(self, image: Image.Image, turn: Image.Transpose | None, path: Path) -> None:
-        """Take pixels as they are stored, and how to turn them upright."""
-        self.image, self.path, self._turn = image, path, turn
+    def __init__(self, image: Image.Image, turn: Image.Transpose | None, path: Path, depth: int = 8) -> None:
+        """Take pixels as they are stored, how to turn them upright, and the bits a channel that the file has."""
+        self.image, self.path, self._turn, self._depth = image, path, turn, depth
 
     @property
     def size(self) -> tuple[int, int]:
@@ -57,6 +63,24 @@ class Picture:
     def levels(self) -> int | None:
         """256, or 65,536 for more than 8 bits; None for floats."""
         return None if self.image.mode == "F" else 65_536 if self.image.mode.startswith("I") else 256
+
+    def check_depth(self, levels: int) -> None:
+        """Say what would be lost in so many levels: log a warning, once, for a deep picture whose greys become few.
+
+        Raises:
+            DataError: 65,536 levels of colours with more than 8 bits a channel, of which Pillow reads 8.
+        """
+        tag = getattr(self.image, "tag_v2", {}).get(_BITS, (8,))
+        bits = max(tag) if isinstance(tag, tuple) and tag else 8
+        if levels > 256 and self.levels == 256 and max(bits, self._depth) > 8:
+            raise DataError(
+                f"{self.path} cannot be decoded with {levels} levels: it has colours of 16 bits, of which 8 are read. Use 256 levels, or "
+                "save it as greys."
+            )
+        if levels == 256 and self.levels == 65_536:
+            high = int(np.asarray(self.image).max())
+            if high < _DARK:
+                _warn_of_dark(str(self.path), high)
 
     def upright(self, box: Box | None = None) -> Image.Image:
         """The whole picture, or a part of it, in the mode of the file."""
@@ -87,6 +111,18 @@ class Picture:
         }[self._turn]
 
 
+_SAID: set[str] = set()
+
+
+def _warn_of_dark(path: str, high: int) -> None:
+    if not _SAID:
+        _log.warning(
+            "%s holds 16 bits a pixel but no value above %d of 65,535. With 256 levels, %d greys are left of it; 65,536 levels keep all.",
+            *(path, high, high // 257 + 1),
+        )
+        _SAID.add(path)
+
+
 _GREYS = ("1", "L", "LA", "La", "F")
 _SWAPPING = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 
@@ -106,16 +142,17 @@ def open_picture(path: Path, least: tuple[int, int] | None = None) -> Picture:
         kind = format_of(data[:16])
         if kind is None:
             raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
+        depth = data[24] if kind.name == "PNG" and len(data) > 24 else 8
         try:
             image = _decoded(kind, data, path, least)
-            return Picture(image, turn_of(image.info), path)
+            return Picture(image, turn_of(image.info), path, depth)
         except DataError:
             raise
         except Exception:
             clean, exif = without_metadata(data)
             if len(clean) == len(data):
                 raise
-        return Picture(_decoded(kind, clean, path, least), turn_of({"exif": exif}), path)
+        return Picture(_decoded(kind, clean, path, least), turn_of({"exif": exif}), path, depth)
 
 
 @contextmanager
