@@ -227,6 +227,7 @@ def _decoded(kind: Format, data: bytes, path: Path, least: tuple[int, int] | Non
     if least is not None and kind.name == "JPEG":
         _draft(image, least)
     image.load()
+    image.fp = None  # The file's bytes are no longer needed.
     return image
 
 
