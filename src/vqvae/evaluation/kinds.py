@@ -22,8 +22,9 @@ from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
 from vqvae.media.arrays import SUFFIXES as ARRAY_SUFFIXES
 from vqvae.media.arrays import read_array, write_array
-from vqvae.media.images import SUFFIXES as PICTURE_SUFFIXES
-from vqvae.media.images import read_image, write_png
+from vqvae.media.formats import SUFFIXES as PICTURE_SUFFIXES
+from vqvae.media.images import read_image
+from vqvae.media.png import write_png_rows
 from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.pipeline import Pipeline
@@ -91,7 +92,7 @@ def whole(blocks: Blocks) -> Tensor:
 
 
 def _is_picture(signal: Signal) -> bool:
-    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels == 256 and signal.channels in (1, 3)
+    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels in (256, 65_536) and signal.channels in (1, 3)
 
 
 def _is_sound(signal: Signal) -> bool:
@@ -100,15 +101,12 @@ def _is_sound(signal: Signal) -> bool:
 
 
 def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
-    pixels = read_image(path)
-    if signal.channels == 1:
-        # The luma of ITU-R BT.601, as Pillow turns colours to grey.
-        pixels = np.rint(np.tensordot([0.299, 0.587, 0.114], pixels, 1)).astype(np.uint8)[None]
-    yield torch.from_numpy(pixels)[None]
+    yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256))[None]
 
 
 def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
-    write_png(path, grid(whole(blocks), 1))
+    pixels = whole(blocks)[0].numpy()
+    write_png_rows(path, [pixels], pixels.shape[1:], signal.levels or 256)
 
 
 def _read_sound(path: Path, signal: Signal) -> Iterator[Tensor]:
@@ -150,7 +148,7 @@ PICTURES = Kind(
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
-    near=lambda made, original, signal: float(psnr(made, original)),
+    near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1)),
     grid=grid,
     pairs=pair_grid,
 )

@@ -20,15 +20,15 @@ from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
-from vqvae.pipeline.parts import check_fit, describe, log_prob
+from vqvae.models.tiling import decode_large, encode_large, is_tiled
+from vqvae.pipeline.parts import batches, check_fit, describe, log_prob
 from vqvae.priors import AutoregressivePrior, UnigramPrior
 from vqvae.signals import Signal, as_tensor
 from vqvae.storage import RunCard
 
 Data = Any
 """What ``Signal.batch`` takes: a tensor, a NumPy array, a PIL picture, or a list of them."""
-SAMPLED = 64
-"""Samples that are drawn at once."""
+SAMPLED = 64  # Samples that are drawn at once.
 
 
 class Pipeline:
@@ -141,13 +141,14 @@ class Pipeline:
         return self
 
     def encode(self, data: Data) -> Tensor | Codes:
-        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the tokenizer's stride
-        does not divide are padded by repeating the edge.
+        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the stride does not
+        divide are padded by repeating the edge. Above 2^20 pixels, overlapping pieces are encoded: the codes are those of the whole.
 
         Args:
             data: a tensor, a NumPy array or a PIL picture, with or without a batch axis, or a list of examples; see ``Signal.batch``.
 
         Raises:
+            ConfigError: the data is that large and the tokenizer cannot work in pieces.
             DataError: data that is not what the signal says.
         """
         codes = self.encode_batch(Batch(self.signal.batch(data)))
@@ -160,8 +161,11 @@ class Pipeline:
         Raises:
             DataError: data that is not what the signal says.
         """
-        self.signal.check(batch.x)
-        return Codes.cat(encode_whole(self.tokenizer, batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+        size = tuple(self.signal.check(batch.x).shape[2:])
+        if batch.mask is None and is_tiled(self.tokenizer, size):
+            return encode_large(self.tokenizer, batch.x)
+        taken = (batch.take(rows).to(self.device) for rows in batches(len(batch.x), self.batch_size, size))
+        return Codes.cat(encode_whole(self.tokenizer, part).to("cpu") for part in taken)
 
     @torch.no_grad()
     def decode(
@@ -180,7 +184,7 @@ class Pipeline:
             seed: of what is drawn.
 
         Raises:
-            ConfigError: the speaker is missing, not wanted or unknown; the message lists those that are known.
+            ConfigError: the speaker is missing, not wanted or unknown, or the tokenizer cannot decode that much data in pieces.
             DataError: codes that the tokenizer does not have.
         """
         return self._decode(self._codes(codes), size, speaker, seed, self.batch_size)
@@ -195,7 +199,10 @@ class Pipeline:
     ) -> Tensor:
         """``decode``, ``at_once`` examples at a time."""
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
-        for number, rows in enumerate(self._batches(len(levels[0]), at_once)):
+        whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
+        if is_tiled(self.tokenizer, whole):
+            return decode_large(self.tokenizer, levels, whole, label, self.signal)
+        for number, rows in enumerate(batches(len(levels[0]), at_once, whole)):
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0
@@ -302,8 +309,7 @@ class Pipeline:
     def bits_per_dim(self, data: Data, labels: Int64[Tensor, " n"] | np.ndarray | None = None) -> Float[Tensor, " n"]:
         """−log₂ of the lower bound log p(x|z) + log p(z), a dimension (channels × positions), for each example.
 
-        p(z) is the learned prior where there is one, else uniform. A class-conditional prior without ``labels`` is taken as
-        the mixture of its classes, all equally likely, which costs a pass a class.
+        p(z) is the learned prior, or uniform without one. Without ``labels``, a class-conditional prior is the mixture of its classes.
 
         Raises:
             ConfigError: the model was trained on a distance, so there are no bits.
@@ -312,7 +318,7 @@ class Pipeline:
         x = self.signal.batch(data)
         labels = None if labels is None else as_tensor(labels)
         parts = []
-        for rows in self._batches(len(x)):
+        for rows in batches(len(x), self.batch_size, tuple(x.shape[2:])):
             condition = Condition(label=None if labels is None else labels[rows])
             parts.append(self.tokenizer.elbo(Batch(x[rows], condition).to(self.device), self.log_prior).cpu())
         return bits_per_dim(-torch.cat(parts), math.prod(x.shape[1:]))
@@ -323,10 +329,8 @@ class Pipeline:
         condition: Condition = Condition(),
         mask: Bool[Tensor, "n *space"] | None = None,
     ) -> Float[Tensor, " n"]:
-        """log p(codes | condition) in nats an example, over all levels: of the learned priors where there are, else of the uniform one; of
-        the codes that the mask, or those of ``Codes``, leave.
-
-        A class-conditional prior without a label is taken as the mixture of its classes.
+        """log p(codes | condition) in nats per example, over all levels, under the learned priors, or the uniform one without them. Only
+        codes inside the mask count. Without a label, a class-conditional prior is the mixture of its classes.
 
         Raises:
             DataError: codes or labels that the prior does not know.
@@ -389,11 +393,6 @@ class Pipeline:
             raise DataError(f"{len(levels)} levels of codes came; this tokenizer has {len(self.layout)}. Give one tensor a level.")
         axes = [len(level.stride) + 1 for level in self.layout]
         return Codes(one[None] if one.ndim == wanted else one for one, wanted in zip(levels, axes, strict=True))
-
-    def _batches(self, count: int, at_once: int | None = None) -> Iterator[slice]:
-        """The rows of so many examples in batches; one empty batch if there are none."""
-        step = at_once or self.batch_size
-        return (slice(first, min(first + step, count)) for first in range(0, max(count, 1), step))
 
 
 def _draw(count: int, seed: int, index: int) -> int:

@@ -1,7 +1,7 @@
 """What a pipeline asks of its parts: whether they fit, what codes cost, and what they are in words."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -12,6 +12,9 @@ from vqvae.errors import ConfigError
 from vqvae.models import Tokenizer
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.storage import RunCard
+
+_USUAL = 2**16
+"""Positions of an example, 256 × 256, up to which a batch is full."""
 
 
 def mixture_log_prob(
@@ -57,3 +60,10 @@ def describe(tokenizer: Tokenizer, priors: Sequence[Prior], card: RunCard, devic
     lines += [f"prior: {', '.join(type(part).__name__ for part in priors) or 'none'}", f"{millions:.2f} million parameters on {device}"]
     lines += [f"recipe: {card.recipe}"] if card.recipe else []
     return "Pipeline(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def batches(count: int, at_once: int, size: tuple[int, ...] = ()) -> Iterator[slice]:
+    """The rows of ``count`` examples in batches of ``at_once``, or fewer if examples are larger than 256 × 256 positions. If there are no
+    examples, there is one empty batch."""
+    each = max(1, at_once * _USUAL // max(math.prod(size), _USUAL)) if len(size) > 1 else at_once
+    return (slice(first, min(first + each, count)) for first in range(0, max(count, 1), each))
