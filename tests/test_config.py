@@ -6,6 +6,7 @@ import sys
 from dataclasses import dataclass, field, make_dataclass
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -148,6 +149,74 @@ def test_parts_are_a_list_of_classes(parts: str) -> None:
     code = f"from vqvae import config; config.from_json(config.Foreign | None, {{'kind': 'complex'}}, parts={parts})"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert "ConfigError: parts is" in done.stderr and "parts=[MyConfig]" in done.stderr
+
+
+@config.settings
+class Checked:
+    """As every configuration of the package is declared."""
+
+    part: Small | config.Foreign | None = None
+    mode: Literal["fast", "slow"] = "fast"
+    power: Literal[1, 2] = 1
+    widths: tuple[int, ...] = (1, 2)
+    betas: tuple[float, float] = (0.9, 0.999)
+    rate: float | None = None
+    on: bool = False
+    size: int = 1
+
+    def __post_init__(self) -> None:
+        config.check_at_least(1, self, "size")
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("mode", "fsat"),
+        ("mode", ""),
+        ("mode", None),
+        ("power", True),
+        ("power", 3),
+        ("widths", (1, 2.5)),
+        ("widths", 3),
+        ("betas", (0.9,)),
+        ("betas", (0.9, float("nan"))),
+        ("rate", float("nan")),
+        ("rate", float("inf")),
+        ("rate", "0.5"),
+        ("rate", True),
+        ("on", 1),
+        ("size", 1.0),
+        ("size", True),
+        ("size", None),
+        ("part", 3),
+        ("part", Small),
+    ],
+)
+def test_a_wrong_value_is_refused_in_python_and_in_json_alike(field: str, value: Any) -> None:
+    with pytest.raises(ConfigError, match=rf"Checked\.{field}"):
+        Checked(**{field: value})
+    with pytest.raises(ConfigError, match=rf"config\.{field}|Checked\.{field}"):
+        config.from_json(Checked, {"kind": "Checked", field: value})
+
+
+def test_the_own_checks_of_a_configuration_run_after_the_shared_one() -> None:
+    with pytest.raises(ConfigError, match=r"Checked\.size is 0; it must be at least 1"):
+        Checked(size=0)
+
+
+def test_numbers_and_sequences_become_those_of_the_annotation() -> None:
+    made = Checked(widths=[np.int64(3), 4], betas=(0, np.float32(0.5)), rate=1, size=np.int32(2))  # type: ignore[arg-type]
+    assert made == Checked(widths=(3, 4), betas=(0.0, 0.5), rate=1.0, size=2)
+    assert type(made.size) is int and type(made.rate) is float and type(made.betas[0]) is float
+    assert config.from_json(Checked, config.to_json(made)) == made
+
+
+def test_every_configuration_of_the_package_checks_its_values() -> None:
+    import vqvae
+
+    named = [getattr(vqvae, name) for name in vqvae.__all__ if name.endswith("Config")]
+    public = [kind for kind in named if isinstance(kind, type)]
+    assert [kind for kind in public if not kind.__post_init__.__qualname__.startswith("settings.")] == []
 
 
 @pytest.mark.parametrize(

@@ -2,8 +2,10 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
@@ -26,7 +28,7 @@ def line(channels: int = 1, **settings: float | int) -> Signal:
         ({"low": 0.0}, "low is 0.0 and high is None; give both"),
         ({"high": 0.0}, "low is None and high is 0.0"),
         ({"low": 1.0, "high": 1.0}, "low below high"),
-        ({"low": math.nan, "high": 1.0}, "low below high"),
+        ({"low": math.nan, "high": 1.0}, "low is nan; it must be a finite number"),
         ({"levels": 4, "low": 0.0, "high": 1.0}, "levels as well as a range"),
         ({"sample_rate": 0.0}, "sample_rate is 0.0; it must be positive"),
         ({"axes": ("height",), "sample_rate": 8000.0}, "one of the axes must be 'time'"),
@@ -177,3 +179,58 @@ def test_words() -> None:
 )
 def test_data_is_described_by_its_type_and_range(x: Tensor, words: str) -> None:
     assert described(x) == words
+
+
+def test_greys_become_colour_and_colour_becomes_grey() -> None:
+    colour, grey = pictures(3), pictures(1)
+    x = torch.randint(0, 256, (2, 3, 4, 5), dtype=torch.uint8)
+    expected = torch.stack([torch.from_numpy(np.array(Image.fromarray(one.movedim(0, -1).numpy()).convert("L"))) for one in x])[:, None]
+    assert (grey.match_channels(x).int() - expected.int()).abs().max() <= 1
+    assert torch.equal(colour.match_channels(x[:, :1]), x[:, :1].repeat(1, 3, 1, 1))
+    assert torch.equal(grey.match_channels(colour.match_channels(x[:, :1])), x[:, :1])
+    assert colour.match_channels(x) is x and colour.match_channels(x.repeat(1, 3, 1, 1)).shape[1] == 9
+    clear = torch.cat([x, torch.zeros_like(x[:, :1])], 1)
+    assert bool((colour.match_channels(clear) == 255).all())
+    clear[:, 3] = 255
+    assert torch.equal(colour.match_channels(clear), x)
+
+
+def test_stereo_becomes_mono() -> None:
+    wave = torch.rand(1, 2, 8) * 2 - 1
+    torch.testing.assert_close(sound().match_channels(wave), wave.mean(1, keepdim=True))
+
+
+def test_a_batch_comes_from_what_users_have() -> None:
+    signal = pictures(3)
+    x = torch.randint(0, 256, (2, 3, 6, 5), dtype=torch.uint8)
+    picture = Image.fromarray(x[0].movedim(0, -1).numpy())
+    for one in (x[:1], x[0], x[0].numpy(), x[0].movedim(0, -1).numpy(), picture, [picture], x[0].long(), x[0].numpy().astype(np.uint16)):
+        assert torch.equal(signal.batch(one), x[:1]) and signal.batch(one).dtype == torch.uint8
+    assert signal.batch(picture.convert("P")).shape == signal.batch(picture.convert("1")).shape == (1, 3, 6, 5)
+    assert signal.batch(np.zeros((6, 5), np.uint8)).shape == (1, 3, 6, 5) and len(signal.batch([])) == 0
+    deep = pictures(1, 65536).batch(np.full((4, 4), 65535, np.uint16))
+    assert deep.dtype == torch.int32 and int(deep.max()) == 65535
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        None,
+        "picture.png",
+        3,
+        [[1, 2], [3, 4]],
+        np.array(["a"]),
+        np.array([object()]),
+        np.zeros((3, 4, 4), np.float32),
+        np.zeros((3, 4, 4), np.bool_),
+        np.zeros((3, 4, 4), np.complex64),
+        torch.zeros(3, 4, 4, dtype=torch.complex64),
+        np.full((3, 4, 4), 256, np.uint16),
+        np.zeros((5, 5, 6, 7), np.uint8),
+        np.uint8(3),
+        torch.zeros(3, 4, 4, dtype=torch.int8) - 1,
+    ],
+)
+def test_what_is_no_batch_is_a_data_error(data: object) -> None:
+    with pytest.raises(DataError, match="came"):
+        pictures(3).batch(data)

@@ -5,11 +5,11 @@ from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int, Shaped
+from jaxtyping import Bool, Float, Int, Int64, Integer, Shaped
 from torch import Tensor
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.exact import exact, exact_device
+from vqvae.exact import exact, exact_device, is_traced
 
 
 class Level(NamedTuple):
@@ -98,23 +98,37 @@ nats, of those that the mask leaves; for one, the ``log_prob`` of a prior. A mod
 as ``Codes``, whose own masks count, and with None as the mask: it is log p of all levels together, as ``Pipeline.log_prior`` gives it."""
 
 
-def check_codes(codes: Any, num_codebooks: int, codebook_size: int, taker: str) -> None:
-    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
+def check_codes(codes: Any, num_codebooks: int, codebook_size: int, taker: str) -> Int64[Tensor, "batch codebooks *space"]:
+    """Return codes as int64, from integers of any width. Compiled and exported code does not check their values.
+
+    Raises:
+        DataError: codes that are not integers (batch, num_codebooks, *space) in [0, codebook_size).
+    """
     if not isinstance(codes, Tensor):
         raise DataError(f"Codes came as {type(codes).__name__}; a tensor is expected. Make one with torch.as_tensor.")
-    if codes.is_floating_point() or codes.dtype == torch.bool or codes.ndim < 2 or codes.shape[1] != num_codebooks:
+    if codes.is_floating_point() or codes.is_complex() or codes.dtype == torch.bool or codes.ndim < 2 or codes.shape[1] != num_codebooks:
         raise DataError(
             f"Codes are {codes.dtype} of the shape {tuple(codes.shape)}; this {taker} takes integers (batch, {num_codebooks}, *space)."
         )
-    if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
+    codes = codes.long()
+    if not is_traced() and codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < codebook_size:
         raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this {taker} has 0 to {codebook_size - 1}.")
+    return codes
 
 
-def check_prefix(prefix: Tensor, expected: tuple[int, ...], codebook_size: int, taker: str) -> None:
-    """Raise DataError unless known codes have the expected shape (batch, num_codebooks, *space), and are codes or -1."""
+def check_prefix(prefix: Any, expected: tuple[int, ...], codebook_size: int, taker: str) -> Int64[Tensor, "batch codebooks *space"]:
+    """Return known codes as int64.
+
+    Raises:
+        DataError: codes of another shape than (batch, num_codebooks, *space), or other values than codes and -1.
+    """
+    if not isinstance(prefix, Tensor):
+        raise DataError(f"The prefix came as {type(prefix).__name__}; a tensor is expected. Make one with torch.as_tensor.")
     if tuple(prefix.shape) != expected:
         raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
-    check_codes(prefix.clamp_min(0), expected[1], codebook_size, taker)
+    signed = prefix if prefix.is_floating_point() or prefix.dtype == torch.bool else prefix.long()
+    unknown = signed == -1
+    return check_codes(signed.masked_fill(unknown, 0), expected[1], codebook_size, taker).masked_fill(unknown, -1)
 
 
 def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...]) -> Bool[Tensor, "batch *space"]:
@@ -126,7 +140,7 @@ def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...])
     return mask
 
 
-def count_codes(codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> int:
+def count_codes(codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> int:
     """How many codes count: all of them, or those where the mask is True."""
     return codes.numel() if mask is None else int(mask.sum()) * codes.shape[1]
 
@@ -137,12 +151,12 @@ def uniform_log_prob(
     """log p(codes) where all are equally likely: -N·log K nats for the N codes that count [VQVAE §3.1]."""
     nats_of_code = math.log(max(codebook_size, 1))
     if mask is not None:
-        return mask.flatten(1).sum(1) * -(codes.shape[1] * nats_of_code)
-    return torch.full((len(codes),), -math.prod(codes.shape[1:]) * nats_of_code, device=codes.device)
+        return mask.flatten(1).sum(1).float() * -(codes.shape[1] * nats_of_code)
+    return torch.full((len(codes),), -math.prod(codes.shape[1:]) * nats_of_code, dtype=torch.float32, device=codes.device)
 
 
 def codes_that_count(
-    codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None
+    codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None
 ) -> Int[Tensor, "codebooks codes"]:
     """The codes of each codebook, one after the other, without those that stand for no data."""
     return codes.transpose(0, 1).flatten(1) if mask is None else codes.movedim(1, -1)[mask].T

@@ -7,13 +7,18 @@ and without importing anything by name: only the classes in the type annotations
 
 import dataclasses
 import difflib
+import functools
 import json
+import math
+import numbers
 import types
 import typing
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar, dataclass_transform
 
 from vqvae.errors import ConfigError
+
+C = TypeVar("C")
 
 KIND = "kind"
 Foreign = Any
@@ -23,6 +28,66 @@ Parts = Sequence[type]
 DEEPEST = 64
 """Levels of JSON: more than any configuration has."""
 LARGEST_INT = 2**63 - 1
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
+def settings(cls: type[C]) -> type[C]:
+    """Make a class a configuration: a frozen, keyword-only dataclass that checks its values when it is made.
+
+    All entrances share this check: Python, JSON files and flags. Integers become floats, lists become tuples and NumPy's numbers
+    become Python's where the annotation asks for it. Floats must be finite. ``build`` gives float32 modules, whatever torch's default
+    type is.
+
+    Raises:
+        ConfigError: at construction, a value that the annotation of its field does not allow.
+    """
+    checks_more: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
+
+    def __post_init__(self: Any) -> None:
+        check_values(self)
+        if checks_more is not None:
+            checks_more(self)
+
+    if "build" in vars(cls):
+        setattr(cls, "build", _guarded(vars(cls)["build"]))  # noqa: B010  # The type of cls has no build.
+    setattr(cls, "__post_init__", __post_init__)  # noqa: B010
+    return dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+
+
+def check_values(config: Any) -> None:
+    """Check every value of a configuration against the annotation of its field; see ``settings``.
+
+    Raises:
+        ConfigError: a value of the wrong type, an unknown choice, or a float that is not finite.
+    """
+    hints = _hints(type(config))
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        checked = from_json(hints[field.name], value, f"{type(config).__name__}.{field.name}")
+        if checked is not value:
+            object.__setattr__(config, field.name, checked)
+
+
+def _guarded(build: Callable[..., Any]) -> Callable[..., Any]:
+    """``build`` under ``vqvae.building``."""
+
+    @functools.wraps(build)
+    def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
+        from vqvae.building import building  # Here, because torch is slow to import and JSON needs none.
+
+        with building(type(self).__name__):
+            return build(self, *args, **kwargs)
+
+    return guarded
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+INCIDENTAL = {"incidental": True}
+"""Metadata of a field that changes nothing that is learned, such as the place of the data: it may differ when a run goes on."""
 
 
 def to_json(config: Any) -> Any:
@@ -117,6 +182,14 @@ def _read(annotation: Any, data: Any, where: str, parts: Parts) -> Any:
     return _from_plain(annotation, data, where)
 
 
+def essence(config: Any) -> Any:
+    """``to_json`` of a configuration without its incidental fields: what decides what is learned."""
+    if dataclasses.is_dataclass(config) and not isinstance(config, type):
+        fields = [one.name for one in dataclasses.fields(config) if not one.metadata.get("incidental")]
+        return {KIND: type(config).__name__, **{name: essence(getattr(config, name)) for name in fields}}
+    return [essence(item) for item in config] if isinstance(config, (tuple, list)) else to_json(config)
+
+
 def dumps(config: Any) -> str:
     """The configuration as indented JSON text with a final newline."""
     return json.dumps(to_json(config), indent=2) + "\n"
@@ -170,6 +243,9 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
         return None
     classes = {member.__name__: member for member in members if dataclasses.is_dataclass(member)}
     foreign = _by_name(parts) if Foreign in members else {}
+    is_config = dataclasses.is_dataclass(data) and not isinstance(data, type)
+    if is_config and (isinstance(data, tuple(classes.values())) or Foreign in members):
+        return data
     if isinstance(data, dict):
         kind = data.get(KIND)
         if not isinstance(kind, str) or kind not in classes and kind not in foreign:
@@ -177,12 +253,14 @@ def _from_union(members: tuple[Any, ...], data: Any, where: str, parts: Parts) -
             hint = f" If it is a configuration of your own, give its class: parts=[{named}]." if Foreign in members else ""
             raise ConfigError(f"{where}.{KIND} is {shown(kind)}; it must be one of {sorted([*classes, *foreign])}.{hint}")
         return _from_dataclass(classes[kind] if kind in classes else foreign[kind], data, where, parts)
-    for member in members:
-        if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member):
-            try:
-                return _read(member, data, where, parts)
-            except ConfigError:
-                continue
+    plain = [member for member in members if member not in (type(None), Foreign) and not dataclasses.is_dataclass(member)]
+    if len(plain) == 1 and isinstance(data, float):  # Its error says more, such as that NaN is not finite.
+        return _read(plain[0], data, where, parts)
+    for member in plain:
+        try:
+            return _read(member, data, where, parts)
+        except ConfigError:
+            continue
     raise ConfigError(
         f"{where} is {shown(data)}; it must be one of {[getattr(m, '__name__', str(m)) for m in members if m is not Foreign]}."
     )
@@ -210,12 +288,14 @@ def _from_tuple(arguments: tuple[Any, ...], data: Any, where: str, parts: Parts)
 
 
 def _from_dataclass(cls: Any, data: Any, where: str, parts: Parts) -> Any:
+    if isinstance(data, cls):
+        return data
     if not isinstance(data, dict):
         raise ConfigError(f"{where} is {shown(data)}; it must be an object with the fields of {cls.__name__}.")
     if data.get(KIND, cls.__name__) != cls.__name__:
         raise ConfigError(f"{where}.{KIND} is {shown(data[KIND])}; it must be {cls.__name__!r}.")
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    hints = typing.get_type_hints(cls, include_extras=True)
+    hints = _hints(cls)
     for name in data:
         if name != KIND and name not in fields:
             near = difflib.get_close_matches(name, fields, n=1)
@@ -236,8 +316,16 @@ def _from_plain(annotation: Any, data: Any, where: str) -> Any:
         return None
     if type(data) is int and annotation in (int, float) and not -LARGEST_INT <= data <= LARGEST_INT:
         raise ConfigError(f"{where} is {shown(data)}; it must be a number of at most 63 bits.")
-    if annotation is float and type(data) is int:
-        return float(data)
-    if annotation in (bool, int, float, str) and type(data) is annotation:
-        return data
-    raise ConfigError(f"{where} is {shown(data)}; it must be of type {getattr(annotation, '__name__', annotation)}.")
+    if type(data) is annotation:
+        value = data
+    elif annotation is float and isinstance(data, numbers.Real) and not isinstance(data, bool):
+        value = float(data)
+    elif annotation is int and isinstance(data, numbers.Integral) and not isinstance(data, bool):
+        value = int(data)
+    elif isinstance(annotation, type) and annotation not in (bool, int, float) and isinstance(data, annotation):
+        value = data
+    else:
+        raise ConfigError(f"{where} is {shown(data)}; it must be of type {getattr(annotation, '__name__', annotation)}.")
+    if annotation is float and not math.isfinite(value):
+        raise ConfigError(f"{where} is {value}; it must be a finite number.")
+    return value

@@ -25,6 +25,11 @@ def exact_sum(tensor: Tensor) -> float:
     return float(exact(tensor).sum())
 
 
+def is_traced() -> bool:
+    """Whether torch is compiling, exporting or tracing: code may then not depend on the values of tensors, so they are not checked."""
+    return torch.compiler.is_compiling() or torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
 def check_float64(device: torch.device, what: str) -> None:
     """Raise ConfigError where ``what`` is asked for on a device without float64."""
     if device.type in WITHOUT_FLOAT64:

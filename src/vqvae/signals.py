@@ -4,23 +4,26 @@ Data stays raw until a part needs it otherwise. A signal is stored with every ru
 """
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError, DataError
 from vqvae.exact import exact
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
 """The usual names of so many axes."""
+_BRIGHTNESS = (0.299, 0.587, 0.114)
+"""How much red, green and blue add to the brightness of a picture: ITU-R BT.601, as in PIL."""
 _ADVICE = {torch.int16: "Divide it by 32768.", torch.int32: "Divide it by 2147483648.", torch.uint8: "Take 128 off and divide by 128."}
 """How integer sound becomes floats in [-1, 1]."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Signal:
     """Axes, channels and values of data. A batch of it is (batch, channels, *axes)."""
 
@@ -71,6 +74,50 @@ class Signal:
         self._check_values(x)
         return x
 
+    def batch(self, data: Any) -> Tensor:
+        """A batch (n, channels, *axes) from what users have, checked.
+
+        Args:
+            data: a tensor, a NumPy array or a PIL picture; one example or a batch, or a list of examples of one size. Arrays of pictures
+                may have their channels last. Greys become colour and colour becomes grey, as ``match_channels`` does it.
+
+        Raises:
+            DataError: data of another kind, type, shape or range.
+        """
+        if isinstance(data, list | tuple):
+            examples = [self.batch(one) for one in data]
+            if len({one.shape[1:] for one in examples}) > 1:
+                sizes = sorted({tuple(one.shape[2:]) for one in examples})
+                raise DataError(f"The examples have the sizes {sizes[:4]}; a batch has one size. Pass them one by one, or resize them.")
+            return torch.cat(examples) if examples else torch.empty(0, self.channels, *[1] * len(self.axes), dtype=self.dtype)
+        x = self._channels_second(as_tensor(data))
+        if x.ndim == len(self.axes) + 1:
+            x = x[None]
+        is_integer = not (x.is_floating_point() or x.is_complex() or x.dtype == torch.bool)
+        if self.levels is not None and is_integer and x.dtype != self.dtype:
+            x = x.long()
+        if x.ndim == len(self.axes) + 2 and x.dtype in (self.dtype, torch.int64) or x.is_floating_point():
+            x = self.match_channels(x)
+        return self.check(x).to(self.dtype)
+
+    def match_channels(self, x: Shaped[Tensor, "n given *axes"]) -> Shaped[Tensor, "n matched *axes"]:
+        """A batch with the channels of the signal, if that loses nothing but colour: grey becomes colour by repetition, colour becomes grey
+        by its brightness (ITU-R 601), several channels of sound become one by their mean, and an alpha channel goes over white.
+        Anything else comes back unchanged, for ``check`` to refuse.
+        """
+        if x.ndim != len(self.axes) + 2 or x.shape[1] == self.channels:
+            return x
+        is_picture = self.axes[-2:] == AXES[2] and self.channels in (1, 3)
+        if is_picture and x.shape[1] in (2, 4):
+            x = self._over_white(x)
+        if x.shape[1] == 1 and is_picture:
+            return x.expand(-1, self.channels, *x.shape[2:])
+        if is_picture and x.shape[1] == 3 and self.channels == 1:
+            return self._mixed(x, _BRIGHTNESS)
+        if self.axes == AXES[1] and self.channels == 1 and x.shape[1] == 2:
+            return self._mixed(x, (0.5, 0.5))
+        return x
+
     def to_unit(self, x: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Raw data as floats from -1 to 1, in float32 at least; floats without bounds stay as they are."""
         middle, half = self._scale
@@ -103,6 +150,28 @@ class Signal:
         if self.levels is not None:
             return f"{self.dtype} with levels from 0 to {self.levels - 1}"
         return "finite floats" if self.low is None else f"finite floats in [{self.low:g}, {self.high:g}]"
+
+    def _channels_second(self, x: Tensor) -> Tensor:
+        """Pictures (height, width), (height, width, channels) and (n, height, width, channels) with their channels where they belong."""
+        if self.axes != AXES[2]:
+            return x
+        if x.ndim == 2:
+            return x[None]
+        channels = (1, 2, 3, 4)
+        last = x.ndim in (3, 4) and x.shape[-1] in channels and x.shape[-3] not in channels
+        return x.movedim(-1, -3) if last else x
+
+    def _over_white(self, x: Tensor) -> Tensor:
+        white = self.levels - 1 if self.levels is not None else 1.0 if self.high is None else self.high
+        low = 0 if self.low is None else self.low
+        share = (x[:, -1:].double() - low) / (white - low)
+        over = x[:, :-1].double() * share + white * (1 - share)
+        return (over.round() if self.levels is not None else over).to(x.dtype)
+
+    def _mixed(self, x: Tensor, weights: tuple[float, ...]) -> Tensor:
+        """One channel, the weighted sum of several."""
+        mixed = torch.einsum("nc...,c->n...", x.double(), torch.tensor(weights, dtype=torch.float64, device=x.device)).unsqueeze(1)
+        return (mixed.round() if self.levels is not None else mixed).to(x.dtype)
 
     @property
     def _scale(self) -> tuple[float, float]:
@@ -150,9 +219,38 @@ def sound(sample_rate: float | None = None) -> Signal:
     return Signal(axes=AXES[1], channels=1, low=-1.0, high=1.0, sample_rate=sample_rate)
 
 
+def as_tensor(data: Any) -> Tensor:
+    """A tensor from a tensor, a NumPy array, or a picture of PIL.
+
+    Raises:
+        DataError: something else, or an array without numbers.
+    """
+    if isinstance(data, Tensor):
+        return data
+    mode = getattr(data, "mode", None)
+    if isinstance(mode, str) and hasattr(data, "convert"):  # PIL. Palettes, CMYK and bits are no levels yet.
+        is_transparent = "transparency" in getattr(data, "info", {})
+        kept = ("L", "RGB", "RGBA", "LA") if not is_transparent else ("RGBA", "LA")
+        is_deep = mode.startswith(("I", "F"))
+        data = (
+            data if mode in kept or is_deep else data.convert("RGBA" if is_transparent or mode == "PA" else "L" if mode == "1" else "RGB")
+        )
+    elif not isinstance(data, np.ndarray | np.generic):
+        raise DataError(f"Data came as {type(data).__name__}; a tensor, a NumPy array, a PIL picture, or a list of them is expected.")
+    array = np.asarray(data)
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"Data came as an array of {array.dtype}; an array of real numbers is expected.")
+    if array.dtype.itemsize > 8 and array.dtype.kind == "f":
+        array = array.astype(np.float64)
+    # In the machine's byte order, and writable: torch takes no other.
+    return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
+
+
 def described(x: Tensor) -> str:
     """The type of data and the range of its values, for messages about data that came scaled or as another type."""
     if not x.numel():
         return f"{x.dtype} without any values"
+    if x.is_complex():
+        return str(x.dtype)
     low, high = (float(end) for end in torch.aminmax(exact(x.detach())))
     return f"{x.dtype} with values from {low:g} to {high:g}"

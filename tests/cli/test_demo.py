@@ -4,12 +4,16 @@ import dataclasses
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+import vqvae
 from tests.training import tiny
 from vqvae import storage
 from vqvae.cli.main import main
-from vqvae.data import SyntheticImagesConfig
+from vqvae.data import SyntheticImagesConfig, write_audio
+from vqvae.networks import AudioEncoderConfig
+from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import RECIPES
 from vqvae.recipes.base import pixelcnn
 from vqvae.training import TrainConfig
@@ -42,6 +46,32 @@ def test_both_stages_take_the_flags_and_end_in_the_report(
     assert (storage.read(run / "tokenizer").card.recipe, len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
 
 
-def test_speech_has_no_data_to_take_from_elsewhere(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["demo", "--modality", "speech", "--data", "frames", "--out", str(tmp_path / "run")]) == 1
-    assert "leave --data out" in capsys.readouterr().err and not (tmp_path / "run").exists()
+def test_speech_takes_recordings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("soundfile")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    own = RECIPES["speech"]
+    parts = {
+        "quantizer": EMAQuantizerConfig(dim=4, codebook_size=8),
+        "encoder": AudioEncoderConfig(strides=(2,) * 7, width=8, first_width=8, residual_blocks=0),
+    }
+
+    def tokenizer(path: str | None) -> TrainConfig:
+        whole = own.tokenizer(path)
+        decoder = dataclasses.replace(whole.model.decoder, width=8, blocks=1)
+        return dataclasses.replace(whole, model=dataclasses.replace(whole.model, decoder=decoder, **parts))
+
+    def sized(config: TrainConfig, codes: int) -> TrainConfig:
+        fitting = own.sized(config, codes)
+        assert codes < 1_000 and (fitting.model.layers, fitting.model.residual) == (8, 32)
+        return dataclasses.replace(fitting, model=dataclasses.replace(fitting.model, layers=2, residual=4, skip=4, output_hidden=4))
+
+    monkeypatch.setitem(RECIPES, "speech", dataclasses.replace(own, tokenizer=tokenizer, sized=sized))
+    noise = np.random.default_rng(0).normal(0, 0.1, 12_000).astype(np.float32)
+    for place in ("many/a.wav", "many/b.flac", "voices/her/a.wav", "voices/him/a.wav"):
+        write_audio(tmp_path / place, noise, 16_000)
+    for data, speakers in (("many", ()), ("voices", ("her", "him")), ("many/a.wav", ())):
+        run = tmp_path / "runs" / data
+        words = ["demo", "--modality", "speech", "--data", str(tmp_path / data), "--out", str(run), "--steps", "2", "--device", "cpu"]
+        assert main(words) == 0
+        model = vqvae.load(run)
+        assert model.speakers == speakers and model.prior is not None and (run / "report.html").exists()

@@ -12,6 +12,7 @@ from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct
 from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.kinds import ARRAYS, PICTURES, SOUND, kind_of, whole
 from vqvae.signals import Signal, pictures, sound
 
@@ -118,3 +119,59 @@ def test_a_run_is_not_mixed_with_files_of_others(
     assert main(["train", "images", "--data", str(tmp_path), "--out", "."]) == 1
     assert "holds ['.notes.tmp'] and no run" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [".notes.tmp"]
+
+
+def _model(channels: int, levels: int = 256) -> vqvae.Pipeline:
+    torch.manual_seed(0)
+    config = vqvae.VQVAEConfig(
+        quantizer=vqvae.EMAQuantizerConfig(dim=4, codebook_size=16),
+        likelihood=vqvae.GaussianConfig(channels=channels, levels=levels),
+        encoder=vqvae.ImageEncoderConfig(widths=(4, 4), residual_hidden=4),
+        decoder=vqvae.ImageDecoderConfig(widths=(4, 4), residual_hidden=4),
+    )
+    return vqvae.Pipeline(config.build())
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA", "P", "I;16"])
+def test_greys_and_colours_go_through_any_model(tmp_path: Path, channels: int, mode: str) -> None:
+    image = Image.fromarray(IMAGES[0].permute(1, 2, 0).numpy())
+    (Image.new(mode, (5, 4), 9000) if mode == "I;16" else image.convert(mode)).save(tmp_path / "a.png")
+    model = _model(channels)
+    found = reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "b.png")
+    original = torch.from_numpy(vqvae.data.read_image(tmp_path / "a.png", channels=channels))[None]
+    made = model.reconstruct(original)
+    with Image.open(tmp_path / "b.png") as image:
+        assert image.mode == ("L" if channels == 1 else "RGB")
+    assert np.array_equal(vqvae.data.read_image(tmp_path / "b.png", channels=channels), made[0])
+    assert found == pytest.approx(float(psnr(original, made)))
+
+
+@pytest.mark.parametrize("turned", [1, 6])
+def test_a_large_picture_is_reconstructed_in_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, turned: int) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (150, 101, 3), dtype=np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = turned
+    Image.fromarray(pixels).save(tmp_path / "a.png", exif=exif)
+    model = _model(3)
+    found = [reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "whole.png")]
+    monkeypatch.setattr("vqvae.models.tiling._INSIDE", 32**2)
+    monkeypatch.setattr("vqvae.models.tiling.LARGE", 64**2)
+    found.append(reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "pieces.png"))
+    whole, pieces = (vqvae.data.read_image(tmp_path / name).astype(int) for name in ("whole.png", "pieces.png"))
+    assert abs(whole - pieces).max() <= 1 and (whole != pieces).mean() < 1e-3
+    assert found[0] == pytest.approx(found[1], abs=1e-3)
+
+
+def test_pictures_of_16_bits_stay_so(tmp_path: Path) -> None:
+    signal = pictures(1, 65_536)
+    assert kind_of(signal) is PICTURES
+    deep = np.random.default_rng(0).integers(0, 4096, (1, 12, 8), dtype=np.int32)
+    kind_of(signal).write(tmp_path / "a.png", [torch.from_numpy(deep)[None]], signal)
+    assert torch.equal(whole(kind_of(signal).read(tmp_path / "a.png", signal)), torch.from_numpy(deep)[None])
+    model = _model(1, 65_536)
+    found = reconstruct_file(tmp_path / "a.png", model, None, tmp_path / "b.png")
+    made = vqvae.data.read_image(tmp_path / "b.png", channels=1, levels=65_536)
+    assert np.array_equal(made, model.reconstruct(torch.from_numpy(deep)[None])[0])
+    assert found == pytest.approx(float(psnr(torch.from_numpy(deep)[None], torch.from_numpy(made)[None], 65_535)))
+    assert PICTURES.grid is not None and PICTURES.grid(torch.full((1, 1, 2, 2), 65_535, dtype=torch.int32), 1).min() == 255

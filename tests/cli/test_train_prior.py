@@ -1,10 +1,12 @@
 """``vqvae train-prior``."""
 
+import json
+import shutil
 from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import TINY_PRIOR
+from tests.cli.conftest import TINY, TINY_PRIOR
 from vqvae import storage
 from vqvae.cli.main import main
 
@@ -31,3 +33,23 @@ def test_the_run_comes_first_and_must_have_a_tokenizer(tmp_path: Path, capsys: p
     assert main(["train-prior", "--help"]) == 0
     assert main(["train-prior", str(tmp_path)]) == 1
     assert "vqvae train RECIPE" in capsys.readouterr().err
+
+
+def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The data has moved since the tokenizer was trained: the prior is trained, and --data gives scores and the new place."""
+    data, run, settings = tmp_path / "data", tmp_path / "run", tmp_path / "prior.json"
+    shutil.copytree(pictures, data)
+    assert main(["train", "images", "--data", str(data), "--out", str(run), *TINY]) == 0
+    data = data.rename(tmp_path / "moved")
+    assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
+    assert "No scores will follow" in capsys.readouterr().err
+    settings.write_text(json.dumps(dict(storage.read(run / "prior").card.training)))
+    named = ["train-prior", str(run), str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
+    assert main([*named, "--data", str(pictures / "train")]) == 1
+    assert "is not the data that" in capsys.readouterr().err and not (run / "priors").exists()
+    assert main([*named, "--data", str(data)]) == 0
+    assert storage.read(run / "priors" / "two").config.hidden == 8
+    assert (run / "scores" / "two" / "report.html").is_file()
+    assert storage.read(run / "tokenizer").card.training["data"]["path"] == str(data)
+    assert main(["evaluate", str(run), "--prior-name", "two", "--device", "cpu"]) == 0
+    assert main(["sample", str(run), "--prior-name", "two", "--count", "1", "--out", str(tmp_path / "samples"), "--device", "cpu"]) == 0

@@ -263,7 +263,7 @@ def test_wrong_data_is_an_error_that_says_what_came(kind: type) -> None:
 
 @every
 def test_a_model_without_a_likelihood_says_so(kind: type) -> None:
-    with pytest.raises(ConfigError, match=f"{kind.__name__} has no likelihood, so there is nothing to train on"):
+    with pytest.raises(ConfigError, match=f"{kind.__name__}.likelihood is None; it must be one of"):
         make(kind, likelihood=None)
     data = {**configuration.to_json(settings(kind)), "likelihood": None}
     with pytest.raises(ConfigError, match="likelihood is None; it must be one of"):

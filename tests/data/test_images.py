@@ -181,3 +181,17 @@ def test_the_name_follows_files_and_settings(folder):
     _fill(folder, 3, start=500)
     names.append(ImageFolderConfig(path=str(folder), size=8).build().train.name)
     assert names[0] == names[1] and len(set(names)) == 3
+
+
+def test_two_pictures_are_enough(tmp_path):
+    for trial in range(5):
+        _fill(tmp_path / str(trial), 2, start=2 * trial)
+        assert [len(side) for side in ImageFolderConfig(path=str(tmp_path / str(trial)), size=8).build()] == [1, 1]
+
+
+@pytest.mark.parametrize("other", ["test", "Valid", "VALIDATION", "dev", "eval"])
+def test_a_side_by_any_name_is_held_out(tmp_path, other):
+    _fill(tmp_path / "Train", 6)
+    _fill(tmp_path / other, 2, start=100)
+    train, held_out = ImageFolderConfig(path=str(tmp_path), size=8).build()
+    assert (_numbers(train), _numbers(held_out)) == (list(range(6)), [100, 101])

@@ -16,7 +16,7 @@ KNOWN = {
     pictures(): PICTURES,
     pictures(1): PICTURES,
     pictures(4): ARRAYS,
-    pictures(levels=65_536): ARRAYS,
+    pictures(levels=65_536): PICTURES,
     sound(16_000): SOUND,
     # Without a sample rate nothing can be heard.
     sound(): ARRAYS,

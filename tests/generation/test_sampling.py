@@ -6,6 +6,7 @@ import torch
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
+from vqvae.layers import autoregressive
 from vqvae.priors import PixelCNN, PixelCNNConfig
 
 SPACE = (3, 4)
@@ -27,6 +28,30 @@ def test_sample_i_is_the_same_whatever_the_count_and_the_batch_size() -> None:
     assert torch.equal(sample_codes(prior(), 4, SPACE, seed=3), whole[:4])
     assert not torch.equal(sample_codes(prior(), 7, SPACE, seed=4), whole)
     assert len({tuple(codes.flatten().tolist()) for codes in whole}) == 7
+
+
+def test_without_the_kernel_every_batch_has_the_same_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, shapes = prior(classes=2), []
+    monkeypatch.setattr(autoregressive, "_has_numba", lambda: False)
+    start = model.start
+    monkeypatch.setattr(model, "start", lambda size, *args, **kwargs: shapes.append(size) or start(size, *args, **kwargs))
+    label = torch.tensor([0, 1, 0, 1, 0])
+    whole = sample_codes(model, 5, SPACE, condition=Condition(label=label), batch_size=4)
+    some = sample_codes(model, 2, SPACE, condition=Condition(label=label[:2]), batch_size=4)
+    assert torch.equal(whole[:2], some) and shapes == [4, 4, 4]
+
+
+def test_samples_do_not_depend_on_the_number_of_cores() -> None:
+    pytest.importorskip("numba")
+    model, threads = prior(), torch.get_num_threads()
+    try:
+        drawn = []
+        for cores in (1, 3):
+            torch.set_num_threads(cores)
+            drawn.append(sample_codes(model, 20, SPACE, temperature=0.7))
+    finally:
+        torch.set_num_threads(threads)
+    assert torch.equal(*drawn) and torch.equal(sample_codes(model, 40, SPACE, temperature=0.7)[:20], drawn[0])
 
 
 def test_conditions_and_prefixes_go_with_their_samples() -> None:

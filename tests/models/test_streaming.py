@@ -8,9 +8,10 @@ from torch import Tensor
 
 from tests.models.test_speech import ENCODERS, PARTS, STRIDE, listening, make, speech
 from tests.models.toy import make as make_toy
+from vqvae.codes import Codes
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
-from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.models import VQVAE, VQVAEConfig, streaming
 from vqvae.models.streaming import decode_stream, encode_stream
 
 CUTS = [(500,), (1, 2, 3, 94, 400), (0, 37, 0, 300, 163), (64,) * 7 + (52,)]
@@ -88,5 +89,30 @@ def test_nothing_gives_nothing() -> None:
 
 def test_pictures_do_not_come_in_blocks() -> None:
     model = make_toy(VQVAEConfig)
-    with pytest.raises(ConfigError, match="only data over time"):
+    with pytest.raises(ConfigError, match="Only data with a single axis"):
         next(encode_stream(model, [torch.zeros(1, 1, 4)]))
+
+
+def test_long_data_is_encoded_in_pieces_to_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, lengths = started("spectral"), []
+    wave = torch.rand(2, 1, 40_000, generator=torch.Generator().manual_seed(0)) - 0.5
+    with torch.no_grad():
+        whole = model.encode(Batch(wave)).tensor
+    encode = model.encode
+    monkeypatch.setattr(streaming, "LONG", 8_192)
+    monkeypatch.setattr(model, "encode", lambda batch: (lengths.append(batch.x.shape[-1]), encode(batch))[1])
+    assert torch.equal(streaming.encode_whole(model, Batch(wave)).tensor, whole)
+    assert len(lengths) > 1 and max(lengths) < 8_192
+
+
+def test_long_codes_are_decoded_in_pieces_to_the_same_wave(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, codes, condition = started("spectral"), Codes([random_codes(700)]), Condition(label=torch.tensor([1]))
+    with torch.no_grad():
+        whole = model.decode(codes, condition, None, 0.0, (5_555,))
+        lengths: list[int] = []
+        decode = model.decode
+        monkeypatch.setattr(streaming, "LONG", 2_048)
+        monkeypatch.setattr(model, "decode", lambda of, *rest: (lengths.append(of.shape[-1]), decode(of, *rest))[1])
+        made = streaming.decode_whole(model, codes, condition, None, 0.0, (5_555,))
+    torch.testing.assert_close(made, whole, rtol=0, atol=1e-5)
+    assert len(lengths) > 1 and max(lengths) < 700

@@ -7,9 +7,10 @@ import torch
 
 import vqvae
 from tests.pipeline.test_model import NAMES, images, prior, tokenizer
-from vqvae.errors import CheckpointError
-from vqvae.pipeline import Pipeline, load, save
-from vqvae.priors import UnigramPriorConfig
+from vqvae import storage
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.pipeline import Pipeline, load, prior_folder, prior_names, save
+from vqvae.priors import PixelCNNConfig, UnigramPriorConfig
 
 
 def test_a_saved_pipeline_is_read_back(tmp_path: Path) -> None:
@@ -35,4 +36,39 @@ def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
     save(Pipeline(tokenizer()), tmp_path / "other")
     (tmp_path / "other" / "tokenizer").rename(tmp_path / "run" / "tokenizer")
     with pytest.raises(CheckpointError, match="holds a VQVAE"):
-        load(tmp_path / "run")
+        load(tmp_path / "run", prior="")
+    assert load(tmp_path / "run").priors == (), "the tokenizer works without it"
+
+
+def test_a_stopped_stage_is_loaded_from_its_last_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    model = Pipeline(tokenizer(), prior())
+    save(model, tmp_path)
+    for part, place in (("tokenizer", "checkpoints"), ("prior", "checkpoints/prior")):
+        (tmp_path / place).mkdir(exist_ok=True)
+        (tmp_path / part).rename(tmp_path / place / "step-000007")
+    again = load(tmp_path)
+    assert torch.equal(again.encode(images(2)), model.encode(images(2))) and again.prior is not None
+    assert "tokenizer is not trained to the end; this is its checkpoint after step 7" in caplog.text
+
+
+def test_a_bad_prior_leaves_the_tokenizer_usable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(Pipeline(tokenizer()), tmp_path)
+    storage.save(PixelCNNConfig(codebook_size=9, layers=1, hidden=4).build(), tmp_path / "prior")
+    assert load(tmp_path).priors == ()
+    assert "a prior of 1 codebooks of 9 codes; the tokenizer has 1 of 5. It is not used." in caplog.text
+    (tmp_path / "prior" / "config.json").write_text("{")
+    assert load(tmp_path).priors == ()
+
+
+def test_a_prior_is_chosen_by_its_name(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    save(Pipeline(tokenizer()), tmp_path)
+    storage.save(prior(), prior_folder(tmp_path, 0, "big"))
+    assert load(tmp_path).prior is not None, "the only one"
+    storage.save(prior(), prior_folder(tmp_path, 0, "small"))
+    assert load(tmp_path).prior is None and "the priors big, small" in caplog.text
+    assert load(tmp_path, prior="small").prior is not None
+    assert prior_names(tmp_path) == ["big", "small"]
+    with pytest.raises(CheckpointError, match="no prior 'other'"):
+        load(tmp_path, prior="other")
+    with pytest.raises(ConfigError, match="letters"):
+        prior_folder(tmp_path, 0, "../up")

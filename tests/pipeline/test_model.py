@@ -3,9 +3,12 @@
 import itertools
 import math
 from collections.abc import Iterator
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from tests.models.test_speech import PARTS, speech
 from tests.models.test_speech import make as make_speech
@@ -14,10 +17,11 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.pipeline import Pipeline, mixture_log_prob
+from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
 from vqvae.priors import PixelCNN, PixelCNNConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig, ProductQuantizerConfig
 from vqvae.signals import sound
+from vqvae.storage import RunCard
 
 NAMES = ("church", "truck", "dog")
 
@@ -119,7 +123,83 @@ def test_what_is_missing_is_said() -> None:
     with pytest.raises(DataError, match="float32"):
         Pipeline(tokenizer()).encode(images(1).float())
     with pytest.raises(DataError, match=r"\(batch, 3, height, width\)"):
-        Pipeline(tokenizer()).bits_per_dim(images(1)[:, :1])
+        Pipeline(tokenizer()).bits_per_dim(images(1).repeat(1, 2, 1, 1))
+
+
+def test_data_comes_as_arrays_pictures_lists_and_single_examples() -> None:
+    model, x = Pipeline(tokenizer()), images(2, 8, 8)
+    codes, rebuilt, bits = model.encode(x), model.reconstruct(x), model.bits_per_dim(x)
+    last = x.movedim(1, -1).numpy()
+    for same in (x.numpy(), last, [*x], [*last], [Image.fromarray(one) for one in last]):
+        assert torch.equal(model.encode(same), codes) and torch.equal(model.reconstruct(same), rebuilt)
+        torch.testing.assert_close(model.bits_per_dim(same), bits)
+    for one in (x[0], x[0].numpy(), last[0], Image.fromarray(last[0]), [x[0]]):
+        assert torch.equal(model.encode(one), codes[:1])
+    assert torch.equal(model.decode(codes.numpy().astype("uint16"), (8, 8)), rebuilt)
+    assert torch.equal(model.decode(codes[0], (8, 8)), rebuilt[:1])
+    with pytest.raises(DataError, match="2 levels of codes came"):
+        model.decode((codes, codes))
+    with pytest.raises(DataError, match=r"sizes \[\(8, 8\), \(9, 8\)\]"):
+        model.encode([x[0], images(1, 9, 8)[0]])
+
+
+def test_a_class_is_named_by_arrays_too() -> None:
+    model, x = Pipeline(tokenizer(), prior(3), label_names=NAMES), images(2, 8, 8)
+    torch.testing.assert_close(model.bits_per_dim(x, np.array([0, 2])), model.bits_per_dim(x, torch.tensor([0, 2])))
+
+
+def test_floats_of_any_width_are_taken() -> None:
+    model = Pipeline(make_speech("wavenet"), rate=8000)
+    wave = torch.rand(1, 1, 64) - 0.5
+    codes = model.encode(wave)
+    assert torch.equal(model.encode(wave.double()), codes) and torch.equal(model.encode(wave.numpy().astype(">f8")), codes)
+    assert model.encode(wave.half()).shape == codes.shape == model.encode(wave.bfloat16()).shape
+
+
+def test_a_pipeline_says_what_it_is() -> None:
+    text = repr(Pipeline(tokenizer(), prior(), size=(16, 20), card=RunCard(recipe="mine")))
+    for part in (
+        "VQVAE of (batch, 3, height, width), torch.uint8",
+        "16 x 20",
+        "1 of 5 for every 4 x 4",
+        "PixelCNN",
+        "million",
+        "cpu",
+        "mine",
+    ):
+        assert part in text
+    assert len(text.splitlines()) <= 8 and max(map(len, text.splitlines())) < 120
+
+
+def test_auto_picks_a_device() -> None:
+    model = Pipeline(tokenizer()).to("auto")
+    assert model.device.type == ("cuda" if torch.cuda.is_available() else "cpu")
+    with pytest.raises(ConfigError, match="device is 'tpu9'"):
+        model.to("tpu9")
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+def test_the_default_type_and_device_of_a_program_change_nothing(dtype: torch.dtype, tmp_path: Path) -> None:
+    model, x = Pipeline(tokenizer(), prior(3), size=(8, 8), label_names=NAMES), images(2, 8, 8)
+
+    def results(model: Pipeline) -> list[torch.Tensor]:
+        return [model.encode(x), model.reconstruct(x), model.bits_per_dim(x), model.sample(2, seed=1)]
+
+    expected = results(model)
+    save(model, tmp_path / "run")
+    torch.set_default_dtype(dtype)
+    try:
+        with torch.device("meta"):
+            found, loaded = results(model), results(load(tmp_path / "run"))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    for one, other, third in zip(expected, found, loaded, strict=True):
+        assert torch.equal(one, other) and torch.equal(one, third) and one.dtype == third.dtype
+
+
+def test_pictures_do_not_depend_on_how_many_are_sampled() -> None:
+    model = Pipeline(tokenizer(), prior(), size=(16, 20))
+    assert torch.equal(model.sample(5)[:2], model.sample(2))
 
 
 def test_several_codebooks() -> None:
@@ -171,7 +251,7 @@ def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
 
 
 def test_what_has_no_codes_over_time_is_not_converted_in_pieces() -> None:
-    with pytest.raises(ConfigError, match="only data over time"):
+    with pytest.raises(ConfigError, match="Only data with a single axis"):
         next(Pipeline(tokenizer()).reconstruct_stream(iter([]), None))
 
 

@@ -160,15 +160,18 @@ def test_wrong_settings_are_errors(wrong: dict) -> None:
         PixelCNNConfig(**{"codebook_size": 4, **wrong})
 
 
-def test_weights_are_packed_once_until_they_change() -> None:
-    prior = make()
-    packed = prior._packed()
-    assert prior._packed() is packed and copy.deepcopy(prior)._packed() is not packed
-    with torch.no_grad():
-        prior.logits_bias.add_(1)
-    assert prior._packed() is not packed
-    prior.train()
-    assert prior._packed() is not prior._packed()
+def test_samples_are_those_of_the_weights_after_a_fused_step() -> None:
+    from vqvae.training import AdamConfig
+
+    trained, codes = make(), random_codes(4, 2, 2, 3)
+    optimizer = AdamConfig(learning_rate=0.1).build(trained)
+    for _ in range(2):
+        sample(trained.eval(), 2, (2, 3), generator=torch.Generator().manual_seed(0))
+        trained(Batch(codes)).loss.backward()
+        optimizer.step(optimizer.norm(), 0, 1)
+        fresh = copy.deepcopy(trained)
+        drawn, expected = (sample(one.eval(), 8, (2, 3), generator=torch.Generator().manual_seed(0)) for one in (trained, fresh))
+        assert torch.equal(drawn, expected)
 
 
 def test_sampling_works_in_inference_mode_and_after_it() -> None:

@@ -147,7 +147,7 @@ def test_projections_that_are_not_finite_are_an_error_not_a_code() -> None:  # [
     quantizer = make(FSQConfig)
     with torch.no_grad():
         quantizer.project_in.weight[0, 0] = float("nan")
-    with pytest.raises(DataError, match="projected latents are NaN or infinite"):
+    with pytest.raises(DataError, match="projected latents are NaN, infinite"):
         quantizer(latents(2, DIM, 5))
 
 

@@ -141,7 +141,7 @@ def test_a_run_goes_on_with_its_own_data_alone(tmp_path: Path) -> None:
     how = {"steps": STEPS, "batch_size": 4, "options": OPTIONS, "scored": False}
     first = vqvae.train(tiny.model(), x, run, **how)
     before = tiny.contents(run)
-    with pytest.raises(ConfigError, match="tokenizer was trained on array-.*-train, and array-.*-train is given"):
+    with pytest.raises(ConfigError, match="training data: array-.*-train -> array-.*-train"):
         vqvae.train(tiny.model(), 255 - x, run, **how)
     assert tiny.contents(run) == before and same(vqvae.train(tiny.model(), x, run, **how), first)
 

@@ -14,7 +14,7 @@ from tests.experiments.small import OPTIONS
 from tests.training import tiny
 from vqvae import storage
 from vqvae.data import AudioDataset, SyntheticImagesConfig, VoicesConfig
-from vqvae.errors import CheckpointError, ConfigError
+from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import SOUND
 from vqvae.pipeline import Pipeline
@@ -78,7 +78,7 @@ def test_speakers_of_other_data_are_known_by_their_names(monkeypatch: pytest.Mon
     assert [one.speaker for one in seen[0].recordings] == [1, 0, 1, 0] and seen[0].label_names == model.label_names
     score(model, audio())
     assert [one.speaker for one in seen[1].recordings] == [0, 1, 0, 1]
-    with pytest.raises(ConfigError, match="Here speak zed"):
+    with pytest.raises(ConfigError, match="The speakers here are zed"):
         score(model, audio(("one", "zed")))
 
 
@@ -137,3 +137,42 @@ def test_the_report_names_the_command_of_a_demo() -> None:
         "demo": "vqvae demo",
         "speech-demo": "vqvae demo --modality speech",
     }
+
+
+def test_a_prior_of_other_codes_is_refused_before_the_training(run: Path) -> None:
+    wrong = dataclasses.replace(PRIOR, codebook_size=9)
+    with pytest.raises(ConfigError, match="of 9 codes; the tokenizer has 1 of 8"):
+        train_prior(tiny.settings(model=wrong, steps=3), OPTIONS, run, name="wrong")
+    assert not (run / "priors" / "wrong").exists()
+
+
+def test_a_prior_with_a_name_has_scores_of_its_own(run: Path) -> None:
+    before = (run / "metrics.json").read_bytes()
+    train_prior(tiny.settings(model=PRIOR, steps=2), OPTIONS, run, name="small")
+    assert storage.read(run / "priors" / "small").card.training["steps"] == 2
+    assert "bits_per_dim_learned" in read_metrics(run / "scores" / "small")
+    assert storage.read(run / "prior").card.training["steps"] == 3
+    assert json.loads(before)["bits_per_dim_learned"] == read_metrics(run)["bits_per_dim_learned"]
+
+
+def test_scores_that_fail_lose_no_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*words: object, **more: object) -> None:
+        raise RuntimeError("out of memory")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("vqvae.runs.stages.evaluate", fail)
+        with pytest.raises(VqvaeError, match="tokenizer is trained and saved, but what follows failed: out of memory"):
+            train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
+    train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
+    assert (tmp_path / "report.html").is_file()
+
+
+def test_more_steps_of_a_tokenizer_put_its_old_prior_aside(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny", scored=False)
+    train_prior(tiny.settings(model=PRIOR, steps=2), OPTIONS, tmp_path, scored=False)
+    assert vqvae.load(tmp_path).prior is not None
+    train_tokenizer(tiny.settings(data=DATA, steps=4), OPTIONS, tmp_path, recipe="tiny", scored=False)
+    assert vqvae.load(tmp_path).prior is None, "it knows other codes"
+    train_prior(tiny.settings(model=PRIOR, steps=2), OPTIONS, tmp_path, scored=False)
+    assert "earlier state of the tokenizer" in capsys.readouterr().err
+    assert (tmp_path / "former" / "1" / "prior").is_dir() and vqvae.load(tmp_path).prior is not None

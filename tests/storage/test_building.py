@@ -82,7 +82,7 @@ def test_a_wavenet_of_a_billion_layers_is_refused(tmp_path: Path, name: str, val
 
 
 def test_a_sparse_file_that_is_larger_than_the_memory_is_refused(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(building.os, "sysconf", lambda name: 16)
+    monkeypatch.setattr(building, "memory", lambda: 256.0)
     with pytest.raises(CheckpointError, match="GiB of memory to load"):
         storage.load(folder)
 

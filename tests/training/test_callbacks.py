@@ -136,3 +136,15 @@ def test_samples_keep_the_whole_card(tmp_path: Path, monkeypatch: pytest.MonkeyP
     pipeline = Pipeline(tiny.model().build(), card=card)
     SampleGrid(pipeline, grid, every=1)(1, PixelCNNConfig(codebook_size=8, layers=1, hidden=4, classes=2).build(), tmp_path)
     assert cards == [pipeline.card] and cards[0].recipe == "tiny"
+
+
+def test_a_picture_that_fails_does_not_end_the_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Failing:
+        every = 4
+
+        def __call__(self, step: int, module: nn.Module, folder: Path) -> dict:
+            raise ZeroDivisionError("no picture")
+
+    tiny.trainer(tmp_path / "run", tiny.settings(), callbacks=[Failing()]).run()
+    assert (tmp_path / "run" / "tokenizer").is_dir()
+    assert capsys.readouterr().err.count("Failing failed (no picture). The training goes on.") == 3

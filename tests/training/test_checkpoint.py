@@ -2,6 +2,7 @@
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -203,3 +204,22 @@ def test_a_state_of_other_types_is_damaged(tmp_path: Path, field: str, value: ob
     file.write_text(json.dumps({**json.loads(file.read_text()), field: value}))
     with pytest.raises(CheckpointError, match=r"state\.json is damaged"):
         checkpoints.latest()
+
+
+def test_the_lock_of_a_run_is_taken_once_in_a_context(tmp_path: Path) -> None:
+    with only_writer(tmp_path), only_writer(tmp_path):
+        refused = []
+
+        def other() -> None:
+            try:
+                with only_writer(tmp_path):
+                    pass
+            except CheckpointError as error:
+                refused.append(str(error))
+
+        thread = threading.Thread(target=other)
+        thread.start()
+        thread.join()
+    assert len(refused) == 1 and "Another process trains in" in refused[0]
+    with only_writer(tmp_path):
+        assert (tmp_path / ".lock").is_file()

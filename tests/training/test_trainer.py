@@ -22,7 +22,7 @@ from tests.training import adversary, tiny
 from vqvae import config as configuration
 from vqvae import storage
 from vqvae.data.base import Batch, Condition, Objective
-from vqvae.errors import CheckpointError, ConfigError, VqvaeError
+from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
 from vqvae.models import VQVAE
 from vqvae.storage import RunCard
 from vqvae.training import Interrupted, build
@@ -132,11 +132,75 @@ def test_other_settings_in_the_same_folder_are_refused_by_name(tmp_path: Path, f
         assert not finished
     before = tiny.contents(tmp_path)
     with pytest.raises(ConfigError) as caught:
-        tiny.trainer(tmp_path, tiny.settings(steps=13, model=tiny.model(codebook_size=9))).run()
-    assert "config.steps: 12 -> 13" in str(caught.value)
+        tiny.trainer(tmp_path, tiny.settings(seed=3, model=tiny.model(codebook_size=9))).run()
+    assert "config.seed: 0 -> 3" in str(caught.value)
     assert "config.model.quantizer.codebook_size: 8 -> 9" in str(caught.value)
-    assert "seed" not in str(caught.value)
+    assert "batch_size" not in str(caught.value)
     assert tiny.contents(tmp_path) == before
+
+
+def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    """A finished run takes more steps with its optimizer and codebooks; a stop on the way changes nothing."""
+    for name in ("whole", "broken"):
+        tiny.trainer(tmp_path / name, tiny.settings()).run()
+    tiny.trainer(tmp_path / "whole", tiny.settings(steps=20)).run()
+    assert "step 12 of 20 instead of 12 planned steps. The cosine schedule is stretched" in capsys.readouterr().err
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path / "broken", tiny.settings(steps=20), callbacks=[Signals((signal.SIGTERM,), every=13)]).run()
+    tiny.trainer(tmp_path / "broken", tiny.settings(steps=20)).run()
+    assert tiny.contents(tmp_path / "broken") == tiny.contents(tmp_path / "whole")
+    assert storage.read(tmp_path / "whole" / "tokenizer").card.training["steps"] == 20
+    with pytest.raises(ConfigError, match="already taken 20 steps"):
+        tiny.trainer(tmp_path / "whole", tiny.settings(steps=12)).run()
+
+
+def test_minutes_become_steps_that_stay(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    """A stop changes nothing, though the second measurement would give other steps."""
+    monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 9)
+    tiny.trainer(tmp_path / "whole", tiny.settings(steps=9)).run()
+    with pytest.raises(Interrupted):
+        tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01), callbacks=[Signals((signal.SIGTERM,))]).run()
+    assert "0.01 minutes are 9 steps" in capsys.readouterr().err
+    monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 30)
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01)).run()
+    assert tiny.contents(tmp_path / "timed") == tiny.contents(tmp_path / "whole")
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=0.01)).run()
+    assert "is finished" in capsys.readouterr().err
+    tiny.trainer(tmp_path / "timed", tiny.settings(steps=4, minutes=1.0)).run()
+    assert storage.read(tmp_path / "timed" / "tokenizer").card.training["steps"] == 39, "more minutes are more steps"
+
+
+def test_an_estimate_comes_before_the_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    said = capsys.readouterr().err
+    assert "on this machine for 12 steps" in said and said.index("on this machine") < said.index("step 2/12")
+
+
+def test_data_that_fails_in_the_middle_costs_no_step(tmp_path: Path) -> None:
+    class Vanishing(tiny.Noise):
+        calls = 0
+
+        def batch(self, indices: np.ndarray) -> Batch:
+            self.calls += 1
+            if self.calls > 16:  # After the start of the codebooks, the estimate and some steps.
+                raise DataError("gone")
+            return super().batch(indices)
+
+    with pytest.raises(DataError, match="gone"):
+        tiny.trainer(tmp_path / "broken", tiny.settings(evaluate_every=0), tiny.splits(Vanishing(44, 0)), checkpoint_every=0).run()
+    assert list((tmp_path / "broken" / "checkpoints").glob("step-*")), "what was learned is kept"
+    for name in ("broken", "whole"):
+        tiny.trainer(tmp_path / name, tiny.settings(evaluate_every=0), checkpoint_every=0).run()
+    weights = [(tmp_path / name / "tokenizer" / "weights.safetensors").read_bytes() for name in ("broken", "whole")]
+    assert weights[0] == weights[1]
+
+
+def test_changed_data_is_said(tmp_path: Path) -> None:
+    tiny.trainer(tmp_path, tiny.settings()).run()
+    changed = tiny.splits()
+    changed.train.name = "others"
+    with pytest.raises(ConfigError, match="training data: noise -> others"):
+        tiny.trainer(tmp_path, tiny.settings(), changed).run()
 
 
 def test_a_setting_that_came_since_does_not_part_a_run_from_its_folder(tmp_path: Path) -> None:

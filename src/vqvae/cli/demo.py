@@ -2,12 +2,12 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
 from vqvae.cli.arguments import Options, note, parse, say
-from vqvae.errors import ConfigError
+from vqvae.config import settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
@@ -18,16 +18,19 @@ DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-s
 """The recipe and the run folder of each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     modality: Literal["images", "speech"] = "images"
     """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
     out: Path | None = None
     """The run folder; runs/demo or runs/demo-speech where it is left out."""
     data: str | None = None
-    """The folder that keeps the rendered frames; the user's cache where it is left out. Speech is not kept."""
+    """Of images, the folder that keeps the rendered frames (default: the user's cache). Of speech, a folder of your own recordings
+    (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
+    minutes: float | None = None
+    """Minutes for both stages together, in place of steps. Each gets half."""
     seed: int = 0
     """Seed of both stages."""
     json: bool = False
@@ -41,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     recipe, folder = DEMOS[chosen.modality]
     run = chosen.out or Path(folder)
     if chosen.data is not None and chosen.modality == "speech":
-        raise ConfigError("Speech is made on the spot and kept nowhere; leave --data out.")
+        recipe = "speech"
     train_tokenizer(_changed(RECIPES[recipe].tokenizer(chosen.data), chosen), chosen.options, run, recipe=recipe, scored=False)
     train_prior(_changed(prior_config(run), chosen), chosen.options, run)
     say(read_metrics(run), chosen.json)
@@ -51,4 +54,5 @@ def main(arguments: Sequence[str]) -> int:
 
 def _changed(config: TrainConfig, chosen: Arguments) -> TrainConfig:
     steps = config.steps if chosen.steps is None else chosen.steps
-    return dataclasses.replace(config, steps=steps, seed=chosen.seed)
+    minutes = None if chosen.minutes is None else chosen.minutes / 2
+    return dataclasses.replace(config, steps=steps, minutes=minutes, seed=chosen.seed)

@@ -1,7 +1,6 @@
 """``vqvae evaluate RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,24 +9,27 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.config import settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
-from vqvae.runs.folder import REPORT, stored_data
+from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
 from vqvae.runs.scores import evaluate, score
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""
     data: str | None = None
-    """Other data of the same kind: its held-out part is scored, and nothing in the run folder changes."""
+    """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
+    prior_name: str | None = None
+    """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
     phones: Path | None = None
-    """Of speech: who says which phone when, as .jsonl or TextGrids, for data that does not say so itself."""
+    """For speech: who says which phone when, as .jsonl or TextGrids."""
     phones_source: str = "the given alignments"
-    """Where these labels come from, to stand beside every score."""
+    """Where these labels come from; it stands beside every score."""
     json: bool = False
     """Print one JSON object."""
     device: str = "auto"
@@ -37,7 +39,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Score a run on held-out data: its own, then metrics.json and the report are written anew, or other data."""
+    """Score a run on held-out data. On the run's own data, this rewrites metrics.json and the report."""
     chosen = parse(Arguments, "evaluate", arguments, "Score a run on held-out data.")
     options = RunOptions(device=chosen.device, threads=chosen.threads)
     if chosen.threads is not None:
@@ -45,20 +47,23 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
-    if chosen.data is None:
-        say(evaluate(chosen.run, stored_data(chosen.run).held_out, options), chosen.json)
-        note(f"The report is {chosen.run / REPORT}.")
+    splits = stored_data(chosen.run, chosen.data)
+    if chosen.data is None or is_own(chosen.run, splits):
+        if chosen.data is not None:
+            keep_place(chosen.run, chosen.data)
+        say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name), chosen.json)
+        note(f"The report is {scores_folder(chosen.run, chosen.prior_name) / REPORT}.")
         return 0
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
-    say(score(model, stored_data(chosen.run, chosen.data).held_out).scores, chosen.json)
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
+    say(score(model, splits.held_out).scores, chosen.json)
     return 0
 
 
 def phones(chosen: Arguments) -> dict[str, Any]:
-    """How well the codes of held-out recordings tell the phones of an alignment.
+    """How well the codes of held-out recordings predict the phones of an alignment.
 
     Raises:
-        DataError: the data is no recordings, or no recording has an alignment.
+        DataError: the data has no recordings, or no recording has an alignment.
     """
     assert chosen.phones is not None
     model = pipeline.load(chosen.run, pick_device(chosen.device))

@@ -1,6 +1,6 @@
-"""Files of data where commands take or give them; what a file is, the table of kinds says."""
+"""Files that commands read and write. The table of kinds says which format each kind of data has."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,21 +8,25 @@ import torch
 from torch import Tensor
 
 from vqvae.errors import ConfigError
-from vqvae.evaluation.kinds import Blocks, Kind, kind_of
+from vqvae.evaluation.images.reconstruction import SquaredError
+from vqvae.evaluation.kinds import PICTURES, Blocks, Kind, kind_of
 from vqvae.media.arrays import write_array
 from vqvae.media.images import write_png
+from vqvae.media.pictures import Box, Picture, open_picture
+from vqvae.media.png import write_png_rows
+from vqvae.models.tiling import Place, decode_bands, encode_tiled, is_tiled
 from vqvae.pipeline import Pipeline
 from vqvae.signals import Signal
 
 
 def check_folder(path: Path) -> None:
-    """Raise ConfigError unless ``path`` is a name for a folder of files: before the work, not after it."""
+    """Raise ConfigError unless ``path`` can name a folder. Called before the work starts."""
     if path.suffix:
         raise ConfigError(f"{path} ends in '{path.suffix}'; the name of a folder (no suffix) is expected.")
 
 
 def check_file(path: Path, kind: Kind) -> None:
-    """Raise ConfigError unless one example of this kind is written to such a file: before the work, not after it."""
+    """Raise ConfigError unless an example of this kind can be written to such a file. Called before the work starts."""
     if path.suffix.lower() not in kind.suffixes:
         raise ConfigError(f"{path} ends in '{path.suffix}'; {kind.name} are written as {' or '.join(kind.suffixes)}.")
 
@@ -33,7 +37,7 @@ def sample_files(path: Path, names: Sequence[str], kind: Kind) -> list[Path]:
 
 
 def check_samples(path: Path, kind: Kind) -> None:
-    """Raise ConfigError unless ``write_samples`` takes the name: before the work, not after it."""
+    """Raise ConfigError unless ``write_samples`` accepts the name. Called before the work starts."""
     one_file = (".npy",) if kind.grid is None else (".png", ".npy")
     if path.suffix not in ("", *one_file):
         names = " or ".join(f"NAME{suffix}" for suffix in one_file)
@@ -41,7 +45,7 @@ def check_samples(path: Path, kind: Kind) -> None:
 
 
 def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal) -> None:
-    """Write examples as one picture (.png, where they can be drawn), one array (.npy), or a folder with a file each.
+    """Write examples as one picture (.png, if they can be drawn), one array (.npy), or a folder with one file each.
 
     Raises:
         ConfigError: another suffix.
@@ -60,7 +64,7 @@ def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal
 
 
 def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
-    """Write one example that comes in blocks, whole or not at all.
+    """Write one example that comes in blocks. The file is complete or does not exist.
 
     Raises:
         DataError: the place cannot be written.
@@ -69,21 +73,74 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path) -> float:
-    """Encode and decode a file, write what comes out, and give how near it is, by the measure of its kind.
+    """Encode and decode a file, write the result, and return how close it is, by the measure of its kind.
 
     Raises:
         DataError: the file cannot be read, or the place cannot be written.
     """
     kind, signal = kind_of(model.signal), model.signal
-    blocks = list(kind.read(file, signal))
-    original = torch.cat(blocks, -1)
-    made = list(model.reconstruct_stream(blocks, speaker)) if model.tokenizer.streams else [model.reconstruct(original, speaker)]
-    write_file(out, made, signal)
-    return kind.near(torch.cat(made, -1), original, signal)
+    if kind is PICTURES:
+        return _reconstruct_picture(file, model, out)
+    if model.tokenizer.streams and kind.running is not None:
+        running = kind.running(signal)
+        write_file(out, _measured(kind.read(file, signal), model, speaker, running.add), signal)
+        return running.value()
+    original = torch.cat(list(kind.read(file, signal)), -1)
+    made = model.reconstruct(original, speaker)
+    write_file(out, [made], signal)
+    return kind.near(made, original, signal)
+
+
+def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callable[[Tensor, Tensor], None]) -> Iterator[Tensor]:
+    """Reconstructions of blocks, each also given to ``add`` beside its original."""
+    waiting: list[Tensor] = []
+
+    def kept() -> Iterator[Tensor]:
+        for block in blocks:
+            waiting.append(block)
+            yield block
+
+    for made in model.reconstruct_stream(kept(), speaker):
+        original = torch.cat(waiting, -1)
+        add(original[0, 0, : made.shape[-1]], made[0, 0])
+        waiting[:] = [original[..., made.shape[-1] :]]
+        yield made
+
+
+def _reconstruct_picture(file: Path, model: Pipeline, out: Path) -> float:
+    """Reconstruct a picture of any size; a large one comes and goes in pieces."""
+    picture, signal = open_picture(file), model.signal
+
+    def read(place: Place) -> Tensor:
+        return _part(picture, place, signal)
+
+    if is_tiled(model.tokenizer, picture.size):
+        bands: Iterable[Tensor] = decode_bands(model.tokenizer, encode_tiled(model.tokenizer, picture.size, read), picture.size)
+    else:
+        bands = [model.reconstruct(read(tuple(slice(0, length) for length in picture.size)))]
+    error = SquaredError((signal.levels or 256) - 1)
+
+    def compared() -> Iterator[np.ndarray]:
+        row = 0
+        for band in bands:
+            rows = slice(row, row + band.shape[2])
+            error.add(read((rows, slice(0, picture.size[1]))), band)
+            row = rows.stop
+            yield band[0].numpy()
+
+    write_png_rows(out, compared(), picture.size, signal.levels or 256)
+    return error.psnr()
+
+
+def _part(picture: Picture, place: Place, signal: Signal) -> Tensor:
+    """A part of a picture as a model takes it."""
+    down, across = place
+    box = Box(down.start, across.start, down.stop, across.stop)
+    return torch.from_numpy(picture.read(box, signal.channels, signal.levels or 256))[None]
 
 
 def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:
-    """Write what a file of any length says in another voice; it is never in memory as a whole.
+    """Convert a recording of any length to another voice, block by block.
 
     Raises:
         ConfigError: the model has no such speaker.

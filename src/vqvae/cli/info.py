@@ -1,7 +1,6 @@
 """``vqvae info RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -9,11 +8,12 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
+from vqvae.config import settings
 from vqvae.evaluation.kinds import kind_of
 from vqvae.runs.folder import read_metrics
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""

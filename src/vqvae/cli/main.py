@@ -19,9 +19,12 @@ COMMANDS = {
     "train-prior": "train the prior over the codes of a run",
     "evaluate": "score a run on held-out data",
     "reconstruct": "encode and decode image or audio files",
+    "encode": "write the codes of files as tokens: NPZ, JSON Lines or Parquet",
+    "decode": "turn tokens back into files",
     "convert": "say what a recording says in another voice",
     "sample": "draw new images or speech",
     "info": "what a run is, what it was trained on, and its numbers",
+    "compare": "compare the scores and pictures of several runs",
     "reproduce": "train, score and tabulate an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""

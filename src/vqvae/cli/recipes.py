@@ -2,13 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from vqvae.cli.arguments import parse
+from vqvae.config import settings
 from vqvae.recipes import RECIPES
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     json: bool = False
     """Print one JSON object."""

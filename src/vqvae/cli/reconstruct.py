@@ -1,7 +1,6 @@
 """``vqvae reconstruct RUN FILE...``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -9,33 +8,35 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
 from vqvae.cli.files import check_folder, reconstruct_file
+from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder."""
     files: tyro.conf.Positional[tuple[Path, ...]]
-    """Files of what the model was trained on: pictures of any size, sound of any length and rate, or arrays."""
+    """Files of the kind that the model was trained on: pictures of any size, in colour or grey; recordings of any length and rate; or
+    arrays."""
     out: Path
-    """The folder for the reconstructions, as PNG, WAV or NPY files of the same names."""
+    """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
     speaker: str | None = None
-    """Of speech, whose voice speaks, where the decoder has speakers."""
+    """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
     json: bool = False
     """Print one JSON object."""
     overwrite: bool = False
-    """Replace files that are there; never a folder, and never an input."""
+    """Replace existing files. Folders and inputs are never replaced."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Encode and decode files; print how near each comes: the PSNR (dB) of a picture, the log-mel distance (dB) of a recording, the root
-    mean squared error of an array."""
+    """Encode and decode files, and print how close each result is: the PSNR (dB) of a picture, the log-mel distance (dB) of a recording,
+    the root mean squared error of an array."""
     chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
     if not chosen.files:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")

@@ -2,12 +2,13 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 
 import tyro
 
 from vqvae.cli.arguments import Options, note, parse
+from vqvae.config import settings
 from vqvae.experiments.base import Scale
 from vqvae.experiments.reproduce import EXPERIMENTS, reproduce
 from vqvae.training import RunOptions
@@ -17,7 +18,7 @@ DESCRIPTION = "Train and score an experiment of the paper and write its table: "
 )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     experiment: tyro.conf.Positional[str]
     """e1 to e9, or e11."""

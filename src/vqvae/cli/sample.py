@@ -1,7 +1,6 @@
 """``vqvae sample RUN``."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
@@ -9,6 +8,7 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_samples, sample_files, write_samples
+from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
@@ -16,7 +16,7 @@ from vqvae.pipeline import Pipeline
 from vqvae.training.machine import pick_device
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     run: tyro.conf.Positional[Path]
     """The run folder, with a trained prior in it."""
@@ -31,6 +31,8 @@ class Arguments:
     """Of data over time, how long each is; as long as the examples it was trained on where it is left out."""
     label: str | None = None
     """A class or a speaker by name or number, where the prior or the decoder takes one."""
+    prior_name: str | None = None
+    """The prior to draw from, by its name, if the run has several."""
     temperature: float = 1.0
     """Divides the logits of the codes; 0 takes the likeliest code each time."""
     top_k: int | None = None
@@ -46,7 +48,7 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Draw data from the prior and write it."""
     chosen = parse(Arguments, "sample", arguments, "Draw new data: codes from the prior, data from the decoder.")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
     size = size_of(model, chosen.seconds)
     kind, names = kind_of(model.signal), [f"sample-{i:05d}" for i in range(chosen.count)]
     check_samples(chosen.out, kind)

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +10,7 @@ import tyro
 
 from vqvae.cli.arguments import Options, Settings, first_words, note, option, parse, read_settings
 from vqvae.cli.main import WRONG_USE
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, moved
@@ -20,7 +21,7 @@ DESCRIPTION = "Train a tokenizer by a recipe (see 'vqvae recipes') or a JSON fil
 USAGE = "usage: vqvae train RECIPE [--data PATH] [--out RUN] [--any.field VALUE]"
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Arguments:
     recipe: tyro.conf.Positional[str]
     """The recipe's name, or a file NAME.json of settings."""

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Int, Shaped
 
+from vqvae.config import INCIDENTAL, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import user_path
 from vqvae.data.split import split_by_hash
@@ -64,7 +65,7 @@ class ArrayDataset(Dataset):
         return Batch(torch.from_numpy(images), Condition(label=label, actions=actions))
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class ArrayConfig:
     """Images in a .npy or .npz file: uint8 (n, h, w), (n, h, w, c) or (n, c, h, w), c from 1 to 4.
 
@@ -73,7 +74,7 @@ class ArrayConfig:
     the row's number.
     """
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The .npy or .npz file."""
     layout: Layout = "auto"
     """Where the channels are; auto takes the axis that is 4 or shorter, and asks where both or neither are."""

@@ -1,7 +1,6 @@
 """Folders of recordings as data sets, with their speakers."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
@@ -15,9 +14,10 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
-from vqvae.config import check_at_least
+from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.split import split_of_any_size
@@ -28,37 +28,42 @@ from vqvae.signals import sound
 
 _log = logging.getLogger(__name__)
 
+_READER = 2
+"""Of what reads files: a later one may read files that an earlier one could not, so the cache does not keep what that one made."""
+_PIECE_SECONDS = 10
+"""How long the held-out pieces of a single recording are."""
 _VERSION = 1  # Of how files become samples: a change makes others, which need another place in the cache.
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class AudioFolderConfig:
-    """Every WAV, FLAC, OGG and MP3 file in a folder and its sub-folders, as one channel at one rate.
+    """Every audio file in a folder and its sub-folders, or one long recording, as one channel at one rate.
 
-    Who speaks is found by looking: LibriSpeech and VCTK (0.80 and 0.92, whose first microphone is taken) are known by their paths. Any
-    other folder has a sub-folder for each speaker, or files alone and no speakers. Held out are the ``held_out_speakers`` where there
-    are some; else 5 % of the recordings, at least one, by a hash of the relative path. Hidden files and folders are ignored.
+    LibriSpeech and VCTK (0.80, and the first microphone of 0.92) are recognised by their paths. In any other folder, each sub-folder is a
+    speaker; files without sub-folders have no speakers. The held-out side has the ``held_out_speakers``; without any, 5 % of the
+    recordings, at least one, by a hash of the relative path; of a
+    single recording, its last 5 %. Hidden files and folders are ignored.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the folder of cached files, and a pattern that matches them."""
 
-    path: str
-    """The folder."""
+    path: str = dataclasses.field(metadata=INCIDENTAL)
+    """The folder, or one long recording."""
     rate: int = 16_000
-    """Samples a second; files of another rate are resampled."""
+    """Samples per second. Other files are resampled."""
     chunk: int = 20_480
-    """Samples of an example."""
+    """Samples per example."""
     crop: int | None = None
-    """Samples of a training example; None for ``chunk``, as any other. Training wants many steps; codes and scores, long examples."""
+    """Samples per training example; default: ``chunk``. Short ones train faster, while codes and scores need long ones."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
-    """Speakers of whom nothing is trained on; the others are then not held out at all."""
-    cache: str | None = None
-    """The folder that keeps what was decoded; ~/.cache/vqvae/audio where it is left out."""
-    skip_bad: bool = False
-    """List files that cannot be decoded and go on without them, instead of stopping."""
+    """Speakers to hold out. If given, all recordings of the others are trained on."""
+    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    """The folder for decoded samples; default: ~/.cache/vqvae/audio."""
+    skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
+    """Skip files that cannot be decoded, with a warning, instead of stopping."""
 
     def build(self) -> Splits:
         """Find the files, and decode them or take them from the cache."""
@@ -71,17 +76,17 @@ class Recording(NamedTuple):
     name: str
     """The file's path relative to the folder of the data set."""
     speaker: int
-    """A number into ``label_names``; 0 where the data set has no speakers."""
+    """An index into ``label_names``; 0 if the data set has no speakers."""
     samples: int
-    """How many there are."""
+    """Its length in samples."""
 
 
 class AudioDataset(Dataset):
-    """Recordings of any length, end to end in one array; an example is a chunk of one of them.
+    """Recordings of any length, end to end in one array. An example is a chunk of a recording.
 
-    Chunks begin at every multiple of ``hop`` samples from which a whole one is left. A recording shorter than a chunk is one example,
-    with silence at its end, which the mask leaves out. A batch is ``x`` float32 (batch, 1, chunk) in [-1, 1), ``condition.label`` int64
-    (batch,), the speaker, where there are speakers, and ``mask`` (batch, chunk), or None where no example is filled up.
+    Chunks start at every multiple of ``hop`` samples and are complete. A recording shorter than a chunk is one example, padded with
+    silence that the mask excludes. A batch has ``x``, float32 (batch, 1, chunk) in [-1, 1); ``condition.label``, the speakers, int64
+    (batch,), if there are any; and ``mask``, bool (batch, chunk), or None if no example is padded.
     """
 
     def __init__(
@@ -102,7 +107,7 @@ class AudioDataset(Dataset):
 
         Args:
             starts: where in it each recording begins.
-            apart: samples of the chunks that ``apart`` makes; as many as of these where it is left out.
+            apart: samples of the chunks that ``apart`` makes; default: ``chunk``.
         """
         self.name, self.label_names, self.signal = name, label_names, sound(rate)
         self.recordings = tuple(recordings)
@@ -110,7 +115,7 @@ class AudioDataset(Dataset):
         self.rate = rate
         """Samples a second."""
         self.phones: dict[str, tuple[Phone, ...]] = dict(phones or {})
-        """What is spoken when, by the name of the recording, where that is known."""
+        """The phones of each recording that has an alignment, by its name."""
         # A view without numpy's memmap class, which slices would carry on.
         self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
         self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
@@ -136,22 +141,22 @@ class AudioDataset(Dataset):
         return Batch(x, Condition(label=label), mask)
 
     def apart(self) -> "AudioDataset":
-        """The same recordings in chunks that do not overlap, for what is to hear each moment once."""
+        """The same recordings in chunks that do not overlap."""
         settings = {"rate": self.rate, "chunk": self._apart, "hop": self._apart, "label_names": self.label_names, "phones": self.phones}
         return AudioDataset(self._samples, self._starts, self.recordings, name=self.name, **settings)
 
     def named(self, label_names: tuple[str, ...]) -> "AudioDataset":
-        """The same recordings, whose speakers have the numbers of these names, such as those that a model was trained with.
+        """The same recordings with speakers numbered as in ``label_names``, such as those of a trained model.
 
         Raises:
-            ConfigError: somebody speaks here who is not among them.
+            ConfigError: if a speaker is not in ``label_names``.
         """
         here = [self.label_names[recording.speaker] for recording in self.recordings if self.label_names]
         unknown = sorted(set(here) - set(label_names))
         if unknown or (self.recordings and not here):
             raise ConfigError(
-                f"Here speak {', '.join(unknown[:8]) or 'people without names'}; the model knows {', '.join(label_names[:8])}"
-                f"{', ...' if len(label_names) > 8 else ''}. Give recordings by these, each speaker in a folder of that name."
+                f"The speakers here are {', '.join(unknown[:8]) or 'not named'}; the model has {', '.join(label_names[:8])}"
+                f"{', ...' if len(label_names) > 8 else ''}. Put the recordings of each speaker into a folder of that name."
             )
         recordings = [one._replace(speaker=label_names.index(name)) for one, name in zip(self.recordings, here, strict=True)]
         settings = {"rate": self.rate, "apart": self._apart, "label_names": label_names, "phones": self.phones}
@@ -163,15 +168,15 @@ class AudioDataset(Dataset):
 
 
 def recordings_of(dataset: Dataset) -> AudioDataset:
-    """A data set that is known to be recordings.
+    """The data set itself, if it has recordings.
 
     Raises:
-        DataError: it is something else.
+        DataError: if it has other data.
     """
     match dataset:
         case AudioDataset():
             return dataset
-    raise DataError(f"{dataset.name} is no set of recordings, but {dataset.signal.values()}, {dataset.signal.shape()}.")
+    raise DataError(f"{dataset.name} does not have recordings, but {dataset.signal.values()}, {dataset.signal.shape()}.")
 
 
 class _Decoded(NamedTuple):
@@ -186,9 +191,10 @@ class _Decoded(NamedTuple):
 def _build(config: AudioFolderConfig) -> Splits:
     root = user_path(config.path)
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
-    if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the path of a folder of recordings.")
-    speakers = _speakers(root, find_files(root, SUFFIXES))
+    if not root.exists():
+        raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
+    root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
+    speakers = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
     # Those that are held out come last: the first ones are a decoder's speakers.
@@ -197,10 +203,13 @@ def _build(config: AudioFolderConfig) -> Splits:
     unknown = sorted(set(config.held_out_speakers) - set(label_names))
     if unknown:
         raise ConfigError(f"config.data.held_out_speakers has {unknown}; the speakers of {root} are {list(label_names)}.")
-    digest = _digest(root, tuple(speakers), config.rate)
-    decoded = _decode(config, root, tuple(speakers), digest)
+    contents = read_contents(root, tuple(speakers))
+    digest = _digest(contents, tuple(speakers), config.rate)
+    decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
-    if config.held_out_speakers:
+    if len(decoded.names) == 1 and not config.held_out_speakers:
+        speakers, decoded, rows = _cut(speakers, decoded, config)
+    elif config.held_out_speakers:
         held = np.array([speakers[name] in config.held_out_speakers for name in decoded.names], dtype=bool)
         rows = np.flatnonzero(~held), np.flatnonzero(held)
     else:
@@ -209,8 +218,7 @@ def _build(config: AudioFolderConfig) -> Splits:
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
     # Left out where it is None: folders of runs from before there was a crop keep the name of their data.
     crop = [] if config.crop is None else [config.crop]
-    content = json.dumps([digest, config.chunk, *crop, config.hop, config.held_out_speakers])
-    name = f"audio-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}"
+    name = content_name("audio", [digest, config.chunk, *crop, config.hop, config.held_out_speakers])
     sides: list[Dataset] = []
     cuts = (config.crop or config.chunk, config.hop), (config.chunk, config.chunk)
     for side, of, (chunk, hop) in zip(Splits._fields, rows, cuts, strict=True):
@@ -220,6 +228,30 @@ def _build(config: AudioFolderConfig) -> Splits:
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
     return Splits(*sides)
+
+
+def speaker_names(path: str) -> tuple[str, ...]:
+    """The speakers of a folder of recordings, in alphabetical order; none if there is no such folder, or it has no speakers."""
+    root = user_path(path)
+    found = _speakers(root, find_files(root, SUFFIXES)) if root.is_dir() else {}
+    return tuple(sorted({speaker for speaker in found.values() if speaker is not None}))
+
+
+def _cut(
+    speakers: Mapping[str, str | None], decoded: _Decoded, config: AudioFolderConfig
+) -> tuple[dict[str, str | None], _Decoded, tuple[np.ndarray, np.ndarray]]:
+    """A single recording as a stretch to train on and, at its end, pieces that are held out: 5 % of it, or a chunk if that is more, but
+    never more than half."""
+    (name,), (total,) = decoded.names, decoded.lengths
+    held = min(max(total // 20, config.chunk), total // 2)
+    if not held:
+        raise DataError(f"{config.path} is one recording of {total} sample; at least 2 are needed, one to train on and one to hold out.")
+    piece = max(config.chunk, _PIECE_SECONDS * config.rate)
+    count = max(1, held // piece)
+    lengths = [total - held, *[piece] * (count - 1), held - piece * (count - 1)]
+    names = [name, *(f"{name}#{number}" for number in range(1, count + 1))]
+    who = dict.fromkeys(names, speakers[name])
+    return who, decoded._replace(names=names, lengths=lengths), (np.arange(1), np.arange(1, count + 1))
 
 
 def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
@@ -239,22 +271,26 @@ def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
     return {file: None if loose else file.partition("/")[0] for file in files}
 
 
-def _digest(root: Path, files: Sequence[str], rate: int) -> str:
-    facts = [(file, (status := (root / file).stat()).st_size, status.st_mtime_ns) for file in files]
-    return hashlib.blake2b(json.dumps([facts, rate, _VERSION]).encode(), digest_size=8).hexdigest()
+def _digest(contents: Mapping[str, Content], files: Sequence[str], rate: int) -> str:
+    """What the decoded recordings are called: by the bytes of the files. One that cannot be read has no digest."""
+    return content_name("", [[(file, contents[file].digest if file in contents else None) for file in files], rate, _VERSION])[1:]
 
 
-def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest: str) -> _Decoded:
-    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit."""
-    folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / digest
+def _decode(config: AudioFolderConfig, root: Path, contents: Mapping[str, Content], files: Sequence[str], digest: str) -> _Decoded:
+    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit.
+
+    Failures are not remembered: files that could not be decoded are tried again, and once one can be, all are decoded anew.
+    """
+    folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / f"{digest}-{_READER}"
     advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
 
-    if not exists(folder):
+    if not exists(folder) or _is_mended(folder, root, config.rate):
         with locked(folder, DataError, advice):
-            if not folder.is_dir():
+            if not folder.is_dir() or _is_mended(folder, root, config.rate):
                 _log.info("Decoding %d files in %s to %s.", len(files), root, folder)
                 with atomic_folder(folder, DataError, advice) as partial:
                     _fill(partial, root, files, config.rate)
+                    check_unchanged(root, contents)
     kept = json.loads((folder / "recordings.json").read_text())
     if not kept["lengths"]:
         return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
@@ -262,14 +298,22 @@ def _decode(config: AudioFolderConfig, root: Path, files: Sequence[str], digest:
     return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])
 
 
+def _is_mended(folder: Path, root: Path, rate: int) -> bool:
+    """Whether a file that could not be decoded can be now."""
+    bad = json.loads((folder / "recordings.json").read_text())["bad"]
+    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in bad)
+
+
+def _samples(path: Path, rate: int) -> np.ndarray | str:
+    """The samples of a file, or why it cannot be decoded."""
+    try:
+        return np.concatenate([to_int16(block) for block in audio_blocks(path, rate)])
+    except DataError as error:
+        return str(error)
+
+
 def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
     """Write samples.s16, and recordings.json with the lengths of the good files and the reasons of the bad ones."""
-
-    def decode(file: str) -> np.ndarray | str:
-        try:
-            return np.concatenate([to_int16(block) for block in audio_blocks(root / file, rate)])
-        except DataError as error:
-            return str(error)
 
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
@@ -277,7 +321,7 @@ def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
         # A few at a time, so that what is decoded does not pile up in memory before it is written.
         for first in range(0, len(files), 64):
             group = files[first : first + 64]
-            for file, result in zip(group, pool.map(decode, group), strict=True):
+            for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result
                 else:

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from vqvae.errors import ConfigError
@@ -22,7 +22,7 @@ class Condition(NamedTuple):
     """Class or speaker; names are on the run's card."""
     actions: Int[Tensor, "batch time"] | None = None
     """What was done at each time; names are on the run's card."""
-    codes: tuple[Int[Tensor, "batch codebooks *space"], ...] = ()
+    codes: tuple[Integer[Tensor, "batch codebooks *space"], ...] = ()
     """The levels above, or past frames."""
 
     def map(self, change: Change) -> "Condition":

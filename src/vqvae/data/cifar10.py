@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from vqvae.config import INCIDENTAL, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -21,11 +22,11 @@ _IMAGES_PER_FILE = 10_000
 _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class Cifar10Config:
     """50,000 images of 32 by 32 pixels in ten classes; the official test batch of 10,000 is what is held out."""
 
-    path: str | None = None
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder cifar-10-batches-bin, or the one that holds it; where it is left out, the data is downloaded once (170 MB)."""
 
     def build(self) -> Splits:

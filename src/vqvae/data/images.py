@@ -1,11 +1,10 @@
 """A folder of image files as a data set."""
 
 import dataclasses
-import hashlib
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
@@ -14,12 +13,13 @@ import numpy as np
 import torch
 from jaxtyping import UInt8
 
-from vqvae.config import check_at_least
+from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
-from vqvae.data.split import split_by_hash
+from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic
 from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
@@ -28,16 +28,16 @@ from vqvae.signals import pictures
 _log = logging.getLogger(__name__)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class ImageFolderConfig:
     """Every PNG, JPEG, WebP and BMP file in a folder and its sub-folders, as squares of RGB bytes.
 
-    Held out is ``val/`` where the folder has one, with ``train/`` beside it (other files are then ignored); else 5 % of the files, by a
-    hash of the relative path: it does not depend on the machine, and no file changes sides when others are added. Hidden files and
-    folders, and files with other suffixes, are ignored.
+    If ``train/`` stands beside ``val/``, ``valid/``, ``validation/``, ``dev/``, ``eval/`` or ``test/``, in any case, the first of these
+    is held out and other folders are ignored. Otherwise 5 % of the files, at least one, are held out by a hash of the relative path:
+    it does not depend on the machine. Hidden files and folders, and files with other suffixes, are ignored.
     """
 
-    path: str
+    path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder."""
     size: int
     """Height and width in pixels: the shorter side is resized to it and the centre kept."""
@@ -45,14 +45,18 @@ class ImageFolderConfig:
     """Whether the sub-folders are classes."""
     mirror: bool = False
     """Add a mirrored copy of every training image."""
-    skip_bad: bool = False
+    skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """List files that cannot be decoded and go on without them, instead of stopping."""
-    memory_gib: float = 2.0
+    memory_gib: float = dataclasses.field(default=2.0, metadata=INCIDENTAL)
     """Images are kept decoded up to this size (train and held out together); above it every batch is decoded anew."""
 
     def build(self) -> Splits:
         """Find, check and, where they fit into memory, decode the files."""
         return _build(self)
+
+
+_HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test")
+"""Folders that are held out, in any case; the first of these that is there."""
 
 
 class FileDataset(Dataset):
@@ -101,22 +105,30 @@ def _build(config: ImageFolderConfig) -> Splits:
     sides = _sides(root)
     label_names = _classes(sides) if config.classes else ()
     in_memory = sum(len(side.files) for side in sides) * 3 * config.size**2 <= config.memory_gib * 2**30
-    names = [_content_name(side, config) for side in sides]
+    contents = [read_contents(side.root, side.files) for side in sides]
+    names = [_content_name(side, known, config) for side, known in zip(sides, contents, strict=True)]
     decoded = (
         [_decode(side, config.size) for side in sides]
         if in_memory
         else [_check(side, name) for side, name in zip(sides, names, strict=True)]
     )
+    for side, known in zip(sides, contents, strict=True):
+        check_unchanged(side.root, known)
     bad = {str(side.root / file): reason for side, part in zip(sides, decoded, strict=True) for file, reason in part.bad.items()}
     report_bad(bad, sum(len(side.files) for side in sides), "image", config.skip_bad)
     return Splits(*(_dataset(*item, label_names, config) for item in zip(sides, names, decoded, strict=True)))
 
 
 def _sides(root: Path) -> tuple[_Side, _Side]:
-    if (root / "val").is_dir():
-        if not (root / "train").is_dir():
-            raise DataError(f"{root} has a folder val/ but no train/ beside it. Move the images to train on into {root / 'train'}.")
-        train, held_out = (_Side(name, root / name, tuple(find_files(root / name, SUFFIXES))) for name in ("train", "val"))
+    folders = {path.name.casefold(): path for path in sorted(root.iterdir()) if path.is_dir()}
+    other = next((name for name in _HELD_OUT if name in folders), None)
+    if other is not None:
+        if "train" not in folders:
+            raise DataError(f"{root} has a folder {other}/ but no train/ beside it. Move the images to train on into {root / 'train'}.")
+        _log.info("Training on %s, holding out %s; other folders are ignored.", folders["train"].name, folders[other].name)
+        train, held_out = (
+            _Side(name, folders[place], tuple(find_files(folders[place], SUFFIXES))) for name, place in (("train", "train"), ("val", other))
+        )
         for side in (train, held_out):
             if not side.files:
                 raise DataError(f"{side.root} holds no image files ({', '.join(SUFFIXES)}).")
@@ -124,7 +136,7 @@ def _sides(root: Path) -> tuple[_Side, _Side]:
     files = tuple(find_files(root, SUFFIXES))
     if not files:
         raise DataError(f"{root} holds no image files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
-    train_rows, held_out_rows = split_by_hash(files, str(root))
+    train_rows, held_out_rows = split_of_any_size(files, str(root))
     return _Side("train", root, tuple(files[row] for row in train_rows)), _Side(
         "held-out", root, tuple(files[row] for row in held_out_rows)
     )
@@ -144,10 +156,9 @@ def _class(side: _Side, file: str) -> str:
     return name
 
 
-def _content_name(side: _Side, config: ImageFolderConfig) -> str:
-    sizes = [(file, (side.root / file).stat().st_size) for file in side.files]
-    content = json.dumps([sizes, config.size, config.classes, config.mirror and side.name == "train"])
-    return f"images-{hashlib.blake2b(content.encode(), digest_size=8).hexdigest()}-{side.name}"
+def _content_name(side: _Side, contents: Mapping[str, Content], config: ImageFolderConfig) -> str:
+    digests = [(file, contents[file].digest if file in contents else None) for file in side.files]
+    return content_name("images", [digests, config.size, config.classes, config.mirror and side.name == "train"]) + f"-{side.name}"
 
 
 class _Decoded(NamedTuple):

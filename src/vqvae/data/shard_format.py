@@ -157,6 +157,11 @@ class CodesManifest:
         if len(self.sha256) != self.header.num_shards:
             raise ConfigError(f"{MANIFEST}.sha256 names {len(self.sha256)} shards; its header makes {self.header.num_shards} of them.")
 
+    @property
+    def digest(self) -> str:
+        """Names the codes by their content."""
+        return hashlib.blake2b("".join(self.sha256).encode(), digest_size=8).hexdigest()
+
 
 class OpenShard(NamedTuple):
     """A shard that is mapped into memory."""

@@ -1,7 +1,6 @@
 """Read codes of a whole data set from shards that are mapped into memory, as priors do many times; ``shard_format`` tells what they are."""
 
 import functools
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -58,8 +57,7 @@ class CodesDataset(Dataset):
                 raise DataError(f"{shard_path(folder, number)} has {times} actions an example, and the shards before it {self._times}.")
             self._times = times
         self._open = functools.lru_cache(_MOST_OPEN)(functools.partial(_opened, folder, self.header, stamps))
-        digest = hashlib.blake2b("".join(manifest.sha256).encode(), digest_size=8).hexdigest()
-        self.name = f"codes-{digest}" + (f"-{level}" if level else "")
+        self.name = f"codes-{manifest.digest}" + (f"-{level}" if level else "")
         self.label_names, self.action_names = self.header.label_names, self.header.action_names
         own = self.header.levels[level]
         axes = AXES.get(len(own.space), tuple(f"axis {number}" for number in range(len(own.space))))

@@ -1,9 +1,8 @@
 """Images made on the spot, with something to learn in them: for tests and for trying things out."""
 
-import dataclasses
-
 import numpy as np
 
+from vqvae.config import settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.errors import ConfigError
@@ -12,7 +11,7 @@ from vqvae.seeding import mix
 _SHAPES = ("disc", "square", "cross", "ring", "stripes", "diamond")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class SyntheticImagesConfig:
     """A shape of one colour, anywhere, on a smooth gradient of two others; the class is the shape.
 

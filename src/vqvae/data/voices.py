@@ -7,7 +7,6 @@ GPL, version 3: it is loaded when somebody speaks, from the package that the ext
 
 import _ctypes
 import ctypes
-import dataclasses
 import functools
 import hashlib
 import importlib.metadata
@@ -20,7 +19,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int16
 
-from vqvae.config import check_at_least, to_json
+from vqvae.config import check_at_least, settings, to_json
 from vqvae.data.audio import AudioDataset, Recording
 from vqvae.data.base import Splits
 from vqvae.data.phones import Phone
@@ -83,7 +82,7 @@ _AT_A_TIME = 4
 _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class VoicesConfig:
     """Sentences spoken by eSpeak NG: half an hour to train on, by twenty voices, and other sentences by four others.
 

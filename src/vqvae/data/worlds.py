@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from vqvae.config import to_json
+from vqvae.config import INCIDENTAL, settings, to_json
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -39,7 +39,7 @@ _RENDERER = Path(__file__).with_name("render.py")
 _VERSION = 1  # Of the explorer and the view: a change to either makes other frames, which need another place in the cache.
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings
 class WorldsConfig:
     """What a walker sees who explores a ViZDoom map: the middle 240 by 240 pixels of 320 by 240, antialiased to ``size``.
 
@@ -50,7 +50,7 @@ class WorldsConfig:
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
     """The field that says where files of ours are kept, and which are there then."""
 
-    path: str | None = None
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder that keeps what was rendered; ~/.cache/vqvae/worlds where it is left out."""
     scenario: str = "my_way_home"
     """One of ViZDoom's scenarios; my_way_home is corridors and rooms with many kinds of walls."""

@@ -1,11 +1,10 @@
 """How evenly the codes of a set are used."""
 
 import torch
-from jaxtyping import Int, Int64
+from jaxtyping import Int64, Integer
 from torch import Tensor
 
-from vqvae.codes import perplexity
-from vqvae.errors import DataError
+from vqvae.codes import check_codes, perplexity
 from vqvae.exact import exact
 
 
@@ -18,19 +17,16 @@ class CodebookUsage:
     def __init__(self, num_codebooks: int, codebook_size: int) -> None:
         self.counts = torch.zeros(num_codebooks, codebook_size, dtype=torch.int64)
 
-    def add(self, codes: Int[Tensor, "batch codebooks *space"]) -> None:
+    def add(self, codes: Integer[Tensor, "batch codebooks *space"]) -> None:
         """Count the codes of a batch.
 
         Raises:
             DataError: another number of codebooks, or a code that is not in its codebook.
         """
         books, size = self.counts.shape
-        if codes.ndim < 2 or codes.shape[1] != books:
-            raise DataError(f"Codes have the shape {tuple(codes.shape)}; expected (batch, {books}, *space).")
-        if codes.numel() and not 0 <= int(codes.min()) <= int(codes.max()) < size:
-            raise DataError(f"Codes lie between {int(codes.min())} and {int(codes.max())}; this codebook has 0 to {size - 1}.")
+        codes = check_codes(codes, books, size, "codebook")
         for row, found in zip(self.counts, codes.unbind(1), strict=True):
-            row += torch.bincount(found.reshape(-1).long(), minlength=size).cpu()
+            row += torch.bincount(found.reshape(-1), minlength=size).cpu()
 
     @property
     def perplexity(self) -> float:

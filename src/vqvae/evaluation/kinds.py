@@ -17,11 +17,15 @@ from vqvae.evaluation.arrays.scores import score_arrays
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import score_images
-from vqvae.evaluation.speech.distances import log_mel_distance
+from vqvae.evaluation.speech.distances import RunningLogMelDistance, log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
+from vqvae.media.arrays import SUFFIXES as ARRAY_SUFFIXES
 from vqvae.media.arrays import read_array, write_array
-from vqvae.media.images import read_image, write_png
+from vqvae.media.formats import SUFFIXES as PICTURE_SUFFIXES
+from vqvae.media.images import read_image
+from vqvae.media.png import write_png_rows
+from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
@@ -45,6 +49,8 @@ class Kind:
     """Numbers, pictures, charts and sounds of a model on held-out data."""
     suffixes: tuple[str, ...]
     """Files that an example is written to; the first one where the user names none."""
+    inputs: tuple[str, ...]
+    """Suffixes of the files that are found in a folder."""
     read: Callable[[Path, Signal], Iterator[Tensor]]
     """A file as blocks."""
     write: Callable[[Path, Blocks, Signal], None]
@@ -53,6 +59,8 @@ class Kind:
     """How near a reconstruction is, in words."""
     near: Callable[[Tensor, Tensor, Signal], float]
     """How near what was made (1, channels, *axes) is to the original."""
+    running: Callable[[Signal], RunningLogMelDistance] | None = None
+    """The same for an example that comes in pieces; None if it has to be whole."""
     grid: Callable[[Tensor, int], np.ndarray] | None = None
     """A picture of several examples in so many columns, uint8 (height, width, 3); None where there is no way to draw them."""
     pairs: Callable[[Tensor, Tensor, int], np.ndarray] | None = None
@@ -84,7 +92,7 @@ def whole(blocks: Blocks) -> Tensor:
 
 
 def _is_picture(signal: Signal) -> bool:
-    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels == 256 and signal.channels in (1, 3)
+    return len(signal.axes) == 2 and "time" not in signal.axes and signal.levels in (256, 65_536) and signal.channels in (1, 3)
 
 
 def _is_sound(signal: Signal) -> bool:
@@ -93,15 +101,12 @@ def _is_sound(signal: Signal) -> bool:
 
 
 def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
-    pixels = read_image(path)
-    if signal.channels == 1:
-        # The luma of ITU-R BT.601, as Pillow turns colours to grey.
-        pixels = np.rint(np.tensordot([0.299, 0.587, 0.114], pixels, 1)).astype(np.uint8)[None]
-    yield torch.from_numpy(pixels)[None]
+    yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256))[None]
 
 
 def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
-    write_png(path, grid(whole(blocks), 1))
+    pixels = whole(blocks)[0].numpy()
+    write_png_rows(path, [pixels], pixels.shape[1:], signal.levels or 256)
 
 
 def _read_sound(path: Path, signal: Signal) -> Iterator[Tensor]:
@@ -139,10 +144,11 @@ PICTURES = Kind(
     matches=_is_picture,
     score=score_images,
     suffixes=(".png",),
+    inputs=PICTURE_SUFFIXES,
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
-    near=lambda made, original, signal: float(psnr(made, original)),
+    near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1)),
     grid=grid,
     pairs=pair_grid,
 )
@@ -152,10 +158,12 @@ SOUND = Kind(
     matches=_is_sound,
     score=score_sound,
     suffixes=(".wav", ".flac"),
+    inputs=SOUND_SUFFIXES,
     read=_read_sound,
     write=_write_sound,
     measure="log-mel distance, dB",
     near=_near_sound,
+    running=lambda signal: RunningLogMelDistance(sample_rate_of(signal)),
 )
 ARRAYS = Kind(
     name="arrays",
@@ -163,6 +171,7 @@ ARRAYS = Kind(
     matches=lambda signal: True,
     score=score_arrays,
     suffixes=(".npy",),
+    inputs=ARRAY_SUFFIXES,
     read=_read_array,
     write=_write_array,
     measure="root mean squared error",

@@ -3,7 +3,7 @@
 import math
 
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 from torch import Tensor
 
 from vqvae import seeding
@@ -27,8 +27,9 @@ def sample_codes(
     top_p: float | None = None,
     batch_size: int = 64,
 ) -> Int64[Tensor, "count codebooks *space"]:
-    """Draw codes from a prior. The random numbers of sample i are a function of the seed and i alone, so it is the same sample
-    whatever ``count`` and ``batch_size`` are, but where rounding, which depends on the shape of a batch, decides a draw.
+    """Draw codes from a prior. Sample i does not depend on ``count``: its random numbers are a function of the seed and i alone, and
+    every batch has the same shape, on which rounding depends. Where a compiled kernel draws (float32 on a CPU, with numba), sample i
+    depends on neither ``batch_size`` nor the number of cores.
 
     Args:
         prior: what to draw from.
@@ -50,10 +51,14 @@ def sample_codes(
         if given is not None and len(given) != count:
             raise DataError(f"{name} has {len(given)} rows; it must have one for each of {count} samples.")
     draws = math.prod(space) * prior.num_codebooks
-    parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64)]
+    parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64, device="cpu")]
     for first in range(0, count, batch_size):
-        rows = slice(first, min(first + batch_size, count))
-        numbers = [torch.rand(draws, generator=seeding.generator(seed, "sample", i), dtype=torch.float64) for i in range(count)[rows]]
+        wanted = min(batch_size, count - first)
+        # Filled up with repeats of the last sample: matrix products round by the shape of the batch.
+        size = wanted if autoregressive.draws_alone(prior) else batch_size
+        rows = torch.arange(first, first + size, device="cpu").clamp(max=count - 1)
+        numbers = [_numbers(draws, seed, i) for i in range(first, first + wanted)]
+        numbers += numbers[-1:] * (size - wanted)
         codes = autoregressive.sample(
             *(prior, len(numbers), space),
             uniforms=torch.stack(numbers),
@@ -63,5 +68,10 @@ def sample_codes(
             top_k=top_k,
             top_p=top_p,
         )
-        parts.append(codes)
+        parts.append(codes[:wanted])
     return torch.cat([part.to(parts[-1].device) for part in parts])
+
+
+def _numbers(draws: int, seed: int, index: int) -> Float64[Tensor, " draws"]:
+    """The random numbers of one sample."""
+    return torch.rand(draws, generator=seeding.generator(seed, "sample", index), dtype=torch.float64, device="cpu")

@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Int, Int64
-from torch import Tensor
+from jaxtyping import Float, Int64, Integer
+from torch import Tensor, nn
 
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
@@ -83,7 +83,7 @@ def sample(
     uniforms: Float[Tensor, "batch draws"] | None = None,
     generator: torch.Generator | None = None,
     condition: Any = None,
-    prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+    prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     temperature: float = 1.0,
     top_k: int | None = None,
     top_p: float | None = None,
@@ -100,8 +100,9 @@ def sample(
         condition: handed to ``model.start``.
         prefix: codes that are known where they are not -1; they stay, and those after them are drawn given them.
         temperature, top_k, top_p: see ``Choice``.
-        compiled: whether the model's loop in one kernel (``fused``) is used: None where it is faster (few examples on a CPU, numba
-            is installed), True always, False never. It draws the same codes, but where rounding decides.
+        compiled: whether the model's loop in one kernel (``fused``) is used: None if it can be (float32 on a CPU, and numba is
+            installed), True always, False never. The kernel draws each example alone, so an example depends on neither the size of
+            the batch nor the number of cores. Both ways draw the same codes, except where rounding decides.
 
     Raises:
         ConfigError: a temperature, top_k or top_p out of range, ``compiled=True`` where there is no such loop, or a generator on a
@@ -213,7 +214,14 @@ def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor
         raise ConfigError(f"compiled=True, but {type(model).__name__} has none for this; compiled loops run in float32 on a CPU.")
     if wanted and not _has_numba():
         raise MissingExtraError("numba", "fast")
-    return fused if wanted or (getattr(state, "gains_from_fusing", False) and _has_numba()) else None
+    return fused if wanted or _has_numba() else None
+
+
+def draws_alone(model: Any) -> bool:
+    """Whether ``sample`` draws each example by itself, in the compiled kernel, so that the size of the batch changes nothing."""
+    weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
+    on_cpu = weight is not None and weight.device.type == "cpu" and weight.dtype != torch.float64
+    return on_cpu and hasattr(model, "fused") and _has_numba()
 
 
 def _has_numba() -> bool:

@@ -1,13 +1,13 @@
 """Speech as mel cepstra around moments, less the mean of the recording; and a voice that says them again."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import LogMel, mean_of_loud, transform_points
 
@@ -21,7 +21,7 @@ _LOUDEST = 10.0
 """Logarithms of magnitudes are held below this, far above any wave: of features that are not yet trained the exponential could overflow."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CepstraConfig:
     """What is kept of the sound around each moment."""
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -19,8 +19,6 @@ from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecodin
 
 FREQUENCIES = 7
 """Sines of a row (and of a column): of the number itself, of its half, its quarter, ... its 64th."""
-FUSED = 16
-"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
 
 
 class CodesPixelCNN(nn.Module, ABC):
@@ -49,7 +47,6 @@ class CodesPixelCNN(nn.Module, ABC):
         self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
         self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
-        self._last_packed: tuple[list[tuple[Any, ...]], Packed] | None = None
 
     @torch.no_grad()
     def step(
@@ -81,7 +78,7 @@ class CodesPixelCNN(nn.Module, ABC):
         batch_size: int,
         space: tuple[int, ...],
         bias: Float[Tensor, "batch layers 2 gates"] | None,
-        prefix: Int[Tensor, "batch codebooks *space"] | None,
+        prefix: Integer[Tensor, "batch codebooks *space"] | None,
     ) -> "PixelCNNState":
         """The state before the first code that the leading rows of ``prefix`` do not know.
 
@@ -89,11 +86,14 @@ class CodesPixelCNN(nn.Module, ABC):
             DataError: a prefix of the wrong shape or range.
         """
         if prefix is not None:
-            check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
+            prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
         return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
 
     def _hidden(
-        self, codes: Int[Tensor, "batch codebooks height width"], bias: Float[Tensor, "batch layers 2 gates"] | None, mask: Tensor | None
+        self,
+        codes: Integer[Tensor, "batch codebooks height width"],
+        bias: Float[Tensor, "batch layers 2 gates"] | None,
+        mask: Tensor | None,
     ) -> Float[Tensor, "batch height width codebooks output"]:
         """The hidden units of the output layer, before their ReLU."""
         features = self.stack(self._embed(codes), bias, mask)
@@ -109,7 +109,7 @@ class CodesPixelCNN(nn.Module, ABC):
         with torch.autocast(hidden.device.type, enabled=False):
             return logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias[book]
 
-    def _embed(self, codes: Int[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
+    def _embed(self, codes: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
         """The sum of the embeddings of each position's codes and of its place, in the type that convolutions run in."""
         offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
         found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self._places(codes.shape[2:])
@@ -129,14 +129,7 @@ class CodesPixelCNN(nn.Module, ABC):
             return down[:, None] + across
 
     def _packed(self) -> "Packed":
-        """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
-        changed = [(weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version) for weight in self.parameters()]
-        if self.training or self._last_packed is None or self._last_packed[0] != changed:
-            self._last_packed = (changed, self._pack())
-        return self._last_packed[1]
-
-    @torch.no_grad()
-    def _pack(self) -> "Packed":
+        """The weights as decoding takes them, made anew each time: fused optimizers change weights without a trace to go by."""
         dtype = torch.promote_types(self.embedding.dtype, torch.float32)
         return Packed(
             embedding=self.embedding.detach().to(dtype),
@@ -180,8 +173,6 @@ class PixelCNNState:
     device: torch.device
     can_fuse: bool
     """Whether ``CodesPixelCNN.fused`` takes it."""
-    gains_from_fusing: bool
-    """Whether that is faster than step by step, too."""
 
     def __init__(
         self,
@@ -189,7 +180,7 @@ class PixelCNNState:
         places: Float[Tensor, "height width hidden"],
         batch_size: int,
         bias: Float[Tensor, "batch layers 2 gates"] | None,
-        prefix: Int[Tensor, "batch codebooks height width"] | None,
+        prefix: Integer[Tensor, "batch codebooks height width"] | None,
     ) -> None:
         """Allocate the buffers and take in the rows that are known."""
         self.height, self.width = places.shape[:2]
@@ -207,8 +198,6 @@ class PixelCNNState:
         self._known = prefix
         self.device = packed.output.device
         self.can_fuse = packed.output.dtype == torch.float32 and self.device.type == "cpu"
-        # Examples are drawn one by one, on a core each; large batches have large matrix products, which gain from doing all at once.
-        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
         self.position = 0
         if prefix is not None:
             self._take_known_rows(prefix.long())
@@ -228,7 +217,7 @@ class PixelCNNState:
         as torch has threads: the kernel lets go of the interpreter's lock."""
         packed, biases = self._packed, self._decoding.biases.permute(2, 0, 1, 3).contiguous()
         batch = len(uniforms)
-        codes = torch.full((batch, self.height, self.width, self._books), -1)
+        codes = torch.full((batch, self.height, self.width, self._books), -1, device=self.device)
         if self._known is not None:  # Copied: the kernel writes into it.
             codes.copy_(self._known.permute(0, 2, 3, 1))
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)

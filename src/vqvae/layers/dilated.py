@@ -5,7 +5,8 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.autograd.function import once_differentiable
+
+from vqvae.layers.derivatives import first_only
 
 
 def dilated_gates(
@@ -79,7 +80,7 @@ class _DilatedGates(torch.autograd.Function):
         return opened.view(time, batch, layers * hidden)
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         bias, pairs, residual, kept, opened, *rest = ctx.saved_tensors

@@ -16,7 +16,7 @@ def jitter(
     if probability == 0 or vectors.ndim < 3:
         return vectors
     places = torch.arange(vectors.shape[-1], device=vectors.device)
-    chance = torch.rand(len(vectors), *vectors.shape[2:], device=vectors.device)
+    chance = torch.rand(len(vectors), *vectors.shape[2:], dtype=torch.float32, device=vectors.device)
     taken = places + (chance < probability).int() - 2 * (chance < probability / 2).int()
     taken = taken.clamp(0, max(vectors.shape[-1] - 1, 0))
     if mask is not None:

@@ -68,8 +68,6 @@ class WaveNet(nn.Module):
         self.logits, self.logits_bias = _linear(output_hidden, codebook_size, gain=_SMALL)
         if ordered:
             self.logits.data = _levels(codebook_size, output_hidden).t() * (_SMALL / output_hidden**0.5)
-        self._last_packed: tuple[list[tuple[Any, ...]], PackedWaveNet] | None = None
-        self._last_int8: tuple[PackedWaveNet, Int8Weights] | None = None
 
     @property
     def receptive_field(self) -> int:
@@ -129,7 +127,7 @@ class WaveNet(nn.Module):
         if prefix is not None:
             self._check_prefix(prefix, batch_size)
         packed = self._packed()
-        return WaveNetState(packed, self.dilations, batch_size, bias, block, prefix, self._in_int8(packed) if int8 else None)
+        return WaveNetState(packed, self.dilations, batch_size, bias, block, prefix, Int8Weights(packed) if int8 else None)
 
     @torch.no_grad()
     def step(self, value: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
@@ -189,20 +187,7 @@ class WaveNet(nn.Module):
             )
 
     def _packed(self) -> PackedWaveNet:
-        """The weights as decoding takes them; in evaluation mode made anew only where a weight was changed or moved."""
-        changed = [(weight.data_ptr(), weight.dtype, 0 if weight.is_inference() else weight._version) for weight in self.parameters()]
-        if self.training or self._last_packed is None or self._last_packed[0] != changed:
-            self._last_packed = (changed, self._pack())
-        return self._last_packed[1]
-
-    def _in_int8(self, packed: PackedWaveNet) -> Int8Weights:
-        """These weights in 8 bits, made anew only where they are others than the last time."""
-        if self._last_int8 is None or self._last_int8[0] is not packed:
-            self._last_int8 = (packed, Int8Weights(packed))
-        return self._last_int8[1]
-
-    @torch.no_grad()
-    def _pack(self) -> PackedWaveNet:
+        """The weights as decoding takes them, made anew each time: fused optimizers change weights without a trace to go by."""
         width = torch.promote_types(self.embedding.dtype, torch.float32)
         layers, hidden = self.pairs_bias.shape[0], self.embedding.shape[1]
         # The last layer has no residual connection; zeros there make all layers alike.

@@ -14,8 +14,6 @@ from torch.nn import functional as F
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 
-FUSED = 8
-"""Up to so many examples a core are drawn faster by the compiled kernel, one by one, than all together by PyTorch."""
 _FOREVER = 2**62
 """The length of a block that holds for all values."""
 
@@ -102,8 +100,6 @@ class WaveNetState:
     device: torch.device
     can_fuse: bool
     """Whether ``WaveNet.fused`` takes it."""
-    gains_from_fusing: bool
-    """Whether that is faster than step by step, too."""
 
     def __init__(
         self,
@@ -124,7 +120,6 @@ class WaveNetState:
         self._books = len(packed.embedding) // len(packed.logits_bias)
         self.position, self.value, self.device = 0, None, packed.skip_bias.device
         self.can_fuse = packed.skip_bias.dtype == torch.float32 and self.device.type == "cpu"
-        self.gains_from_fusing = self.can_fuse and batch_size <= FUSED * torch.get_num_threads()
         self._queues = new(batch_size, sum(dilations), hidden)
         # All queues in one tensor, one after the other: a step reads and writes the places of all layers by one index.
         self._first = torch.tensor([0, *accumulate(dilations[:-1])], device=self.device)
@@ -194,7 +189,7 @@ class WaveNetState:
         count = uniforms.shape[1]
         self._check_blocks(count)
         values = self.upcoming(count)
-        before = torch.full((self._batch,), -1) if self.value is None else self.value
+        before = torch.full((self._batch,), -1, device=self.device) if self.value is None else self.value
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         place = (self.position, self.position - self._since, self._block, self._books)
         dilations, arrays = np.array(self._dilations), self._arrays(outputs)

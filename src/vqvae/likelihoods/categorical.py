@@ -1,15 +1,14 @@
 """A 256-way categorical likelihood: the one behind the paper's bits/dim on CIFAR-10 [VQVAE §4.1]."""
 
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
+from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
 
@@ -17,7 +16,7 @@ _ROWS, _ROWS_CUDA = 2**10, 2**17
 """Rows of logits at a time: on a CPU 1 MiB, which stays in its cache; on a GPU 128 MiB."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CategoricalConfig:
     """A free probability for each of the levels."""
 
@@ -120,7 +119,7 @@ class _LogProb(torch.autograd.Function):
         return log_prob
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors

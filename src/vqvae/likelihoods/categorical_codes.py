@@ -1,19 +1,17 @@
 """A categorical likelihood over codes: for a second stage, whose data are the codes of a first one."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import DataError
 from vqvae.likelihoods.base import BinnedLikelihood
 from vqvae.likelihoods.levels import check_parameters, check_temperature, refuse_mask
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CategoricalCodesConfig:
     """A free probability for each of the K codes."""
 
@@ -81,7 +79,7 @@ class CategoricalCodes(BinnedLikelihood):
         Raises:
             DataError: not integers, another number of codebooks, or a value that is no code.
         """
-        check_codes(x, self.channels, self.codebook_size, "likelihood")
+        x = check_codes(x, self.channels, self.codebook_size, "likelihood")
         return x.long()
 
     def restore(self, bins: Int64[Tensor, "*any"]) -> Int64[Tensor, "*any"]:

@@ -1,12 +1,13 @@
 """The distance of a wave's mel cepstra from those that a decoder tells."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.errors import DataError
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
 from vqvae.likelihoods.distance import SoundDistance
@@ -14,7 +15,7 @@ from vqvae.likelihoods.levels import check_mask, check_parameters
 from vqvae.signals import sound
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CepstralConfig:
     """Mean squared difference of the features of moments, ``vqvae.layers.cepstra``."""
 

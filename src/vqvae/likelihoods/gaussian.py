@@ -2,17 +2,16 @@
 
 import functools
 import math
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
+from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
@@ -27,7 +26,7 @@ _CACHED = 2**17
 _LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GaussianConfig:
     """A Gaussian around the decoder's output."""
 
@@ -75,7 +74,7 @@ class Gaussian(BinnedLikelihood, Expecting):
         """log of the standard deviation in pixel levels, float32; held between log 1e-3 and log 1e6."""
         if self.steps_of_scale is None:
             assert self.config.scale is not None
-            log_scale = torch.full((self.channels,), math.log(self.config.scale))
+            log_scale = torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
         else:
             log_scale = math.log(_START * self.config.levels) + _PACE * self.steps_of_scale.float()
         return log_scale.clamp(math.log(_SMALLEST), math.log(_LARGEST))
@@ -144,7 +143,7 @@ class _LogProb(torch.autograd.Function):
         return mass.log_prob
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         slope, scale_slope = ctx.saved_tensors
@@ -207,7 +206,7 @@ def _log_mass_of_some(
     share = inside * bell.sub_(1) + 1
 
     # A difference of ratios loses digits as bins get narrow. The series leaves out spread⁴ / 1920, 2e-6 at most where it is taken.
-    narrow = (torch.where(width < 0.1, 0.25, -1.0) - spread).sign_().clamp_(min=0).mul_(edge)
+    narrow = (torch.where(width < 0.1, 0.25, -1.0).to(spread.dtype) - spread).sign_().clamp_(min=0).mul_(edge)
     series = spread.square().sub_(width2).mul_(1 / 24).add_(1)
     middle2 = middle.square_()
     # Cancelled to 0, the mass would have an infinite logarithm and slope; the least number leaves both finite.

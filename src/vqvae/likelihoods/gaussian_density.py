@@ -1,13 +1,12 @@
 """A Gaussian density over floats: for data that has no levels."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import Expecting, Likelihood
 from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
@@ -18,7 +17,7 @@ _QUIETEST, _LOUDEST = -14.0, 14.0
 """Between these the logarithm of the scale is held, so that neither it nor its square leaves float32."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GaussianDensityConfig:
     """A Gaussian around the decoder's output, as a density."""
 
@@ -68,7 +67,7 @@ class GaussianDensity(Likelihood, Expecting):
         """log of the standard deviation, float32."""
         if self.steps_of_scale is None:
             assert self.config.scale is not None
-            return torch.full((self.channels,), math.log(self.config.scale))
+            return torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
         return (_PACE * self.steps_of_scale.float()).clamp(_QUIETEST, _LOUDEST)
 
     def log_prob(

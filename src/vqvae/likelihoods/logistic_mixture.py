@@ -2,16 +2,15 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn.functional import softplus
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
+from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
@@ -20,7 +19,7 @@ _FARTHEST = 1e4
 _CACHED = 2**18
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LogisticMixtureConfig:
     """Several logistic distributions a pixel, counted over the levels."""
 
@@ -152,7 +151,7 @@ class _LogProb(torch.autograd.Function):
         return mass.log_prob
 
     @staticmethod
-    @once_differentiable
+    @first_only
     # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors

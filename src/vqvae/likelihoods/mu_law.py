@@ -1,20 +1,20 @@
 """Audio companded by the mu-law of ITU-T G.711, with a free probability for each bin: https://arxiv.org/abs/1609.03499, §2.2."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
 from vqvae.signals import sound
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MuLawConfig:
     """A free probability for each bin of mu-law audio."""
 

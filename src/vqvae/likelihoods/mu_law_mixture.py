@@ -1,19 +1,17 @@
 """A mixture of logistics over the bins of mu-law audio: [Salimans et al. 2017, §2.1], https://arxiv.org/abs/1701.05517."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.likelihoods.base import ParametricLikelihood
 from vqvae.likelihoods.levels import check_agreement, check_parameters, check_temperature, sum_where
 from vqvae.likelihoods.logistic_mixture import logistic_mixture_log_prob
 from vqvae.likelihoods.mu_law import check_levels, to_audio, to_bins
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class MuLawMixtureConfig:
     """Several logistic distributions a sample on the mu-law's scale, counted over its bins."""
 

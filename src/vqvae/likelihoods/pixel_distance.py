@@ -1,19 +1,18 @@
 """The distance of pixels, and of any other data with channels: for decoders that are trained without a likelihood, or beside one."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.distance import Distance
 from vqvae.likelihoods.levels import LEVELS, check_agreement, check_parameters, sum_where
 from vqvae.signals import Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PixelDistanceConfig:
     """Mean absolute or squared difference, with data from -1 to 1."""
 

@@ -1,12 +1,11 @@
 """A distance between waves over several resolutions of their spectra: https://arxiv.org/abs/1910.11480, section 2.2."""
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, power_spectrum
 from vqvae.likelihoods.base import Expecting
@@ -18,7 +17,7 @@ _QUIETEST = 1e-3
 """A target quieter than -60 dB counts as so loud: the convergence, which is relative, would have no bound in silence."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectralConfig:
     """The distance of spectra of several resolutions, and a little of the distance of the waves."""
 

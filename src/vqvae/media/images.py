@@ -1,60 +1,80 @@
-"""From any image file to a square of RGB bytes: one rule, so that a picture is the same at training and at use."""
+"""Picture files to arrays, by one rule, so that a picture is the same at training and at use; and arrays to PNG files."""
 
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import UInt8
-from PIL import Image, ImageOps
+from jaxtyping import Integer, UInt8
+from PIL import Image
 
 from vqvae.disk import atomic
-from vqvae.errors import CheckpointError, DataError
+from vqvae.errors import CheckpointError, ConfigError
+from vqvae.media.formats import SUFFIXES
+from vqvae.media.pictures import decoding, open_picture, pixels_of, to_eight_bits
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
-"""What counts as an image file, in any case; files with other suffixes are ignored."""
-# A closed list: a file that is called .png but holds, say, PostScript must not start an interpreter.
-_FORMATS = ("PNG", "JPEG", "WEBP", "BMP")
+__all__ = ["SUFFIXES", "cut", "read_image", "write_png"]
 
 
-def read_image(path: Path, size: int | None = None) -> UInt8[np.ndarray, "3 height width"]:
-    """Decode one file: upright, RGB, and, with a ``size``, the centre square resized to ``size`` by ``size``.
+def read_image(
+    path: Path | str,
+    size: int | tuple[int, int] | None = None,
+    *,
+    channels: int = 3,
+    levels: int = 256,
+    bounds: tuple[float, float] | None = None,
+    place: tuple[float, float] = (0.5, 0.5),
+) -> Integer[np.ndarray, "channels height width"]:
+    """Decode one file, upright. Of several pictures in a file, the first is read.
+
+    Args:
+        path: a PNG, JPEG, WebP, BMP, TIFF, GIF or AVIF file.
+        size: height and width in pixels; one number for a square. If omitted, the picture keeps its size. Otherwise the largest part of
+            this shape is cut out and resized.
+        channels: 3 for RGB. 1 for greys: colours become their luma (ITU-R BT.601).
+        levels: 256 gives uint8. 65,536 gives int32 and keeps what 16-bit files hold. Values are scaled: white is the highest level.
+        bounds: the values that become the lowest and the highest level, for files that hold floats or 32-bit integers.
+        place: where the part lies that is cut out, down and across: 0 is at the top or left, 1 at the bottom or right. Default: the centre.
 
     Raises:
-        DataError: the file cannot be read, is cut short, or is not a PNG, JPEG, WebP or BMP.
+        ConfigError: ``channels`` or ``levels`` is another number.
+        DataError: the file cannot be read, is damaged, is of another format, holds floats without ``bounds``, or holds colours of 16 bits
+            and 65,536 levels were asked for.
     """
-    try:
-        with Image.open(path, formats=_FORMATS) as image:
-            rgb = to_rgb(ImageOps.exif_transpose(image))
-        # Pillow's decoders raise whatever they stumble over (SyntaxError, struct.error, ...): all of it means a bad file.
-    except Exception as error:
-        reason = "not a PNG, JPEG, WebP or BMP image" if type(error) is Image.UnidentifiedImageError else str(error)
-        raise DataError(f"{path} cannot be decoded: {reason}.") from error
-    return np.ascontiguousarray(np.asarray(rgb if size is None else centre_square(rgb, size)).transpose(2, 0, 1))
+    if channels not in (1, 3) or levels not in (256, 65_536):
+        raise ConfigError(
+            f"A picture was asked for with {channels} channels and {levels} levels; use 1 or 3 channels and 256 or 65536 levels."
+        )
+    path = Path(path)
+    if size is None:
+        picture = open_picture(path)
+        with decoding(path):
+            picture.check_depth(levels)
+            return pixels_of(picture.upright(), channels, levels, bounds)
+    size = (size, size) if isinstance(size, int) else size
+    picture = open_picture(path, least=size)
+    with decoding(path):
+        picture.check_depth(levels)
+        if levels == 256:
+            return pixels_of(cut(to_eight_bits(picture.upright(), channels, bounds), size, place), channels, levels)
+        # Pillow resizes floats, but no colours of 16 bits.
+        deep = [Image.fromarray(one.astype(np.float32)) for one in pixels_of(picture.upright(), channels, levels, bounds)]
+        resized = np.stack([np.asarray(cut(one, size, place)) for one in deep])
+        return np.rint(resized).clip(0, levels - 1).astype(np.int32)
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode: transparency is laid over white, 16-bit greys are scaled to 8 bits, not clipped."""
-    if image.mode.startswith("I"):
-        # 65535 / 257 = 255: white stays white.
-        levels = np.asarray(image).astype(np.float64) / 257
-        image = Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
-    if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    return image.convert("RGB")
+def cut(image: Image.Image, size: tuple[int, int], place: tuple[float, float] = (0.5, 0.5)) -> Image.Image:
+    """Resize the largest part with the shape of ``size`` (height, width), antialiased (Lanczos).
 
-
-def centre_square(image: Image.Image, size: int) -> Image.Image:
-    """Resize the shorter side to ``size`` (antialiased, Lanczos) and keep the centre.
-
-    The square is cut by the resize itself, so a long thin picture costs no more than a square one.
+    The part is cut by the resize itself, so a long thin picture costs no more than a square one.
     """
-    side = min(image.size)
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.resize((size, size), Image.Resampling.LANCZOS, box=(left, top, left + side, top + side))
+    height, width = size
+    scale = min(image.height / height, image.width / width)
+    part_height, part_width = max(1, round(scale * height)), max(1, round(scale * width))
+    top, left = (int(share * free) for share, free in zip(place, (image.height - part_height, image.width - part_width), strict=True))
+    return image.resize((width, height), Image.Resampling.LANCZOS, box=(left, top, left + part_width, top + part_height))
 
 
 def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
-    """Write a picture, whole or not at all; folders on the way are made.
+    """Write a picture, whole or not at all. Missing folders are made.
 
     Raises:
         CheckpointError: the place cannot be written.

@@ -1,36 +1,45 @@
 """Audio files to samples and back, at any rate; the only importer of soundfile and soxr."""
 
-import os
+import logging
+import math
 import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import BinaryIO
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, Int16
 
 from vqvae.disk import atomic
 from vqvae.errors import DataError, MissingExtraError
+from vqvae.media.containers import parts
 
-SUFFIXES = (".wav", ".flac", ".ogg", ".mp3")
-"""What counts as an audio file, in any case; files with other suffixes are ignored."""
+_log = logging.getLogger(__name__)
+
+SUFFIXES = (".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aiff", ".aif", ".aifc", ".au", ".w64", ".rf64")
+"""Suffixes of audio files, in upper or lower case. Other files in a folder are ignored."""
 _BLOCK = 65_536
+_RATIO = 256
+"""The largest change of the sample rate: what goes beyond it is a damaged header."""
 
 
 def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
-    """Decode a WAV, FLAC, OGG or MP3 file of any length: the mean of its channels, resampled to ``rate``, in [-1, 1].
+    """Decode an audio file (WAV, FLAC, OGG, Opus, MP3, AIFF, AU, W64, RF64): the mean of its channels, resampled to ``rate``, in [-1, 1].
+
+    A file that is cut short gives the samples that it has, with a warning. The length that a header states decides nothing.
 
     Raises:
-        DataError: the file is missing, empty, cut short (of an MP3 without a header, that does not show), has samples that are not
-            finite, or is something else.
-        MissingExtraError: soundfile or soxr is not installed.
+        DataError: if the file is missing, has no samples, is not an audio file, has samples that are not finite, or has a sample rate
+            more than 256 times higher or lower than ``rate``.
+        MissingExtraError: if soundfile or soxr is not installed.
     """
     return np.concatenate(list(audio_blocks(path, rate)))
 
 
 def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Float32[np.ndarray, " block"]]:
-    """As ``read_audio``, in blocks of ``size`` samples, of which the last may be shorter: a long file is never in memory as a whole."""
+    """Like ``read_audio``, in blocks of ``size`` samples; the last one may be shorter. Memory does not grow with the file: a block takes at
+    most 4 MiB before its channels are averaged."""
     waiting, yielded = np.empty(0, np.float32), False
     for block in _resampled(Path(path), rate):
         waiting = np.concatenate([waiting, block.clip(-1, 1)])
@@ -40,16 +49,16 @@ def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Fl
     if len(waiting):
         yield waiting
     elif not yielded:
-        raise DataError(f"{path} cannot be decoded: at {rate} samples a second it holds none.")
+        raise DataError(f"{path} cannot be decoded: it is too short to have a sample at {rate} Hz.")
 
 
 def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Iterable[Float32[np.ndarray, " block"]], rate: int) -> None:
-    """Write one channel, an array or blocks of it, as a .wav or .flac file with 16 bits a sample, whole or not at all. What is beyond
-    [-1, 1] is clipped.
+    """Write one channel, as an array or in blocks, to a .wav or .flac file with 16 bits per sample. The file is written completely or not
+    at all. Values outside [-1, 1] are clipped.
 
     Raises:
-        DataError: the suffix is another one, a sample is not finite, or the place cannot be written.
-        MissingExtraError: soundfile is not installed.
+        DataError: if the suffix is another one, a sample is not finite, or the file cannot be written.
+        MissingExtraError: if soundfile is not installed.
     """
     path, soundfile = Path(path), _soundfile()
     kind = path.suffix.lower()
@@ -68,21 +77,21 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Ite
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:
-    """Change the rate, with nothing above the lower of the two half rates; times stay. The result is in [-1, 1].
+    """Change the sample rate without aliasing. Times do not shift. The result is in [-1, 1].
 
     Raises:
-        MissingExtraError: soxr is not installed.
+        MissingExtraError: if soxr is not installed.
     """
     return samples if rate == new_rate else _soxr().resample(samples, rate, new_rate).clip(-1, 1)
 
 
 def to_int16(samples: Float32[np.ndarray, " samples"]) -> Int16[np.ndarray, " samples"]:
-    """Round to steps of 1/32768; what is beyond [-1, 1) is clipped."""
+    """Round to steps of 1/32768. Values outside [-1, 1) are clipped."""
     return np.rint(samples * np.float32(32_768)).clip(-32_768, 32_767).astype(np.int16)
 
 
 def to_float32(samples: Int16[np.ndarray, " samples"]) -> Float32[np.ndarray, " samples"]:
-    """In [-1, 1)."""
+    """Scale to [-1, 1)."""
     return samples.astype(np.float32) / np.float32(32_768)
 
 
@@ -104,74 +113,74 @@ def _soxr() -> ModuleType:
 
 def _resampled(path: Path, rate: int) -> Iterator[np.ndarray]:
     """The file's samples at another rate, in blocks of any size."""
-    stream = None
-    for own_rate, block in _decoded(path):
+    stream, stream_rate = None, rate
+    for own_rate, block in _decoded(path, rate):
+        if stream is not None and own_rate != stream_rate:  # A file may string streams of several rates together.
+            yield stream.resample_chunk(np.empty(0, np.float32), last=True)
+            stream = None
         if own_rate == rate:
             yield block
         else:
-            stream = stream or _soxr().ResampleStream(own_rate, rate, 1, dtype="float32")
+            stream, stream_rate = stream or _soxr().ResampleStream(own_rate, rate, 1, dtype="float32"), own_rate
             yield stream.resample_chunk(block)
     if stream is not None:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _decoded(path: Path) -> Iterator[tuple[int, np.ndarray]]:
-    """The file's rate with one block of samples after another, float32 (samples,)."""
-    soundfile = _soundfile()
-    _check_whole(path)
-    count = 0
+def _decoded(path: Path, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+    """The file's own rate with each block of its samples, float32 (samples,); ``rate`` is the one that is wanted."""
+    soundfile, count = _soundfile(), 0
     try:
-        with soundfile.SoundFile(str(path)) as file:
-            while len(block := file.read(_BLOCK, dtype="float32", always_2d=True)):
-                if not np.isfinite(block).all():
-                    raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers.")
-                count += len(block)
-                yield file.samplerate, block.mean(axis=1)
-            expected = file.frames
-    except soundfile.LibsndfileError as error:
-        reason = "cut short or damaged" if count else "not a WAV, FLAC, OGG or MP3 file, or damaged"
-        raise DataError(f"{path} cannot be decoded: it is {reason}.") from error
-    if not count:
-        raise DataError(f"{path} cannot be decoded: it holds no samples.")
-    # A file that was written as a stream may not say how long it is.
-    if count < expected < sys.maxsize:
-        raise DataError(f"{path} cannot be decoded: it is cut short, with {count} of {expected} samples.")
-
-
-def _check_whole(path: Path) -> None:
-    """That there is a file with something in it, and that a WAV or OGG file has its end: libsndfile takes what is there."""
-    try:
-        length = path.stat().st_size
         with path.open("rb") as file:
-            kind = file.read(12)
-            whole = _has_all_samples(file, length) if kind[:4] == b"RIFF" and kind[8:] == b"WAVE" else True
-            if kind[:4] == b"OggS":
-                file.seek(-min(length, _LARGEST_PAGE), os.SEEK_END)
-                whole = _ends_a_stream(file.read())
+            if not path.stat().st_size:
+                raise DataError(f"{path} cannot be decoded: the file is empty.")
+            for part in parts(file):
+                before, missing = count, part.missing
+                try:
+                    with soundfile.SoundFile(part.view) as sound:
+                        _check_rate(path, sound.samplerate, rate)
+                        for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
+                            if not np.isfinite(block).all():
+                                raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers (NaN or infinity).")
+                            count, missing = count + len(block), missing or damaged
+                            yield sound.samplerate, block
+                except soundfile.LibsndfileError as error:
+                    if not count:
+                        raise DataError(
+                            f"{path} cannot be decoded: it is not an audio file in a known format, or it is damaged."
+                        ) from error
+                    missing = True
+                if count and (missing or count - before < part.frames):
+                    _log.warning("%s is cut short or damaged. The %d samples that it has are used.", path, count)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
-    if not length:
-        raise DataError(f"{path} cannot be decoded: the file is empty.")
-    if not whole:
-        raise DataError(f"{path} cannot be decoded: it is cut short.")
+    if not count:
+        raise DataError(f"{path} cannot be decoded: it holds no samples.")
 
 
-def _has_all_samples(file: BinaryIO, length: int) -> bool:
-    """Whether the chunk of samples of a WAV file, read up to its first chunk, ends within the file."""
-    while len(head := file.read(8)) == 8:
-        size = int.from_bytes(head[4:], "little")
-        # A stream, whose writer could not know the length, says the largest that it can: about 2^31 or 2^32, less what is before.
-        if head[:4] == b"data" and size < 2**31 - 2**16 and file.tell() + size > length:
-            return False
-        file.seek(size + size % 2, os.SEEK_CUR)
-    return True
+def _blocks(sound: Any, rate: int, failure: type[Exception]) -> Iterator[tuple[np.ndarray, bool]]:
+    """The mean of a file's channels in blocks, each with whether the file is damaged after it."""
+    # As much memory for three hundred channels as for one, and for a file whose samples become many more at the new rate.
+    size = max(1, min(_BLOCK, _BLOCK * 16 // sound.channels, _BLOCK * sound.samplerate // rate))
+    while True:
+        block = np.full((size, sound.channels), np.nan, np.float32)
+        try:
+            count = len(sound.read(out=block))
+            damaged = False
+        except failure:
+            # soundfile reports damage, and the end of a stream whose length is not known, after it has filled what it could.
+            empty = np.isnan(block).all(axis=1)
+            count = int(empty.argmax()) if empty.any() else size
+            damaged = sound.frames < sys.maxsize
+        if count:
+            yield block[:count].mean(axis=1), damaged
+        if count < size:
+            return
 
 
-# RFC 3533, section 6: 27 bytes, of which the sixth has flags and the last counts the lengths that follow; then what has these lengths.
-_LARGEST_PAGE = 27 + 255 + 255 * 255
-
-
-def _ends_a_stream(tail: bytes) -> bool:
-    """Whether the last page of an OGG file is there as a whole, and is marked as the last of its stream."""
-    page = tail[tail.rfind(b"OggS") :]
-    return len(page) >= 27 and bool(page[5] & 4) and len(page) >= 27 + page[26] + sum(page[27 : 27 + page[26]])
+def _check_rate(path: Path, own_rate: int, rate: int) -> None:
+    if not rate <= own_rate * _RATIO <= rate * _RATIO**2:
+        raise DataError(
+            f"{path} cannot be decoded: its header states a sample rate of {own_rate} Hz. To convert it to {rate} Hz, the rate must be "
+            f"between {math.ceil(rate / _RATIO)} and {rate * _RATIO} Hz. Correct the header."
+        )

@@ -7,7 +7,7 @@ from collections.abc import Container, Mapping
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,13 +43,7 @@ class Network(NamedTuple):
 
 def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
     """Build the network of a configuration with ``encoder``, ``decoder`` and ``likelihood`` around a bottleneck that takes ``latent_dim``
-    channels and gives ``dim``.
-
-    Raises:
-        ConfigError: there is no likelihood.
-    """
-    if config.likelihood is None:
-        raise ConfigError(f"{type(config).__name__} has no likelihood, so there is nothing to train on. Give one, such as GaussianConfig.")
+    channels and gives ``dim``."""
     criterion = config.likelihood.build()
     signal = criterion.signal(getattr(config.encoder, "axes", ()))
     encoder = config.encoder.build(signal, latent_dim)
@@ -148,7 +142,7 @@ class Autoencoder(LatentModel):
 
     def _further(self, parameters: Tensor, batch: Batch) -> "Further":
         """What the further criteria cost, a dimension, and what adversaries among them minimise."""
-        loss, own, metrics = torch.zeros((), device=parameters.device), None, {}
+        loss, own, metrics = torch.zeros((), dtype=torch.float32, device=parameters.device), None, {}
         if not self.further:
             return Further(loss, None, metrics)
         assert isinstance(self.criterion, Expecting), "checked when the model was built"
@@ -194,7 +188,9 @@ class Further(NamedTuple):
 class CodeAutoencoder(Autoencoder, Tokenizer):
     """An autoencoder through one level of codes. A subclass says what vectors they stand for (``vectors``)."""
 
-    def log_likelihood(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Float[Tensor, " batch"]:
+    def log_likelihood(
+        self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]
+    ) -> Float[Tensor, " batch"]:
         """log p(x|z) of given codes, in nats an example.
 
         Raises:
@@ -204,7 +200,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
 
     def decode(
         self,
-        codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...],
+        codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...],
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
@@ -213,7 +209,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         """Codes to data; see ``Tokenizer.decode``."""
         return self._decode(self.vectors(Codes.of(codes).tensor), condition, generator, temperature, size)
 
-    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
         """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
         parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
         # An autoregressive decoder's parameters know the data; what its codes alone give is drawn.
@@ -224,7 +220,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         return Reconstruction(made, nats)
 
     @abstractmethod
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """What the decoder gets for these codes.
 
         Raises:
@@ -237,7 +233,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         return Codes([codes if mask is None else codes * mask.unsqueeze(1)], [mask])
 
     def _log_prior(
-        self, codes: Int[Tensor, "batch codebooks *space"], batch: Batch, log_prior: LogPrior | None = None
+        self, codes: Integer[Tensor, "batch codebooks *space"], batch: Batch, log_prior: LogPrior | None = None
     ) -> Float[Tensor, " batch"]:
         """log p(z): of ``log_prior``, or of the uniform prior, of the codes that stand for data."""
         mask = self._mask(batch)
@@ -246,7 +242,9 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         return uniform_log_prob(codes, only_level(self.layout).codebook_size, mask)
 
     @torch.no_grad()
-    def _usage(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> dict[str, Tensor]:
+    def _usage(
+        self, codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None
+    ) -> dict[str, Tensor]:
         """Perplexity and share of codes used in this batch, over all ranks and averaged over codebooks."""
         size = only_level(self.layout).codebook_size
         if size == 0:

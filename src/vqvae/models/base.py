@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import Codes, Level, LogPrior
@@ -75,7 +75,7 @@ class Tokenizer(LatentModel):
     @abstractmethod
     def decode(
         self,
-        codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...],
+        codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...],
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
@@ -88,7 +88,7 @@ class Tokenizer(LatentModel):
         """
 
     @abstractmethod
-    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Int[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
+    def reconstruct(self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
         """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
 
     @abstractmethod

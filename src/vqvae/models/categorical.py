@@ -1,7 +1,7 @@
 """A categorical posterior over codes: what models with discrete latents share whose encoder gives probabilities."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes, uniform_log_prob
@@ -75,16 +75,16 @@ class CategoricalPosterior(nn.Module):
         each = each if mask is None else each * mask[:, None, ..., None]
         return each.flatten(1, -2).sum(1).T
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """What codes stand for.
 
         Raises:
             DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
         """
-        check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
+        codes = check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return self.look_up(codes)
 
-    def look_up(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def look_up(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """What codes stand for that are known to be right: nothing waits for the device."""
         first = torch.arange(self.num_codebooks, device=codes.device) * self.codebook_size
         rows = codes + first.view(-1, *[1] * (codes.ndim - 2))

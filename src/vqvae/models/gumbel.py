@@ -1,14 +1,14 @@
 """The discrete VAE trained through Gumbel-softmax samples: https://arxiv.org/abs/1611.01144 and https://arxiv.org/abs/1611.00712."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vqvae.codes import Codes, Level, LogPrior
-from vqvae.config import Foreign
+from vqvae.config import Foreign, settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
@@ -18,7 +18,7 @@ from vqvae.models.categorical import CategoricalPosterior
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class GumbelSoftmaxConfig:
     """An encoder that gives probabilities of codes, a temperature, a decoder and a likelihood."""
 
@@ -117,7 +117,7 @@ class GumbelSoftmax(CodeAutoencoder):
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _relaxed(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, "batch dim *space"]:

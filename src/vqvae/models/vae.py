@@ -1,7 +1,7 @@
 """The variational autoencoder with Gaussian latents: Kingma & Welling 2014, https://arxiv.org/abs/1312.6114."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 import torch
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from vqvae.codes import LogPrior
-from vqvae.config import Foreign, check_at_least
+from vqvae.config import Foreign, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
@@ -20,7 +20,7 @@ from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, Ima
 _WIDEST = 7.0
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VAEConfig:
     """An encoder, Gaussian latents, a decoder and a likelihood."""
 

@@ -1,15 +1,15 @@
 """Discrete latents trained on a multi-sample bound: VIMCO, Mnih & Rezende 2016, https://arxiv.org/abs/1602.06725."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from vqvae.codes import Codes, Level, LogPrior
-from vqvae.config import Foreign, check_at_least
+from vqvae.config import Foreign, check_at_least, settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import LikelihoodConfig
@@ -22,7 +22,7 @@ NEGLIGIBLE = 2.0**-24
 """A sample with a smaller share of the bound adds less to its gradient than float32 rounds off."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VIMCOConfig:
     """An encoder that gives probabilities of codes, a number of samples, a decoder and a likelihood."""
 
@@ -123,7 +123,7 @@ class VIMCO(CodeAutoencoder):
     def start(self, batches: Iterable[Batch]) -> None:
         """Nothing to start: the codebooks start random and learn by gradient."""
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:

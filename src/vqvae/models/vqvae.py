@@ -2,14 +2,14 @@
 
 import dataclasses
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import Codes, Level, LogPrior
-from vqvae.config import Foreign
+from vqvae.config import Foreign, settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.layers.jitter import jitter
@@ -21,7 +21,7 @@ from vqvae.quantizers import CodebookQuantizer, Quantized, Quantizer, QuantizerC
 from vqvae.signals import Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WeightedConfig:
     """A distance that is added to the objective."""
 
@@ -31,7 +31,7 @@ class WeightedConfig:
     """How often it counts."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VQVAEConfig:
     """An encoder, a quantizer, a decoder and criteria. The sizes where they meet follow from the quantizer and the likelihood."""
 
@@ -157,7 +157,7 @@ class VQVAE(CodeAutoencoder):
         if isinstance(self.quantizer, CodebookQuantizer) and not self.quantizer.started:
             self.quantizer.start(torch.cat([self._rows(batch) for batch in batches]).float())
 
-    def vectors(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.quantizer.decode(codes)
 
     def _rows(self, batch: Batch) -> Float[Tensor, "rows dim"]:

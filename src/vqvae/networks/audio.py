@@ -1,7 +1,6 @@
 """Encoders of audio: strided convolutions over the raw wave [VQVAE §4.3], or over its log-mel spectrum."""
 
 import math
-from dataclasses import dataclass
 from itertools import accumulate
 from operator import mul
 from typing import ClassVar
@@ -10,7 +9,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.layers.mel import FLOOR, LogMel, mean_of_loud
 from vqvae.layers.residual import ResidualBlock1d
@@ -23,7 +22,7 @@ ENDLESS = 2**62
 """The context of an encoder that sees whole recordings."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AudioEncoderConfig:
     """Strided convolutions over the raw wave, then residual blocks."""
 
@@ -44,7 +43,7 @@ class AudioEncoderConfig:
         return AudioEncoder(self, signal, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class LogMelEncoderConfig:
     """A log-mel spectrum, which nothing is learned in, then strided convolutions and residual blocks."""
 

@@ -7,7 +7,7 @@ defaults then (``vqvae.networks.base.trait``).
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Integer
 from torch import Tensor, nn
 
 from vqvae.data.base import Condition
@@ -75,7 +75,7 @@ class AutoregressiveDecoder(Decoder):
 
     @abstractmethod
     def start(
-        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> Any:
         """The decoding state before the first value. Where ``prefix`` is not -1 it holds known values, which the sampling loop keeps."""
 

@@ -1,6 +1,6 @@
 """Speech through its mel cepstra: an encoder that begins as them, and a decoder that tells them again."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import ClassVar
 
 import torch
@@ -8,7 +8,7 @@ from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.layers.cepstra import Cepstra, CepstraConfig
 from vqvae.networks.audio import ENDLESS, check_sound
@@ -17,7 +17,7 @@ from vqvae.networks.speakers import Speakers
 from vqvae.signals import AXES, Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CepstralEncoderConfig:
     """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
 
@@ -33,7 +33,7 @@ class CepstralEncoderConfig:
         return CepstralEncoder(self, signal, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CepstralDecoderConfig:
     """What each latent alone, and the speaker, say of the cepstra at its moment. Take ``CepstralConfig`` as the likelihood."""
 

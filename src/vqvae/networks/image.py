@@ -1,13 +1,13 @@
 """The paper's image encoder and decoder: [VQVAE §4.1, §4.2]."""
 
 import math
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
 from vqvae.layers.residual import ResidualBlock2d
@@ -15,7 +15,7 @@ from vqvae.networks.base import Decoder, Encoder
 from vqvae.signals import AXES, Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ImageEncoderConfig:
     """Strided convolutions, then residual blocks."""
 
@@ -35,7 +35,7 @@ class ImageEncoderConfig:
         return ImageEncoder(self, signal, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ImageDecoderConfig:
     """Residual blocks, then transposed convolutions: the encoder mirrored."""
 

@@ -1,14 +1,14 @@
 """A second stage over maps of codes: one vector an image, and a PixelCNN that is given it. The set-up of E5 [VQVAE §4.2]."""
 
-from dataclasses import dataclass
 from typing import ClassVar
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_codes
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
@@ -18,7 +18,7 @@ from vqvae.networks.image import check_widths
 from vqvae.signals import AXES, Signal
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CodesEncoderConfig:
     """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
 
@@ -42,7 +42,7 @@ class CodesEncoderConfig:
         return CodesEncoder(self, signal, dim)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class CodesDecoderConfig:
     """A gated PixelCNN over codes, each of whose gates is given the vector of the image."""
 
@@ -98,13 +98,13 @@ class CodesEncoder(Encoder):
         blocks += [ResidualBlock2d(before, config.residual_hidden) for _ in range(config.residual_blocks)]
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, rest))
 
-    def forward(self, x: Int[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch dim 1 1"]:
+    def forward(self, x: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch dim 1 1"]:
         """Encode maps of codes.
 
         Raises:
             DataError: codes of the wrong type, shape or range.
         """
-        check_codes(x, self.channels, self.config.codebook_size, "encoder")
+        x = check_codes(x, self.channels, self.config.codebook_size, "encoder")
         check_space(x.shape[2:], self.config.space)
         found = torch.stack([F.embedding(codes, table) for codes, table in zip(x.unbind(1), self.embedding, strict=True)])
         return self.layers(found.sum(0).permute(0, 3, 1, 2))
@@ -144,7 +144,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each code from those before it. Give it the codes of the data.")
-        check_codes(past, self.num_codebooks, self.codebook_size, "decoder")
+        past = check_codes(past, self.num_codebooks, self.codebook_size, "decoder")
         check_space(past.shape[2:], self.config.space)
         hidden = self._hidden(past.long(), self._bias(vectors), None)
         logits = torch.cat([self._logits(hidden, book) for book in range(self.num_codebooks)], dim=1)
@@ -152,7 +152,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
 
     @torch.no_grad()
     def start(
-        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> PixelCNNState:
         """The decoding state before the first code; ``prefix`` is that of the prior. Of what is given, the vectors are used.
 

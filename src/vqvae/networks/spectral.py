@@ -1,13 +1,13 @@
 """A decoder that makes a wave through the magnitudes and phases of its spectra: Vocos, https://arxiv.org/abs/2306.00814."""
 
 import math
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
 from vqvae.networks.base import Decoder
@@ -21,7 +21,7 @@ _START = 0.02
 """First weights of the last layer are this small, which starts a wave near the loudness of speech."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpectralDecoderConfig:
     """ConvNeXt blocks at the rate of the codes and at that of the spectra, then an inverse Fourier transform."""
 

@@ -1,15 +1,14 @@
 """The decoder of speech: a WaveNet that is given the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float, Float64, Int, Int64
+from jaxtyping import Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_codes, check_prefix
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
@@ -22,7 +21,7 @@ _CONTEXT = 2
 """Convolutions over the vectors, of three positions each."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WaveNetDecoderConfig:
     """A WaveNet over the bins of a wave, each of whose gates is given what the vectors and the speaker say of its time."""
 
@@ -99,7 +98,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each sample from those before it. Give it the bins of the data.")
-        check_codes(past, 1, self.codebook_size, "decoder")
+        past = check_codes(past, 1, self.codebook_size, "decoder")
         time = vectors.shape[2] * self.config.stride
         missing = time - past.shape[2] if past.ndim == 3 else -1
         if len(past) != len(vectors) or not 0 <= missing < self.config.stride:
@@ -113,7 +112,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
 
     @torch.no_grad()
     def start(
-        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Int[Tensor, "batch codebooks *space"] | None = None
+        self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> WaveNetState:
         """The decoding state before the first sample; bins are known where ``prefix`` (batch, 1, time) is not -1.
 
@@ -127,7 +126,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
                 f"they give {len(vectors)} of ({vectors.shape[2] * self.config.stride},)."
             )
         if prefix is not None:
-            check_prefix(prefix, (batch_size, 1, *space), self.codebook_size, "decoder")
+            prefix = check_prefix(prefix, (batch_size, 1, *space), self.codebook_size, "decoder")
         bias = self._decoding_bias(condition)
         known = None if prefix is None else prefix[:, 0].long()
         return self.wavenet.start(batch_size, bias, block=self.block, prefix=known, int8=self.config.int8)

@@ -2,71 +2,152 @@
 
 RUN/
   tokenizer/    config.json, weights.safetensors
-  prior/        the same, where a prior was trained; prior-1/, ... of further levels of codes
+  prior/        the same, for a prior; prior-1/, ... for further levels of codes
+  priors/NAME/  the same, for a prior with a name; priors/NAME.1/, ... for further levels
   unigram/      the same, for the frequencies of the codes
+  checkpoints/  what stands for a part whose training has stopped
 """
 
 import dataclasses
+import hashlib
+import logging
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import torch
 
 from vqvae import storage
 from vqvae.config import Parts
-from vqvae.disk import exists
-from vqvae.errors import CheckpointError, ConfigError
+from vqvae.data.shard_format import MANIFEST, read_manifest
+from vqvae.devices import pick_device
+from vqvae.disk import exists, explained
+from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
 
+_log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
-TOKENIZER, PRIOR, UNIGRAM = "tokenizer", "prior", "unigram"
+T = TypeVar("T")
+TOKENIZER, PRIOR, PRIORS, UNIGRAM, CHECKPOINTS, CODES = "tokenizer", "prior", "priors", "unigram", "checkpoints", "codes"
+_STEP = re.compile(r"step-(\d{6,12})")
+_PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = ()) -> Pipeline:
-    """Load a run folder: its tokenizer and, where there are, its priors.
+def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (), *, prior: str | None = None) -> Pipeline:
+    """Load a run folder: its tokenizer and its prior, if it has one. A stage that has stopped is loaded from its last checkpoint.
+
+    A prior that is damaged, or does not fit the tokenizer, is left out with a warning, unless ``prior`` names it.
 
     Args:
         run: the folder.
-        device: where to.
+        device: where the parts go; "auto" picks CUDA if there is one, else the CPU.
         parts: configurations of the caller's own that the run holds.
+        prior: the name of a prior (``vqvae train-prior --name``). Default: the one without a name; if there is none and only one has a
+            name, that one.
 
     Raises:
-        CheckpointError: there is no finished tokenizer, or a part is damaged.
+        CheckpointError: there is no tokenizer, a part is damaged, or there is no prior of that name.
+        ConfigError: there is no such device here.
     """
-    run = Path(run).expanduser()
-    card = about(run, parts)
-    tokenizer = storage.load(run / TOKENIZER, parts)
+    run, device = Path(run).expanduser(), pick_device(device)
+    place = _tokenizer(run)
+    card, tokenizer = storage.read(place, parts).card, storage.load(place, parts)
     if not isinstance(tokenizer, Tokenizer):
-        raise CheckpointError(f"{run / TOKENIZER} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
-    found = [_part(prior_folder(run, level), AutoregressivePrior, parts) for level in range(len(tokenizer.layout))]
-    priors = [prior for prior in found if prior is not None]
-    unigram = _part(run / UNIGRAM, UnigramPrior, parts)
-    names = storage.read(prior_folder(run, 0), parts).card.label_names if priors and not tokenizer.speakers else card.label_names
-    whole = priors if len(priors) == len(tokenizer.layout) else None
-    return Pipeline(tokenizer, whole, unigram=unigram, card=card, signal=_signal(card, tokenizer), label_names=names).to(device)
+        raise CheckpointError(f"{place} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
+    _say_step(place, run / TOKENIZER)
+    signal = _signal(card, tokenizer)
+    unigram = _usable(lambda: _fitting(run / UNIGRAM, UnigramPrior, tokenizer, 0, parts)) if exists(run / UNIGRAM) else None
+    name, names = prior_name(run) if prior is None else prior, card.label_names
+    found = None
+    if prior is not None:
+        if part_of(run, prior_folder(run, 0, prior)) is None:
+            raise CheckpointError(f"{run} has no prior {prior!r}; it has {prior_names(run)}. Train it: vqvae train-prior {run} --name NAME")
+        found = _priors(run, prior, tokenizer, parts)
+    elif name is not None:
+        found = _usable(lambda: _priors(run, name, tokenizer, parts))
+    if found and not tokenizer.speakers:
+        names = found.label_names
+    priors = found.priors if found else None
+    return Pipeline(tokenizer, priors, unigram=unigram, card=card, signal=signal, label_names=names).to(device)
 
 
-def prior_folder(run: Path, level: int) -> Path:
-    """Where the prior of a level of codes lies."""
-    return run / (PRIOR if level == 0 else f"{PRIOR}-{level}")
+def prior_folder(run: Path, level: int, name: str = "") -> Path:
+    """Where the prior of a level of codes lies, which may have a name.
+
+    Raises:
+        ConfigError: the name is not made of letters, digits, "-" and "_".
+    """
+    if not name:
+        return run / (PRIOR if level == 0 else f"{PRIOR}-{level}")
+    if not _PRIOR_NAME.fullmatch(name):
+        raise ConfigError(f"The name of a prior is {name!r}; it must be made of letters, digits, '-' and '_'.")
+    return run / PRIORS / (name if level == 0 else f"{name}.{level}")
+
+
+def prior_names(run: Path) -> list[str]:
+    """The names of a run's priors, in order; "" is the one without a name."""
+    folders = [*(run / PRIORS).glob("*"), *(run / CHECKPOINTS / PRIORS).glob("*")]
+    named = sorted({path.name for path in folders if _PRIOR_NAME.fullmatch(path.name) and part_of(run, run / PRIORS / path.name)})
+    return [*([""] if part_of(run, run / PRIOR) else []), *named]
+
+
+def prior_name(run: Path) -> str | None:
+    """The prior that is used if none is chosen: the one without a name, or else the only one; None if that leaves a choice."""
+    names = prior_names(run)
+    if len(names) > 1 and names[0]:
+        _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
+        return None
+    return names[0] if names else None
+
+
+def part_of(run: Path, folder: Path) -> Path | None:
+    """Where a part of a run can be read: its folder or, if its training has stopped, its last checkpoint; None if there is neither."""
+    if exists(folder):
+        return folder
+    stage = folder.relative_to(run)
+    checkpoints = run / CHECKPOINTS if stage == Path(TOKENIZER) else run / CHECKPOINTS / stage
+    steps = {int(match[1]): path for path in checkpoints.glob("step-*") if (match := _STEP.fullmatch(path.name))}
+    return steps[max(steps)] if steps else None
 
 
 def about(run: Path, parts: Parts = ()) -> RunCard:
     """What is kept with a run's tokenizer: the recipe, the data and its size, the names of labels, the settings of the training.
 
     Raises:
+        CheckpointError: there is no tokenizer.
+    """
+    return storage.read(_tokenizer(run), parts).card
+
+
+def fits_codes(run: Path, prior: RunCard, level: int) -> bool:
+    """Whether the codes of a run are those that a prior with this card was trained on; True if nobody can say."""
+    if not prior.data.startswith("codes-") or not (run / CODES / "train" / MANIFEST).is_file():
+        return True
+    try:
+        manifest = read_manifest(run / CODES / "train")
+    except VqvaeError:
+        return True
+    suffix = f"-{level}" if level else ""
+    source = manifest.header.source
+    ours = not source.startswith("tokenizer ") or source.startswith(f"tokenizer {tokenizer_digest(run)},")
+    return ours and prior.data == f"codes-{manifest.digest}{suffix}"
+
+
+def tokenizer_digest(run: Path) -> str:
+    """Names the weights of a run's finished tokenizer.
+
+    Raises:
         CheckpointError: there is no finished tokenizer.
     """
-    if not exists(run / TOKENIZER):
-        reason = "its tokenizer is not trained to the end" if (run / "checkpoints").is_dir() else "there is no trained tokenizer"
-        raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
-    return storage.read(run / TOKENIZER, parts).card
+    path = run / TOKENIZER / storage.WEIGHTS
+    advice = f"Train the tokenizer to the end: vqvae train RECIPE --out {run}"
+    with explained(CheckpointError, path, "cannot be read", advice), path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()[:16]
 
 
 def save(pipeline: Pipeline, run: Path | str) -> None:
@@ -93,7 +174,7 @@ def _check_place(run: Path, names: Collection[str]) -> None:
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
     if there and not storage.is_part(run / TOKENIZER):
         raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: yours is not mixed with a run.")
-    others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIOR}(-\d+)?", name))
+    others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:
         raise ConfigError(f"{run} holds {others}, which this pipeline has not: they are another tokenizer's. Choose another folder.")
 
@@ -105,11 +186,65 @@ def _signal(card: RunCard, tokenizer: Tokenizer) -> Signal:
     raise CheckpointError(f"The card says that data is {card.signal}, and the tokenizer takes {tokenizer.signal}; the run is damaged.")
 
 
-def _part(folder: Path, kind: type[P], parts: Parts) -> P | None:
-    """A stored prior of a kind; None where there is none."""
-    if not exists(folder):
+class _Priors(NamedTuple):
+    priors: list[AutoregressivePrior]
+    label_names: tuple[str, ...]
+
+
+def _tokenizer(run: Path) -> Path:
+    """Where the tokenizer can be read."""
+    place = part_of(run, run / TOKENIZER)
+    if place is None:
+        reason = "its tokenizer is not trained to the end" if (run / CHECKPOINTS).is_dir() else "there is no trained tokenizer"
+        raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
+    return place
+
+
+def _priors(run: Path, name: str, tokenizer: Tokenizer, parts: Parts) -> _Priors | None:
+    """The priors of all levels; None if some are missing.
+
+    Raises:
+        CheckpointError: one is damaged, or was trained on codes of another tokenizer.
+    """
+    folders = [prior_folder(run, level, name) for level in range(len(tokenizer.layout))]
+    places = [part_of(run, folder) for folder in folders]
+    if None in places:
         return None
+    found: list[AutoregressivePrior] = []
+    for level, (place, folder) in enumerate(zip(places, folders, strict=True)):
+        assert place is not None
+        found.append(_fitting(place, AutoregressivePrior, tokenizer, level, parts))
+        if not fits_codes(run, storage.read(place, parts).card, level):
+            raise CheckpointError(f"{place} was trained on codes of another tokenizer. Train it again: vqvae train-prior {run}")
+        _say_step(place, folder)
+    assert places[0] is not None
+    return _Priors(found, storage.read(places[0], parts).card.label_names)
+
+
+def _fitting(folder: Path, kind: type[P], tokenizer: Tokenizer, level: int, parts: Parts) -> P:
+    """A stored prior of a kind, for these codes."""
     part = storage.load(folder, parts)
     if not isinstance(part, kind):
         raise CheckpointError(f"{folder} holds a {type(part).__name__}; a {kind.__name__} is expected there.")
+    wanted = tokenizer.layout[level]
+    if (part.num_codebooks, part.codebook_size) != (wanted.num_codebooks, wanted.codebook_size):
+        raise CheckpointError(
+            f"{folder} is a prior of {part.num_codebooks} codebooks of {part.codebook_size} codes; the tokenizer has "
+            f"{wanted.num_codebooks} of {wanted.codebook_size}."
+        )
     return part
+
+
+def _usable(read: Callable[[], T]) -> T | None:
+    """What ``read`` gives; None, with a warning, if it cannot be used: the tokenizer works without it."""
+    try:
+        return read()
+    except VqvaeError as error:
+        _log.warning("%s It is not used.", error)
+        return None
+
+
+def _say_step(place: Path, folder: Path) -> None:
+    """Say which checkpoint stands for a part whose training has stopped."""
+    if place != folder:
+        _log.warning("%s is not trained to the end; this is its checkpoint after step %d.", folder, int(place.name.removeprefix("step-")))

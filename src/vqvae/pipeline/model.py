@@ -3,7 +3,9 @@
 import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
@@ -12,17 +14,21 @@ from vqvae import seeding
 from vqvae.bits import bits_per_dim
 from vqvae.codes import Codes, Level, uniform_log_prob
 from vqvae.data.base import Batch, Condition
-from vqvae.errors import ConfigError
+from vqvae.devices import pick_device
+from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
 from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.streaming import decode_stream, encode_stream
-from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
-from vqvae.signals import Signal
+from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
+from vqvae.models.tiling import decode_large, encode_large, is_tiled
+from vqvae.pipeline.parts import batches, check_fit, describe, log_prob
+from vqvae.priors import AutoregressivePrior, UnigramPrior
+from vqvae.signals import Signal, as_tensor
 from vqvae.storage import RunCard
 
-SAMPLED = 64
-"""Samples that are drawn at once."""
+Data = Any
+"""What ``Signal.batch`` takes: a tensor, a NumPy array, a PIL picture, or a list of them."""
+SAMPLED = 64  # Samples that are drawn at once.
 
 
 class Pipeline:
@@ -60,7 +66,7 @@ class Pipeline:
             ConfigError: a prior does not fit the tokenizer.
         """
         priors = () if prior is None else (prior,) if isinstance(prior, AutoregressivePrior) else tuple(prior)
-        _check_fit(tokenizer, priors, unigram)
+        check_fit(tokenizer, priors, unigram)
         self.tokenizer = tokenizer.eval()
         self.priors = tuple(part.eval() for part in priors)
         """One a level, the coarsest first; none where there are not all of them."""
@@ -74,9 +80,7 @@ class Pipeline:
         )
 
     def __repr__(self) -> str:
-        codes = " + ".join(f"{level.num_codebooks} of {level.codebook_size} codes a stride of {level.stride}" for level in self.layout)
-        priors = ", ".join(type(part).__name__ for part in self.priors) or "none"
-        return f"Pipeline({type(self.tokenizer).__name__}: {self.signal.shape()} as {codes}; prior: {priors})"
+        return describe(self.tokenizer, self.priors, self.card, self.device)
 
     @property
     def signal(self) -> Signal:
@@ -125,20 +129,29 @@ class Pipeline:
         return self.label_names[: self.tokenizer.speakers]
 
     def to(self, device: torch.device | str) -> "Pipeline":
-        """Move all parts to a device."""
+        """Move all parts to a device. "auto" picks CUDA if there is one, else the CPU.
+
+        Raises:
+            ConfigError: there is no such device here.
+        """
+        device = pick_device(device)
         for part in (self.tokenizer, *self.priors, self.unigram):
             if part is not None:
                 part.to(device)
         return self
 
-    def encode(self, data: Tensor) -> Tensor | Codes:
-        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the tokenizer's stride
-        does not divide are padded by repeating the edge.
+    def encode(self, data: Data) -> Tensor | Codes:
+        """Data to codes: the tensor of one level, int64 (n, codebooks, *space), or ``Codes`` of several. Sides that the stride does not
+        divide are padded by repeating the edge. Above 2^20 pixels, overlapping pieces are encoded: the codes are those of the whole.
+
+        Args:
+            data: a tensor, a NumPy array or a PIL picture, with or without a batch axis, or a list of examples; see ``Signal.batch``.
 
         Raises:
+            ConfigError: the data is that large and the tokenizer cannot work in pieces.
             DataError: data that is not what the signal says.
         """
-        codes = self.encode_batch(Batch(data))
+        codes = self.encode_batch(Batch(self.signal.batch(data)))
         return codes.tensor if len(codes) == 1 else codes
 
     @torch.no_grad()
@@ -148,13 +161,16 @@ class Pipeline:
         Raises:
             DataError: data that is not what the signal says.
         """
-        self.signal.check(batch.x)
-        return Codes.cat(self.tokenizer.encode(batch.take(rows).to(self.device)).to("cpu") for rows in self._batches(len(batch.x)))
+        size = tuple(self.signal.check(batch.x).shape[2:])
+        if batch.mask is None and is_tiled(self.tokenizer, size):
+            return encode_large(self.tokenizer, batch.x)
+        taken = (batch.take(rows).to(self.device) for rows in batches(len(batch.x), self.batch_size, size))
+        return Codes.cat(encode_whole(self.tokenizer, part).to("cpu") for part in taken)
 
     @torch.no_grad()
     def decode(
         self,
-        codes: Tensor | tuple[Tensor, ...],
+        codes: Tensor | np.ndarray | tuple[Tensor | np.ndarray, ...],
         size: tuple[int, ...] | None = None,
         speaker: str | int | Int64[Tensor, " n"] | None = None,
         seed: int = 0,
@@ -162,30 +178,44 @@ class Pipeline:
         """Codes to data: what the decoder expects of each; of a decoder that draws value by value, one draw.
 
         Args:
-            codes: as ``encode`` gives them.
+            codes: as ``encode`` gives them, also as NumPy arrays and without a batch axis.
             size: cuts off what ``encode`` padded.
             speaker: whose voice speaks all of it, by name or number, or one number for each, where the decoder has speakers.
             seed: of what is drawn.
 
         Raises:
-            ConfigError: the speaker is missing, not wanted or unknown; the message lists those that are known.
+            ConfigError: the speaker is missing, not wanted or unknown, or the tokenizer cannot decode that much data in pieces.
             DataError: codes that the tokenizer does not have.
         """
-        levels = Codes.of(codes)
+        return self._decode(self._codes(codes), size, speaker, seed, self.batch_size)
+
+    def _decode(
+        self,
+        levels: Codes,
+        size: tuple[int, ...] | None,
+        speaker: str | int | Int64[Tensor, " n"] | None,
+        seed: int,
+        at_once: int,
+    ) -> Tensor:
+        """``decode``, ``at_once`` examples at a time."""
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
-        for number, rows in enumerate(self._batches(len(levels[0]))):
+        whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
+        if is_tiled(self.tokenizer, whole):
+            return decode_large(self.tokenizer, levels, whole, label, self.signal)
+        for number, rows in enumerate(batches(len(levels[0]), at_once, whole)):
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0
-            made = self.tokenizer.decode(levels.take(rows).to(self.device), condition, generator, temperature, size)
+            made = decode_whole(self.tokenizer, levels.take(rows).to(self.device), condition, generator, temperature, size)
             parts.append(made.cpu())
         return torch.cat(parts)
 
-    def reconstruct(self, data: Tensor, speaker: str | int | Int64[Tensor, " n"] | None = None) -> Tensor:
-        """Encode and decode, at the same size; see ``decode``."""
-        return self.decode(self.encode_batch(Batch(data)), tuple(data.shape[2:]), speaker)
+    def reconstruct(self, data: Data, speaker: str | int | Int64[Tensor, " n"] | None = None) -> Tensor:
+        """Encode and decode a batch (n, channels, *axes), at the same size; see ``encode`` and ``decode``."""
+        x = self.signal.batch(data)
+        return self.decode(self.encode_batch(Batch(x)), tuple(x.shape[2:]), speaker)
 
-    def convert(self, data: Float[Tensor, "n channels time"], speaker: str | int) -> Float[Tensor, "n channels time"]:
+    def convert(self, data: Data, speaker: str | int) -> Float[Tensor, "n channels time"]:
         """The same words in another voice [VQVAE §4.3]: only the codes are kept, and who speaks is given anew.
 
         Raises:
@@ -271,25 +301,27 @@ class Pipeline:
                 batch_size=SAMPLED,
             )
             levels.append(codes)
-        return self.decode(Codes(levels), size, labels if self.speakers else None, seed)
+        # One by one, because convolutions round by the shape of the batch; a decoder that draws is too slow for that.
+        at_once = self.batch_size if self.tokenizer.draws else 1
+        return self._decode(Codes(levels), size, labels if self.speakers else None, seed, at_once)
 
     @torch.no_grad()
-    def bits_per_dim(self, data: Tensor, labels: Int64[Tensor, " n"] | None = None) -> Float[Tensor, " n"]:
+    def bits_per_dim(self, data: Data, labels: Int64[Tensor, " n"] | np.ndarray | None = None) -> Float[Tensor, " n"]:
         """−log₂ of the lower bound log p(x|z) + log p(z), a dimension (channels × positions), for each example.
 
-        p(z) is the learned prior where there is one, else uniform. A class-conditional prior without ``labels`` is taken as
-        the mixture of its classes, all equally likely, which costs a pass a class.
+        p(z) is the learned prior, or uniform without one. Without ``labels``, a class-conditional prior is the mixture of its classes.
 
         Raises:
             ConfigError: the model was trained on a distance, so there are no bits.
             DataError: data that is not what the signal says, or labels that the prior does not know.
         """
-        self.signal.check(data)
+        x = self.signal.batch(data)
+        labels = None if labels is None else as_tensor(labels)
         parts = []
-        for rows in self._batches(len(data)):
+        for rows in batches(len(x), self.batch_size, tuple(x.shape[2:])):
             condition = Condition(label=None if labels is None else labels[rows])
-            parts.append(self.tokenizer.elbo(Batch(data[rows], condition).to(self.device), self.log_prior).cpu())
-        return bits_per_dim(-torch.cat(parts), math.prod(data.shape[1:]))
+            parts.append(self.tokenizer.elbo(Batch(x[rows], condition).to(self.device), self.log_prior).cpu())
+        return bits_per_dim(-torch.cat(parts), math.prod(x.shape[1:]))
 
     def log_prior(
         self,
@@ -297,10 +329,8 @@ class Pipeline:
         condition: Condition = Condition(),
         mask: Bool[Tensor, "n *space"] | None = None,
     ) -> Float[Tensor, " n"]:
-        """log p(codes | condition) in nats an example, over all levels: of the learned priors where there are, else of the uniform one; of
-        the codes that the mask, or those of ``Codes``, leave.
-
-        A class-conditional prior without a label is taken as the mixture of its classes.
+        """log p(codes | condition) in nats per example, over all levels, under the learned priors, or the uniform one without them. Only
+        codes inside the mask count. Without a label, a class-conditional prior is the mixture of its classes.
 
         Raises:
             DataError: codes or labels that the prior does not know.
@@ -311,7 +341,7 @@ class Pipeline:
             uniform = zip(levels, self.layout, masks, strict=True)
             return torch.stack([uniform_log_prob(one, level.codebook_size, of) for one, level, of in uniform]).sum(0)
         each = [
-            _log_prob(prior, one, condition._replace(codes=tuple(levels[:number])), of)
+            log_prob(prior, one, condition._replace(codes=tuple(levels[:number])), of)
             for number, (prior, one, of) in enumerate(zip(self.priors, levels, masks, strict=True))
         ]
         return torch.stack(each).sum(0) if len(each) > 1 else each[0]
@@ -336,9 +366,9 @@ class Pipeline:
 
     def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
         if label is not None:
-            return torch.full((count,), self.label_number(label))
+            return torch.full((count,), self.label_number(label), device="cpu")
         # One generator a sample, so that sample i has the same class whatever the count.
-        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64)
+        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64, device="cpu")
 
     def _no_label(self, label: str | int | None) -> None:
         if label is not None:
@@ -352,42 +382,18 @@ class Pipeline:
             raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
         if speaker is None:
             raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
-        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker))
+        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker), device="cpu")
 
-    def _batches(self, count: int) -> Iterator[slice]:
-        """The rows of so many examples in batches; one empty batch where there are none."""
-        return (slice(first, min(first + self.batch_size, count)) for first in range(0, max(count, 1), self.batch_size))
-
-
-def mixture_log_prob(
-    prior: AutoregressivePrior,
-    codes: Int64[Tensor, "n codebooks *space"],
-    mask: Bool[Tensor, "n *space"] | None = None,
-    condition: Condition = Condition(),
-) -> Float[Tensor, " n"]:
-    """log Σ_c p(codes | c) / classes: a class-conditional prior where the class is not known, in nats an example."""
-    labels = (codes.new_full((len(codes),), label) for label in range(prior.classes))
-    given = [prior.log_prob(codes, condition._replace(label=label), mask) for label in labels]
-    return torch.stack(given).logsumexp(0) - math.log(prior.classes)
-
-
-def _check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPrior | None) -> None:
-    """Raise ConfigError unless there is no prior, or one a level, each of as many codes."""
-    if priors and len(priors) != len(tokenizer.layout):
-        raise ConfigError(f"The tokenizer has {len(tokenizer.layout)} levels of codes, and {len(priors)} priors came; give one a level.")
-    for part, level in [*zip(priors, tokenizer.layout, strict=False), *zip((unigram,), tokenizer.layout, strict=False)]:
-        if part is not None and (part.num_codebooks, part.codebook_size) != (level.num_codebooks, level.codebook_size):
-            raise ConfigError(
-                f"The tokenizer has {level.num_codebooks} codebooks of {level.codebook_size} codes, the {type(part).__name__} "
-                f"{part.num_codebooks} of {part.codebook_size}. Take a prior that was trained on this tokenizer's codes."
-            )
-
-
-def _log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, mask: Tensor | None) -> Float[Tensor, " n"]:
-    if prior.classes and condition.label is None:
-        return mixture_log_prob(prior, codes, mask, condition)
-    return prior.log_prob(codes, condition, mask)
+    def _codes(self, codes: Tensor | np.ndarray | tuple[Tensor | np.ndarray, ...]) -> Codes:
+        """Codes of a batch from what users have."""
+        if isinstance(codes, Codes):
+            return codes
+        levels = tuple(as_tensor(one) for one in (codes if isinstance(codes, tuple | list) else (codes,)))
+        if len(levels) != len(self.layout):
+            raise DataError(f"{len(levels)} levels of codes came; this tokenizer has {len(self.layout)}. Give one tensor a level.")
+        axes = [len(level.stride) + 1 for level in self.layout]
+        return Codes(one[None] if one.ndim == wanted else one for one, wanted in zip(levels, axes, strict=True))
 
 
 def _draw(count: int, seed: int, index: int) -> int:
-    return int(torch.randint(count, (), generator=seeding.generator(seed, "label", index)))
+    return int(torch.randint(count, (), device="cpu", generator=seeding.generator(seed, "label", index)))

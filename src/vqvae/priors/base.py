@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes, count_codes
@@ -27,7 +27,7 @@ class Prior(nn.Module, ABC):
     @abstractmethod
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -47,7 +47,7 @@ class AutoregressivePrior(Prior):
         batch_size: int,
         space: tuple[int, ...],
         condition: Condition = Condition(),
-        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     ) -> Any:
         """The decoding state before the first code. Where ``prefix`` is not -1 it holds known codes, which the sampling loop keeps."""
 
@@ -56,9 +56,9 @@ class AutoregressivePrior(Prior):
         """Feed the code before (None at the first) and get the logits of the next one, in float32."""
 
 
-def check_prior_codes(codes: Tensor, num_codebooks: int, codebook_size: int) -> None:
-    """Raise DataError unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size)."""
-    check_codes(codes, num_codebooks, codebook_size, "prior")
+def check_prior_codes(codes: Any, num_codebooks: int, codebook_size: int) -> Tensor:
+    """Return codes as int64; see ``check_codes``."""
+    return check_codes(codes, num_codebooks, codebook_size, "prior")
 
 
 def check_label(condition: Condition, classes: int, batch_size: int) -> None:

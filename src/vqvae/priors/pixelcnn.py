@@ -1,19 +1,18 @@
 """The gated PixelCNN prior over maps of codes [VQVAE §3.3]: https://arxiv.org/abs/1606.05328."""
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PixelCNNConfig:
     """A gated PixelCNN over codes."""
 
@@ -64,7 +63,7 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
 
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -73,25 +72,24 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         Raises:
             DataError: codes of the wrong shape or range, or a label that is missing, not wanted or out of range.
         """
-        self._check(codes, condition)
+        codes = self._check(codes, condition)
         if not codes.numel():
-            return torch.zeros(len(codes), device=codes.device)
-        codes = codes.long()
+            return torch.zeros(len(codes), dtype=torch.float32, device=codes.device)
         hidden = self._hidden(codes, self._bias(condition), mask)
         each = torch.stack([self._log_prob_of(hidden, codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
 
     def log_probs(
-        self, codes: Int[Tensor, "batch codebooks height width"], condition: Condition = Condition()
+        self, codes: Integer[Tensor, "batch codebooks height width"], condition: Condition = Condition()
     ) -> Float[Tensor, "batch codebooks codebook_size height width"]:
         """log p(k | the codes before) of every code k at every place, in nats; ``log_prob`` is the sum of those of the codes themselves.
 
         Raises:
             DataError: codes or a label as ``log_prob`` does not take them.
         """
-        self._check(codes, condition)
-        hidden = self._hidden(codes.long(), self._bias(condition), None)
+        codes = self._check(codes, condition)
+        hidden = self._hidden(codes, self._bias(condition), None)
         places = (len(codes), *codes.shape[2:], self.codebook_size)
         books = [self._logits(hidden, i).log_softmax(1).view(places) for i in range(self.num_codebooks)]
         return torch.stack(books, dim=1).movedim(-1, 2)
@@ -102,7 +100,7 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         batch_size: int,
         space: tuple[int, ...],
         condition: Condition = Condition(),
-        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     ) -> PixelCNNState:
         """The decoding state before the first code. Leading rows that ``prefix`` knows in all examples are taken in at once:
         ``state.position`` codes are then behind it, and the next call is still ``step(None, state)``.
@@ -122,10 +120,11 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
             return None
         return self.label(condition.label).view(-1, self.config.layers, 2, 2 * self.config.hidden)
 
-    def _check(self, codes: Tensor, condition: Condition) -> None:
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+    def _check(self, codes: Tensor, condition: Condition) -> Tensor:
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         check_label(condition, self.classes, len(codes))
+        return codes
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if len(space) != 2:

@@ -1,16 +1,15 @@
 """The uniform prior: log K nats a code [VQVAE §3.1]."""
 
-from dataclasses import dataclass
-
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import uniform_log_prob
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.priors.base import Prior, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class UniformPriorConfig:
     """All codes are equally likely."""
 
@@ -33,7 +32,7 @@ class UniformPrior(Prior):
 
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -42,5 +41,5 @@ class UniformPrior(Prior):
         Raises:
             DataError: codes of the wrong shape or range.
         """
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         return uniform_log_prob(codes, self.codebook_size, mask)

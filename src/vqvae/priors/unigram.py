@@ -1,18 +1,17 @@
 """The empirical unigram prior: how often each code occurs, whatever stands beside it."""
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import codes_that_count
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.exact import exact
 from vqvae.priors.base import Prior, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class UnigramPriorConfig:
     """Every code has its own probability, the same at every position."""
 
@@ -37,15 +36,15 @@ class UnigramPrior(Prior):
         self.register_buffer("counts", torch.zeros(config.num_codebooks, config.codebook_size, dtype=torch.int64))
 
     @torch.no_grad()
-    def count(self, codes: Int[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> None:
+    def count(self, codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> None:
         """Add the codes of one more batch, those that the mask leaves, to the counts."""
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         for book, found in zip(self.counts, codes_that_count(codes, mask), strict=True):
             book += torch.bincount(found, minlength=self.codebook_size)
 
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -54,7 +53,7 @@ class UnigramPrior(Prior):
         Raises:
             DataError: codes of the wrong shape or range.
         """
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         smoothed = exact(self.counts) + 1
         table = (smoothed / smoothed.sum(1, keepdim=True)).log().float().to(self.counts.device)
         each = torch.stack([book[found] for book, found in zip(table, codes.unbind(1), strict=True)], dim=1)

@@ -1,13 +1,12 @@
 """The WaveNet prior over sequences of codes [VQVAE §3.3, §4.3]: https://arxiv.org/abs/1609.03499."""
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Float64, Int, Int64
+from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
+from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
@@ -16,7 +15,7 @@ from vqvae.layers.wavenet_decoding import WaveNetState
 from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_codes
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class WaveNetConfig:
     """A WaveNet over codes in time."""
 
@@ -75,7 +74,7 @@ class WaveNetPrior(AutoregressivePrior):
 
     def log_prob(
         self,
-        codes: Int[Tensor, "batch codebooks *space"],
+        codes: Integer[Tensor, "batch codebooks *space"],
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
@@ -86,13 +85,13 @@ class WaveNetPrior(AutoregressivePrior):
             DataError: codes of the wrong shape or range, a mask that is True after it was False, or a label that is missing, not
                 wanted or out of range.
         """
-        check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         check_label(condition, self.classes, len(codes))
         mask = mask if mask is None else mask.flatten(1)
         if mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise DataError("The mask is True after it was False; a WaveNet takes sequences that are filled up at their ends.")
-        values = _in_turns(codes).long()
+        values = _in_turns(codes)
         logits = self.wavenet(values, self._bias(condition))
         nats = F.cross_entropy(logits.flatten(0, 1), values.flatten(), reduction="none").view(values.shape)
         return -(nats if mask is None else nats * mask.repeat_interleave(self.num_codebooks, 1)).sum(1)
@@ -103,7 +102,7 @@ class WaveNetPrior(AutoregressivePrior):
         batch_size: int,
         space: tuple[int, ...],
         condition: Condition = Condition(),
-        prefix: Int[Tensor, "batch codebooks *space"] | None = None,
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     ) -> WaveNetState:
         """The decoding state before the first code.
 
@@ -113,7 +112,7 @@ class WaveNetPrior(AutoregressivePrior):
         self._check_space(space)
         check_label(condition, self.classes, batch_size)
         if prefix is not None:
-            check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "WaveNet")
+            prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "WaveNet")
         return self.wavenet.start(batch_size, self._bias(condition), prefix=None if prefix is None else _in_turns(prefix))
 
     def step(self, code: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
@@ -140,6 +139,6 @@ class WaveNetPrior(AutoregressivePrior):
             raise DataError("The codes have no axis of space; a WaveNet takes sequences, (batch, codebooks, time).")
 
 
-def _in_turns(codes: Int[Tensor, "batch codebooks *space"]) -> Int[Tensor, "batch values"]:
+def _in_turns(codes: Integer[Tensor, "batch codebooks *space"]) -> Int[Tensor, "batch values"]:
     """The codes as one sequence in raster order, codebook fastest."""
     return codes.movedim(1, -1).flatten(1)

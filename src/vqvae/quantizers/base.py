@@ -6,10 +6,14 @@ from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
 
 from vqvae.errors import DataError
+from vqvae.exact import is_traced
+
+LARGEST = 1e15
+"""The largest latent. Sums of squares of larger ones overflow float32, and then distances mean nothing."""
 
 
 class Quantized(NamedTuple):
@@ -17,7 +21,7 @@ class Quantized(NamedTuple):
 
     vectors: Float[Tensor, "batch dim *space"]
     """z_q, the codes' vectors; their gradient is passed on to the latents."""
-    codes: Int[Tensor, "batch codebooks *space"]
+    codes: Integer[Tensor, "batch codebooks *space"]
     """z, always with the codebook axis."""
     loss: Float[Tensor, ""]
     """What the quantizer adds to the objective, averaged over positions and channels: with codebooks the commitment term, and the
@@ -33,8 +37,8 @@ class Quantizer(nn.Module, ABC):
 
     def forward(
         self,
-        latents: Tensor,
-        mask: Tensor | None = None,
+        latents: Any,
+        mask: Any = None,
         *,
         channels_last: bool = False,
         **choice: Any,
@@ -48,8 +52,12 @@ class Quantizer(nn.Module, ABC):
             choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
 
         Raises:
-            DataError: latents or a mask of another shape or type, or latents that are not finite (nothing is changed then).
+            DataError: latents, a mask or costs of another shape or type, or latents that are not finite or beyond 1e15 (nothing is
+                changed then).
         """
+        for name, value in (("Latents", latents), ("The mask", mask)):
+            if not isinstance(value, Tensor) and not (value is None and name == "The mask"):
+                raise DataError(f"{name} came as {type(value).__name__}; a tensor is expected. Make one with torch.as_tensor.")
         if not latents.is_floating_point() or latents.ndim < 2:
             raise DataError(
                 f"Latents came as {latents.dtype} {tuple(latents.shape)}; floats are expected, with a batch and {self.dim} channels."
@@ -60,12 +68,14 @@ class Quantizer(nn.Module, ABC):
             raise DataError(
                 f"The mask came as {mask.dtype} {tuple(mask.shape)}; torch.bool {positions} is expected, True where there is data."
             )
+        if choice.get("costs") is not None:
+            check_costs(choice["costs"], self.num_codebooks, self.codebook_size)
         found = self.quantize(turned, mask, **choice)
         if not channels_last:
             return found
         return found._replace(vectors=found.vectors.movedim(1, -1))
 
-    def decode(self, codes: Int[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:
+    def decode(self, codes: Integer[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:
         """The vectors of given codes: ``decode(q.codes) == q.vectors``.
 
         Raises:
@@ -79,15 +89,15 @@ class Quantizer(nn.Module, ABC):
         """``forward`` for latents whose channels come second."""
 
     @abstractmethod
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """``decode`` to vectors whose channels come second."""
 
 
 class CodebookQuantizer(Quantizer):
     """A quantizer whose codes are rows of codebooks that learn.
 
-    Training statistics move only in ``forward`` in training mode with gradients enabled. The recomputation of an
-    activation checkpoint (``use_reentrant=False``) counts nothing.
+    Training statistics move only in ``forward`` in training mode with gradients enabled. Inside an activation checkpoint each
+    batch counts once: in the forward pass, or with ``use_reentrant=True``, which runs that without gradients, in its recomputation.
     """
 
     codebook: Float[Tensor, "codebooks codebook_size part"]
@@ -133,13 +143,24 @@ def check_latents(latents: Tensor, dim: int) -> None:
 
 
 def check_finite(values: Tensor, what: str) -> None:
-    """Raise DataError where values are NaN or infinite."""
-    bad = int((~torch.isfinite(values)).sum())
+    """Raise DataError if values are NaN, infinite, or so large that squared distances overflow. Traced code does not check."""
+    if is_traced():
+        return
+    # Detached: an activation checkpoint counts the tensors that are kept for the backward pass.
+    bad = int((~(values.detach().abs() <= LARGEST)).sum())
     if bad:
         raise DataError(
-            f"{bad} of {values.numel()} entries of the {what} are NaN or infinite; nothing was changed. "
+            f"{bad} of {values.numel()} entries of the {what} are NaN, infinite or beyond {LARGEST:g}; nothing was changed. "
             "Lower the learning rate, clip gradients, or check the data."
         )
+
+
+def check_costs(costs: Any, num_codebooks: int, codebook_size: int) -> None:
+    """Raise DataError unless costs are floats (num_codebooks, codebook_size)."""
+    shape = (num_codebooks, codebook_size)
+    if not isinstance(costs, Tensor) or not costs.is_floating_point() or tuple(costs.shape) != shape:
+        came = f"{costs.dtype} {tuple(costs.shape)}" if isinstance(costs, Tensor) else type(costs).__name__
+        raise DataError(f"The costs came as {came}; a tensor of floats {shape} is expected, in nats.")
 
 
 def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
@@ -150,3 +171,10 @@ def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
         return moved if moved.dtype == tensor.dtype else tensor.to(moved.device)
 
     return move
+
+
+def outermost(module: nn.Module) -> list[CodebookQuantizer]:
+    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
+    if isinstance(module, CodebookQuantizer):
+        return [module]
+    return [quantizer for child in module.children() for quantizer in outermost(child)]

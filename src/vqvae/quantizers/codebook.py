@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor
 
 from vqvae import distributed
 from vqvae.codes import check_codes
 from vqvae.config import check_at_least
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
+from vqvae.exact import is_traced
 from vqvae.quantizers.base import CodebookQuantizer, Quantized, check_finite, check_latents, without_casts
 from vqvae.quantizers.gradient import Gradient, commitment, pass_gradient
 from vqvae.quantizers.nearest import nearest
@@ -68,6 +69,7 @@ class SingleCodebook(CodebookQuantizer):
         self._pending: list[Statistics] | None = None
         self._candidates: list[Tensor] = []
         self._before: Tensor | None = None
+        self._uncounted = False
 
     def quantize(
         self,
@@ -95,29 +97,33 @@ class SingleCodebook(CodebookQuantizer):
         Args:
             count: entries that the loss is averaged over.
         """
-        # Inside of a backward pass this is activation checkpointing: these rows were counted when they came first.
-        recomputing = torch._C._current_graph_task_id() != -1
-        learning = self.training and torch.is_grad_enabled() and not recomputing
+        recomputing = _in_backward()
+        learning = self.training and torch.is_grad_enabled() and (not recomputing or self._uncounted)
+        if self.training and not recomputing:
+            # A forward pass without gradients may be that of a reentrant checkpoint: its recomputation counts.
+            self._uncounted = not learning
         if learning and not self.started:
             check_finite(rows, "latents")
             self.start(rows)
         # An update since the forward pass must not change what its recomputation chooses.
-        codebook = self._before if recomputing and self._before is not None else self.codebook[0]
+        codebook = self._before if recomputing and not self._uncounted and self._before is not None else self.codebook[0]
         codes, scores = nearest(rows, codebook, None if costs is None else costs[0])
-        # A score is one number a row, and bad where a latent is: only then all latents are worth a look.
-        if not torch.isfinite(scores).all():
-            check_finite(rows, "latents")
         vectors, codebook_loss = self._look_up(codebook, codes, rows, count)
-        loss = codebook_loss + self.commitment_cost * commitment(rows, vectors, count)
+        distance = commitment(rows, vectors, count)
+        # One number, and bad if any latent is: only then are all latents worth a look.
+        if not is_traced() and not (torch.isfinite(distance) & torch.isfinite(scores).all()):
+            check_finite(rows, "latents")
+            raise DataError("The codebook or its costs are NaN, infinite or too large, so no code is the nearest. Load them again.")
+        loss = codebook_loss + self.commitment_cost * distance
         if learning:
             # A copy, before learning writes into the codebook itself.
             self._before = codebook.detach().clone()
             self._observe(rows.detach(), codes)
         return Chosen(vectors, codes, loss)
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, 1, self.codebook_size, "codebook")
+        codes = check_codes(codes, 1, self.codebook_size, "codebook")
         return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)
 
     @contextmanager
@@ -167,7 +173,7 @@ class SingleCodebook(CodebookQuantizer):
     def _observe(self, rows: Tensor, codes: Tensor) -> None:
         counts = torch.bincount(codes, minlength=self.codebook_size).float()
         # Scattering with an expanded index is faster than index_add_ and far faster than a one-hot product.
-        sums = torch.zeros(self.codebook_size, self.dim, device=rows.device).scatter_add_(0, codes[:, None].expand_as(rows), rows)
+        sums = rows.new_zeros(self.codebook_size, self.dim).scatter_add_(0, codes[:, None].expand_as(rows), rows)
         if self.revive_after:
             self._candidates.append(_draw(rows, self.codebook_size))
         if self._pending is None:
@@ -197,6 +203,12 @@ class SingleCodebook(CodebookQuantizer):
         drawn = distributed.broadcast(torch.randperm(len(pool), device=pool.device)[:some])
         self._write(dead[:some], pool[drawn])
         self.idle[dead[:some]] = 0
+
+
+def _in_backward() -> bool:
+    """Whether this runs inside a backward pass, as the recomputation of an activation checkpoint does."""
+    # torch asks itself in this way, too (torch.utils.checkpoint); compiled code has its own checkpoints and cannot ask.
+    return not is_traced() and torch._C._current_graph_task_id() != -1
 
 
 def _draw(rows: Tensor, count: int) -> Tensor:

@@ -1,16 +1,15 @@
 """A codebook of running means: [VQVAE Appendix A.1]."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.quantizers.codebook import SingleCodebook, Statistics
 from vqvae.quantizers.gradient import Gradient
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class EMAQuantizerConfig:
     """A codebook that follows the latents by exponential moving averages."""
 

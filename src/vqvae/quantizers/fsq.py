@@ -4,14 +4,13 @@
 """
 
 import math
-from dataclasses import dataclass
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_latents, without_casts
 from vqvae.quantizers.gradient import pass_gradient
@@ -25,7 +24,7 @@ MOST_CODES = 2**31
 """Codes that fit where codes are stored in 32 bits."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class FSQConfig:
     """Channels that are rounded; a code says the levels of all of them. There is no loss and nothing to start or revive."""
 
@@ -104,10 +103,10 @@ class FSQ(Quantizer):
             return from_rows(latents, mask, codes, self._vectors(values), rows.new_zeros(()))
 
     @torch.no_grad()
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, 1, self.codebook_size, "quantizer")
-        digits = codes[:, 0].long().unsqueeze(-1) // self.basis % self.levels
+        codes = check_codes(codes, 1, self.codebook_size, "quantizer")
+        digits = codes[:, 0].unsqueeze(-1) // self.basis % self.levels
         return self._vectors(self._values(digits)).movedim(-1, 1)
 
     def _values(self, digits: Int[Tensor, "*rows channels"]) -> Float[Tensor, "*rows channels"]:

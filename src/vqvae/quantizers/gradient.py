@@ -5,7 +5,6 @@ from typing import Any, Literal
 import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 Gradient = Literal["straight_through", "rotation"]
 
@@ -27,28 +26,41 @@ def commitment(
 
 
 class _StraightThrough(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
+    # pyrefly: ignore[bad-override]  # torch types it with *args; naming them is its own documented way.
+    def forward(latents: Tensor, vectors: Tensor) -> Tensor:
         return _another(vectors)
 
     @staticmethod
-    @once_differentiable
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Nothing is kept."""
+
+    @staticmethod
+    # pyrefly: ignore[bad-override]  # As above.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return grad, None
 
 
 class _Rotation(torch.autograd.Function):
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, latents: Tensor, vectors: Tensor) -> Tensor:
-        ctx.save_for_backward(latents, vectors)
+    # pyrefly: ignore[bad-override]  # As above.
+    def forward(latents: Tensor, vectors: Tensor) -> Tensor:
         return _another(vectors)
 
     @staticmethod
-    @once_differentiable
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
+        """Keep what the rotation is made of."""
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    # pyrefly: ignore[bad-override]  # As above.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        latents, vectors = ctx.saved_tensors
+        # The rotation counts as a constant [Fifty et al. 2024, §4], for second derivatives, too.
+        latents, vectors = (saved.detach() for saved in ctx.saved_tensors)
         length = latents.norm(dim=1, keepdim=True)
         scale = vectors.norm(dim=1, keepdim=True) / length
         source = latents / length
@@ -64,17 +76,25 @@ class _Rotation(torch.autograd.Function):
 class _Commitment(torch.autograd.Function):
     """As (latents - vectors).square().sum() / count, with no temporary kept for the backward pass."""
 
+    generate_vmap_rule = True
+
     @staticmethod
-    def forward(ctx: Any, latents: Tensor, vectors: Tensor, count: Tensor | float) -> Tensor:
-        ctx.save_for_backward(latents, vectors)
-        ctx.count = count
+    # pyrefly: ignore[bad-override]  # As above.
+    def forward(latents: Tensor, vectors: Tensor, count: Tensor | float) -> Tensor:
         return torch.nn.functional.mse_loss(latents, vectors, reduction="sum") / count
 
     @staticmethod
-    @once_differentiable
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | float], output: Tensor) -> None:
+        """Keep the two sides."""
+        latents, vectors, ctx.count = inputs
+        ctx.save_for_backward(latents, vectors)
+
+    @staticmethod
+    # pyrefly: ignore[bad-override]  # As above.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         latents, vectors = ctx.saved_tensors
+        if torch.is_grad_enabled():  # A graph is asked for (create_graph=True), and nothing may be overwritten.
+            return (latents - vectors) * (2 * grad / ctx.count), None, None
         return torch.sub(latents, vectors).mul_(2 * grad / ctx.count), None, None
 
 

@@ -1,17 +1,15 @@
 """No quantization: for measuring what quantization costs, and for tests of what stands above it."""
 
-from dataclasses import dataclass
-
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import DataError
 from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_latents
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class IdentityQuantizerConfig:
     """Latents pass unchanged."""
 
@@ -46,6 +44,6 @@ class IdentityQuantizer(Quantizer):
         codes = torch.empty(latents.shape[0], 0, *latents.shape[2:], dtype=torch.int64, device=latents.device)
         return Quantized(vectors, codes, latents.new_zeros((), dtype=torch.float32))
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """Raise DataError: without codebooks, codes say nothing of the vectors."""
         raise DataError("IdentityQuantizer has no codebook, so nothing can be decoded from codes; use another quantizer.")

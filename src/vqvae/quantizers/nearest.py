@@ -37,11 +37,14 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
             bias = bias + costs.detach().float()
         factor = (-2 * centred).T.contiguous()
         size = len(codebook)
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # One product for any number of rows: blocks would fix it.
+            least = torch.addmm(bias, rows, factor).min(1)
+            return Nearest(least.indices, least.values)
         most_rows, most_codes = (ROWS, CODES) if rows.device.type == "cpu" else (ROWS_CUDA, CODES_CUDA)
         block_rows, block_codes = min(len(rows), most_rows), min(size, most_codes)
         codes = torch.empty(len(rows), dtype=torch.int64, device=rows.device)
         scores = torch.empty(len(rows), dtype=torch.float32, device=rows.device)
-        buffer = torch.empty(block_rows * block_codes, device=rows.device)
+        buffer = rows.new_empty(block_rows * block_codes)
         for low in range(0, len(rows), max(block_rows, 1)):
             part = rows[low : low + block_rows]
             best: Nearest | None = None

@@ -1,14 +1,13 @@
 """Several independent codebooks on groups of channels: the 8×8×10 latents of [VQVAE §4.1]."""
 
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.errors import ConfigError
 from vqvae.quantizers.base import Quantized, check_finite, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
@@ -17,7 +16,7 @@ from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ProductQuantizerConfig:
     """``num_codebooks`` independent codebooks, each on its own ``dim / num_codebooks`` channels."""
 
@@ -87,9 +86,9 @@ class ProductQuantizer(SeveralCodebooks):
             torch.stack([q.loss for q in found]).mean(),
         )
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes; see ``Quantizer.decode``."""
-        check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
+        codes = check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return torch.cat([part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:

@@ -4,16 +4,15 @@
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import reduce
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import check_codes
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, settings
 from vqvae.quantizers.base import Quantized, check_latents
 from vqvae.quantizers.ema import EMAQuantizerConfig
 from vqvae.quantizers.gradient import Gradient, pass_gradient
@@ -22,7 +21,7 @@ from vqvae.quantizers.several import SeveralCodebooks
 from vqvae.quantizers.vector import VectorQuantizerConfig
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ResidualQuantizerConfig:
     """``num_codebooks`` codebooks in a row: the first on the latents, each further one on the difference that is left."""
 
@@ -102,9 +101,9 @@ class ResidualQuantizer(SeveralCodebooks):
             loss = torch.stack([chosen.loss for chosen in found]).mean()
             return from_rows(latents, mask, torch.stack([chosen.codes for chosen in found], dim=1), vectors, loss)
 
-    def dequantize(self, codes: Int[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
+    def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         """The vectors of given codes, one of every codebook; see ``Quantizer.decode``."""
-        check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
+        codes = check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
         return _sum(part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True))
 
     @torch.no_grad()

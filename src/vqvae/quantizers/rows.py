@@ -35,6 +35,7 @@ def from_rows(
 def count_entries(rows: Float[Tensor, "rows dim"], mask: Tensor | None) -> Float[Tensor, ""] | float:
     """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all that count."""
     if mask is None or not distributed.is_active():
-        return float(max(rows.numel(), 1))
-    total = distributed.sum_(torch.tensor(float(rows.numel()), device=rows.device))
+        # Exported code counts with a tensor, so that it takes any size.
+        return torch.ones_like(rows).sum().clamp(min=1) if torch.compiler.is_exporting() else float(max(rows.numel(), 1))
+    total = distributed.sum_(rows.new_tensor(float(rows.numel())))
     return total.clamp(min=1) / distributed.world_size()

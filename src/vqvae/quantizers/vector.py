@@ -1,15 +1,14 @@
 """A codebook that learns by gradient: [VQVAE §3.2]."""
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor, nn
 
+from vqvae.config import settings
 from vqvae.quantizers.codebook import SingleCodebook, Statistics
 from vqvae.quantizers.gradient import Gradient
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class VectorQuantizerConfig:
     """A codebook that the optimizer moves."""
 

@@ -7,7 +7,7 @@ RECIPES = {
     recipe.name: recipe
     for recipe in (
         *(worlds.DEMO, images.RECIPE, cifar10.RECIPE, cifar10.SMALL, imagenet.RECIPE, worlds.WORLDS),
-        *(speech.DEMO, speech.VOICES, speech.WHOLE_WAVE, speech.PHONEMES, speech.VCTK, speech.LIBRISPEECH),
+        *(speech.OWN, speech.DEMO, speech.VOICES, speech.WHOLE_WAVE, speech.PHONEMES, speech.VCTK, speech.LIBRISPEECH),
     )
 }
 """Every recipe, by name."""

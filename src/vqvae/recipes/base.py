@@ -31,6 +31,8 @@ class Recipe:
     """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
     prior: Callable[[Level, int], TrainConfig]
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
+    sized: Callable[[TrainConfig, int], TrainConfig] | None = None
+    """The second stage's settings changed to match the number of codes that it learns from; None if they are the same for any number."""
     command: str = ""
     """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
 

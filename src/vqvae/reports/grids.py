@@ -1,10 +1,11 @@
-"""Pictures of many images, as uint8 arrays (height, width, 3), 2 white pixels apart. One channel is shown as grey."""
+"""Pictures of many images, as uint8 arrays (height, width, 3), 2 white pixels apart. One channel is shown as grey. int32 stands for
+65,536 levels, whose high byte is shown."""
 
 from collections.abc import Mapping
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Integer, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
@@ -14,13 +15,13 @@ GAP = 2
 _WHITE = 255
 
 
-def grid(images: UInt8[Tensor, "count channels height width"], columns: int) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
+def grid(images: Integer[Tensor, "count channels height width"], columns: int) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
     """Pictures in rows of ``columns``, in reading order.
 
     Raises:
         DataError: no images, or neither 1 nor 3 channels.
     """
-    _check(images)
+    images = _shown(images)
     count, _, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -30,20 +31,20 @@ def grid(images: UInt8[Tensor, "count channels height width"], columns: int) -> 
 
 
 def pair_grid(
-    above: UInt8[Tensor, "count channels height width"], below: UInt8[Tensor, "count channels height width"], columns: int
+    above: Integer[Tensor, "count channels height width"], below: Integer[Tensor, "count channels height width"], columns: int
 ) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
     """Pictures in rows of ``columns``, each row of the first kind followed by the same row of the second.
 
     Raises:
         DataError: no images, or neither 1 nor 3 channels.
     """
-    _check(above)
+    above, below = _shown(above), _shown(below)
     columns = min(columns, len(above))
     pairs = zip(above.split(columns), below.split(columns), strict=True)
     return grid(torch.cat([_filled(row, columns) for pair in pairs for row in pair]), columns)
 
 
-def labelled_rows(rows: Mapping[str, UInt8[Tensor, "_ channels height width"]]) -> UInt8[np.ndarray, "_ _ 3"]:
+def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ channels height width"]]) -> UInt8[np.ndarray, "_ _ 3"]:
     """One row a kind of pictures, all of one size, with its name to the left.
 
     Raises:
@@ -70,6 +71,8 @@ def _filled(images: Tensor, count: int) -> Tensor:
     return torch.cat([images, images.new_full((count - len(images), *images.shape[1:]), _WHITE)])
 
 
-def _check(images: Tensor) -> None:
+def _shown(images: Tensor) -> Tensor:
+    """Images with 256 levels."""
     if len(images) == 0 or images.shape[1] not in (1, 3):
         raise DataError(f"Pictures have the shape {tuple(images.shape)}; expected at least one, with 1 or 3 channels.")
+    return (images >> 8).to(torch.uint8) if images.dtype == torch.int32 else images

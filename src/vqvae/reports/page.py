@@ -141,6 +141,29 @@ def write_report(
         partial.write_text(_page(title, sections), encoding="utf-8")
 
 
+def write_side_by_side(
+    path: Path, *, title: str, header: Sequence[str], rows: Sequence[Sequence[str]], pictures: Sequence[Mapping[str, np.ndarray]]
+) -> None:
+    """Write a page that compares runs, whole or not at all.
+
+    Args:
+        path: where to.
+        title: one line.
+        header: the names of the columns.
+        rows: the cells of the table.
+        pictures: rows of pictures; each row has uint8 arrays (height, width, 3) by what they show.
+
+    Raises:
+        CheckpointError: the place cannot be written.
+    """
+    head = "".join(f"<th>{escape(cell)}</th>" for cell in header)
+    lines = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in rows)
+    sections = [f'<h2>Scores</h2><div class="wide"><table class="numbers"><tr>{head}</tr>{lines}</table></div>']
+    sections += [f'<div style="display:flex;flex-wrap:wrap;gap:1rem">{_pictures(row, ())}</div>' for row in pictures if row]
+    with atomic(path, CheckpointError) as partial:
+        partial.write_text(_page(title, sections), encoding="utf-8")
+
+
 def _page(title: str, sections: Sequence[str]) -> str:
     """The sections that say something, as a page that may load nothing from anywhere."""
     style = resources.files("vqvae.reports").joinpath(_STYLE).read_text(encoding="utf-8")

@@ -1,6 +1,5 @@
 """The codes of a run's data in shards: written once by its tokenizer, read by its priors."""
 
-import hashlib
 import time
 from pathlib import Path
 
@@ -10,17 +9,17 @@ from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
 from vqvae.data.base import Splits
-from vqvae.pipeline import TOKENIZER, UNIGRAM, about, load
+from vqvae.pipeline import CODES, UNIGRAM, about, load, tokenizer_digest
 from vqvae.priors import UnigramPriorConfig
 from vqvae.runs.folder import record_seconds
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
-CODES, SIDES = "codes", ("train", "held-out")
+SIDES = ("train", "held-out")
 
 
 def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = ()) -> None:
-    """Turn both sides of the data into shards of codes and count them; shards that are there are kept."""
+    """Turn both sides of the data into shards of codes, and count them. Shards that are there already are kept."""
     began, written = time.perf_counter(), 0
     pipeline = load(run, pick_device(options.device), parts)
     for side, whole in zip(SIDES, splits, strict=True):
@@ -62,5 +61,4 @@ def _source(run: Path, side: str, parts: Parts) -> str:
     """Names a tokenizer's weights and a side of its data, so that codes of others are never taken for these."""
     card = about(run, parts)
     data = card.data if side == SIDES[0] else card.held_out_data
-    with (run / TOKENIZER / storage.WEIGHTS).open("rb") as file:
-        return f"tokenizer {hashlib.file_digest(file, 'sha256').hexdigest()[:16]}, {data}, {side}"
+    return f"tokenizer {tokenizer_digest(run)}, {data}, {side}"

@@ -7,9 +7,12 @@ RUN/
   metrics.jsonl                  a line an interval of steps
   metrics.json                   the scores on held-out data
   report.html, reconstructions.png, samples.png
+  scores/NAME/                   the scores and the report with the prior NAME
+  former/N/                      priors of codes that the tokenizer no longer makes
 """
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Mapping
@@ -24,12 +27,13 @@ from vqvae.data.base import Splits
 from vqvae.data.cache import user_path
 from vqvae.disk import atomic, explained
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.pipeline import TOKENIZER, about
+from vqvae.pipeline import CHECKPOINTS, TOKENIZER, about, fits_codes, part_of, prior_name
 from vqvae.training import TrainConfig
 from vqvae.training.logging import METRICS as JSON_LINES
 from vqvae.training.logging import read_rows as rows_of
+from vqvae.training.logging import say
 
-METRICS, REPORT = "metrics.json", "report.html"
+METRICS, REPORT, FORMER, SCORES = "metrics.json", "report.html", "former", "scores"
 
 
 def recipe_of(run: Path, parts: Parts = ()) -> str:
@@ -43,7 +47,7 @@ def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainC
     Raises:
         CheckpointError: it does not say.
     """
-    card = about(run, parts) if part == TOKENIZER else storage.read(run / part, parts).card
+    card = about(run, parts) if part == TOKENIZER else storage.read(part_of(run, run / part) or run / part, parts).card
     if card.training is None:
         raise CheckpointError(f"{run / part} does not say what it was trained on; it was not trained by vqvae.train or 'vqvae train'.")
     return configuration.from_json(TrainConfig, dict(card.training), parts=parts)
@@ -59,10 +63,47 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
     data = stored_config(run, parts=parts).data
     if data is None:
         raise CheckpointError(
-            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Give it again: "
+            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Pass it again: "
             "vqvae.evaluate(run, data)."
         )
     return (kept_here(data) if path is None else moved(data, path)).build()
+
+
+def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
+    """The data that a run was trained on, which lies at ``path`` now; the run keeps the new place.
+
+    Raises:
+        ConfigError: it is other data.
+        DataError: it cannot be read.
+    """
+    splits = stored_data(run, path, parts)
+    if not is_own(run, splits, parts):
+        raise ConfigError(
+            f"{path} is not the data that {run} was trained on. Give that data. To score the run on it: vqvae evaluate {run} --data {path}"
+        )
+    keep_place(run, path, parts)
+    return splits
+
+
+def is_own(run: Path, splits: Splits, parts: Parts = ()) -> bool:
+    """Whether data is, by its content, what a run was trained on."""
+    card = about(run, parts)
+    return (splits.train.name, splits.held_out.name) == (card.data, card.held_out_data)
+
+
+def keep_place(run: Path, path: str, parts: Parts = ()) -> None:
+    """Store where a run's data lies now, if its tokenizer is trained to the end.
+
+    Raises:
+        CheckpointError: the folder cannot be written.
+    """
+    if not (run / TOKENIZER).is_dir():
+        return
+    config, card = stored_config(run, parts=parts), about(run, parts)
+    assert config.data is not None and card.training is not None, "it was found by them"
+    data = configuration.to_json(moved(config.data, path))
+    if data != card.training.get("data"):
+        storage.write_card(run / TOKENIZER, dataclasses.replace(card, training={**card.training, "data": data}), parts)
 
 
 def kept_here(data: DataConfig) -> DataConfig:
@@ -83,9 +124,15 @@ def moved(data: DataConfig, path: str) -> DataConfig:
         ConfigError: this kind is made on the spot and lies nowhere.
     """
     if "path" not in {field.name for field in dataclasses.fields(data)}:
-        raise ConfigError("This data is made on the spot and lies nowhere; leave --data out.")
+        raise ConfigError("This data is generated, not read from a folder. Omit --data.")
     changed: Any = data
     return dataclasses.replace(changed, path=path)
+
+
+def scores_folder(run: Path, prior: str | None = None) -> Path:
+    """Where the scores with a prior go: the run folder, or ``RUN/scores/NAME`` for a prior with a name. Default: as in ``vqvae.load``."""
+    name = prior if prior is not None else prior_name(run)
+    return run / SCORES / name if name else run
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
@@ -117,6 +164,26 @@ def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
 def record_seconds(run: Path, **seconds: float) -> None:
     """Note what stages took when they were last carried out."""
     update_metrics(run, {"seconds_by_stage": {**read_metrics(run).get("seconds_by_stage", {}), **seconds}})
+
+
+def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> None:
+    """Move a prior of codes that the run no longer has to ``RUN/former/``, with its checkpoints, so that one of the new codes can begin.
+
+    Raises:
+        CheckpointError: it cannot be moved.
+    """
+    place = part_of(run, folder)
+    if place is None or fits_codes(run, storage.read(place, parts).card, level):
+        return
+    name = folder.relative_to(run)
+    number = next(number for number in itertools.count(1) if not (run / FORMER / str(number)).exists())
+    for source, target in ((folder, name), (run / CHECKPOINTS / name, Path(CHECKPOINTS) / name)):
+        if source.is_dir():
+            to = run / FORMER / str(number) / target
+            with explained(CheckpointError, source, "cannot be moved", f"Move it out of {run}."):
+                to.parent.mkdir(parents=True, exist_ok=True)
+                source.rename(to)
+    say(f"{folder} was trained on codes of an earlier state of the tokenizer. It is now in {run / FORMER / str(number)}.")
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:

@@ -11,7 +11,7 @@ from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
-from vqvae.runs.folder import stored_config, stored_data
+from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
 from vqvae.runs.stages import prior_config, train_tokenizer
 from vqvae.runs.stages import train_prior as train_prior_stage
@@ -20,6 +20,7 @@ from vqvae.storage import check_rebuilt, check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
 from vqvae.training.checkpoint import check_run_folder
 from vqvae.training.machine import pick_device
+from vqvae.training.trainer import START_BATCHES
 
 
 def train(
@@ -27,7 +28,8 @@ def train(
     data: Any,
     out: Path | str,
     *,
-    steps: int,
+    steps: int | None = None,
+    minutes: float | None = None,
     batch_size: int = 32,
     held_out: Any = None,
     signal: Signal | None = None,
@@ -44,11 +46,12 @@ def train(
         data: what ``vqvae.data.own.splits_of`` takes: settings, arrays, or data sets of one's own.
         out: the run folder.
         steps: training steps.
+        minutes: minutes of training, in place of ``steps``: a short measurement gives the steps, and the run stores them.
         batch_size: examples a step.
-        held_out: what is held out; a twentieth of ``data`` where it is left out.
-        signal: what arrays and items are; found by looking at them where it is left out.
+        held_out: the held-out data. Default: a twentieth of ``data``.
+        signal: what arrays and items are. Default: found by looking at them.
         optimizer: the settings of Adam.
-        seed: of the first weights, the order of the data and all noise.
+        seed: seed of the first weights, the order of the data and all noise.
         options: how the run is carried out.
         scored: whether scores and a report are written.
         settings: further fields of ``TrainConfig``.
@@ -66,9 +69,13 @@ def train(
         check_rebuilt(module)
     elif not dataclasses.is_dataclass(model):
         raise ConfigError(f"model came as {type(model).__name__}; a configuration such as VQVAEConfig, or a module, is expected.")
+    if (steps is None) == (minutes is None):
+        raise ConfigError(f"steps is {steps} and minutes is {minutes}; give one of the two.")
     config = model if module is None else module.config
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
-    training = TrainConfig(model=config, data=known, steps=steps, batch_size=batch_size, seed=seed, optimizer=optimizer, **settings)
+    shared: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
+    # With minutes, the steps follow from a measurement; these stand there until then.
+    training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
     parts, run = kinds(config), Path(out).expanduser()
     check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
@@ -80,6 +87,7 @@ def train_prior(
     run: Path | str,
     model: Any = None,
     *,
+    name: str = "",
     level: int = 0,
     data: Any = None,
     held_out: Any = None,
@@ -92,9 +100,11 @@ def train_prior(
 
     Args:
         run: the run folder.
-        model: the configuration of the prior; without it, one that fits the codes, from the recipe of the run or of its kind.
-        level: whose codes, where there are several levels.
-        data: the data that is scored, where the run was trained on data that was given as an object.
+        model: the configuration of the prior, or a ``TrainConfig`` with all settings. Default: those of the run's recipe, which fit the
+            codes.
+        name: the name of the prior, if the run is to have several; ``vqvae.load(run, prior=NAME)`` loads it.
+        level: the level of codes, if there are several.
+        data: the data to score, if the run was trained on data that was given as an object, or a path to where its data is now.
         held_out: as in ``train``.
         options: how the run is carried out.
         scored: whether scores and a report are written; that needs the data.
@@ -106,28 +116,38 @@ def train_prior(
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
     run = Path(run).expanduser()
-    chosen = {} if model is None else {"model": model}
-    training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
-    splits = _given(run, data, held_out, parts)
+    if isinstance(model, TrainConfig):
+        training = dataclasses.replace(model, **settings)
+    else:
+        chosen = {} if model is None else {"model": model}
+        training = dataclasses.replace(prior_config(run, level, parts), **chosen, **settings)
+    splits = found_data(run, str(data), parts) if isinstance(data, str | Path) else _given(run, data, held_out, parts)
     if scored and splits is None and stored_config(run, parts=parts).data is None:
         raise ConfigError(
             f"{run} was trained on data that was given as an object, which is not stored. Give it again for the scores: "
             "vqvae.train_prior(run, data=...), or leave them out with scored=False."
         )
     parts = (*parts, *kinds(training.model))
-    train_prior_stage(training, options, run, level=level, scored=scored, splits=splits, parts=parts)
-    return load(run, pick_device(options.device), parts)
+    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, parts=parts)
+    return load(run, pick_device(options.device), parts, prior=name)
 
 
 def evaluate(
-    run: Path | str, data: Any = None, *, held_out: Any = None, options: RunOptions = RunOptions(), parts: Parts = ()
+    run: Path | str,
+    data: Any = None,
+    *,
+    held_out: Any = None,
+    prior: str | None = None,
+    options: RunOptions = RunOptions(),
+    parts: Parts = (),
 ) -> dict[str, Any]:
     """Score a run on held-out data, and write metrics.json, pictures and the report: ``vqvae evaluate``.
 
     Args:
         run: the run folder.
         data: as in ``train``; its held-out side is scored. Without it, the data that the run was trained on.
-        held_out: what is scored, where ``data`` does not say so.
+        held_out: what is scored, if ``data`` does not say so.
+        prior: the name of the prior; its scores go to ``RUN/scores/NAME``. Default: as in ``vqvae.load``.
         options: how it is carried out.
         parts: configurations of the caller's own that the run holds.
 
@@ -135,8 +155,11 @@ def evaluate(
         The scores by name, as in metrics.json.
     """
     run = Path(run).expanduser()
-    splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
-    return evaluate_run(run, splits.held_out, options, parts)
+    if isinstance(data, str | Path):
+        splits = stored_data(run, str(data), parts)
+    else:
+        splits = _given(run, data, held_out, parts) or stored_data(run, parts=parts)
+    return evaluate_run(run, splits.held_out, options, parts, prior=prior)
 
 
 def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:

@@ -1,26 +1,31 @@
 """The stages of a run, each of which leaves its results in the run folder: tokenizer, codes, prior, scores."""
 
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
 from torch import nn
 
 from vqvae import distributed
+from vqvae.codes import Level
 from vqvae.config import Parts
-from vqvae.data.base import Splits
-from vqvae.errors import ConfigError
+from vqvae.data.base import Dataset, Splits
+from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
-from vqvae.pipeline import TOKENIZER, Pipeline, load, prior_folder
+from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
 from vqvae.priors import AutoregressivePrior
 from vqvae.recipes import RECIPES
 from vqvae.runs.encoding import read_codes, write_codes
-from vqvae.runs.folder import recipe_of, record_seconds, stored_data, trained_seconds
+from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
-from vqvae.training.checkpoint import check_run_folder
+from vqvae.training.checkpoint import check_run_folder, only_writer
+from vqvae.training.interruption import Interrupted
+from vqvae.training.logging import say
 from vqvae.training.machine import pick_device
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
@@ -51,6 +56,7 @@ def train_tokenizer(
         VqvaeError: wrong data or settings, an interruption, a folder of another run.
     """
     check_run_folder(run)
+    read_metrics(run)  # A damaged file is found now, not after the training.
     module = build(config) if module is None else module
     if not isinstance(module, Tokenizer):
         raise ConfigError(f"The first stage trains a tokenizer, a model with codes, but config.model builds a {type(module).__name__}.")
@@ -68,10 +74,10 @@ def train_tokenizer(
     size = tuple(splits.held_out.batch(np.arange(1)).x.shape[2:])
     card = RunCard(recipe=recipe, size=size, layout=tuple(module.layout), signal=splits.train.signal)
     trainer = Trainer(module, splits, config, options, run, TOKENIZER, callbacks, card)
-    with distributed.group(trainer.device):
+    with distributed.group(trainer.device), _lock(run):
         trainer.run()
         if distributed.is_main():
-            with distributed.alone():
+            with distributed.alone(), _kept(run / TOKENIZER, run):
                 record_seconds(run, data=seconds, tokenizer=trained_seconds(run, TOKENIZER))
                 write_codes(run, splits, options, parts)
                 if scored:
@@ -84,41 +90,111 @@ def train_prior(
     run: Path,
     *,
     level: int = 0,
+    name: str = "",
     scored: bool = True,
     splits: Splits | None = None,
     parts: Parts = (),
 ) -> None:
-    """Train the second stage on the codes of a run, then score both, unless the caller does.
+    """Train the second stage on the codes of a run, then score both.
+
+    If the run's data cannot be found, the prior is trained without scores.
 
     Args:
-        level: whose codes it learns; the levels above are its condition.
+        config: the settings.
+        options: how it is carried out.
+        run: the run folder.
+        level: the level of codes that it learns; the levels above are its condition.
+        name: the prior's name, if the run has several.
         scored: whether scores follow.
-        splits: the data that is scored, where it is no data of the run's settings.
+        splits: the data that is scored, if it is not that of the run's settings.
         parts: configurations of the caller's own that the run holds.
 
     Raises:
+        ConfigError: the prior does not fit the codes.
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
-    prior = build(config)
-    if not isinstance(prior, AutoregressivePrior):
-        raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
-    codes = read_codes(run, level=level, parts=parts)
+    about(run, parts)
+    tokenizer_digest(run)  # Only a finished tokenizer has codes.
+    read_metrics(run)
     stored = load(run, pick_device(options.device), parts)
+    prior = build(config)
+    check_prior(prior, stored.layout, level)
+    codes = read_codes(run, level=level, parts=parts)
+    scored_on = _held_out(run, splits, parts) if scored else None
     kind = kind_of(stored.signal)
     callbacks: list[Callback] = []
     if kind.grid is not None and len(stored.layout) == 1:
         pipeline = Pipeline(stored.tokenizer, card=stored.card, label_names=codes.train.label_names)
         callbacks.append(SampleGrid(pipeline, kind.grid, every=config.evaluate_every))
-    stage = prior_folder(run, level).name
+    folder = prior_folder(run, level, name)
+    stage = folder.relative_to(run).as_posix()
     card = RunCard(recipe=recipe_of(run, parts), signal=codes.train.signal, layout=(stored.layout[level],))
     trainer = Trainer(prior, codes, config, options, run, stage, callbacks, card)
-    with distributed.group(trainer.device):
+    with distributed.group(trainer.device), _lock(run):
+        if distributed.is_main():
+            put_aside_stale(run, folder, level, parts)
+        distributed.barrier()
         trainer.run()
         if distributed.is_main():
-            with distributed.alone():
+            with distributed.alone(), _kept(folder, run):
                 record_seconds(run, **{stage: trained_seconds(run, stage)})
-                if scored:
-                    evaluate(run, (splits or stored_data(run, parts=parts)).held_out, options, parts)
+                if scored_on is not None:
+                    evaluate(run, scored_on, options, parts, prior=name)
+
+
+def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
+    """Check before the training that a prior is one of these codes.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    if not isinstance(prior, AutoregressivePrior):
+        raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
+    check_level(layout, level)
+    wanted = layout[level]
+    if (prior.num_codebooks, prior.codebook_size) != (wanted.num_codebooks, wanted.codebook_size):
+        raise ConfigError(
+            f"config.model is a prior of {prior.num_codebooks} codebooks of {prior.codebook_size} codes; the tokenizer has "
+            f"{wanted.num_codebooks} of {wanted.codebook_size}. Omit model.num_codebooks and model.codebook_size: they follow from the run."
+        )
+
+
+def check_level(layout: Sequence[Level], level: int) -> None:
+    """Raise ConfigError unless there is such a level of codes."""
+    if not 0 <= level < len(layout):
+        raise ConfigError(f"level is {level}; the run has {len(layout)}, and the first is 0.")
+
+
+def _held_out(run: Path, splits: Splits | None, parts: Parts) -> Dataset | None:
+    """The data that is scored after the training, found before it; None, with a word to the user, if it is not where it was."""
+    if splits is not None:
+        return splits.held_out
+    try:
+        return stored_data(run, parts=parts).held_out
+    except DataError as error:
+        say(f"No scores will follow the training, because the data cannot be read: {error} Give its place: --data PATH (data= in Python).")
+        return None
+
+
+@contextmanager
+def _lock(run: Path) -> Iterator[None]:
+    """Hold the run's lock for the training and for what follows it."""
+    with only_writer(run) if distributed.is_main() else nullcontext():
+        yield
+
+
+@contextmanager
+def _kept(part: Path, run: Path) -> Iterator[None]:
+    """Codes and scores that fail after the training: say what is kept, and how to make the rest."""
+    try:
+        yield
+    except Interrupted:
+        raise
+    except (VqvaeError, OSError, RuntimeError) as error:
+        raise VqvaeError(
+            f"{part} is trained and saved, but what follows failed: {error} Run the same command again, or score it with: "
+            f"vqvae evaluate {run}"
+        ) from error
 
 
 def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
@@ -133,10 +209,11 @@ def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder:
 def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
     """The second stage's settings by the recipe of the run's tokenizer; where that has none, by the number of axes of its codes."""
     layout = load(run, parts=parts).layout
-    if not 0 <= level < len(layout):
-        raise ConfigError(f"level is {level}; {run} has {len(layout)}, and the first is 0.")
+    check_level(layout, level)
     recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
-    return recipe.prior(layout[level], len(read_codes(run, level=level, parts=parts).train.label_names))
+    train = read_codes(run, level=level, parts=parts).train
+    config = recipe.prior(layout[level], len(train.label_names))
+    return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 
 def check_signal(module: Tokenizer, splits: Splits) -> None:

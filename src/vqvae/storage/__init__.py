@@ -18,6 +18,7 @@ from vqvae.storage.parts import (
     restore,
     save,
     write,
+    write_card,
     write_json,
     write_tensors,
 )
@@ -40,6 +41,7 @@ __all__ = [
     "restore",
     "save",
     "write",
+    "write_card",
     "write_json",
     "write_tensors",
 ]

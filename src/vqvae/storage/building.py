@@ -3,7 +3,6 @@
 The part is first built on the meta device, which takes no memory, and compared with the header. Only then is memory allocated.
 """
 
-import os
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -14,9 +13,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 from torch.nn.modules import module as registration
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqvae import disk
+from vqvae.building import memory, private_draws
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.storage.card import upgraded
 
@@ -86,7 +85,7 @@ def build_like(config: Any, header: Mapping[str, Tensor], folder: Path, own: boo
         else:
             check_fit(part.state_dict(), header, folder / WEIGHTS)
             _check_memory(part, folder)
-        with _OwnDraws():
+        with private_draws(), torch.device("cpu"):
             return _possible(config.build, folder)
 
 
@@ -136,12 +135,8 @@ def _check_memory(part: nn.Module, folder: Path) -> None:
         raise CheckpointError(f"{folder / CONFIG} describes a part that cannot be built: its buffers are too large.")
     # Twice: the part and, while it is loaded, the tensors of the file.
     needed = 2 * sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers()))
-    try:
-        installed = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    except (AttributeError, ValueError, OSError):
-        return  # The system does not say.
-    if needed > installed:
-        sizes = f"{needed / 2**30:.1f} GiB of memory to load; this machine has {installed / 2**30:.1f} GiB"
+    if needed > memory():
+        sizes = f"{needed / 2**30:.1f} GiB of memory to load; this machine has {memory() / 2**30:.1f} GiB"
         raise CheckpointError(f"{folder / WEIGHTS} needs {sizes}.")
 
 
@@ -173,20 +168,3 @@ def _limited(header: Mapping[str, Tensor], folder: Path) -> Iterator[None]:
     finally:
         for hook in hooks:
             hook.remove()
-
-
-class _OwnDraws(TorchDispatchMode):
-    """Lets random starting values come from a generator of their own, so that other threads keep their draws."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.generator = torch.Generator()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        kwargs = kwargs or {}
-        if torch.Tag.nondeterministic_seeded in func.tags and kwargs.get("generator") is None:
-            overloads = (getattr(func.overloadpacket, name) for name in func.overloadpacket.overloads())
-            names = {argument.name for overload in overloads for argument in overload._schema.arguments}
-            if "generator" in names:
-                return func.overloadpacket(*args, **{**kwargs, "generator": self.generator})
-        return func(*args, **kwargs)

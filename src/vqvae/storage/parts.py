@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk
+from vqvae.building import private_draws
 from vqvae.config import Parts
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.models import ModelConfig
@@ -97,6 +98,17 @@ def write(part: nn.Module, folder: Path, card: RunCard = RunCard()) -> None:
     write_tensors(part.state_dict(), folder / WEIGHTS)
 
 
+def write_card(folder: Path, card: RunCard, parts: Parts = ()) -> None:
+    """Give a stored part another card. Its configuration and its weights stay as they are.
+
+    Raises:
+        CheckpointError: the part is damaged, or the folder cannot be written.
+    """
+    config = read(folder, parts).config
+    with disk.atomic(folder / CONFIG, CheckpointError) as path:
+        write_json({"config": configuration.to_json(config), "card": card_to_json(card.with_version())}, path)
+
+
 def check_storable(part: nn.Module) -> None:
     """Raise ConfigError unless a part can be built again from its configuration. It is asked before a training starts, not at its end."""
     config = getattr(part, "config", None)
@@ -124,7 +136,7 @@ def check_storable(part: nn.Module) -> None:
 def check_rebuilt(part: nn.Module) -> None:
     """Raise ConfigError unless what the configuration of a part builds has its weights: before a training starts, not after it."""
     config: Any = part.config
-    with torch.random.fork_rng(devices=[]):
+    with private_draws(), torch.device("cpu"):
         built = config.build()
     found, wanted = ({name: describe(value) for name, value in module.state_dict().items()} for module in (part, built))
     different = sorted(name for name in found.keys() | wanted.keys() if found.get(name) != wanted.get(name))

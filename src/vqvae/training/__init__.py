@@ -6,7 +6,8 @@ from vqvae.training.checkpoint import Checkpoints
 from vqvae.training.interruption import Interrupted
 from vqvae.training.joint import Joint, JointConfig
 from vqvae.training.optimizers import AdamConfig
-from vqvae.training.trainer import RunOptions, TrainConfig, Trainer, build
+from vqvae.training.settings import RunOptions, TrainConfig
+from vqvae.training.trainer import Trainer, build
 
 __all__ = [
     "AdamConfig",

@@ -14,6 +14,7 @@ from vqvae.media.images import write_png
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
+from vqvae.training.logging import say
 
 Picture = UInt8[np.ndarray, "height width 3"]
 Pictures = Mapping[str, Picture]
@@ -31,6 +32,15 @@ class Callback(Protocol):
     every: int
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures: ...
+
+
+def drawn(callback: Callback, step: int, module: nn.Module, folder: Path) -> Pictures:
+    """What a callback draws; nothing, with a word to the user, if it fails: pictures do not end a training."""
+    try:
+        return callback(step, module, folder)
+    except Exception as error:
+        say(f"No picture after step {step}: {type(callback).__name__} failed ({error}). The training goes on.")
+        return {}
 
 
 class ReconstructionGrid:

@@ -9,10 +9,11 @@ checkpoints/step-000100/
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -30,7 +31,10 @@ UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors"
 MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
 """What Adam keeps of a parameter: two running means, and the number of its steps."""
 LOCK = ".lock"
+T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
+_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
+"""The run folders whose lock this context holds."""
 
 
 class Best(NamedTuple):
@@ -142,20 +146,49 @@ class Checkpoints:
             raise CheckpointError(f"{path} is damaged ({error}). Remove its folder to go on from the checkpoint before.") from error
 
 
+def saved_on_error(batches: Iterable[tuple[int, T]], first: int, save: Callable[[int], None]) -> Iterator[tuple[int, T]]:
+    """Give ``(step, batch)`` on. If the next batch cannot be read, save what the steps before it have taught, and then raise the error.
+
+    Args:
+        batches: what is given on.
+        first: the steps that were done before, and are saved already.
+        save: saves the state after so many steps.
+    """
+    done = first
+    try:
+        for step, batch in batches:
+            yield step, batch
+            done = step + 1
+    except Exception:
+        if done > first:
+            save(done)
+        raise
+
+
 @contextmanager
 def only_writer(run: Path) -> Iterator[None]:
-    """Hold the lock of a run folder; the system lets go of it when the process ends, however it ends.
+    """Hold the lock of a run folder. Within this context, a second call for the same folder takes no lock of its own.
+
+    The system lets go of the lock when the process ends, however it ends.
 
     Raises:
         CheckpointError: another process trains in this folder, or it cannot be written.
     """
+    key, ours = os.path.realpath(run), _held.get()
+    if key in ours:
+        yield
+        return
     with ExitStack() as stack:
         with disk.explained(CheckpointError, run, "cannot be written", "Choose another folder."):
             run.mkdir(parents=True, exist_ok=True)
             free = stack.enter_context(disk.held(run / LOCK, 0))
         if not free:
             raise CheckpointError(f"Another process trains in {run}. Wait for it, or choose another folder.")
-        yield
+        token = _held.set(ours | {key})
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
 def check_run_folder(folder: Path) -> None:

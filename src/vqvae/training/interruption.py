@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: finish the step, save, leave."""
+"""Ctrl-C and SIGTERM: finish the step, save, exit."""
 
 import os
 import signal
@@ -19,24 +19,24 @@ class Interrupted(VqvaeError):
 
 
 class Interruption:
-    """The first signal that came, if any."""
+    """The first signal received, if any."""
 
     def __init__(self) -> None:
         self.signal: signal.Signals | None = None
 
     def handle(self, number: int, frame: FrameType | None) -> None:
-        """Remember a signal. Ctrl-C after another signal raises KeyboardInterrupt at once."""
+        """Remember a signal. Ctrl-C after an earlier signal raises KeyboardInterrupt at once."""
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = self.signal or signal.Signals(number)
-        # Not print: a handler may run inside another write to the same stream. Nobody may be there to read it.
+        # Not print: a handler may run inside another write to the same stream. The stream may be closed.
         with suppress(OSError):
             os.write(2, f"\n{self.signal.name}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
 
 
 @contextmanager
 def remembered_signals() -> Iterator[Interruption]:
-    """Remember SIGINT and SIGTERM, instead of ending, while the context is open."""
+    """Within this context, remember SIGINT and SIGTERM instead of exiting."""
     interruption = Interruption()
     # Python delivers signals to the main thread only, and lets no other thread set handlers.
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()

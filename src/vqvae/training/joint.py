@@ -6,7 +6,6 @@ quantization (https://doi.org/10.1109/29.17498), and as a term of the loss. docs
 
 import dataclasses
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -14,6 +13,7 @@ from torch import Tensor, nn
 
 from vqvae import distributed
 from vqvae.codes import only_level
+from vqvae.config import settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAEConfig
@@ -27,7 +27,7 @@ PROBED = 2
 """Examples of a batch that the curvature is measured on. Each has many places, and the running mean has many batches."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class JointConfig:
     """A tokenizer and a prior over its codes, which learn from the same batches."""
 

@@ -34,7 +34,7 @@ class Meter:
         """Add the scalars of a batch."""
         for name, value in values.items():
             # Not times 0: the mean of an empty batch is NaN, and weighs nothing.
-            weighted = value.detach().float() * weight if weight else torch.zeros((), device=value.device)
+            weighted = value.detach().float() * weight if weight else torch.zeros((), dtype=torch.float32, device=value.device)
             self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
             self._weights[name] += weight
 
@@ -44,7 +44,7 @@ class Meter:
             return {}
         names = list(self._sums)
         sums = torch.stack([self._sums[name] for name in names])
-        weights = torch.tensor([self._weights[name] for name in names], device=sums.device)
+        weights = torch.tensor([self._weights[name] for name in names], dtype=sums.dtype, device=sums.device)
         distributed.sum_(sums), distributed.sum_(weights)
         self._sums, self._weights = {}, defaultdict(float)
         return dict(zip(names, (sums / weights).tolist(), strict=True))
@@ -59,7 +59,7 @@ class Log:
 
     def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool) -> None:
         self.stage, self.steps, self.quiet = stage, steps, quiet
-        self._path = run / METRICS
+        self._path, self._unwritten = run / METRICS, False
         self._board: Any = None
         self._progress: Any = None
         if quiet:
@@ -86,17 +86,17 @@ class Log:
             self._progress.update(self._task, completed=step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row.
-
-        Raises:
-            CheckpointError: the disk is full or cannot be written.
-        """
+        """Write one row. If it cannot be written, say so once and go on: a log does not end a training."""
         if self.quiet:
             return
         line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
-        advice = "The last checkpoint is unchanged."
-        with explained(CheckpointError, self._path, advice=advice), open(self._path, "a", encoding="utf-8") as file:
-            file.write(line)
+        try:
+            with open(self._path, "a", encoding="utf-8") as file:
+                file.write(line)
+        except OSError as error:
+            if not self._unwritten:
+                self.say(f"{self._path} cannot be written ({error.strerror}). The training goes on without new rows in it.")
+            self._unwritten = True
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)

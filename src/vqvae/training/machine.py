@@ -1,4 +1,4 @@
-"""What the machine offers: device, number format and memory layout."""
+"""What the machine offers: number format and memory layout; ``vqvae.devices`` picks the device."""
 
 import ctypes
 import os
@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 from torch import nn
 
+from vqvae.devices import pick_device as pick_device
 from vqvae.errors import ConfigError
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -16,35 +17,10 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 """Parameters of mallopt, from glibc's malloc.h."""
 
 
-def pick_device(name: str) -> torch.device:
-    """The device called ``name``; "auto" is CUDA where there is one, else the CPU. Under torchrun each process gets its own GPU.
-
-    CPU and CUDA are tested. MPS, Apple's GPUs, has to be named, and nobody has measured it. It has no float64: what is summed or drawn in
-    it is moved to the CPU first, code by code when sampling, so that numbers are the same but slow to come; what cannot be moved, such
-    as ``sum_over_codes``, is a ConfigError. For operations that torch lacks there, torch raises an error of its own.
-
-    Raises:
-        ConfigError: there is no such device here.
-    """
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        device = torch.device(name)
-        if device.type == "cuda" and device.index is None:
-            device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
-        torch.empty(0, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device is {name!r}, which cannot be used here ({reason}). Take 'cpu', or 'auto' for the best.") from error
-    if device.type == "cuda":
-        torch.cuda.set_device(device)
-    return device
-
-
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type that matrix products and convolutions run in: bfloat16 where "auto" finds hardware for it, else float32.
+    """The type of matrix products and convolutions. "auto" is bfloat16 on hardware that gains from it, otherwise float32.
 
-    On a CPU this asks for AMX or AVX512-BF16. Weights, optimizer, codebooks, losses and likelihoods are float32 in any case.
+    A CPU gains if it has AMX or AVX512-BF16. Weights, optimizer, codebooks, losses and likelihoods are always float32.
     """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -56,7 +32,7 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Move a module's image filters to channels_last where it runs in bfloat16: there convolutions gain from it."""
+    """Move image filters to channels_last if the module runs in bfloat16: convolutions are faster then."""
     if dtype != torch.bfloat16:
         return module
     # pyrefly: ignore[no-matching-overload]  # torch documents memory_format but leaves it out of its stubs.
@@ -64,20 +40,20 @@ def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
 
 
 def check_compiler() -> None:
-    """That there is what torch.compile makes its kernels with.
+    """Check that torch.compile has a compiler.
 
     Raises:
         ConfigError: there is no C++ compiler.
     """
     if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
-        raise ConfigError("compile is on, but there is no C++ compiler. Install one (Debian: apt-get install g++), or switch compile off.")
+        raise ConfigError("compile is on, but there is no C++ compiler. Install one (Debian: apt-get install g++), or turn compile off.")
 
 
 def keep_freed_memory() -> bool:
-    """Have the allocator of this process keep what is freed, where it can be told so (glibc). Whether it could.
+    """Make this process keep freed memory, if its allocator allows it (glibc). Returns whether it does.
 
-    By default large tensors go back to the system when they are freed, and the next step's are cleared and mapped anew page by
-    page: a quarter of the time of a step of E1's network (decision 10). The process stays as large as it was at its largest.
+    By default, freed large tensors return to the system, and the next step's tensors are cleared and mapped again, page by page. That takes
+    a quarter of a step of E1's network (decision 10). The process keeps its peak size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # A 32-bit int is all that the threshold takes: 2 GiB, though nothing but the very top of the memory is ever given back.

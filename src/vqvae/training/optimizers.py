@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import Adversary
 from vqvae.models.autoencoder import Autoencoder
@@ -16,7 +16,7 @@ from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers.base import Quantizer
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class AdamConfig:
     """Adam [Kingma & Ba 2015, arXiv 1412.6980], as in [VQVAE §4.1], with decoupled weight decay [arXiv 1711.05101]."""
 

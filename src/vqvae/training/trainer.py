@@ -1,104 +1,44 @@
 """One loop for everything that is trained: a module that turns a batch into an objective."""
 
+import copy
 import dataclasses
 import signal
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, closing, nullcontext
-from dataclasses import dataclass, field
+from contextlib import ExitStack, closing, nullcontext, suppress
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
-from vqvae.config import check_at_least
-from vqvae.data import DataConfig
 from vqvae.data.base import Batch, Objective, Splits
+from vqvae.data.cache import user_path
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
-from vqvae.evaluation.probes import ProbeConfig
-from vqvae.models import ModelConfig
 from vqvae.models.base import Tokenizer
-from vqvae.priors import PriorConfig
-from vqvae.quantizers.base import CodebookQuantizer
+from vqvae.pipeline import part_of
+from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback
-from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer
+from vqvae.training.callbacks import Callback, drawn
+from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
+from vqvae.training.estimate import Plan, Speed, in_words, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
-from vqvae.training.joint import Joint, JointConfig
+from vqvae.training.joint import Joint
 from vqvae.training.logging import Log, Meter, say
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
-from vqvae.training.machine import Precision, check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
-from vqvae.training.optimizers import AdamConfig, build_optimizers, learning_rate
+from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
+from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
+from vqvae.training.resuming import check_same, check_steps, more_steps
+from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
 
 START_BATCHES = 4
 EVALUATED = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """Everything that decides what is learned. A run folder belongs to one of these."""
-
-    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
-    """What is trained."""
-    data: DataConfig | None = None
-    """What it is trained on; None for priors, which are trained on the codes of their run."""
-    steps: int
-    """Training steps."""
-    batch_size: int
-    """Examples a step, over all processes."""
-    seed: int = 0
-    """Seed of the first weights, the order of the data and all noise."""
-    accumulate: int = 1
-    """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
-    optimizer: AdamConfig = field(default_factory=AdamConfig)
-    """The optimizer."""
-    adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
-    """The optimizer of adversaries among the criteria; nothing without them depends on it."""
-    average_decay: float = 0.0
-    """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
-    precision: Precision = "auto"
-    """Type of matrix products and convolutions; "auto" is bfloat16 where the hardware gains from it."""
-    compile: bool = False
-    """Whether torch.compile makes kernels of the model; needs a C++ compiler and a minute at the start."""
-    evaluate_every: int = 1000
-    """Steps between evaluations on held-out data; there is always one at the end. 0: only that one."""
-    start_from: str | None = None
-    """A run folder whose weights training begins with (fine-tuning)."""
-
-    def __post_init__(self) -> None:
-        check_at_least(1, self, "steps", "batch_size", "accumulate")
-        if self.evaluate_every < 0:
-            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
-        if not 0 <= self.average_decay < 1:
-            raise ConfigError(f"average_decay is {self.average_decay}; it must lie in [0, 1).")
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunOptions:
-    """How a run is carried out; nothing here changes what is learned."""
-
-    checkpoint_every: int = 1000
-    """Steps between checkpoints; there is always one at the end, at an interruption and at the best evaluation. 0: only those."""
-    keep_last: int = 2
-    """Checkpoints that are kept, besides the best."""
-    log_every: int = 50
-    """Steps between rows of metrics."""
-    device: str = "auto"
-    """"auto", "cpu", "cuda", "cuda:1", ..."""
-    threads: int | None = None
-    """CPU threads; None leaves it to torch."""
-
-    def __post_init__(self) -> None:
-        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
-            value = getattr(self, name)
-            if value is not None and value < least:
-                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+_GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
+"""Seconds and steps of the measurement for an estimate, and seconds of that for a number of minutes."""
 
 
 def build(config: TrainConfig) -> nn.Module:
@@ -110,10 +50,10 @@ def build(config: TrainConfig) -> nn.Module:
 class Trainer:
     """Train a module whose ``forward(batch)`` is an Objective, and keep everything about it in a run folder.
 
-    A run that was killed and is started again ends with the same weights, bit for bit, as one that was not (on one kind of CPU,
-    with as many threads): batches and noise are functions of the seed and the step, and checkpoints hold all the rest.
-    Several processes (torchrun) cut every batch among them and learn what one process would learn, up to rounding.
-    Where examples are masked, each process and each part of an accumulated batch counts alike, however many positions it has.
+    A run that is killed and started again ends with the same weights, bit for bit, on one kind of CPU with the same number of threads.
+    Batches and noise are functions of the seed and the step; checkpoints hold the rest.
+    Several processes (torchrun) share every batch, and learn what one process would learn, up to rounding.
+    With masked examples, each process and each part of an accumulated batch has the same weight, whatever its number of positions.
     """
 
     def __init__(
@@ -127,21 +67,22 @@ class Trainer:
         callbacks: Sequence[Callback] = (),
         card: RunCard = RunCard(),
     ) -> None:
-        """Set a training up; nothing is trained or written yet.
+        """Prepare a training. Nothing is trained or written yet.
 
         Args:
-            module: what is trained, as ``build`` gives it or made of modules of one's own.
-            splits: what it is trained on, and what is held out.
-            config: what decides what is learned; ``config.model`` is the module's configuration.
-            options: how it is carried out.
+            module: the module to train, from ``build`` or from your own modules.
+            splits: the training data and the held-out data.
+            config: the settings that decide what is learned; ``config.model`` is the module's configuration.
+            options: the settings that do not.
             folder: the run folder.
-            stage: names the part in it.
-            callbacks: what is done beside learning.
-            card: what is known of the run; names of data and labels, and the settings, are filled in.
+            stage: the name of the part in it.
+            callbacks: called while training, for pictures.
+            card: what is known about the run. The trainer adds the names of data and labels, and the settings.
 
         Raises:
             ConfigError: the module could not be loaded again from what would be stored, or the settings do not fit it.
         """
+        self._began, self._open = time.perf_counter(), False
         storage.check_storable(module)
         # Built to be thrown away: what does not fit is found before there is a folder.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
@@ -170,12 +111,12 @@ class Trainer:
         self.checkpoints = Checkpoints(checkpoints if stage == "tokenizer" else checkpoints / stage, options.keep_last)
 
     def run(self) -> nn.Module:
-        """Train to the end and save ``RUN/STAGE``; give what was saved, in evaluation mode. A finished run is only loaded.
+        """Train to the end, save ``RUN/STAGE``, and return what was saved, in evaluation mode. A finished run is only loaded.
 
         Raises:
-            ConfigError: the run folder belongs to another configuration.
-            CheckpointError: a checkpoint that is damaged or cannot be written.
-            Interrupted: Ctrl-C or SIGTERM came; the last step is saved.
+            ConfigError: the run was trained with other settings or on other data.
+            CheckpointError: a checkpoint is damaged or cannot be written.
+            Interrupted: Ctrl-C or SIGTERM; the last step is saved.
             VqvaeError: the loss or the gradient is not finite.
         """
         with ExitStack() as stack:
@@ -184,8 +125,9 @@ class Trainer:
                 stack.enter_context(only_writer(self.folder))
                 disk.clean(self.folder), disk.clean(self.checkpoints.folder)
             distributed.barrier()
-            self._check_batch_size()
+            check_batch_size(self.config, distributed.world_size())
             state = self._begin()
+            state = None if state is None else self._plan(state)
             if state is not None:
                 quiet = not distributed.is_main()
                 log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, steps=self.config.steps, quiet=quiet)))
@@ -197,36 +139,129 @@ class Trainer:
             return lay_out(storage.load(self.folder / self.stage, self.parts).to(self.device), self.dtype)
 
     def _begin(self) -> Progress | None:
-        """Find the state to begin with; None where the run is finished."""
-        config = self.config
+        """Find the state to begin with; None if the run is finished."""
         # Decide how to begin. The order is important.
-        # 1. A finished part: nothing is left to do.
+        # 1. A finished part of as many steps: nothing is left to do.
         # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
         # 3. The weights of another run (fine-tuning): step 0 and a fresh optimizer.
         # 4. The module as it was built, its codebooks started from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
-        if finished.exists():
-            self._check_same(storage.read(finished, self.parts).card.training, finished)
-            self._check_same_data(finished)
-            if distributed.is_main():
-                say(f"{finished} is finished; nothing is left to train.")
-            return None
+        self._adopt_steps(last)
+        config = self.config
+        if is_trained := disk.exists(finished):
+            card = storage.read(finished, self.parts).card
+            check_same(card, config, self.splits, finished, self.parts)
+            trained = dict(card.training or {})
+            done = trained["steps"] if isinstance(trained.get("steps"), int) else 0
+            if not self._open:
+                check_steps(trained, done, config.steps, finished)
+            if done == config.steps and not self._open:
+                self._keep(finished, card)
+                return None
         if last is not None:
-            self._check_same(last.training, self.checkpoints.path(last.step))
-            self._check_same_data(self.checkpoints.path(last.step))
-            self.learner = self._learner()
-            self.checkpoints.restore(self.learner, last.step)
-            if distributed.is_main():
-                say(f"{self.stage}  goes on from {self.checkpoints.path(last.step)}")
-            return last
+            return self._go_on(last)
+        if is_trained:
+            raise ConfigError(
+                f"{finished} cannot take more steps: its checkpoints are gone. Start a new run from it: --from {self.folder}."
+            )
         if config.start_from is not None:
-            source = Path(config.start_from) / self.stage
+            other = user_path(config.start_from)
+            source = part_of(other, other / self.stage) or other / self.stage
             storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
         elif isinstance(self.module, (Tokenizer, Joint)):
             self._start_codebooks(self.module)
         distributed.broadcast_module(self.module)
         self.learner = self._learner()
         return Progress(0, 0.0, None, self.training)
+
+    def _go_on(self, last: Progress) -> Progress:
+        """Restore the last checkpoint."""
+        where = self.checkpoints.path(last.step)
+        card = storage.read(where, self.parts).card
+        check_same(dataclasses.replace(card, training=last.training), self.config, self.splits, where, self.parts)
+        if not self._open:
+            check_steps(last.training, last.step, self.config.steps, where)
+        self.learner = self._learner()
+        self.checkpoints.restore(self.learner, last.step)
+        self.card = dataclasses.replace(self.card, metrics=card.metrics)
+        if distributed.is_main():
+            say(f"{self.stage}  goes on from {where}")
+            if last.training.get("steps") != self.config.steps and not self._open:
+                say(f"{self.stage}  {more_steps(self.config, last.training, last.step)}")
+        return last
+
+    def _adopt_steps(self, last: Progress | None) -> None:
+        """If the run was planned for as many minutes before, take its steps. Otherwise they are still open."""
+        minutes, finished = self.config.minutes, self.folder / self.stage
+        trained = dict(last.training) if last is not None else {}
+        if last is None and disk.exists(finished):
+            trained = dict(storage.read(finished, self.parts).card.training or {})
+        steps = trained.get("steps")
+        known = minutes is not None and trained.get("minutes") == minutes and isinstance(steps, int)
+        self._open = minutes is not None and not known
+        if known:
+            self._settle(steps)
+
+    def _settle(self, steps: int) -> None:
+        """Fix the number of steps."""
+        self.config = dataclasses.replace(self.config, steps=steps)
+        self.training = configuration.to_json(self.config)
+        self.card = dataclasses.replace(self.card, training=self.training)
+
+    def _plan(self, state: Progress) -> Progress | None:
+        """Say how long the training will take; find its steps if minutes are given. None if a finished run's minutes are used up."""
+        config, (train, held_out) = self.config, self.splits
+        evaluated = min(EVALUATED, len(held_out)) / config.batch_size
+        after = 3 * len(held_out) / config.batch_size + (len(train) / config.batch_size if isinstance(self.module, Tokenizer) else 0)
+        plan = Plan(config.evaluate_every, evaluated, after)
+        if config.minutes is None or not self._open:
+            # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
+            with suppress(Exception):
+                if not config.compile and config.steps > state.step:
+                    seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
+                    if distributed.is_main():
+                        say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")
+            return state
+        budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
+        speed = self._measure(min(_LOOK, 3 * config.minutes))
+        steps = torch.tensor(state.step + (plan.steps(speed, budget) if budget > 0 else not state.step))
+        self._settle(int(distributed.broadcast(steps.to(self.device))))
+        if self.config.steps <= state.step and disk.exists(self.folder / self.stage):
+            self._keep(self.folder / self.stage, storage.read(self.folder / self.stage, self.parts).card)
+            return None
+        if distributed.is_main():
+            say(f"{self.stage}  {config.minutes:g} minutes are {self.config.steps:,} steps at {speed.step:.3g} seconds each.")
+        return state
+
+    def _measure(self, seconds: float, most: int = 10_000) -> Speed:
+        """Time a few steps of a copy: nothing that is learned depends on it."""
+        twin = copy.copy(self)
+        twin.module = copy.deepcopy(self.module)
+        twin.learner = twin._learner()
+        config, train, share = self.config, self.splits.train, self.config.batch_size // distributed.world_size()
+
+        def batch(step: int) -> Batch:
+            return train.batch(global_indices(config.seed, step, config.batch_size, len(train))[:share])
+
+        with distributed.alone():
+            return measure(
+                lambda step: twin._learn(step, batch(step), twin.module, Meter(), Interruption()),
+                lambda step: twin._look(batch(step)),
+                seconds,
+                most,
+            )
+
+    @torch.no_grad()
+    def _look(self, batch: Batch) -> Objective:
+        return self._objective(self.module.eval(), batch.to(self.device))
+
+    def _keep(self, finished: Path, card: RunCard) -> None:
+        """Say that a part is finished. If its data has moved, keep the new place."""
+        if distributed.is_main():
+            say(f"{finished} is finished; nothing is left to train.")
+            trained = {**(card.training or {}), "data": self.training["data"] or (card.training or {}).get("data")}
+            if trained != card.training:
+                storage.write_card(finished, dataclasses.replace(card, training=trained), self.parts)
 
     def _train(self, state: Progress, log: Log, interruption: Interruption) -> None:
         config, options = self.config, self.options
@@ -247,7 +282,12 @@ class Trainer:
         best = state.best
         began = time.perf_counter() - state.seconds
         meter, pace = Meter(), Pace(config.batch_size, state.step)
-        for step, batch in loader:
+
+        def keep(done: int) -> None:
+            if distributed.is_main():
+                self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
+
+        for step, batch in saved_on_error(loader, state.step, keep):
             number = self._learn(step, batch, parallel, meter, interruption)
             done, last = step + 1, step + 1 == config.steps
             pace.stop()
@@ -268,11 +308,11 @@ class Trainer:
                 self._call_back(done, last, log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
                 if due or improved or last or number:
-                    self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
+                    keep(done)
             if number and not last:
                 where = self.checkpoints.path(done)
                 name = signal.Signals(number).name
-                raise Interrupted(f"Stopped by {name} after step {done}; saved {where}. Run the same command to go on.", 128 + number)
+                raise Interrupted(f"Stopped by {name} after step {done}; saved {where}. Run the same command to resume.", 128 + number)
             pace.start()
 
     def _learn(self, step: int, batch: Batch, parallel: nn.Module, meter: Meter, interruption: Interruption) -> int:
@@ -281,7 +321,7 @@ class Trainer:
         seeding.seed_everything(config.seed, "noise", step, distributed.rank())
         module.train()
         with ExitStack() as stack:
-            for quantizer in _quantizers(module):
+            for quantizer in outermost(module):
                 stack.enter_context(quantizer.accumulate())
             found = self._backward(batch.to(self.device).split(config.accumulate), parallel, meter)
             norms = {name: optimizer.norm().to(self.device) for name, optimizer in zip(NORMS, optimizers, strict=False)}
@@ -289,7 +329,7 @@ class Trainer:
             found |= norms
             own = interruption.signal or 0
             # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
-            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), device=self.device)]
+            sent = [*(value.float() for value in found.values()), torch.tensor(float(own), dtype=torch.float32, device=self.device)]
             *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
             check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
         for optimizer, norm in zip(optimizers, norms.values(), strict=True):
@@ -335,7 +375,7 @@ class Trainer:
         for callback in self.callbacks:
             if last or (callback.every and done % callback.every == 0):
                 with distributed.alone(), torch.no_grad():
-                    pictures = callback(done, self.learner.evaluated.eval(), self.folder)
+                    pictures = drawn(callback, done, self.learner.evaluated.eval(), self.folder)
                 for name, pixels in pictures.items():
                     log.picture(done, name, pixels)
 
@@ -355,33 +395,3 @@ class Trainer:
                 module.train().start(
                     train.batch(global_indices(config.seed, step, config.batch_size, len(train))).to(self.device) for step in steps
                 )
-
-    def _check_batch_size(self) -> None:
-        config, world_size = self.config, distributed.world_size()
-        if config.batch_size % (config.accumulate * world_size):
-            raise ConfigError(
-                f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {world_size})."
-            )
-
-    def _check_same(self, trained: Any, where: Path) -> None:
-        if not isinstance(trained, dict):
-            raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
-        lines = configuration.differences(configuration.completed(TrainConfig, trained, self.parts), self.training)
-        if lines:
-            listed = "\n  ".join(lines)
-            raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nTake the same settings, or another folder.")
-
-    def _check_same_data(self, where: Path) -> None:
-        """Data that was given as an object is in no settings; its name tells it."""
-        trained = storage.read(where, self.parts).card.data
-        if self.config.data is None and isinstance(self.module, Tokenizer) and trained not in ("", self.splits.train.name):
-            raise ConfigError(
-                f"{where} was trained on {trained}, and {self.splits.train.name} is given. Give the same, or take another folder."
-            )
-
-
-def _quantizers(module: nn.Module) -> list[CodebookQuantizer]:
-    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
-    if isinstance(module, CodebookQuantizer):
-        return [module]
-    return [quantizer for child in module.children() for quantizer in _quantizers(child)]

@@ -8,7 +8,7 @@ import torch
 from scipy.ndimage import gaussian_filter
 
 from vqvae.errors import DataError
-from vqvae.evaluation.images.reconstruction import NormalisedError, psnr, ssim
+from vqvae.evaluation.images.reconstruction import NormalisedError, SquaredError, psnr, ssim
 
 
 def pair(*shape: int, noise: float = 20.0, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
@@ -107,3 +107,13 @@ def test_ssim_of_no_pixels_is_an_error() -> None:
     nothing = torch.zeros(1, 3, 0, 4, dtype=torch.uint8)
     with pytest.raises(DataError, match="none of them empty"):
         ssim(nothing, nothing)
+
+
+def test_an_image_in_pieces_has_the_psnr_of_the_whole():
+    images, made = (torch.randint(0, 256, (1, 3, 9, 8), dtype=torch.uint8) for _ in range(2))
+    error = SquaredError()
+    for rows in (slice(0, 2), slice(2, 9)):
+        error.add(images[:, :, rows], made[:, :, rows])
+    assert error.psnr() == pytest.approx(float(psnr(images, made)))
+    with pytest.raises(DataError):
+        error.add(images, made[..., :1])

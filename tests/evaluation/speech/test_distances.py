@@ -11,6 +11,7 @@ from scipy.fft import dct
 from vqvae.errors import DataError, MissingExtraError
 from vqvae.evaluation.speech.distances import (
     RESOLUTIONS,
+    RunningLogMelDistance,
     log_mel_distance,
     mel_cepstra,
     mel_cepstral_distance,
@@ -113,7 +114,7 @@ def test_stoi_of_too_little_is_an_error() -> None:
     pytest.importorskip("pystoi")
     blip = torch.cat([speech(0.2), torch.zeros(RATE)])
     for wave in (speech(0.4), blip, torch.zeros(10)):
-        with pytest.raises(DataError, match="not silent"):
+        with pytest.raises(DataError, match="of speech in the reference"):
             stoi(wave, wave, RATE)
 
 
@@ -128,3 +129,15 @@ def test_waves_of_other_lengths_are_an_error() -> None:
     for score in (lambda: log_mel_distance(a, b, RATE), lambda: multi_resolution_stft_distance(a, b)):
         with pytest.raises(DataError, match=r"\(1, 800\) and \(1, 801\)"):
             score()
+
+
+@pytest.mark.parametrize("size", [1, 37, 500, 5_000])
+def test_a_distance_in_pieces_is_that_of_the_whole(size: int) -> None:
+    random = torch.Generator().manual_seed(0)
+    first, second = torch.rand(2, 4_321, generator=random) - 0.5
+    running = RunningLogMelDistance(16_000)
+    for one, other in zip(first.split(size), second.split(size), strict=True):
+        running.add(one, other)
+    assert running.value() == pytest.approx(float(log_mel_distance(first[None], second[None], 16_000)), rel=1e-5)
+    with pytest.raises(DataError, match="shorter than 5 ms"):
+        RunningLogMelDistance(16_000).value()

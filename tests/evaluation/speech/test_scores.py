@@ -124,7 +124,7 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
     assert [clip.name for clip in spoken_codes(model, data, {"3.wav": data.phones["3.wav"]}, count=1)] == ["3.wav"], (
         "not the first one alone"
     )
-    with pytest.raises(DataError, match="Of those held out here, 1 have an alignment and at least the 16 samples"):
+    with pytest.raises(DataError, match="There are 1 with an alignment and at least 16 samples"):
         score_phonemes(only, model, RATE, "tones")
     # Files of one name say one sentence: they are on one side.
     renamed = [

@@ -1,13 +1,13 @@
 """The Fréchet distance between Gaussians fitted to features: FID [Heusel et al. 2017], https://arxiv.org/abs/1706.08500, eq. 6.
 
-A score means nothing without its features: write the extractor's name beside it, and compare only scores of one extractor and of
-about as many examples, since the distance falls with their number.
+A score depends on its features: report the extractor's name with it. Compare only scores with the same extractor and about the same
+number of examples, because the distance falls with that number.
 """
 
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Integer
 from torch import Tensor
 
 from vqvae.data.base import Batch
@@ -17,18 +17,18 @@ from vqvae.models.base import Tokenizer
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Images to features, one row an image; any callable with a name will do."""
+    """Images to features, one row per image. Any callable with a name will do."""
 
     name: str
 
-    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]: ...
+    def __call__(self, images: Integer[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]: ...
 
 
 class TokenizerFeatures:
     """The mean and the standard deviation over space of a tokenizer's latents.
 
-    These see what that tokenizer sees: they tell apart samples of its priors, and samples from reconstructions. They do not rank
-    tokenizers, each of which has features of its own, and are no substitute for a network that was trained to tell objects apart.
+    Use them to compare priors of one tokenizer, or its samples with its reconstructions. They cannot rank tokenizers, because each has
+    its own features, and they do not replace a network trained to recognise objects.
     """
 
     name = "tokenizer-latents"
@@ -36,14 +36,14 @@ class TokenizerFeatures:
     def __init__(self, tokenizer: Tokenizer) -> None:
         self.tokenizer = tokenizer
 
-    def __call__(self, images: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
+    def __call__(self, images: Integer[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
         """Features of images, (batch, 2 dim)."""
         latents = self.tokenizer.latents(Batch(images)).float().flatten(2)
         return torch.cat([latents.mean(2), latents.std(2, correction=0)], 1)
 
 
 class Moments:
-    """Mean and covariance of features that come batch by batch, in float64."""
+    """Mean and covariance of features, batch by batch, in float64."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -51,10 +51,10 @@ class Moments:
         self._scatter = torch.zeros(0, 0, dtype=torch.float64)
 
     def add(self, features: Float[Tensor, "batch features"]) -> None:
-        """Add rows, wherever they are.
+        """Add rows, from any device.
 
         Raises:
-            DataError: another number of features than before, or one that is not finite.
+            DataError: the number of features has changed, or a feature is not finite.
         """
         rows = features.detach().cpu().double()
         if self.count == 0:
@@ -76,7 +76,7 @@ class Moments:
 
     @property
     def covariance(self) -> Float[Tensor, "features features"]:
-        """The unbiased covariance, as FID has it.
+        """The unbiased covariance, as in FID.
 
         Raises:
             DataError: fewer than two rows were added.
@@ -87,7 +87,7 @@ class Moments:
 
 
 def frechet_distance(first: Moments, second: Moments) -> float:
-    """|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½): at least 0, and 0 for equal moments. More features than images are no obstacle.
+    """|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½): at least 0, and 0 for equal moments. There may be more features than images.
 
     Raises:
         DataError: different numbers of features, or fewer than two images on a side.

@@ -1,4 +1,4 @@
-"""How near a reconstruction is to its image: PSNR, SSIM and NMSE, of images with levels."""
+"""How close a reconstruction is to its image: PSNR, SSIM and NMSE, for images of integer levels."""
 
 import math
 
@@ -16,30 +16,51 @@ _K1, _K2 = 0.01, 0.03
 
 
 def psnr(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
-    """Peak signal-to-noise ratio 10 log₁₀(peak² / MSE) of each image of integer levels, in dB; the MSE is over all its channels and pixels.
+    """Peak signal-to-noise ratio 10 log₁₀(peak² / MSE) of each image of integer levels, in dB. The MSE covers all channels and pixels.
 
-    The PSNR of a set is the mean of these, not that of the mean MSE, which is lower. An image without any error counts as if one
-    of its values were off by one level, so that the mean stays finite.
+    The PSNR of a data set is the mean of these. The PSNR of the mean MSE would be lower. A perfect image counts as if one value were off
+    by one level, so that the mean stays finite.
 
     Raises:
-        DataError: the two differ in shape or type, or are no integers.
+        DataError: the two differ in shape or type, or are not integers.
     """
     _check(images, reconstructions)
-    dims = max(math.prod(images.shape[1:]), 1)
-    error = _squared_error(images, reconstructions).clamp(min=1) / dims
-    return 10 * torch.log10(float(peak) ** 2 / error)
+    return _decibels(_squared_error(images, reconstructions), math.prod(images.shape[1:]), peak)
+
+
+class SquaredError:
+    """The squared error of one image, added piece by piece."""
+
+    def __init__(self, peak: int = PEAK) -> None:
+        """Start empty. ``peak`` is the highest level."""
+        self.peak, self._count, self._sum = peak, 0, 0
+
+    def add(self, image: Tensor, reconstruction: Tensor) -> None:
+        """Add a piece (1, channels, height, width) of integer levels and its reconstruction.
+
+        Raises:
+            DataError: the two differ in shape or type, or are not integers.
+        """
+        _check(image, reconstruction)
+        self._count += image.numel()
+        # 8 bytes a value are taken for the difference, so few rows at a time.
+        for part, other in zip(image.split(32, 2), reconstruction.split(32, 2), strict=True):
+            self._sum += int(_squared_error(part, other).sum())
+
+    def psnr(self) -> float:
+        """The PSNR of everything added so far, in dB. See the function ``psnr``."""
+        return float(_decibels(torch.tensor(self._sum, dtype=torch.float64), self._count, self.peak))
 
 
 def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
-    """Structural similarity [Wang et al. 2004, §III.B] of images (batch, channels, height, width) of integer levels: at most 1, and
-    1 only where nothing differs.
+    """Structural similarity [Wang et al. 2004, §III.B] of images (batch, channels, height, width) of integer levels: at most 1,
+    and 1 only for equal images.
 
-    A Gaussian window of 11×11 pixels and standard deviation 1.5, K₁ = 0.01, K₂ = 0.03, over the places where the whole window lies
-    inside the image; each channel by itself, then their mean. Differs from the paper, which has grey images of any size but the
-    smallest: an image narrower than 11 pixels gets a window as narrow as it is.
+    The window is Gaussian, 11×11 pixels with standard deviation 1.5, and always inside the image. K₁ = 0.01, K₂ = 0.03. The result is the
+    mean over channels. Differs from the paper, which has grey images only: an image narrower than 11 pixels gets a window of its width.
 
     Raises:
-        DataError: the two differ in shape or type, or are no images of at least one pixel.
+        DataError: the two differ in shape or type, or are not images of at least one pixel.
     """
     _check(images, reconstructions)
     if images.ndim != 4 or 0 in images.shape[1:]:
@@ -63,22 +84,22 @@ def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
 
 
 class NormalisedError:
-    """NMSE: the mean squared error divided by the variance of the data; 0 is perfect, and 1 what the data's mean would do.
+    """NMSE: the mean squared error divided by the variance of the data. 0 is perfect; the mean of the data would score 1.
 
-    One mean and one variance for all values, as in DeepMind Sonnet's VQ-VAE example. That example divides by the variance of
-    its training data; here it is that of the data that is added, unless another is given.
+    All values share one mean and one variance, as in DeepMind Sonnet's VQ-VAE example. That example divides by the variance of its
+    training data. Here the default is the variance of the data that is added.
     """
 
     def __init__(self, variance: float | None = None) -> None:
-        """Start with nothing added. ``variance`` is in squared levels."""
+        """Start empty. ``variance`` is in squared levels."""
         self.variance = variance
         self._count, self._sum, self._squares, self._error = 0, 0, 0, 0
 
     def add(self, images: Tensor, reconstructions: Tensor) -> None:
-        """Add images of integer levels and what was made of them.
+        """Add images of integer levels and their reconstructions.
 
         Raises:
-            DataError: the two differ in shape or type, or are no integers.
+            DataError: the two differ in shape or type, or are not integers.
         """
         _check(images, reconstructions)
         # Sums of whole numbers are exact.
@@ -89,7 +110,7 @@ class NormalisedError:
         self._error += int(_squared_error(images, reconstructions).sum())
 
     def value(self) -> float:
-        """The NMSE of all that was added; NaN where nothing was, or where all values are the same."""
+        """The NMSE of everything added so far. NaN if that is nothing, or if all values are equal."""
         if self._count == 0:
             return math.nan
         variance = self.variance
@@ -103,12 +124,17 @@ def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
     return exact((images.long() - reconstructions.long()).square().flatten(1).sum(1))
 
 
+def _decibels(error: Tensor, dims: int, peak: int) -> Tensor:
+    """The PSNR of a sum of squared errors over so many values."""
+    return 10 * torch.log10(float(peak) ** 2 / (error.clamp(min=1) / max(dims, 1)))
+
+
 def _windows(length: int, device: torch.device) -> Float[Tensor, "places length"]:
-    """One row a place of the window along one axis, each with the sum 1."""
+    """One row for each place of the window along an axis. Each row sums to 1."""
     size = min(_WINDOW, length)
-    offset = torch.arange(size, device=device) - (size - 1) / 2
+    offset = torch.arange(size, dtype=torch.float32, device=device) - (size - 1) / 2
     weights = torch.exp(-(offset**2) / (2 * _SIGMA**2))
-    rows = torch.zeros(length - size + 1, length, device=device)
+    rows = torch.zeros(length - size + 1, length, dtype=torch.float32, device=device)
     for place, row in enumerate(rows):
         row[place : place + size] = weights / weights.sum()
     return rows

@@ -1,4 +1,4 @@
-"""The scores and pictures of a model of images on held-out data."""
+"""Scores and pictures of an image model on held-out data."""
 
 import numpy as np
 
@@ -15,7 +15,7 @@ SHOWN, SHOWN_SAMPLES, SAMPLES = 16, 32, 256
 
 
 def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model of images; ``frechet_samples_…`` is the distance of 256 samples, ``frechet_…`` that of reconstructions."""
+    """Score an image model. ``frechet_samples_…`` is the Fréchet distance of 256 samples, ``frechet_…`` that of the reconstructions."""
     extractor = TokenizerFeatures(pipeline.tokenizer)
     evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=log_priors(pipeline), extractor=extractor)
     for batch in in_order(held_out, pipeline.batch_size):
@@ -36,5 +36,5 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 
 def class_rows(pipeline: Pipeline, size: tuple[int, ...]) -> np.ndarray:
-    """Eight samples of each class, a row a class."""
+    """Eight samples of each class, one row per class."""
     return labelled_rows({name: pipeline.sample(8, label=name, size=size) for name in pipeline.label_names})

@@ -1,4 +1,4 @@
-"""Every score of a tokenizer of images and its priors on held-out data, in one pass."""
+"""All scores of an image tokenizer and its priors on held-out data, in one pass."""
 
 from collections.abc import Iterable, Mapping
 
@@ -13,10 +13,10 @@ from vqvae.models.base import Tokenizer
 
 
 class TokenizerEvaluation:
-    """The scores of a tokenizer of images, over those that are added.
+    """The scores of an image tokenizer, over all images added.
 
-    Each batch is encoded once and its codes are decoded once, in the precision of the autocast around it: without one, all in
-    float32. The likelihood is float32 in either case.
+    Each batch is encoded once and decoded once, in the precision of the surrounding autocast (default: float32). The likelihood is always
+    float32.
     """
 
     def __init__(
@@ -27,30 +27,30 @@ class TokenizerEvaluation:
         extractor: FeatureExtractor | None = None,
         data_variance: float | None = None,
     ) -> None:
-        """Start with nothing added.
+        """Start empty.
 
         Args:
-            tokenizer: what is scored, put into evaluation mode.
+            tokenizer: the model to score. It is put into evaluation mode.
             log_priors: p(codes) by name; see ``Costs``.
             extractor: features for the Fréchet distance between images and reconstructions.
-            data_variance: what NMSE is divided by, in squared levels; without it, the variance of the added images.
+            data_variance: the variance in the NMSE, in squared levels. Default: that of the added images.
 
         Raises:
-            ConfigError: a prior has a name that means something else here.
+            ConfigError: the name of a prior is already the name of a score.
         """
         self.tokenizer, self.extractor = tokenizer.eval(), extractor
         self.costs = Costs(tokenizer.layout, log_priors)
         self._peak = (tokenizer.signal.levels or 2) - 1
         self._psnr, self._ssim, self._error = 0.0, 0.0, NormalisedError(data_variance)
         self.moments = Moments(), Moments()
-        """Of the features of the images, and of their reconstructions; empty without an extractor."""
+        """Moments of the features of images and of reconstructions. Empty without an extractor."""
 
     @torch.inference_mode()
     def add(self, batch: Batch) -> None:
         """Score one batch of images, on the tokenizer's device.
 
         Raises:
-            DataError: it does not fit the tokenizer, or is no batch of images.
+            DataError: the batch does not fit the tokenizer, or holds no images.
         """
         codes = self.tokenizer.encode(batch)
         made = self.tokenizer.reconstruct(batch, codes)
@@ -63,7 +63,7 @@ class TokenizerEvaluation:
                 moments.add(self.extractor(images))
 
     def scores(self) -> dict[str, float]:
-        """The scores of all that was added, by name; of bits see ``Costs.scores``.
+        """The scores over everything added so far, by name. For bits, see ``Costs.scores``.
 
         Raises:
             DataError: nothing was added.

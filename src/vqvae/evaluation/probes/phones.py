@@ -4,13 +4,13 @@ What a tokenizer has kept of the words is what such a recogniser still finds in 
 """
 
 import itertools
-from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.probes.base import SILENCE, SPREAD, Convolutions, check_probe, check_range, log_mel
@@ -21,7 +21,7 @@ _MEAN = -14.0
 """About the mean of log-mel frames of speech, in nats."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class PhoneRecogniserConfig:
     """Log-mel frames, residual convolutions, logits for every frame."""
 

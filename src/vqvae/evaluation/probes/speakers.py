@@ -3,19 +3,18 @@
 What a tokenizer has kept of a speaker is what such a classifier still finds in its sound.
 """
 
-from dataclasses import dataclass
-
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vqvae.config import settings
 from vqvae.data.base import Batch, Objective
 from vqvae.errors import DataError
 from vqvae.evaluation.probes.base import SPREAD, Convolutions, check_probe, check_range, in_frames, log_mel
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class SpeakerClassifierConfig:
     """Log-mel frames, residual convolutions, mean and standard deviation over time, a layer of logits."""
 

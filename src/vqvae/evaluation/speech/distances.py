@@ -1,7 +1,7 @@
-"""How near one recording of speech is to another: distances of spectra, mel-cepstral distance, and STOI. Waves are in [-1, 1].
+"""Distances between recordings of speech: of spectra, mel-cepstral, and STOI. Waves are in [-1, 1].
 
-None of them is what a listener says. Distances of spectra want the same moment in the same frame; mel-cepstral distance bears another
-tempo, so that a converted voice can be held beside the one that it imitates.
+None of them replaces a listener. Distances of spectra compare the same moments; the mel-cepstral distance allows for a different tempo, so
+it can compare a converted voice with the target speaker.
 """
 
 import math
@@ -33,11 +33,50 @@ def log_mel_distance(
     """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, 25 ms windows, 5 ms apart, nothing below −100 dB.
 
     Raises:
-        DataError: the waves differ in shape, or are shorter than 5 ms.
+        DataError: if the waves differ in shape or are shorter than 5 ms.
     """
     _check(reference, other)
     mel = _log_mel(sample_rate, reference.device)
     return _DECIBELS * (mel(reference) - mel(other)).abs().flatten(1).mean(1)
+
+
+class RunningLogMelDistance:
+    """``log_mel_distance`` of two recordings that come in pieces, in memory that does not grow."""
+
+    def __init__(self, sample_rate: int) -> None:
+        self._mel = _log_mel(sample_rate, torch.device("cpu"))
+        hop = self._mel.hop_length
+        # Before and after a frame, as many whole hops as its window may reach over.
+        self._context = math.ceil(self._mel.window / hop) * hop
+        self._held, self._done, self._sum, self._frames = torch.empty(2, 0), 0, 0.0, 0
+
+    def add(self, reference: Float[Tensor, " time"], other: Float[Tensor, " time"]) -> None:
+        """Go on with the next samples of both."""
+        self._held = torch.cat([self._held, torch.stack([reference, other]).float().cpu()], -1)
+        hop = self._mel.hop_length
+        self._count((self._held.shape[-1] - self._done - self._context) // hop)
+
+    def value(self) -> float:
+        """The distance between all that came, in dB.
+
+        Raises:
+            DataError: the recordings are shorter than 5 ms.
+        """
+        self._count((self._held.shape[-1] - self._done) // self._mel.hop_length)
+        if not self._frames:
+            raise DataError("A recording shorter than 5 ms has no log-mel distance.")
+        return _DECIBELS * self._sum / self._frames
+
+    def _count(self, frames: int) -> None:
+        """Add so many more frames, and forget the samples that none of the following needs."""
+        if frames < 1:
+            return
+        hop = self._mel.hop_length
+        first, stop = self._done // hop, self._done + frames * hop
+        ours, theirs = exact(self._mel(self._held[:, : stop + self._context])[..., first : first + frames])
+        self._sum, self._frames = self._sum + float((ours - theirs).abs().mean(0).sum()), self._frames + frames
+        passed = max(stop - self._context, 0)
+        self._held, self._done = self._held[:, passed:], stop - passed
 
 
 def multi_resolution_stft_distance(
@@ -50,10 +89,10 @@ def multi_resolution_stft_distance(
     logarithm.
 
     Raises:
-        DataError: the waves differ in shape, or are shorter than a hop.
+        DataError: if the waves differ in shape or are shorter than a hop.
     """
     _check(reference, other)
-    total = torch.zeros(len(reference), device=reference.device)
+    total = torch.zeros(len(reference), dtype=torch.float32, device=reference.device)
     for window, hop in RESOLUTIONS:
         ours, theirs = (power_spectrum(wave.float(), window, hop).flatten(1) for wave in (reference, other))
         apart = torch.linalg.vector_norm(ours.sqrt() - theirs.sqrt(), dim=1)
@@ -100,8 +139,8 @@ def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"],
     Frames in which the reference is silent do not count.
 
     Raises:
-        MissingExtraError: pystoi is not installed.
-        DataError: the waves differ in length, or hold less than 0.41 s of speech.
+        MissingExtraError: if pystoi is not installed.
+        DataError: if the waves differ in length or have less than 0.41 s of speech.
     """
     try:
         import pystoi
@@ -118,7 +157,7 @@ def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"],
             shortage = None
         except RuntimeWarning as warning:
             shortage = warning
-    raise DataError(f"STOI takes {_STOI_SECONDS} s in which the reference is not silent; these {seconds:.2f} s hold less.") from shortage
+    raise DataError(f"STOI needs {_STOI_SECONDS} s of speech in the reference; these {seconds:.2f} s hold less.") from shortage
 
 
 def _log_mel(sample_rate: int, device: torch.device) -> LogMel:
@@ -130,6 +169,6 @@ def _log_mel(sample_rate: int, device: torch.device) -> LogMel:
 def _check(reference: Tensor, other: Tensor) -> None:
     if reference.shape != other.shape:
         raise DataError(
-            f"Waves of the shapes {tuple(reference.shape)} and {tuple(other.shape)} came; this score takes the same moments of both. "
-            "Cut both to one length, or take the mel-cepstral distance, which bears another tempo."
+            f"Waves of the shapes {tuple(reference.shape)} and {tuple(other.shape)} were given; this score compares equal moments. "
+            "Cut both to the same length, or use the mel-cepstral distance, which allows for a different tempo."
         )

@@ -1,4 +1,4 @@
-"""What is found out about a trained model of speech on held-out recordings: numbers, pictures, and sounds [VQVAE §4.3]."""
+"""Scores, charts and sounds of a speech model on held-out recordings [VQVAE §4.3]."""
 
 import math
 import operator
@@ -32,36 +32,36 @@ from vqvae.reports.page import Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 
 SCORED, SPOKEN = 512, 240
-"""Examples whose codes are counted, and recordings whose phones are told, at most; both spread over the set."""
+"""The largest numbers of examples whose codes are counted and of recordings whose phones are predicted, spread over the set."""
 SHUFFLED = 160
-"""Examples that are given the codes of others: a WaveNet goes over each several times."""
+"""Examples decoded with the codes of others. There are few, since a WaveNet runs on each several times."""
 RECONSTRUCTED, HEARD = 12, 2
-"""Recordings that are decoded again for the distances, and those of them that the report lets one hear."""
+"""Recordings that are reconstructed for the distances, and how many of these the report plays."""
 SECONDS = 2.5
-"""How much is decoded of each: a WaveNet takes its time."""
+"""Seconds of each recording that are decoded. A WaveNet is slow."""
 SAMPLE_SECONDS = 2.56
-"""How long what is drawn from a prior is: as in the paper."""
+"""Seconds of a sample of the prior, as in the paper."""
 SAMPLES = 4
 LABEL_SOURCE = "the data set's own alignments"
 
 
 class Heard(NamedTuple):
-    """A recording and what was made of it, all of one length."""
+    """A recording, its reconstruction and its conversion, all of the same length."""
 
     name: str
     speaker: str
     original: Float[Tensor, " time"]
     reconstruction: Float[Tensor, " time"]
     other: str
-    """Whose voice speaks in ``converted``; empty where the decoder has no speakers."""
+    """The speaker of ``converted``; empty if the decoder has no speakers."""
     converted: Float[Tensor, " time"] | None
 
 
 def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model of sound: of recordings as speech, of examples in arrays by their codes alone.
+    """Score a model of sound. Recordings get all scores of speech; arrays get those of codes only.
 
     Raises:
-        DataError: nothing is held out.
+        DataError: if the held-out side is empty.
     """
     match held_out:
         case AudioDataset():
@@ -72,8 +72,8 @@ def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     """Score a model of speech.
 
-    ``bits_per_sample_NAME`` is −log₂ of the bound log p(x|z) + log p(z) a sample, where the likelihood is a density: of the wave in the
-    likelihood's own bins. ``bits_per_second_NAME`` is what the codes cost. Distances are means over some recordings.
+    ``bits_per_second_NAME`` is the cost of the codes. If the likelihood is a density, ``bits_per_sample_NAME`` is −log₂ of the bound
+    log p(x|z) + log p(z), per sample, of the wave in the likelihood's own bins. Distances are means over some recordings.
     """
     scores, usage = score_codes(pipeline, held_out)
     heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
@@ -100,7 +100,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
 
 @torch.inference_mode()
 def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, Any], CodebookUsage]:
-    """What the codes cost, how they are used, and what the samples cost once they are known."""
+    """The cost and the usage of the codes, and the cost of the samples given the codes."""
     tokenizer = pipeline.tokenizer
     assert isinstance(tokenizer, CodeAutoencoder)
     costs = Costs(tokenizer.layout, log_priors(pipeline))
@@ -116,7 +116,7 @@ def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, A
 
 
 def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
-    """A recording's beginning, decoded in its own voice and in another one."""
+    """The beginning of a recording, decoded in its own voice and in another."""
     recording = audio.recordings[index]
     whole = torch.from_numpy(audio.clip(index))
     wave = whole[: round(SECONDS * audio.rate)][None, None]
@@ -131,7 +131,7 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
 
 
 def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | None]:
-    """How near reconstructions come to their recordings, in the mean; None of pitches where nothing has one."""
+    """Mean distances between recordings and reconstructions; None for pitch if no recording has one."""
     pairs = [(one.original, one.reconstruction) for one in heard]
     pitch = [f0_error(a, b, sample_rate) for a, b in pairs]
     cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
@@ -146,7 +146,7 @@ def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | Non
 
 
 def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) -> dict[str, float]:
-    """STOI in the mean over the pairs that hold enough speech for it; nothing where its package is not installed."""
+    """Mean STOI over the pairs with enough speech; empty if pystoi is not installed."""
     found = []
     for original, reconstruction in pairs:
         try:
@@ -161,10 +161,10 @@ def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) ->
 def spoken_codes(
     pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None, count: int = SPOKEN
 ) -> list[SpokenCodes]:
-    """The codes of recordings that have an alignment and are as long as a code, beside it; at most ``count``, spread over those.
+    """The codes and the alignments of at most ``count`` recordings, spread over those that have an alignment and at least one code.
 
     Raises:
-        DataError: none has an alignment.
+        DataError: if no recording has an alignment.
     """
     found = check_phones(audio.phones if phones is None else phones, [recording.name for recording in audio.recordings])
     stride = only_level(pipeline.tokenizer.layout).stride[0]
@@ -177,8 +177,8 @@ def spoken_codes(
 
 
 def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
-    """Recordings with every other one of the names that their files have, and the rest: one sentence by several speakers, whose folders
-    have files of one name, is on one side. Where there is but one name, every other recording."""
+    """Two halves of the recordings. File names alternate between the halves, so a sentence that several speakers recorded under the same
+    name stays in one half. If all files have the same name, recordings alternate."""
     names = [PurePosixPath(clip.name).stem for clip in clips]
     if len(set(names)) == 1:
         names = [clip.name for clip in clips]
@@ -188,17 +188,17 @@ def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[Spoken
 
 
 def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate: int, label_source: str) -> dict[str, Any]:
-    """The phones by the codes, whose map is fitted on one of ``halves`` and scored on the other.
+    """How well codes predict phones. A map from codes to phones is fitted on one of the ``halves`` and scored on the other.
 
     Raises:
-        DataError: one of them is empty.
+        DataError: if a half is empty.
     """
     level = only_level(pipeline.tokenizer.layout)
     sides = halves(clips)
     if not all(sides):
         raise DataError(
-            "Phones are told by a map that is fitted on some recordings and scored on others. Of those held out here, "
-            f"{len(clips)} have an alignment and at least the {level.stride[0]} samples of a code."
+            "Phone scores need at least 2 held-out recordings with an alignment: one to fit a map from codes to phones, one to score it. "
+            f"There are {len(clips)} with an alignment and at least {level.stride[0]} samples, the length of a code."
         )
     found = evaluate_phonemes(*sides, code_rate=sample_rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
     inventory = len(found.pop("inventory"))
@@ -207,6 +207,6 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate
 
 
 def phoneme_table(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate: int) -> str:
-    """The code × phone table of all these recordings, as SVG."""
+    """The table of codes and phones of all recordings, as SVG."""
     level = only_level(pipeline.tokenizer.layout)
     return phoneme_chart(label_codes(clips, sample_rate / level.stride[0], level.codebook_size, phone_inventory(clips)))

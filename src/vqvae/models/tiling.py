@@ -1,0 +1,203 @@
+"""Encode and decode large pictures and volumes in overlapping windows: the codes and the data of the whole, in constant memory.
+
+All windows of a model have one shape, whatever the size of the data, so that the sums inside its products run in one order. They lie on
+the grid of the stride and overlap by at least as much as the network sees around a position (its ``context``).
+"""
+
+import itertools
+import math
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vqvae.codes import Codes
+from vqvae.data.base import Batch, Condition
+from vqvae.errors import ConfigError
+from vqvae.models.autoencoder import CodeAutoencoder
+from vqvae.models.base import Tokenizer
+from vqvae.networks.base import trait
+from vqvae.signals import Signal
+
+LARGE = 2**20
+"""Positions of an example above which it is worked on in windows."""
+MOST_WHOLE = 2**22
+"""Positions up to which an example is worked on as a whole if the model cannot work in windows."""
+_INSIDE = 2**18
+"""Positions of a window without its overlap: 512 x 512 pixels."""
+_GLOBAL = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.MultiheadAttention)
+_GLOBAL += (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d)
+
+Place = tuple[slice, ...]
+"""A part of the axes of space."""
+
+
+class Window(NamedTuple):
+    """One window, in latents."""
+
+    seen: Place
+    """What the network gets."""
+    wanted: Place
+    """The part of its output that is kept. Every latent is kept once."""
+
+
+def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
+    """Whether data of this size is worked on in windows.
+
+    Raises:
+        ConfigError: it is too large to be worked on as a whole, and the model cannot work in windows.
+    """
+    positions = math.prod(size)
+    if len(size) < 2 or positions <= LARGE:
+        return False
+    reason = _obstacle(model)
+    if reason and positions > MOST_WHOLE:
+        raise ConfigError(
+            f"Data of the size {_words(size)} is too large to be worked on as a whole, and this model cannot work in pieces: {reason}. "
+            f"Make the data smaller ({MOST_WHOLE:,} positions at most), or call the tokenizer's own encode and decode, which take all "
+            "the memory that the whole needs."
+        )
+    return not reason
+
+
+def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place], Tensor]) -> Codes:
+    """The codes of one example, on the CPU. They equal the codes of the whole.
+
+    Args:
+        model: the tokenizer.
+        size: the length of each axis of space.
+        read: gives a part of the example, (1, channels, *part).
+
+    Raises:
+        ConfigError: the model cannot work in windows.
+        DataError: data that the model does not take.
+    """
+    model = _tileable(model)
+    level = model.layout[0]
+    space = tuple(-(-length // step) for length, step in zip(size, model.stride, strict=True))
+    context = [-(-sight // step) for sight, step in zip(trait(model.encoder, "context"), model.stride, strict=True)]
+    codes = torch.empty(1, level.num_codebooks, *space, dtype=torch.int64)
+    for window in _windows(space, model.stride, context):
+        part = read(_data(window.seen, model.stride, size)).to(_device(model))
+        with torch.no_grad():
+            found = model.encode(Batch(part)).tensor
+        codes[(..., *window.wanted)] = found[(..., *_inside(window))].cpu()
+    return Codes([codes])
+
+
+def decode_tiled(
+    model: Tokenizer, codes: Codes, size: tuple[int, ...] | None = None, condition: Condition = Condition()
+) -> Iterator[tuple[Place, Tensor]]:
+    """Decode the codes of one example to the criterion's mode, part by part in reading order. Yields the place of each part and the part
+    (1, channels, *part), on the CPU.
+
+    Raises:
+        ConfigError: the model cannot work in windows.
+        DataError: codes that are not the model's.
+    """
+    model = _tileable(model)
+    space = tuple(codes.tensor.shape[2:])
+    size = size or tuple(length * step for length, step in zip(space, model.stride, strict=True))
+    for window in _windows(space, model.stride, trait(model.decoder, "context")):
+        seen = codes.tensor[(..., *window.seen)].to(_device(model))
+        with torch.no_grad():
+            made = model.decode(seen, condition)
+        place, first = _data(window.wanted, model.stride, size), _inside(window)
+        inside = [slice(a.start * n, a.start * n + b.stop - b.start) for a, n, b in zip(first, model.stride, place, strict=True)]
+        yield place, made[(..., *inside)].cpu()
+
+
+def encode_large(model: Tokenizer, x: Tensor) -> Codes:
+    """The codes of large examples (batch, channels, *axes), one after the other; see ``encode_tiled``."""
+    return Codes.cat(encode_tiled(model, tuple(x.shape[2:]), partial(_part, x, row)) for row in range(len(x)))
+
+
+def decode_large(model: Tokenizer, codes: Codes, size: tuple[int, ...], label: Tensor | None, signal: Signal) -> Tensor:
+    """Decode the codes of large examples, one after the other. The result is in memory once; see ``decode_tiled``."""
+    made = torch.empty(len(codes[0]), signal.channels, *size, dtype=signal.dtype)
+    for row in range(len(made)):
+        rows = slice(row, row + 1)
+        condition = Condition(label=None if label is None else label[rows].to(_device(model)))
+        for place, part in decode_tiled(model, codes.take(rows), size, condition):
+            made[(row, slice(None), *place)] = part[0]
+    return made
+
+
+def decode_bands(model: Tokenizer, codes: Codes, size: tuple[int, int]) -> Iterator[Tensor]:
+    """Decode the codes of a picture in bands of rows (1, channels, rows, width), from the top; see ``decode_tiled``."""
+    band: list[Tensor] = []
+    for (_, across), part in decode_tiled(model, codes, size):
+        band.append(part)
+        if across.stop == size[1]:
+            yield torch.cat(band, -1)
+            band = []
+
+
+def _part(x: Tensor, row: int, place: Place) -> Tensor:
+    return x[(slice(row, row + 1), slice(None), *place)]
+
+
+def _device(model: nn.Module) -> torch.device:
+    return next(model.parameters()).device
+
+
+def _windows(space: tuple[int, ...], stride: tuple[int, ...], context: "list[int] | tuple[int, ...]") -> Iterator[Window]:
+    """Windows over all latents, in reading order."""
+    edge = round(_INSIDE ** (1 / len(space)))
+    axes = [_along(*of) for of in zip(space, [max(1, edge // step) for step in stride], context, strict=True)]
+    for parts in itertools.product(*axes):
+        seen, wanted = zip(*parts, strict=True)
+        yield Window(seen, wanted)
+
+
+def _along(length: int, inside: int, context: int) -> list[tuple[slice, slice]]:
+    """What windows see and what they want along one axis. The last one is moved back to end with the data."""
+    whole, done, found = min(inside + 2 * context, length), 0, []
+    while done < length:
+        start = min(max(done - context, 0), length - whole)
+        until = length if start + whole == length else start + whole - context
+        found.append((slice(start, start + whole), slice(done, until)))
+        done = until
+    return found
+
+
+def _inside(window: Window) -> Place:
+    """What is wanted, counted from the start of what is seen."""
+    return tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(window.seen, window.wanted, strict=True))
+
+
+def _data(place: Place, stride: tuple[int, ...], size: tuple[int, ...]) -> Place:
+    """The data of latents."""
+    return tuple(slice(a.start * n, min(a.stop * n, end)) for a, n, end in zip(place, stride, size, strict=True))
+
+
+def _tileable(model: Tokenizer) -> CodeAutoencoder:
+    """The model, if it can work in windows."""
+    reason = _obstacle(model)
+    if reason or not isinstance(model, CodeAutoencoder):
+        raise ConfigError(f"This model cannot work in pieces: {reason}.")
+    return model
+
+
+def _obstacle(model: Tokenizer) -> str | None:
+    """Why a model cannot work in windows; None if it can."""
+    if not isinstance(model, CodeAutoencoder):
+        return f"{type(model).__name__} does not say how its codes depend on its data"
+    if model.draws or model.criterion.hop != 1:
+        return f"its decoder ({type(model.decoder).__name__}) does not make data from the codes nearby alone"
+    for network in (model.encoder, model.decoder):
+        far = next((type(part).__name__ for part in network.modules() if isinstance(part, _GLOBAL)), None)
+        if far is not None:
+            return f"{type(network).__name__} has the layer {far}, which sees all of the data at once"
+        if trait(network, "context") is None:
+            return (
+                f"{type(network).__name__} does not say how far it sees. If it is local, set self.context in its __init__: for each axis, "
+                "the positions on each side that an output depends on"
+            )
+    return None
+
+
+def _words(size: tuple[int, ...]) -> str:
+    return " x ".join(map(str, size))

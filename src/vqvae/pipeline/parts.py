@@ -1,0 +1,69 @@
+"""What a pipeline asks of its parts: whether they fit, what codes cost, and what they are in words."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import torch
+from jaxtyping import Bool, Float, Int64
+from torch import Tensor
+
+from vqvae.data.base import Condition
+from vqvae.errors import ConfigError
+from vqvae.models import Tokenizer
+from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
+from vqvae.storage import RunCard
+
+_USUAL = 2**16
+"""Positions of an example, 256 × 256, up to which a batch is full."""
+
+
+def mixture_log_prob(
+    prior: AutoregressivePrior,
+    codes: Int64[Tensor, "n codebooks *space"],
+    mask: Bool[Tensor, "n *space"] | None = None,
+    condition: Condition = Condition(),
+) -> Float[Tensor, " n"]:
+    """log Σ_c p(codes | c) / classes: a class-conditional prior where the class is not known, in nats an example."""
+    labels = (codes.new_full((len(codes),), label) for label in range(prior.classes))
+    given = [prior.log_prob(codes, condition._replace(label=label), mask) for label in labels]
+    return torch.stack(given).logsumexp(0) - math.log(prior.classes)
+
+
+def check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPrior | None) -> None:
+    """Raise ConfigError unless there is no prior, or one a level, each of as many codes."""
+    if priors and len(priors) != len(tokenizer.layout):
+        raise ConfigError(f"The tokenizer has {len(tokenizer.layout)} levels of codes, and {len(priors)} priors came; give one a level.")
+    for part, level in [*zip(priors, tokenizer.layout, strict=False), *zip((unigram,), tokenizer.layout, strict=False)]:
+        if part is not None and (part.num_codebooks, part.codebook_size) != (level.num_codebooks, level.codebook_size):
+            raise ConfigError(
+                f"The tokenizer has {level.num_codebooks} codebooks of {level.codebook_size} codes, the {type(part).__name__} "
+                f"{part.num_codebooks} of {part.codebook_size}. Take a prior that was trained on this tokenizer's codes."
+            )
+
+
+def log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, mask: Tensor | None) -> Float[Tensor, " n"]:
+    """log p(codes | condition) in nats an example; the mixture of the classes if no label is given."""
+    if prior.classes and condition.label is None:
+        return mixture_log_prob(prior, codes, mask, condition)
+    return prior.log_prob(codes, condition, mask)
+
+
+def describe(tokenizer: Tokenizer, priors: Sequence[Prior], card: RunCard, device: torch.device) -> str:
+    """A pipeline in a few readable lines: kind of data, size, codes, priors, parameters, device and recipe."""
+    signal = tokenizer.signal if card.signal is None else card.signal
+    millions = sum(p.numel() for part in (tokenizer, *priors) for p in part.parameters()) / 1e6
+    size = "" if card.size is None else f", trained at {' x '.join(map(str, card.size))}"
+    rate = "" if signal.sample_rate is None else f", {signal.sample_rate:g} Hz"
+    lines = [f"{type(tokenizer).__name__} of {signal.shape()}, {signal.values()}{size}{rate}"]
+    for level in card.layout:
+        lines += [f"codes: {level.num_codebooks} of {level.codebook_size} for every {' x '.join(map(str, level.stride))} positions"]
+    lines += [f"prior: {', '.join(type(part).__name__ for part in priors) or 'none'}", f"{millions:.2f} million parameters on {device}"]
+    lines += [f"recipe: {card.recipe}"] if card.recipe else []
+    return "Pipeline(\n  " + "\n  ".join(lines) + "\n)"
+
+
+def batches(count: int, at_once: int, size: tuple[int, ...] = ()) -> Iterator[slice]:
+    """The rows of ``count`` examples in batches of ``at_once``, or fewer if examples are larger than 256 × 256 positions. If there are no
+    examples, there is one empty batch."""
+    each = max(1, at_once * _USUAL // max(math.prod(size), _USUAL)) if len(size) > 1 else at_once
+    return (slice(first, min(first + each, count)) for first in range(0, max(count, 1), each))

@@ -1,0 +1,97 @@
+"""Several runs side by side: a table of their scores, and a page with their pictures."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from vqvae.config import Parts
+from vqvae.errors import ConfigError, VqvaeError
+from vqvae.media.images import read_image
+from vqvae.pipeline import about, prior_names
+from vqvae.reports.page import write_side_by_side
+from vqvae.runs.folder import read_metrics, scores_folder
+
+_PICTURES = ("reconstructions", "samples")
+
+
+class Scored(NamedTuple):
+    """A run, or a run with one of its named priors."""
+
+    name: str
+    place: Path
+    """Where its scores and pictures are."""
+    metrics: dict[str, Any]
+    data: str
+    """The name of its held-out data, by its content."""
+
+
+def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
+    """Read the scores of runs. A run with named priors has an entry for each prior that has scores.
+
+    Raises:
+        ConfigError: fewer than two runs, or a run twice.
+        CheckpointError: one is no run, or its scores are damaged.
+    """
+    if len(runs) < 2:
+        raise ConfigError(f"{len(runs)} run was given; give two or more: vqvae compare RUN RUN")
+    if len({os.path.realpath(run) for run in runs}) < len(runs):
+        raise ConfigError("A run was given twice. Give each run once.")
+    names = [path.resolve().name for path in runs]
+    found = []
+    for run, short in zip(runs, names, strict=True):
+        data = about(run, parts).held_out_data
+        title = short if names.count(short) == 1 else str(run)
+        found.append(Scored(title, run, read_metrics(run), data))
+        for prior in prior_names(run):
+            place = scores_folder(run, prior)
+            if prior and place.is_dir():
+                found.append(Scored(f"{title}, prior {prior}", place, read_metrics(place), data))
+    # A run whose only prior has a name has all its scores there.
+    return [one for one in found if _numbers(one) or not any(other.place.is_relative_to(one.place) for other in found if other != one)]
+
+
+def cells(found: Sequence[Scored]) -> list[list[str]]:
+    """The header and the rows of the table: a row a score, a column a run. Runs without a score have "-" there."""
+    names = list(dict.fromkeys(name for one in found for name in _numbers(one)))
+    return [["score", *(one.name for one in found)], *([name, *(_cell(_numbers(one).get(name)) for one in found)] for name in names)]
+
+
+def table(found: Sequence[Scored]) -> str:
+    """The table as text, with a warning if the runs were scored on different data."""
+    rows = cells(found)
+    widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if len({one.data for one in found}) > 1:
+        lines.append("These runs were scored on different held-out data: their scores do not compare.")
+    return "\n".join(lines)
+
+
+def write_comparison(path: Path, found: Sequence[Scored]) -> None:
+    """Write the table and the pictures of runs as one page.
+
+    Raises:
+        CheckpointError: the page cannot be written.
+    """
+    header, *rows = cells(found)
+    drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := _picture(one, kind)) is not None} for kind in _PICTURES]
+    title = f"Comparison of {', '.join(one.name for one in found)}"
+    write_side_by_side(path, title=title, header=header, rows=rows, pictures=drawn)
+
+
+def _numbers(one: Scored) -> dict[str, float]:
+    return {name: float(value) for name, value in one.metrics.items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _cell(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4g}"
+
+
+def _picture(one: Scored, kind: str) -> np.ndarray | None:
+    """A picture of a run, (height, width, 3); None if there is none that can be read."""
+    try:
+        return np.ascontiguousarray(read_image(one.place / f"{kind}.png").transpose(1, 2, 0))
+    except VqvaeError:
+        return None

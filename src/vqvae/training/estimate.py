@@ -1,0 +1,76 @@
+"""How long a training will take on this machine, from a few steps of a copy of the model."""
+
+import time
+from collections.abc import Callable
+from typing import NamedTuple
+
+_SPARE = 0.05
+"""The share of a budget that is left for what nobody can foresee, such as checkpoints."""
+_AT_LEAST = 0.5
+"""The share of a budget that goes to the training at least, however long the scores after it take."""
+
+
+class Speed(NamedTuple):
+    """Seconds that a batch takes."""
+
+    step: float
+    """One training step."""
+    forward: float
+    """One batch without gradients, as in an evaluation."""
+
+
+class Plan(NamedTuple):
+    """What a training does beside its steps."""
+
+    evaluate_every: int
+    """Steps between evaluations; 0: only at the end."""
+    evaluated: float
+    """Batches of one evaluation."""
+    after: float
+    """Batches without gradients after the training, for codes and scores."""
+
+    def seconds(self, speed: Speed, steps: int) -> float:
+        """The time that so many steps take, with everything around them."""
+        return steps * self._per_step(speed) + self._after(speed)
+
+    def steps(self, speed: Speed, budget: float) -> int:
+        """The steps that fit into a budget in seconds; 1 at least."""
+        left = max(budget * (1 - _SPARE) - self._after(speed), budget * _AT_LEAST)
+        return max(1, int(left / self._per_step(speed)))
+
+    def _per_step(self, speed: Speed) -> float:
+        return speed.step + (self.evaluated * speed.forward / self.evaluate_every if self.evaluate_every else 0.0)
+
+    def _after(self, speed: Speed) -> float:
+        return (self.evaluated + self.after) * speed.forward
+
+
+def measure(step: Callable[[int], object], forward: Callable[[int], object], seconds: float, most: int) -> Speed:
+    """Time a batch. The first step, which is slower, does not count.
+
+    Args:
+        step: takes a training step, by its number.
+        forward: runs a batch without gradients, by its number.
+        seconds: how long steps are timed; at least one is.
+        most: how many steps are timed at most.
+    """
+    step(0)
+    done, began = 0, time.perf_counter()
+    while not done or (done < most and time.perf_counter() - began < seconds):
+        done += 1
+        step(done)
+    taken = (time.perf_counter() - began) / done
+    forward(0)
+    began = time.perf_counter()
+    forward(1)
+    return Speed(max(taken, 1e-6), max(time.perf_counter() - began, 1e-6))
+
+
+def in_words(seconds: float) -> str:
+    """A duration for people: ``24 minutes``."""
+    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
+        if seconds >= 1.5 * size:
+            count = seconds / size
+            return f"{count:.1f} {unit}s" if count < 10 and unit != "minute" else f"{count:.0f} {unit}s"
+    count = max(1, round(seconds))
+    return f"{count} second{'s' if count > 1 else ''}"

@@ -1,0 +1,85 @@
+"""What must agree before a run goes on: its settings, its steps and its data."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from vqvae import config as configuration
+from vqvae.config import Parts
+from vqvae.data.base import Splits
+from vqvae.data.cache import user_path
+from vqvae.errors import ConfigError
+from vqvae.storage import RunCard
+from vqvae.training.settings import TrainConfig
+
+
+def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path, parts: Parts) -> None:
+    """Check that ``where`` was trained with the same settings, on the same data. Settings that change nothing that is learned may differ.
+
+    Raises:
+        ConfigError: they differ; the message lists each difference.
+    """
+    trained = stored.training
+    if trained is None:
+        raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
+    lines = _settings(dict(trained), config, parts)
+    data = _data(stored, splits)
+    if lines:
+        listed = "\n  ".join([*lines, *data])
+        raise ConfigError(f"{where} was trained with other settings:\n  {listed}\nUse the same settings, or another folder.")
+    if data:
+        listed = "\n  ".join(data)
+        raise ConfigError(
+            f"{where} was trained on other data:\n  {listed}\n"
+            "Give the data that it was trained on. To train its weights on this data, start a new run with --from (start_from in settings)."
+        )
+
+
+def check_steps(trained: Mapping[str, Any], done: int, steps: int, where: Path) -> None:
+    """Check that a run of ``done`` steps, which was planned for ``trained["steps"]``, can end after ``steps``.
+
+    Raises:
+        ConfigError: it is beyond that.
+    """
+    if steps != trained.get("steps") and steps < done:
+        raise ConfigError(f"{where} has already taken {done} steps, and steps is {steps}. Give at least {done}, or another folder.")
+
+
+def more_steps(config: TrainConfig, trained: Mapping[str, Any], done: int) -> str:
+    """One line for the user about a run that goes on to another number of steps than planned."""
+    schedule = config.optimizer.schedule
+    if schedule == "constant":
+        rate = "The learning rate stays the same."
+    else:
+        rate = f"The {schedule} schedule is stretched over all {config.steps:,} steps, so the learning rate changes from here on."
+    planned = f"{trained['steps']:,} planned steps" if isinstance(trained.get("steps"), int) else "the plan"
+    return f"step {done:,} of {config.steps:,} instead of {planned}. {rate}"
+
+
+def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> list[str]:
+    """Differences that change what is learned, one line each."""
+    try:
+        old: TrainConfig | None = configuration.from_json(TrainConfig, trained, parts=parts)
+    except ConfigError:
+        old = None  # Of another release: all that can be compared is the text.
+    before, now = trained if old is None else configuration.essence(old), configuration.essence(config)
+    apart = {"steps", "start_from"}
+    if before.get("data") is None or config.data is None:
+        apart.add("data")  # Data that is given as an object has no settings; its name tells what it is.
+    names = [name for name in now if name in before and name not in apart]
+    lines = configuration.differences({name: before[name] for name in names}, {name: now[name] for name in names})
+    if old is not None and _place(old.start_from) != _place(config.start_from):
+        lines.append(f"config.start_from: {old.start_from!r} -> {config.start_from!r}")
+    return lines
+
+
+def _place(path: str | None) -> Path | None:
+    return None if path is None else user_path(path).resolve()
+
+
+def _data(stored: RunCard, splits: Splits) -> list[str]:
+    """Sides whose content is not that of the run, one line each. Names tell content and never a path."""
+    if not stored.library:
+        return []  # Names in cards of version 1 were made in another way.
+    sides = (("training", stored.data, splits.train.name), ("held-out", stored.held_out_data, splits.held_out.name))
+    return [f"{side} data: {before} -> {now}" for side, before, now in sides if before and before != now]

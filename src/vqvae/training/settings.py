@@ -1,0 +1,91 @@
+"""The settings of a training: what decides what is learned, and how the run is carried out."""
+
+import math
+from dataclasses import field
+
+from vqvae import config as configuration
+from vqvae.config import INCIDENTAL, check_at_least, settings
+from vqvae.data import DataConfig
+from vqvae.errors import ConfigError
+from vqvae.evaluation.probes import ProbeConfig
+from vqvae.models import ModelConfig
+from vqvae.priors import PriorConfig
+from vqvae.training.joint import JointConfig
+from vqvae.training.machine import Precision
+from vqvae.training.optimizers import AdamConfig
+
+
+@settings
+class TrainConfig:
+    """Everything that decides what is learned. A run folder belongs to one of these.
+
+    Settings that change nothing that is learned, such as ``accumulate`` and the place of the data, may differ when a run goes on.
+    """
+
+    model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
+    """What is trained."""
+    data: DataConfig | None = None
+    """What it is trained on; None for priors, which are trained on the codes of their run."""
+    steps: int
+    """Training steps."""
+    minutes: float | None = field(default=None, metadata=INCIDENTAL)
+    """Minutes that the stage may take. A short measurement before training then gives the steps, and the run stores them."""
+    batch_size: int
+    """Examples a step, over all processes."""
+    seed: int = 0
+    """Seed of the first weights, the order of the data and all noise."""
+    accumulate: int = field(default=1, metadata=INCIDENTAL)
+    """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
+    optimizer: AdamConfig = field(default_factory=AdamConfig)
+    """The optimizer."""
+    adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
+    """The optimizer of adversaries among the criteria; nothing without them depends on it."""
+    average_decay: float = 0.0
+    """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
+    precision: Precision = "auto"
+    """Type of matrix products and convolutions; "auto" is bfloat16 where the hardware gains from it."""
+    compile: bool = field(default=False, metadata=INCIDENTAL)
+    """Whether torch.compile makes kernels of the model; needs a C++ compiler and a minute at the start."""
+    evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
+    """Steps between evaluations on held-out data; there is always one at the end. 0: only that one."""
+    start_from: str | None = None
+    """A run folder whose weights training begins with (fine-tuning)."""
+
+    def __post_init__(self) -> None:
+        check_at_least(1, self, "steps", "batch_size", "accumulate")
+        if self.minutes is not None and not 0 < self.minutes < math.inf:
+            raise ConfigError(f"minutes is {self.minutes}; it must be a positive number.")
+        if self.evaluate_every < 0:
+            raise ConfigError(f"evaluate_every is {self.evaluate_every}; it must not be negative (0: only at the end).")
+        if not 0 <= self.average_decay < 1:
+            raise ConfigError(f"average_decay is {self.average_decay}; it must lie in [0, 1).")
+
+
+@settings
+class RunOptions:
+    """How a run is carried out; nothing here changes what is learned."""
+
+    checkpoint_every: int = 1000
+    """Steps between checkpoints; there is always one at the end, at an interruption and at the best evaluation. 0: only those."""
+    keep_last: int = 2
+    """Checkpoints that are kept, besides the best."""
+    log_every: int = 50
+    """Steps between rows of metrics."""
+    device: str = "auto"
+    """"auto", "cpu", "cuda", "cuda:1", ..."""
+    threads: int | None = None
+    """CPU threads; None leaves it to torch."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ConfigError(f"{name} is {value}; it must be at least {least}.")
+
+
+def check_batch_size(config: TrainConfig, processes: int) -> None:
+    """Raise ConfigError unless batches can be shared out evenly."""
+    if config.batch_size % (config.accumulate * processes):
+        raise ConfigError(
+            f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {processes})."
+        )
