@@ -77,7 +77,8 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
     kind, signal = kind_of(model.signal), model.signal
     blocks = list(kind.read(file, signal))
     original = torch.cat(blocks, -1)
-    made = list(model.reconstruct_stream(blocks, speaker)) if model.tokenizer.streams else [model.reconstruct(original, speaker)]
+    streams = model.tokenizer.streams and len(original) == 1
+    made = list(model.reconstruct_stream(blocks, speaker)) if streams else [model.reconstruct(original, speaker)]
     write_file(out, made, signal)
     return kind.near(torch.cat(made, -1), original, signal)
 

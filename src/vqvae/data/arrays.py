@@ -256,7 +256,7 @@ def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
     deviation = np.sqrt(np.maximum(squares / counts - mean**2, 0))
     centre = mean + (0 if origin is None else origin[:, 0])
     unit = np.where(deviation > 1e-30, deviation, 1.0)
-    return Statistics(float(min(lows)), float(max(highs)), tuple(map(float, centre)), tuple(map(float, unit)))
+    return Statistics(float(min(lows)), float(max(highs)), tuple(np.asarray(centre).tolist()), tuple(unit.tolist()))
 
 
 def _signal(config: ArrayConfig, axes: Axes, array: StoredArray, found: list[Statistics], channels: int) -> Signal:

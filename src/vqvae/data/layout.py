@@ -52,6 +52,8 @@ def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) ->
         DataError: it has another number of axes than the array, or it is "auto" and the shape can be read in several ways.
     """
     words = layout.replace(",", " ").split()
+    if len(words) == 1 and set(layout) <= set("nchwdtf"):
+        words = list(layout)
     if layout not in ("auto", "channels_first", "channels_last"):
         axes = Axes(tuple(_LETTERS.get(word.lower(), word.lower()) for word in words))
         if EXAMPLES not in axes.all or len(set(axes.all)) < len(axes.all) or not 1 <= len(axes.names) <= 3:

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from vqvae.data.base import Dataset
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
+from vqvae.evaluation.arrays.files import read_examples, write_examples
 from vqvae.evaluation.arrays.scores import score_arrays
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.images.reconstruction import psnr
@@ -20,7 +21,7 @@ from vqvae.evaluation.images.scores import score_images
 from vqvae.evaluation.speech.distances import log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
-from vqvae.media.arrays import read_array, write_array
+from vqvae.media.arrays import READABLE
 from vqvae.media.images import read_image, write_png
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.pipeline import Pipeline
@@ -93,6 +94,9 @@ def _is_sound(signal: Signal) -> bool:
 
 
 def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
+    if path.suffix in READABLE:
+        yield from read_examples(path, signal)
+        return
     pixels = read_image(path)
     if signal.channels == 1:
         # The luma of ITU-R BT.601, as Pillow turns colours to grey.
@@ -114,19 +118,6 @@ def _write_sound(path: Path, blocks: Blocks, signal: Signal) -> None:
 
 def _near_sound(made: Tensor, original: Tensor, signal: Signal) -> float:
     return float(log_mel_distance(original[0], made[0], sample_rate_of(signal)))
-
-
-def _read_array(path: Path, signal: Signal) -> Iterator[Tensor]:
-    array = read_array(path)
-    if array.ndim == 1 + len(signal.axes):
-        array = array[None]
-    if array.shape[0] != 1:
-        raise DataError(f"{path} has the shape {array.shape}; one example is expected, {signal.shape()} with a batch of 1.")
-    yield signal.check(torch.from_numpy(np.ascontiguousarray(array)).to(signal.dtype))
-
-
-def _write_array(path: Path, blocks: Blocks, signal: Signal) -> None:
-    write_array(path, whole(blocks)[0].numpy())
 
 
 def _near_array(made: Tensor, original: Tensor, signal: Signal) -> float:
@@ -163,8 +154,8 @@ ARRAYS = Kind(
     matches=lambda signal: True,
     score=score_arrays,
     suffixes=(".npy",),
-    read=_read_array,
-    write=_write_array,
+    read=read_examples,
+    write=write_examples,
     measure="root mean squared error",
     near=_near_array,
 )
