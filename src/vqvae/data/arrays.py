@@ -22,7 +22,7 @@ NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32
 FEW_LEVELS = 32
 """Whole numbers below this are taken for so many levels as occur, such as classes of pixels; others for all levels of their type."""
 _MAX_EXAMPLES = 2**24
-_SCANNED = 2**24
+_SCANNED = 2**22
 """Values that are looked at in one go."""
 
 
@@ -237,7 +237,7 @@ def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
     """
     lows, highs, counts, sums, squares = [], [], 0, 0.0, 0.0
     step = max(1, _SCANNED // max(1, x[0].size))
-    origin = None
+    origin, has_moments = None, array.dtype.kind in "if" or array.dtype.itemsize > 2  # All others have levels.
     for start in range(0, len(x), step):
         part = np.asarray(x[start : start + step])
         lows.append(part.min())
@@ -247,11 +247,15 @@ def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
                 f"{array.path}, array {array.name!r}, has values that are not finite, or beyond ±1e30, in the examples {start} to "
                 f"{start + len(part) - 1}. Remove or replace them."
             )
+        if not has_moments:
+            continue
         rows = np.moveaxis(part, 1, 0).reshape(part.shape[1], -1).astype(np.float64)
         # Moments about the first mean: far from zero, squares would cancel.
         origin = rows.mean(1, keepdims=True) if origin is None else origin
         rows -= origin
         counts, sums, squares = counts + rows.shape[1], sums + rows.sum(1), squares + np.square(rows).sum(1)
+    if not has_moments:
+        return Statistics(float(min(lows)), float(max(highs)), (0.0,) * x.shape[1], (1.0,) * x.shape[1])
     mean = sums / counts
     deviation = np.sqrt(np.maximum(squares / counts - mean**2, 0))
     centre = mean + (0 if origin is None else origin[:, 0])
