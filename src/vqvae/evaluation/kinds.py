@@ -133,7 +133,7 @@ PICTURES = Kind(
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
-    near=lambda made, original, signal: float(psnr(made, original)),
+    near=lambda made, original, signal: float(psnr(made, original).mean()),
     grid=grid,
     pairs=pair_grid,
 )

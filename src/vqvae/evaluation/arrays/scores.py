@@ -18,7 +18,7 @@ from vqvae.pipeline import Pipeline
 def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """Score a model of any kind of data.
 
-    Bits are those of ``Costs``. For floats they are bits of a density and depend on the unit of the data. ``nmse`` is the squared error of the
+    Bits are those of ``Costs``. For floats they are bits of a density and depend on the data's unit. ``nmse`` is the squared error of the
     reconstruction over the variance of the data; ``rmse`` is the root of the squared error, in the unit of the data.
     """
     tokenizer = pipeline.tokenizer
