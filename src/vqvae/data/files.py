@@ -2,7 +2,8 @@
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from vqvae.errors import DataError
@@ -10,10 +11,15 @@ from vqvae.errors import DataError
 _log = logging.getLogger(__name__)
 
 
-def find_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
+LEFT_BEHIND = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found")
+"""Folders, in lower case, that systems and archives leave in the folders of users."""
+_KINDS_SHOWN = 4
+
+
+def find_files(root: Path, suffixes: tuple[str, ...] = ("",)) -> list[str]:
     """The files below ``root`` with one of the suffixes, in any case, as sorted POSIX paths relative to it.
 
-    Hidden files and folders are left out. Links are followed, except back to a parent.
+    Hidden files and folders and those of ``LEFT_BEHIND`` are left out. Links are followed, except back to a parent.
     """
 
     def walk(folder: Path, seen: frozenset[str]) -> Iterator[str]:
@@ -22,7 +28,7 @@ def find_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
             return
         with os.scandir(folder) as entries:
             for entry in entries:
-                if entry.name.startswith("."):
+                if entry.name.startswith(".") or entry.name.lower() in LEFT_BEHIND:
                     continue
                 if entry.is_dir():
                     yield from walk(folder / entry.name, seen | {real})
@@ -30,6 +36,15 @@ def find_files(root: Path, suffixes: tuple[str, ...]) -> list[str]:
                     yield (folder / entry.name).relative_to(root).as_posix()
 
     return sorted(walk(root, frozenset()))
+
+
+def of_kind(files: Sequence[str], suffixes: tuple[str, ...]) -> tuple[list[str], str]:
+    """The files with one of the suffixes, and the others in words: ``3 .txt, 1 .mov``; "" if there are none."""
+    chosen = [file for file in files if file.lower().endswith(suffixes)]
+    others = Counter(Path(file).suffix.lower() or "without suffix" for file in files if not file.lower().endswith(suffixes))
+    words = [f"{count:,} {kind}" for kind, count in others.most_common(_KINDS_SHOWN)]
+    rest = sum(others.values()) - sum(count for _, count in others.most_common(_KINDS_SHOWN))
+    return chosen, ", ".join([*words, *([f"{rest:,} others"] if rest else [])])
 
 
 def report_bad(bad: Mapping[str, str], count: int, kind: str, skip: bool) -> None:
