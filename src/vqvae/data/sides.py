@@ -1,11 +1,14 @@
 """What the folders of a data set mean: sides, such as ``train/`` and ``test/``, or groups, such as classes and speakers."""
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from vqvae.data.split import split_of_any_size
 from vqvae.errors import DataError
+
+_log = logging.getLogger(__name__)
 
 TRAIN = ("train", "training")
 """Names of folders to train on, in any case."""
@@ -87,13 +90,40 @@ def find_sides(root: Path, files: Sequence[str]) -> Sides:
     held_out, unused = found.pop(held), [item for items in found.values() for item in items]
     names = _folders(held_out, depth)
     if not train and not rest:
-        raise DataError(
-            f"{root} has files to hold out ({names}), but no train/ beside it. Move those to train on into {root / 'train'}."
-        )
+        raise DataError(f"{root} has files to hold out ({names}), but no train/ beside it. Move those to train on into {root / 'train'}.")
     if not train:
         return Sides(tuple(rest), tuple(held_out), _words(f"Holding out {names}, training on everything else", unused, depth))
     words = _words(f"Training on {_folders(train, depth)}, holding out {names}", [*unused, *rest], depth)
     return Sides(tuple(train), tuple(held_out), words)
+
+
+def class_names(root: Path, train: Sequence[Item], held_out: Sequence[Item], wanted: bool | None) -> tuple[str, ...]:
+    """The classes of images, in alphabetical order; none if the sub-folders are no classes.
+
+    Args:
+        root: the folder of the data set, for messages.
+        train: the files to train on.
+        held_out: the files that are held out.
+        wanted: whether sub-folders are classes. None: if every image lies in one, there are at least two, each is in ``train``, and they
+            have at least two images to train on each, on average.
+
+    Raises:
+        DataError: if classes are wanted, and an image has none, or a class has only held-out images.
+    """
+    groups, others = ({item.group for item in side} for side in (train, held_out))
+    names = tuple(sorted(group for group in groups if group is not None))
+    if wanted is False or not (groups | others) - {None}:
+        if wanted:
+            _log.warning("There are no classes: no image in %s lies in a sub-folder of its own.", root)
+        return ()
+    if wanted is None:
+        return names if len(names) > 1 and len(train) >= 2 * len(names) and others <= groups and None not in groups else ()
+    loose = next((item.file for item in (*train, *held_out) if item.group is None), None)
+    if loose is not None:
+        raise DataError(f"{root / loose} lies in no sub-folder, so it has no class. Move it into one, or set classes to false.")
+    if others - groups:
+        raise DataError(f"The classes {sorted(map(str, others - groups))[:5]} have held-out images but none to train on.")
+    return names
 
 
 def _train_alone(train: list[Item], rest: list[Item], depth: int) -> Sides:
