@@ -12,7 +12,7 @@ from vqvae.cli.arguments import Options, Settings, first_words, note, option, pa
 from vqvae.cli.main import WRONG_USE
 from vqvae.config import settings
 from vqvae.errors import ConfigError
-from vqvae.recipes import RECIPES
+from vqvae.recipes import RECIPES, fitted
 from vqvae.runs.folder import REPORT, moved
 from vqvae.runs.stages import train_tokenizer
 from vqvae.training import RunOptions
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     config = read_settings(Path(name)) if name.endswith(".json") else RECIPES[name].tokenizer(data)
     default = Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
-    config = chosen.config
+    config = fitted(chosen.config, config)
     if chosen.data is not None:
         if config.data is None:
             raise ConfigError(f"{name} has no data to take from elsewhere; train-prior trains priors.")

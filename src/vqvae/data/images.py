@@ -230,7 +230,7 @@ def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
 
     def check(item: Item) -> str | None:
         try:
-            read_image(side.root / item.file, **{**_reading(config), "size": None})
+            read_image(side.root / item.file, channels=config.channels, levels=config.levels, bounds=config.bounds)
         except DataError as error:
             return str(error)
         return None

@@ -1,10 +1,12 @@
 """What a recipe is, and what most of them are made of."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from vqvae.codes import Level
+from vqvae.data import ImageFolderConfig
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
@@ -37,19 +39,39 @@ class Recipe:
     """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
 
 
-def codebook(revive_after: int = 100) -> EMAQuantizerConfig:
-    """The paper's K = 512 by running means; codes that no latent takes for so many steps are drawn anew."""
-    return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after)
+def codebook(revive_after: int = 100, *, decay: float = 0.99, commitment_cost: float = 0.25) -> EMAQuantizerConfig:
+    """The paper's codebook of K = 512 by running means. A code that no latent takes for ``revive_after`` steps is drawn anew."""
+    return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after, decay=decay, commitment_cost=commitment_cost)
 
 
-def narrow(quantizer: QuantizerConfig) -> VQVAEConfig:
+def narrow(quantizer: QuantizerConfig, likelihood: GaussianConfig = GaussianConfig(channels=3)) -> VQVAEConfig:
     """The paper's network at an eighth of its operations, for a CPU: 64 and 128 units, 64 in the residual blocks."""
     return VQVAEConfig(
         quantizer=quantizer,
-        likelihood=GaussianConfig(channels=3),
+        likelihood=likelihood,
         encoder=ImageEncoderConfig(widths=(64, 128), residual_hidden=64),
         decoder=ImageDecoderConfig(widths=(128, 64), residual_hidden=64),
     )
+
+
+def fitted(config: TrainConfig, default: TrainConfig) -> TrainConfig:
+    """The settings with a likelihood that has the channels and levels of the data.
+
+    Args:
+        config: settings of a user.
+        default: the settings that the user started from. Where the likelihoods of the two differ, the user's stays.
+    """
+    data, likelihood = config.data, getattr(config.model, "likelihood", None)
+    if not isinstance(data, ImageFolderConfig) or not dataclasses.is_dataclass(likelihood) or isinstance(likelihood, type):
+        return config
+    before = getattr(default.model, "likelihood", None)
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(likelihood):
+        unset = getattr(before, field.name) if type(before) is type(likelihood) else field.default
+        if field.name in ("channels", "levels") and getattr(likelihood, field.name) == unset:
+            changes[field.name] = getattr(data, field.name)
+    model: Any = config.model
+    return dataclasses.replace(config, model=dataclasses.replace(model, likelihood=dataclasses.replace(likelihood, **changes)))
 
 
 def even(width: int) -> dict[str, Any]:
