@@ -12,7 +12,7 @@ from vqvae.cli.arguments import Options, Settings, first_words, note, option, pa
 from vqvae.cli.main import WRONG_USE
 from vqvae.config import settings
 from vqvae.errors import ConfigError
-from vqvae.recipes import RECIPES, fitted
+from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.folder import REPORT, moved
 from vqvae.runs.stages import train_tokenizer
 from vqvae.training import RunOptions
@@ -47,7 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     name, data = words[0], option(arguments, "data")
     if helping and data is None:
         data = "PATH"  # Help does not need the data that training does.
-    config = read_settings(Path(name)) if name.endswith(".json") else RECIPES[name].tokenizer(data)
+    config = read_settings(Path(name)) if name.endswith(".json") else RECIPES[name].tokenizer(data, **_looked_at(RECIPES[name], arguments))
     default = Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
     config = fitted(chosen.config, config)
@@ -65,3 +65,9 @@ def main(arguments: Sequence[str]) -> int:
     train_tokenizer(config, chosen.options, chosen.out, recipe=Path(name).stem)
     note(f"The report is {chosen.out / REPORT}. Next: vqvae train-prior {chosen.out}")
     return 0
+
+
+def _looked_at(recipe: Recipe, arguments: Sequence[str]) -> dict[str, str]:
+    """The settings of the data that decide on the recipe's other defaults, as words."""
+    words = {name: option(arguments, f"data.{name}") for name in recipe.looks_at}
+    return {name: word for name, word in words.items() if word is not None}

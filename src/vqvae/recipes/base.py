@@ -29,12 +29,14 @@ class Recipe:
     """What it takes."""
     expected: str
     """What it reached where it was measured."""
-    tokenizer: Callable[[str | None], TrainConfig]
-    """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
+    tokenizer: Callable[..., TrainConfig]
+    """The first stage's settings, for data at a path (None: rendered or downloaded on the spot), and for ``looks_at`` as words."""
     prior: Callable[[Level, int], TrainConfig]
     """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
     sized: Callable[[TrainConfig, int], TrainConfig] | None = None
     """The second stage's settings changed to match the number of codes that it learns from; None if they are the same for any number."""
+    looks_at: tuple[str, ...] = ()
+    """Settings of the data that decide on other settings, so that ``tokenizer`` takes them beside the path."""
     command: str = ""
     """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
 
