@@ -5,10 +5,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -34,6 +34,10 @@ _CENTRE = (0.5, 0.5)
 _PLACES = 4
 """Cuts of each training picture with random crops."""
 _LINE = 120
+"""Characters in a line."""
+_GROUP = 32
+"""Images that a thread decodes at a time."""
+T, R = TypeVar("T"), TypeVar("R")
 
 
 @settings
@@ -210,11 +214,20 @@ def _decode(side: _Side, config: ImageFolderConfig) -> _Decoded:
             return str(error)
         return None
 
-    # Threads, not processes: Pillow releases the interpreter's lock while it decodes and resizes, and nothing has to be copied
-    # from process to process. On two cores threads decoded 128-pixel WebP files twice as fast as two processes did.
+    reasons = _in_threads(decode, range(len(side.cuts)))
+    return _Decoded(images, {item.file: why for (item, _), why in zip(side.cuts, reasons, strict=True) if why is not None})
+
+
+def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """The results of ``work``, in order.
+
+    Threads, not processes: Pillow releases the interpreter's lock while it decodes and resizes, and nothing has to be copied from process
+    to process. On two cores threads decoded 128-pixel WebP files twice as fast as two processes did. Each takes several items at a
+    time, which is a third faster for small images.
+    """
+    groups = [items[first : first + _GROUP] for first in range(0, len(items), _GROUP)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = pool.map(decode, range(len(side.cuts)))
-        return _Decoded(images, {item.file: why for (item, _), why in zip(side.cuts, reasons, strict=True) if why is not None})
+        return [result for group in pool.map(lambda group: [work(item) for item in group], groups) for result in group]
 
 
 def _reading(config: ImageFolderConfig) -> dict[str, Any]:
@@ -235,9 +248,8 @@ def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
             return str(error)
         return None
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        reasons = pool.map(check, side.items)
-        bad = {item.file: reason for item, reason in zip(side.items, reasons, strict=True) if reason is not None}
+    reasons = _in_threads(check, side.items)
+    bad = {item.file: reason for item, reason in zip(side.items, reasons, strict=True) if reason is not None}
     if not bad:  # A bad file may be mended without a change of its size, so only a clean result is kept.
         with atomic(record, DataError, ADVICE) as partial:
             partial.write_text(json.dumps(bad))
