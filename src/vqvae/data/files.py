@@ -1,4 +1,4 @@
-"""The files of a folder that are data, and what is said about those that cannot be decoded."""
+"""Find the files of a data set, and report those that cannot be decoded."""
 
 import logging
 import os
@@ -48,16 +48,16 @@ def of_kind(files: Sequence[str], suffixes: tuple[str, ...]) -> tuple[list[str],
 
 
 def report_bad(bad: Mapping[str, str], count: int, kind: str, skip: bool) -> None:
-    """Warn of the files that cannot be decoded, each with its reason, where they may be skipped.
+    """Report the files that cannot be decoded, with the reasons: a warning for each if they are skipped.
 
     Args:
-        bad: the reason for each of them.
-        count: how many files there are in all.
-        kind: what they are, such as "image".
-        skip: whether the data set goes on without them.
+        bad: the reason for each of these files.
+        count: the number of all files.
+        kind: what the files hold, such as "image".
+        skip: whether to go on without the bad files.
 
     Raises:
-        DataError: there are some, and they may not be skipped.
+        DataError: if there are bad files and ``skip`` is false.
     """
     if skip:
         for reason in bad.values():
@@ -66,6 +66,5 @@ def report_bad(bad: Mapping[str, str], count: int, kind: str, skip: bool) -> Non
         first = "\n  ".join(list(bad.values())[:5])
         more = f"\n  and {len(bad) - 5} more" if len(bad) > 5 else ""
         raise DataError(
-            f"{len(bad)} of {count} {kind} files cannot be decoded:\n  {first}{more}\n"
-            "Mend or remove them, or leave them out with --skip-bad."
+            f"{len(bad)} of {count} {kind} files cannot be decoded:\n  {first}{more}\nReplace or remove them, or skip them with --skip-bad."
         )
