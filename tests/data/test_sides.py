@@ -1,7 +1,9 @@
+import logging
+
 import pytest
 
 from vqvae.data.files import find_files
-from vqvae.data.sides import HELD_OUT, find_sides
+from vqvae.data.sides import HELD_OUT, class_names, find_sides
 from vqvae.errors import DataError
 
 
@@ -85,3 +87,25 @@ def test_nothing_to_train_on_and_nothing_to_hold_out_are_explained(tmp_path):
 def test_a_line_is_never_too_long(tmp_path):
     sides = _sides(tmp_path, "train/1", "test/2", *(f"{letter * 60}/3" for letter in "abcdefg"))
     assert len(sides.words) <= 120 and sides.words.endswith("….")
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        (("cat/1", "cat/2", "dog/3", "dog/4"), ("cat", "dog")),
+        (("1", "2"), ()),
+        (("cat/1", "cat/2", "dog/3", "dog/4", "5"), "5 lies in none"),
+        (("cat/1", "cat/2"), "there is only one"),
+        (("cat/1", "dog/2", "emu/3"), "they have fewer than two images each"),
+        (("train/cat/1", "train/dog/2", "train/dog/3", "train/cat/4", "test/emu/5"), "emu/ has no images to train on"),
+    ],
+)
+def test_sub_folders_are_classes_unless_something_speaks_against_it(tmp_path, caplog, files, expected):
+    sides = _sides(tmp_path, *files)
+    with caplog.at_level(logging.INFO):
+        names = class_names(tmp_path, sides.train, sides.held_out or (), None)
+    if isinstance(expected, str):
+        assert names == () and caplog.messages == [f"The sub-folders are not taken for classes: {expected}."]
+    else:
+        assert names == expected and not caplog.messages
+    assert class_names(tmp_path, sides.train, sides.held_out or (), False) == ()

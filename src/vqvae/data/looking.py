@@ -17,8 +17,6 @@ _SAMPLE, _SAMPLE_OF_COLOURS = 500, 32
 """Files whose headers are read, and files that are decoded to see whether their colours are greys."""
 _LARGEST = 64
 """Height and width of larger images. Two cores train that in an hour."""
-_MULTIPLE = 4
-"""Of heights and widths: the pixels of a code along each axis."""
 
 
 class Look(NamedTuple):
@@ -62,12 +60,11 @@ def look(path: str) -> Look | None:
 
 
 def _size(sizes: list[tuple[int, int]]) -> int | tuple[int, int]:
-    """The images' own size if all have the same and it is small; otherwise squares. The stride of the networks divides both."""
-    height, width = (max(_MULTIPLE, side // _MULTIPLE * _MULTIPLE) for side in sizes[0])
+    """The images' own size if all have the same and it is small; otherwise squares."""
+    height, width = sizes[0]
     if len(set(sizes)) == 1 and height * width <= _LARGEST**2:
         return height if height == width else (height, width)
-    shorter = sorted(map(min, sizes))[len(sizes) // 2]
-    return max(_MULTIPLE, min(_LARGEST, shorter // _MULTIPLE * _MULTIPLE))
+    return min(_LARGEST, sorted(map(min, sizes))[len(sizes) // 2])
 
 
 def _is_grey(file: Path) -> bool:

@@ -116,9 +116,18 @@ def class_names(root: Path, train: Sequence[Item], held_out: Sequence[Item], wan
         if wanted:
             _log.warning("There are no classes: no image in %s lies in a sub-folder of its own.", root)
         return ()
-    if wanted is None:
-        return names if len(names) > 1 and len(train) >= 2 * len(names) and others <= groups and None not in groups else ()
     loose = next((item.file for item in (*train, *held_out) if item.group is None), None)
+    if wanted is None:
+        reasons = {
+            f"{loose} lies in none": loose is not None,
+            f"{min(map(str, others - groups), default='')}/ has no images to train on": bool(others - groups),
+            "there is only one": len(names) == 1,
+            "they have fewer than two images each": len(train) < 2 * len(names),
+        }
+        reason = next((words for words, holds in reasons.items() if holds), "")
+        if reason:
+            _log.info("The sub-folders are not taken for classes: %s.", reason)
+        return () if reason else names
     if loose is not None:
         raise DataError(f"{root / loose} lies in no sub-folder, so it has no class. Move it into one, or set classes to false.")
     if others - groups:
