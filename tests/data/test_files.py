@@ -1,4 +1,5 @@
 import logging
+import os
 
 import pytest
 
@@ -31,6 +32,15 @@ def test_what_systems_leave_behind_is_no_data(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
     assert find_files(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be read"):
+        find_files(tmp_path)
 
 
 def test_other_files_are_counted_by_kind():

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from vqvae.disk import explained
 from vqvae.errors import DataError
 
 _log = logging.getLogger(__name__)
@@ -20,13 +21,16 @@ def find_files(root: Path, suffixes: tuple[str, ...] = ("",)) -> list[str]:
     """The files below ``root`` with one of the suffixes, in any case, as sorted POSIX paths relative to it.
 
     Hidden files and folders and those of ``LEFT_BEHIND`` are left out. Links are followed, except back to a parent.
+
+    Raises:
+        DataError: if a folder cannot be read.
     """
 
     def walk(folder: Path, seen: frozenset[str]) -> Iterator[str]:
         real = os.path.realpath(folder)
         if real in seen:
             return
-        with os.scandir(folder) as entries:
+        with explained(DataError, folder, "cannot be read", "Check its permissions."), os.scandir(folder) as entries:
             for entry in entries:
                 if entry.name.startswith(".") or entry.name.lower() in LEFT_BEHIND:
                     continue
