@@ -21,6 +21,7 @@ exclude_patterns = ["_build"]
 
 myst_enable_extensions = ["dollarmath"]
 myst_heading_anchors = 3
+myst_update_mathjax = False
 
 autoclass_content = "both"
 autodoc_inherit_docstrings = False
@@ -88,7 +89,7 @@ def _mathml(node: nodes.Element, display: str) -> str:
     found = convert(node.astext(), display=display)
     if re.search(r"\\[a-zA-Z]", found):
         logging.getLogger(__name__).warning("MathML has no words for a command in %r", node.astext(), location=node)
-    return re.sub(r"(</m(?!o)\w+>)?<mi>(log|exp)</mi>(?=(<mo)?)", _function, found)
+    return re.sub(r"(</m(?!o)\w+>)?<m[io]>(log|exp|[a-z]{2,}(?=</mo))</m[io]>(?=(<mo)?)", _function, found)
 
 
 def _function(match: re.Match[str]) -> str:
