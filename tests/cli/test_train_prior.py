@@ -29,7 +29,7 @@ def test_the_same_command_trains_nothing_twice_and_others_are_told(run: Path, ca
 
 def test_the_run_comes_first_and_must_have_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train-prior"]) == 2
-    assert "the run folder comes first" in capsys.readouterr().err
+    assert "The run folder comes first" in capsys.readouterr().err
     assert main(["train-prior", "--help"]) == 0
     assert main(["train-prior", str(tmp_path)]) == 1
     assert "vqvae train RECIPE" in capsys.readouterr().err

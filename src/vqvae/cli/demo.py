@@ -6,7 +6,8 @@ from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
-from vqvae.cli.arguments import Options, note, parse, say
+from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.settings import Options
 from vqvae.config import settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics

@@ -165,9 +165,14 @@ def train_both(
     """
     if config.data is None:
         raise ConfigError("A tokenizer needs data, but config.data is null.")
+    check_run_folder(run)
+    began = time.perf_counter()
     splits, minutes = config.data.build(), config.minutes
+    seconds = time.perf_counter() - began
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * TOKENIZER_SHARE)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
+    if distributed.is_main():
+        record_seconds(run, data=seconds)
     second = dataclasses.replace(prior_config(run), seed=config.seed)
     if prior_model is not None:
         second = dataclasses.replace(second, model=prior_model)
