@@ -12,6 +12,8 @@ from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn
 from vqvae.training import TrainConfig
 
 STEPS, FEWEST_STEPS, BATCH = 20_000, 1_000, 32
+SMALL = 32 * 32
+"""Pixels of an image up to which a batch has twice as many: more latents per step use the codebook more evenly."""
 EPOCHS = 500
 """Times that a small set of images is seen at most."""
 MANY_CODES, FEW_CODES = 1_000_000, 100_000
@@ -25,9 +27,10 @@ def tokenizer(path: str | None) -> TrainConfig:
     if path is None:
         raise ConfigError("The recipe 'images' trains on your own images. Give their folder: --data FOLDER")
     found = look(path) or _UNSEEN
-    batch_size = min(BATCH, found.count)
+    height, width = (found.size, found.size) if isinstance(found.size, int) else found.size
+    batch_size = min(2 * BATCH if height * width <= SMALL else BATCH, found.count)
     return TrainConfig(
-        # On small images a fast codebook reconstructs better than the paper's decay of 0.99 and commitment cost of 0.25 do.
+        # On small images a fast codebook reconstructs better than one with the paper's decay of 0.99 and commitment cost of 0.25.
         model=narrow(codebook(decay=0.9, commitment_cost=1.0), GaussianConfig(channels=found.channels, levels=found.levels)),
         data=ImageFolderConfig(path=path, size=found.size, channels=found.channels, levels=found.levels, classes=found.classes),
         steps=min(STEPS, max(FEWEST_STEPS, EPOCHS * found.count // batch_size)),
