@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train a tokenizer by a recipe, and its prior too; score them."""
     default = _default(arguments)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
-    config = fitted(chosen.config, config)
+    config = fitted(chosen.config, default.config)
     if chosen.data is not None:
         if config.data is None:
             raise ConfigError(f"{chosen.settings or chosen.recipe} holds the settings of a prior. Use it with 'vqvae train-prior'.")

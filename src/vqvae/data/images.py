@@ -37,7 +37,8 @@ _LINE = 120
 """Characters in a line."""
 _GROUP = 32
 """Images that a thread decodes at a time."""
-T, R = TypeVar("T"), TypeVar("R")
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 @settings
