@@ -128,6 +128,36 @@ def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert "~nosuchuser/x names no place" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (MemoryError(), "not enough memory"),
+        (RecursionError("maximum recursion depth exceeded"), "nested too deeply"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "smaller batch"),
+        (RuntimeError("[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"), "smaller batch"),
+    ],
+)
+def test_too_little_memory_is_one_line(
+    error: BaseException, words: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise error
+
+    monkeypatch.setattr("vqvae.cli.info.main", fail)
+    assert main(["info", "run"]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("vqvae info: ") and words in said and said.count("\n") == 1
+
+
+def test_other_errors_of_torch_keep_their_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(arguments: list[str]) -> int:
+        raise RuntimeError("a fault of the package")
+
+    monkeypatch.setattr("vqvae.cli.info.main", fail)
+    with pytest.raises(RuntimeError, match="a fault of the package"):
+        main(["info", "run"])
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help(command: str) -> None:
     try:

@@ -44,7 +44,7 @@ def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, c
     assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
     assert "No scores will follow" in capsys.readouterr().err
     settings.write_text(json.dumps(dict(storage.read(run / "prior").card.training)))
-    named = ["train-prior", str(run), str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
+    named = ["train-prior", str(run), "--settings", str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
     assert main([*named, "--data", str(pictures / "train")]) == 1
     assert "is not the data that" in capsys.readouterr().err and not (run / "priors").exists()
     assert main([*named, "--data", str(data)]) == 0

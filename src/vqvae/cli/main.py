@@ -61,6 +61,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         where = "" if error.filename is None else f"{error.filename}: "
         _say(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
         return FAILURE
+    except MemoryError:
+        _say(f"vqvae {command}: there is not enough memory. Choose smaller sizes, or close other programs.")
+        return FAILURE
+    except RecursionError:
+        _say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
+        return FAILURE
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        _say(f"vqvae {command}: the device has not enough memory. Choose a smaller batch or smaller sizes.")
+        return FAILURE
 
 
 def _run(arguments: list[str]) -> int:
@@ -99,6 +110,11 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8"))
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate memory. It has an error of its own only for accelerators."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def _say(words: str) -> None:

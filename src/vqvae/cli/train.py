@@ -13,7 +13,7 @@ from vqvae.cli.flags import WrongUse
 from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.config import settings
 from vqvae.errors import ConfigError
-from vqvae.recipes import RECIPES, Recipe
+from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.folder import REPORT, moved
 from vqvae.runs.stages import train_both, train_tokenizer
 from vqvae.training import RunOptions
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train a tokenizer by a recipe, and its prior too; score them."""
     default = _default(arguments)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
-    config = chosen.config
+    config = fitted(chosen.config, default.config)
     if chosen.data is not None:
         if config.data is None:
             raise ConfigError(f"{chosen.settings or chosen.recipe} holds the settings of a prior. Use it with 'vqvae train-prior'.")

@@ -1,7 +1,7 @@
 """Complete settings as Python functions, one file a data set, and the stages that carry them out."""
 
 from vqvae.recipes import arrays, cifar10, imagenet, images, speech, worlds
-from vqvae.recipes.base import Recipe
+from vqvae.recipes.base import Recipe, fitted
 
 RECIPES = {
     recipe.name: recipe
@@ -12,4 +12,4 @@ RECIPES = {
 }
 """Every recipe, by name."""
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Recipe", "fitted"]
