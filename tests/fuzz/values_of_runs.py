@@ -6,6 +6,7 @@
 import argparse
 import copy
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -17,7 +18,8 @@ from tests.fuzz.harness import Finding, attempt, report, run_command
 from vqvae import EMAQuantizerConfig, GaussianConfig, ImageDecoderConfig, ImageEncoderConfig, Pipeline, PixelCNNConfig, VQVAEConfig
 
 HOSTILE: tuple[Any, ...] = (
-    None, True, 0, -1, 3, 2**40, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "\ud800", [], ["x"], [-1, 2**70], {}, {"kind": []},
+    None, True, 0, -1, 3, 2**40, 10**400, 1e308, float("nan"), float("inf"), "",
+    "x" * 5000, "\ud800", [], ["x"], [-1, 2**70], {}, {"kind": []},
     [[[[]]]],
 )  # fmt: skip
 COMMANDS = (["info", "run"], ["sample", "run", "--count", "1", "--out", "x.png"], ["reconstruct", "run", "a.png", "--out", "out"])
@@ -74,6 +76,7 @@ def sweep(numbers: range | None, every: int = 1) -> list[Finding]:
     with tempfile.TemporaryDirectory() as top:
         place = make_run(Path(top))
         cases = changes(place / "run")
+        _warm(place)
         chosen = range(0, len(cases), every) if numbers is None else numbers
         findings = []
         for turn, number in enumerate(chosen):
@@ -92,6 +95,19 @@ def sweep(numbers: range | None, every: int = 1) -> list[Finding]:
             findings += [found] if found else []
     print(f"values of runs: {len(chosen)} of {len(cases)} cases, {len(findings)} that do not hold", flush=True)
     return findings
+
+
+def _warm(place: Path) -> None:
+    """Import what the children would, and carry out each command once on the good run."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+        os.chdir(folder)
+        try:
+            for command in COMMANDS:
+                run_command(list(command))
+        finally:
+            os.chdir(before)
 
 
 if __name__ == "__main__":
