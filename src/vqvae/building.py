@@ -53,14 +53,17 @@ def private_draws() -> Iterator[None]:
 
 
 def check_sizes(part: Any, what: str) -> None:
-    """Check that no parameter of a module is empty; torch builds such a module, and fails when it is called.
+    """Check that no layer of torch's in a module is empty: torch builds such a layer, and fails when it is called.
 
     Raises:
         ConfigError: a size is 0.
     """
-    for name, parameter in part.named_parameters() if isinstance(part, nn.Module) else ():
-        if parameter.numel() == 0:
-            raise ConfigError(f"{what} gives {name} the shape {tuple(parameter.shape)}. Every size must be at least 1.")
+    for name, layer in part.named_modules() if isinstance(part, nn.Module) else ():
+        if not type(layer).__module__.startswith("torch.nn"):
+            continue  # Stacked weights of our own may be empty: those between the layers, where there is one layer.
+        for parameter in layer.parameters(recurse=False):
+            if parameter.numel() == 0:
+                raise ConfigError(f"{what} gives {name} weights of shape {tuple(parameter.shape)}. Every size must be at least 1.")
 
 
 class _Float32(TorchFunctionMode):
