@@ -1,7 +1,7 @@
-"""E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1].
+"""E11: ablations of a VQ-VAE, one setting changed at a time [VQVAE §3.2, §4.1].
 
 RUN/
-  base/, commitment_cost=0.1/, ...    a training each
+  base/, commitment_cost=0.1/, ...    one training each
   checkpoints/, metrics.jsonl
 """
 
@@ -37,24 +37,24 @@ SCORES = ("bits_per_dim_reconstruction", "bits_per_dim_uniform", "bits_per_dim_u
 SETTINGS = ("commitment_cost", "learning", "num_codebooks", "codebook_size")
 NOTES = """![curve]({name}-curve.svg)
 
-Each row changes one setting of `base`: {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost}, codebooks of running
-means, {steps} steps of {batch}. `seed=1` has other first weights and another order of the data: what it differs by is chance. The
+Each row changes one setting of `base`: {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost}, codebooks learned by
+running means, {steps} steps of {batch}. `seed=1` has other initial weights and another order of the data: its difference is chance. The
 likelihood is a mixture of logistics. Bits/dim, over {scored} test images: `reconstruction` is −log₂ p(x|z) alone, `uniform` and
 `unigram` add the codes with that prior; the unigram counts {counted} training images.
 
-The chart has what images and their codes cost together with the unigram prior, by the number of codes and the length of the training.
-Of those tried, the lowest are {best} codes a position."""
+The chart shows bits/dim with the unigram prior against the number of codes, for each length of training.
+The best numbers of codes per position are {best}."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class AblationSize:
-    """What the trainings have in common."""
+    """Settings shared by all trainings."""
 
     width: int
     """Channels of every hidden layer."""
     steps: int
     other_steps: tuple[int, ...]
-    """Of further trainings of each number of codebooks, shorter or longer."""
+    """Steps of additional trainings of each number of codebooks."""
     batch_size: int
     optimizer: AdamConfig
     num_codebooks: int
@@ -97,7 +97,7 @@ SIZES: dict[Scale, AblationSize] = {
 
 
 def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
-    """The trainings by the setting that each changes."""
+    """The trainings, by the setting that each changes."""
     size = SIZES[scale]
     quantizer = codebooks(size.num_codebooks, size.codebook_size)
     model = VQVAEConfig(quantizer=quantizer, likelihood=LogisticMixtureConfig(channels=3), **even(size.width))
@@ -129,7 +129,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
     """Train what is missing, score it on the same images and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
 
     Raises:
-        VqvaeError: no data, or an interruption. The same call goes on.
+        VqvaeError: if there is no data, or training is interrupted. The same call resumes.
     """
     size, configs, device = SIZES[job.scale], settings(job.scale, job.data), pick_device(job.options.device)
     splits = Cifar10Config(path=job.data).build()
@@ -175,7 +175,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
 
 
 def score_ablation(model: nn.Module, train: Dataset, held_out: Dataset, size: AblationSize, device: torch.device) -> dict[str, Any]:
-    """Bits a dimension with the uniform and the unigram prior, PSNR and how the codes are used, beside the model's settings."""
+    """Bits per dimension with the uniform and the unigram prior, PSNR and code usage, with the model's settings."""
     assert isinstance(model, VQVAE) and isinstance(model.quantizer, ProductQuantizer)
     unigram = count(model, train, size.counted, device)
     scores = evaluate_tokenizer(
@@ -189,7 +189,7 @@ def score_ablation(model: nn.Module, train: Dataset, held_out: Dataset, size: Ab
 
 @torch.inference_mode()
 def count(model: VQVAE, train: Dataset, examples: int, device: torch.device) -> UnigramPrior:
-    """The frequencies of a model's codes over some of its training data."""
+    """The frequencies of a model's codes over a part of its training data."""
     level = only_level(model.layout)
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build().to(device)
     for batch in spread(train, examples, BATCH):
@@ -198,7 +198,7 @@ def count(model: VQVAE, train: Dataset, examples: int, device: torch.device) -> 
 
 
 def curve(rows: Mapping[str, Mapping[str, Any]], steps: int) -> list[Mapping[str, Any]]:
-    """The rows of so many steps that differ from ``base`` in nothing but the number of codebooks, in its order."""
+    """The rows of this many steps that differ from ``base`` only in the number of codebooks, in that order."""
     alike = [field for field in (*SETTINGS, "seed") if field != "num_codebooks"]
     found = [row for row in rows.values() if row["steps"] == steps and all(row[field] == rows["base"][field] for field in alike)]
     return sorted(found, key=lambda row: row["num_codebooks"])

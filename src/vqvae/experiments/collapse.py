@@ -1,4 +1,4 @@
-"""E5 [VQVAE §4.2]: a second stage with a decoder that could do without latents, beside a VAE of the same size.
+"""E5 [VQVAE §4.2]: a second stage with a decoder that can do without latents, compared with a VAE of the same size.
 
 RUN/collapse/
   vqvae/, vae/           second stages over the codes of RUN: three codes of 512, or a Gaussian, for a whole image
@@ -44,19 +44,19 @@ LATENTS, DIM = 3, 192
 SHOWN, DRAWS = 8, 3
 NOTES = """![reconstructions]({name}-reconstructions.png)
 
-Bits are bits an image, of the {bits} that the codes can hold. `bits_gained` is what the latents save beside `bits_without_latents`, the
-same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. Latents that tell
-nothing are noise to their decoder, which may then do worse than the one without any. What else is in the table is told in
-`vqvae.evaluation.likelihood.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
-them, and {rows} draws from the latents of each second stage.
+Bits are per image; the codes can hold {bits}. `bits_without_latents` belongs to the same decoder trained without latents, and
+`bits_gained` is what the latents save against it. `bits_lost_when_shuffled` is the cost of using another image's latents. Latents
+without information are noise to their decoder, which may then do worse than the decoder without latents. The other rows are described in
+`vqvae.evaluation.likelihood.collapse.measure_collapse`. The picture shows held-out frames, their reconstructions by the first stage, and
+{rows} draws from the latents of each second stage.
 
-The paper says of its VQ-VAE that the latents are used, where a VAE with such a decoder collapses; it gives no numbers. Both models here
-have one encoder, one decoder, the same number of steps and one learning rate; neither is tuned to collapse or not to."""
+The paper reports that its VQ-VAE uses the latents, while a VAE with such a decoder collapses; it gives no numbers. Both models here have
+the same encoder, decoder, number of steps and learning rate. Neither is tuned to collapse or to avoid it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseSize:
-    """What the three trainings have in common."""
+    """Settings shared by the three trainings."""
 
     layers: int
     """Of the PixelCNN."""
@@ -76,7 +76,7 @@ SIZES: dict[Scale, CollapseSize] = {
 
 
 def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[str, TrainConfig]:
-    """The settings of the three trainings: one encoder, one decoder, and all else the same."""
+    """The settings of the three trainings: the same encoder, the same decoder, and everything else equal."""
     size, codebook = SIZES[scale], level.codebook_size
     stack = {"layers": size.layers, "hidden": size.hidden, "kernel": size.kernel, "codebook_size": codebook}
     parts = {
@@ -101,7 +101,7 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
     """Train what is missing of the three over the codes of a run, score them and write ``results/NAME.md``, ``NAME.json`` and a picture.
 
     Raises:
-        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
+        VqvaeError: if there is no tokenizer, the codes belong to another one, or training is interrupted. The same call resumes.
     """
     splits, pipeline = read_codes(job.run), load(job.run)
     level, (height, width) = only_level(pipeline.tokenizer.layout), splits.train.batch(np.arange(1)).x.shape[2:]
@@ -129,14 +129,14 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
 
 
 def score_latents(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
-    """How far the latents of a model are used, beside the decoder without any."""
+    """How much a model uses its latents, compared with the decoder without latents."""
     assert isinstance(model, VQVAE | VAE) and isinstance(without, PixelCNN)
     return measure_collapse(model, held_out, without=lambda batch: without.log_prob(batch.x), device=device)
 
 
 @torch.inference_mode()
 def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
-    """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
+    """Held-out frames, and below them draws from their latents: codes from each second stage, pixels from the first stage."""
     pipeline = load(run, device)
     chosen = spread_indices(held_out, SHOWN)
     batch = held_out.batch(chosen).to(device)
@@ -149,7 +149,7 @@ def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Datas
 
 
 def redraw(model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Draw from the latents of a batch, which are drawn too where they are Gaussian."""
+    """Draw from the latents of a batch. Gaussian latents are drawn too."""
     if isinstance(model, VQVAE):
         return model.decode(model.encode(batch), generator=generator, temperature=1.0)
     assert isinstance(model, VAE)

@@ -1,7 +1,7 @@
-"""E8 and E9 [VQVAE §4.3]: unconditional speech, and how well codes that nobody labelled tell phones.
+"""E8 and E9 [VQVAE §4.3]: unconditional speech, and how well unsupervised codes predict phones.
 
-RUN/                a tokenizer of speech; of E8 its prior, too
-RUN/VARIANT/        of E9 with eSpeak's voices: the same tokenizer with one setting changed, trained as long
+RUN/                a tokenizer of speech; for E8 also its prior
+RUN/VARIANT/        for E9 with eSpeak's voices: the same tokenizer with one setting changed, trained as long
 """
 
 import dataclasses
@@ -33,28 +33,28 @@ from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
 ALIGNMENTS = "phones.jsonl"
-"""The file, in the folder of recordings that --data names, that says who speaks which phone when."""
+"""The file with the phones and times of every recording, in the folder given by --data."""
 STRANGERS, TEXTS = VoicesConfig().unseen_voices, 60
-"""Voices of eSpeak that nothing is trained on, and how many new sentences each says."""
+"""Voices of eSpeak that nothing is trained on, and the number of new sentences by each."""
 EXACT, GIVEN = "eSpeak's own times", f"machine alignments, {ALIGNMENTS}"
 PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
 MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
 NOTES_PHONES = """![phones of the codes]({name}-phonemes.svg)
 
-Each code stands for the phone that it most often goes with; the share of right frames, silence left out, beside that of the most frequent
-phone and that of codes without meaning that are as frequent. Bigrams and trigrams map two and three codes at once. {frames} frames are
-scored, with an inventory of {inventory} phones besides silence; the labels are {source}. {sides}
+Each code predicts the phone that it most often occurs with. The score is the share of right frames, without silence, beside that of the
+most frequent phone and that of meaningless codes of the same frequencies. Bigrams and trigrams map two and three codes at once. {frames}
+frames are scored, with an inventory of {inventory} phones besides silence; the labels are {source}. {sides}
 
 The paper reports 49.3 % with 128 codes at 25 Hz, where the most frequent phone has 7.2 %: of other speech, with a WaveNet decoder."""
-UNSEEN = """The maps are fitted on what was trained on, and scored on other sentences by voices that nothing was trained on.
+UNSEEN = """The maps are fitted on the training data, and scored on other sentences by voices that nothing was trained on.
 
-`base` is the recipe's model; each of the others has one setting changed and was trained for as many steps. `waveform` and `log-mel` are
-what the encoder is given in place of mel cepstra; what it is trained to tell are the cepstra of each."""
+`base` is the recipe's model; each of the others has one setting changed and was trained for as many steps. In `waveform` and
+`log-mel`, the encoder gets these in place of mel cepstra; the model still learns to reconstruct the cepstra."""
 HALVES = "The maps are fitted on half of the held-out speakers and scored on the others."
 
 
 def variants(base: TrainConfig) -> dict[str, TrainConfig]:
-    """The base's training with one setting changed, by what it is."""
+    """The base training with one setting changed, by the change."""
     model = base.model
     assert isinstance(model, VQVAEConfig)
     assert isinstance(model.encoder, CepstralEncoderConfig) and isinstance(model.decoder, CepstralDecoderConfig)
@@ -74,18 +74,18 @@ def variants(base: TrainConfig) -> dict[str, TrainConfig]:
 
 
 def reproduce_phones(job: Job) -> dict[str, Any]:
-    """E9: train what is missing, fit maps from codes to phones and score them on others. Of eSpeak's voices, with variants of the model.
+    """E9: train what is missing, fit maps from codes to phones and score them on others. With eSpeak's voices, also for variants.
 
     Raises:
-        DataError: no held-out recording has an alignment.
-        VqvaeError: an interruption, or a folder of another training. The same call goes on.
+        DataError: if no held-out recording has an alignment.
+        VqvaeError: if training is interrupted, or the folder holds another training. The same call resumes.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
     heard = splits if job.data else with_strangers(splits, base.data)
     scores, seconds, chart = {}, {}, ""
     for name, config in {"base": base, **({} if job.data else variants(base))}.items():
         stage = TOKENIZER if name == "base" else name.replace(" ", "-")
-        # The base is only loaded: it has been trained before.
+        # The base is only loaded: it is already trained.
         tokenizer = train_part(config, splits, job.options, job.run, stage, recipe=recipe_of(job.run))
         assert isinstance(tokenizer, VQVAE)
         pipeline = Pipeline(tokenizer.to(device), label_names=splits.train.label_names)
@@ -123,19 +123,19 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
 
 
 def with_strangers(splits: Splits, data: DataConfig | None) -> Splits:
-    """With new sentences by voices that nothing is trained on in place of those held out, whose voices the decoder knows."""
+    """The splits with new sentences by unseen voices in place of the held-out ones, whose voices the decoder knows."""
     assert isinstance(data, VoicesConfig)
     return splits._replace(held_out=render(untrained(data, TEXTS, "phones"), STRANGERS, rate=data.rate))
 
 
 def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
-    """The codes to fit maps on, and others to score them on, beside their phones.
+    """The codes for fitting maps and the codes for scoring them, with their phones.
 
-    Where ``data`` is a folder with alignments these are of half of the held-out speakers each; else of what was trained on, and of what
-    was held out.
+    If ``data`` is a folder with alignments, each gets half of the held-out speakers. Otherwise they are the training and the held-out
+    data.
 
     Raises:
-        DataError: no recording has an alignment.
+        DataError: if no recording has an alignment.
     """
     train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     if data is None:
@@ -158,10 +158,10 @@ def score_maps(
 
 
 def reproduce_speech(job: Job) -> dict[str, Any]:
-    """E8: score a tokenizer and its prior on speakers that neither has heard.
+    """E8: score a tokenizer and its prior on unseen speakers.
 
     Raises:
-        VqvaeError: there is no tokenizer, or the data is no longer there.
+        VqvaeError: if there is no tokenizer, or the data is missing.
     """
     splits, pipeline = stored_data(job.run), load(job.run, pick_device(job.options.device))
     evaluate(job.run, splits.held_out, job.options)

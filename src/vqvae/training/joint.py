@@ -158,7 +158,7 @@ class Joint(nn.Module):
         if isinstance(quantizer, CodebookQuantizer) and quantizer.shares_out_channels:
             return quantizer.codebook
         raise ConfigError(
-            f"Joint training compares latents with codebooks that share out their channels, and {type(quantizer).__name__} has none. Give "
+            f"Joint training compares latents with codebooks that have their own channels, and {type(quantizer).__name__} has none. Use "
             "VectorQuantizerConfig, EMAQuantizerConfig or ProductQuantizerConfig."
         )
 

@@ -114,8 +114,8 @@ def _groups(config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Param
     encoders = {id(p) for part in module.modules() if isinstance(part, Autoencoder) for p in part.encoder.parameters()}
     if config.encoder_share != 1 and not any(id(p) in encoders for p in parameters):
         raise ConfigError(
-            f"AdamConfig.encoder_share is {config.encoder_share}, but {type(module).__name__} has no encoder among the parameters that this "
-            "optimizer trains. Set it to 1."
+            f"AdamConfig.encoder_share is {config.encoder_share}, but {type(module).__name__} has no encoder among the parameters of this "
+            "optimizer. Set it to 1."
         )
     groups: list[dict[str, Any]] = []
     for share, part in (
