@@ -8,7 +8,7 @@ from vqvae.signals import Signal
 
 def test_images_have_the_dimension_of_their_channels() -> None:
     grey, colour = (words_of("pictures", Signal(axes=("height", "width"), channels=channels, levels=256)) for channels in (1, 3))
-    assert (grey.dim, colour.dim) == ("pixel", "color channel of a pixel")
+    assert (grey.dim, colour.dim) == ("pixel", "colour channel of a pixel")
     assert "Raw data takes 8." in measure("bits_per_dim_learned", grey).meaning
     assert "Raw data takes 16." in words_of("arrays", Signal(axes=("x",), channels=1, levels=65_536)).raw
 

@@ -85,7 +85,8 @@ def flac_size(samples: Float32[np.ndarray, " samples"], rate: int) -> int:
     """
     file = io.BytesIO()
     _soundfile().write(file, to_int16(samples), rate, format="FLAC", subtype="PCM_16")
-    return file.tell()
+    # The writer goes back to its header in the end, so the position is not the size.
+    return len(file.getvalue())
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:

@@ -44,24 +44,25 @@ class Measure(NamedTuple):
     """1 if more is better, -1 if less is better, 0 if neither."""
 
 
-_DIM, _SAME = "Bits per dimension", "The same, if only the frequencies of the codes are known."
-_UNIFORM = "The same, if all codes are equally likely."
+_DIM, _WHOLE = "Bits per dimension", "Average cost of lossless storage per {dim}."
+_SAME = " The prior knows only the frequency of each code."
+_UNIFORM = " All codes are equally likely to this prior."
+_CODE, _SECOND = "Average cost of a code.", "Average cost of the codes of a second."
 _LEFT = "The part of these bits that stores the {example} once the codes are known."
-_WHOLE = "Average cost of lossless storage, per {dim}."
 MEASURES = {
     "bits_per_dim_learned": Measure(f"{_DIM}, learned prior", ".3f", "bits/dim", f"{_WHOLE}{{raw}}", better=-1),
-    "bits_per_dim_unigram": Measure(f"{_DIM}, unigram prior", ".3f", "bits/dim", _SAME, better=-1),
-    "bits_per_dim_uniform": Measure(f"{_DIM}, uniform prior", ".3f", "bits/dim", _UNIFORM, better=-1),
+    "bits_per_dim_unigram": Measure(f"{_DIM}, unigram prior", ".3f", "bits/dim", f"{_WHOLE}{{raw}}{_SAME}", better=-1),
+    "bits_per_dim_uniform": Measure(f"{_DIM}, uniform prior", ".3f", "bits/dim", f"{_WHOLE}{{raw}}{_UNIFORM}", better=-1),
     "bits_per_dim_reconstruction": Measure(f"{_DIM}, data given codes", ".3f", "bits/dim", _LEFT, better=-1),
     "bits_per_sample_learned": Measure("Bits per sample, learned prior", ".3f", "bits", _WHOLE, better=-1),
-    "bits_per_sample_unigram": Measure("Bits per sample, unigram prior", ".3f", "bits", _SAME, better=-1),
-    "bits_per_sample_uniform": Measure("Bits per sample, uniform prior", ".3f", "bits", _UNIFORM, better=-1),
+    "bits_per_sample_unigram": Measure("Bits per sample, unigram prior", ".3f", "bits", _WHOLE + _SAME, better=-1),
+    "bits_per_sample_uniform": Measure("Bits per sample, uniform prior", ".3f", "bits", _WHOLE + _UNIFORM, better=-1),
     "bits_per_sample_reconstruction": Measure("Bits per sample, data given codes", ".3f", "bits", _LEFT, better=-1),
-    "bits_per_second_learned": Measure("Bit rate, learned prior", ".1f", "bit/s", "What the codes of a second take.", better=-1),
-    "bits_per_second_unigram": Measure("Bit rate, unigram prior", ".1f", "bit/s", _SAME, better=-1),
-    "bits_per_second_uniform": Measure("Bit rate, uniform prior", ".1f", "bit/s", _UNIFORM, better=-1),
-    "bits_per_code": Measure("Bits per code, learned prior", ".3f", "bits", "How much a code surprises the learned prior.", better=-1),
-    "bits_per_code_unigram": Measure("Bits per code, unigram prior", ".3f", "bits", _SAME, better=-1),
+    "bits_per_second_learned": Measure("Bit rate, learned prior", ".1f", "bit/s", _SECOND, better=-1),
+    "bits_per_second_unigram": Measure("Bit rate, unigram prior", ".1f", "bit/s", _SECOND + _SAME, better=-1),
+    "bits_per_second_uniform": Measure("Bit rate, uniform prior", ".1f", "bit/s", _SECOND + _UNIFORM, better=-1),
+    "bits_per_code": Measure("Bits per code, learned prior", ".3f", "bits", _CODE, better=-1),
+    "bits_per_code_unigram": Measure("Bits per code, unigram prior", ".3f", "bits", _CODE + _SAME, better=-1),
     "bits_per_code_uniform": Measure("Bits per code, uniform prior", ".3f", "bits", "log₂ of the number of codes in the codebook."),
     "psnr": Measure("PSNR", ".2f", "dB", "Pixel error of the reconstructions. 3 dB more is half the squared error.", better=1),
     "ssim": Measure("SSIM", ".4f", "", "Similarity of local structure. 1 means equal.", better=1),
@@ -87,7 +88,7 @@ def words_of(kind: str, signal: Signal | None) -> Words:
     levels = None if signal is None else signal.levels
     raw = "" if levels is None else f" Raw data takes {math.log2(levels):.3g}."
     if kind == "pictures":
-        dim = "pixel" if signal is not None and signal.channels == 1 else "color channel of a pixel"
+        dim = "pixel" if signal is not None and signal.channels == 1 else "colour channel of a pixel"
         return Words("image", dim, raw, "bytes per image", "PNG", Words().about.replace("an array", "an image").replace("arrays", "images"))
     if kind == "sound":
         about = (

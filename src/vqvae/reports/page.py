@@ -23,7 +23,7 @@ _MOST_CODEBOOKS, _MOST_CLASSES = 16, 12
 CAPTIONS = {
     "reconstructions": "Rows alternate: held-out images, then the images that are decoded from their codes.",
     "samples": "New images. The prior draws codes one after the other, and the decoder turns them into an image.",
-    "code_maps": "Held-out images and their codes. Each code has its own color.",
+    "code_maps": "Held-out images and their codes. Each code has its own colour.",
 }
 
 
@@ -119,7 +119,7 @@ def write_side_by_side(
         CheckpointError: the file cannot be written.
     """
     sections = [_warnings([warning] if warning else []), f"<h2>Scores</h2>{_comparison(names, scores)}"]
-    drawn = "".join(f'<div class="beside">{_figures(row, {})}</div>' for row in pictures if row)
+    drawn = "".join(f'<div class="beside">{_figures(row, {}, _WIDTH // 2)}</div>' for row in pictures if row)
     _write(path, title, [*sections, f"<h2>Pictures</h2>{drawn}" if drawn else ""])
 
 
@@ -181,7 +181,8 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 
 def _sounds(sounds: Sequence[Row]) -> str:
-    return f"<h2>Sounds</h2>{sound_rows(sounds)}" if sounds else ""
+    words = "Below each sound: its waveform, spectrogram and codes, one colour per code. The waveforms of a row share a scale."
+    return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}" if sounds else ""
 
 
 def _pictures(pictures: Mapping[str, np.ndarray], charts: Sequence[str], captions: Mapping[str, str]) -> str:
@@ -190,12 +191,12 @@ def _pictures(pictures: Mapping[str, np.ndarray], charts: Sequence[str], caption
     return f"<h2>Pictures</h2>{figures}" if figures else ""
 
 
-def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str]) -> str:
-    """Pictures, small ones enlarged by a whole factor."""
+def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], room: int = _WIDTH) -> str:
+    """Pictures, small ones enlarged by a whole factor to at most ``room`` pixels."""
     figures = ""
     for name, pixels in pictures.items():
         title, words = name.replace("_", " ").capitalize(), captions.get(name, CAPTIONS.get(name, ""))
-        shown = picture(pixels, f"{title}. {words}".strip(), zoom=min(_MOST_ZOOM, max(1, _WIDTH // pixels.shape[1])))
+        shown = picture(pixels, f"{title}. {words}".strip(), zoom=min(_MOST_ZOOM, max(1, room // pixels.shape[1])))
         figures += f'<figure class="picture"><figcaption><b>{escape(title)}.</b> {escape(words)}</figcaption>{shown}</figure>'
     return figures
 

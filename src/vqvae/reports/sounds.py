@@ -79,5 +79,5 @@ def _drawn(sound: Sound, seconds: float) -> list[str]:
     if sound.codes is not None and sound.codes.numel():
         shown = code_colours(sound.codes[:_MOST_BOOKS].cpu().numpy(), sound.codebook_size)
         parts.append(picture(np.ascontiguousarray(shown), f"codes, {sound.title}", "codes"))
-    foot = "waveform, spectrogram" + (f", {sound.codes.shape[1]} codes" if sound.codes is not None else "")
-    return [*parts, f"<small>{foot}; 0 to {seconds:.2f} s</small>"]
+    count = "" if sound.codes is None else f", {sound.codes.shape[1]} codes"
+    return [*parts, f"<small>{seconds:.2f} s{count}</small>"]

@@ -79,7 +79,7 @@ def _evaluate(
         captions=evaluation.captions,
         rows=read_rows(run),
         settings=json.dumps(settings, indent=2),
-        command=(known.command if known else "") or f"vqvae train {recipe}\nvqvae train-prior RUN",
+        command=(known.command if known else "") or f"vqvae train {recipe}" + ("" if pipeline.prior is None else "\nvqvae train-prior RUN"),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
         charts=[chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files],

@@ -65,7 +65,7 @@ def test_classes_sizes_and_surprise() -> None:
     for name in ("psnr", "bits_per_dim"):
         mean = sum(one["examples"] * one[name] for one in found.classes.values()) / len(HELD_OUT)
         assert mean == pytest.approx(found.scores["psnr" if name == "psnr" else "bits_per_dim_learned"], rel=1e-4)
-    assert found.pictures["surprise"].shape[0] > 2 * 64 and "bits" in found.captions["surprise"]
+    assert found.pictures["surprise"].shape[0] > 2 * 96 and "bits" in found.captions["surprise"]
     channels = HELD_OUT.signal.channels
     assert found.sizes["raw"] == 64 * channels and found.sizes["codes, fixed length"] == pytest.approx(16 * 3 / 8)
     assert found.sizes["PNG, lossless"] > 0
@@ -80,5 +80,5 @@ def test_the_worst_case_comes_first() -> None:
     batch = HELD_OUT.batch(torch.arange(len(HELD_OUT)).numpy())
     worst = int(psnr(batch.x, model.reconstruct(batch.x)).argmin())
     expected, _ = error_maps(batch.x[worst][None], model.reconstruct(batch.x[worst][None]))
-    # The original of the worst image is the first tile; rows are 64 high, 2 apart.
-    assert (found.pictures["worst_cases"][:64, : expected.shape[1]] == expected[:64]).all()
+    # The original of the worst image is the first tile; rows are 96 high.
+    assert (found.pictures["worst_cases"][:96, : expected.shape[1]] == expected[:96]).all()

@@ -13,7 +13,7 @@ from vqvae.exact import exact
 from vqvae.reports.colours import code_colours, heat
 from vqvae.reports.grids import labelled_rows
 
-_LEAST, _MOST_BOOKS = 64, 4
+_LEAST, _MOST_BOOKS = 96, 4
 
 
 def code_maps(batch: Batch, codes: Codes, layout: Sequence[Level]) -> UInt8[np.ndarray, "_ _ 3"]:
@@ -47,11 +47,11 @@ def error_maps(
     error = (exact(images) - exact(made)).abs().mean(1).cpu()
     most = float(error.max())
     shown = torch.from_numpy(heat(error.numpy() / max(most, 1e-9))).permute(0, 3, 1, 2)
-    return enlarged({"image": images, "result": made, "error": shown}), most
+    return enlarged({"image": images, "decoded": made, "error": shown}), most
 
 
 def enlarged(rows: dict[str, Tensor]) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Labelled rows of images. Small ones are enlarged by a whole factor to at least 64 pixels or nearly."""
+    """Labelled rows of images. Small ones are enlarged by a whole factor to about 96 pixels."""
     side = max(next(iter(rows.values())).shape[2:])
     return labelled_rows(rows, zoom=max(1, round(_LEAST / side)))
 

@@ -16,7 +16,7 @@ from vqvae.evaluation.images.tokenizer import TokenizerEvaluation
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
 
-SHOWN, SHOWN_SAMPLES, SAMPLES, COLUMNS = 16, 32, 256, 8
+SHOWN, SHOWN_SAMPLES, SHOWN_CLASSES, SAMPLES, COLUMNS = 16, 32, 20, 256, 8
 PACKED = 64
 """Held-out images that are stored as PNG to compare sizes."""
 
@@ -43,7 +43,7 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     worst = held_out.batch(evaluation.psnrs.argsort()[:COLUMNS].numpy()).x
     more["worst_cases"], error = error_maps(worst, pipeline.reconstruct(worst))
     captions["worst_cases"] = (
-        f"The held-out images with the lowest PSNR, their reconstructions, and the error: black is 0, the brightest color {error:.3g} "
+        f"The held-out images with the lowest PSNR, their reconstructions, and the error: black is 0, the brightest colour {error:.3g} "
         f"of {(pipeline.signal.levels or 2) - 1} levels."
     )
     sizes = coded_sizes(evaluation.costs.dims * math.log2(pipeline.signal.levels or 2), evaluation.costs.nats, len(held_out))
@@ -67,7 +67,7 @@ def maps(pipeline: Pipeline, batch: Batch) -> tuple[dict[str, np.ndarray], dict[
     if bits:
         pictures["surprise"], most = surprise_maps(batch, bits)
         captions["surprise"] = (
-            f"Bits for the codes at each position: black is 0, the brightest color {most:.3g} bits. Bright areas surprise the prior."
+            f"Bits for the codes at each position: black is 0, the brightest colour {most:.3g} bits. Bright areas surprise the prior."
         )
     return pictures, captions
 
@@ -86,5 +86,6 @@ def png_size(held_out: Dataset, levels: int) -> dict[str, float]:
 
 
 def class_rows(pipeline: Pipeline, size: tuple[int, ...]) -> np.ndarray:
-    """Eight samples of each class, one row per class."""
-    return enlarged({name: pipeline.sample(COLUMNS, label=name, size=size) for name in pipeline.label_names})
+    """Eight samples of each class, one row per class. Of more than 20 classes, 20 at equal distances are shown."""
+    names = [pipeline.label_names[i] for i in spread_indices(pipeline.label_names, SHOWN_CLASSES)]
+    return enlarged({name: pipeline.sample(COLUMNS, label=name, size=size) for name in names})
