@@ -4,12 +4,14 @@ EXTRAS := audio,voices,speech-scores,fast,parquet,worlds,tensorboard,docs,dev
 # Called by hand: recipe.py takes a name, earlier.py a worktree, and the next two train for an hour or more. turns.py is shared.
 BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
+COUNT ?= 1000
+SEED ?= 0
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check docs bench clean
+.PHONY: help install demo test fuzz check docs bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +31,9 @@ demo: install  ## train, score and sample on rendered 3-D worlds; a few minutes 
 
 test: install  ## the tests
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+
+fuzz: install  ## fuzzers, COUNT=1000 cases of each kind from SEED=0
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 
 check: install docs  ## lint, format, imports, types, and docs without a warning
 	$(BIN)/ruff check

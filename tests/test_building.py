@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from vqvae import EMAQuantizerConfig, PixelCNNConfig, building
+from vqvae import EMAQuantizerConfig, ImageDecoderConfig, PixelCNNConfig, building
 from vqvae.errors import ConfigError
 
 
@@ -80,3 +80,9 @@ def test_private_draws_leave_the_generators_alone() -> None:
 
 def test_memory_is_a_number_of_bytes() -> None:
     assert building.memory() > 2**20
+
+
+@pytest.mark.parametrize("config", [ImageDecoderConfig(widths=(4, 4), residual_hidden=0), ImageDecoderConfig(widths=(0, 4))])
+def test_an_empty_part_is_refused_when_it_is_built(config: ImageDecoderConfig) -> None:
+    with pytest.raises(ConfigError, match="must be at least 1|positive"):
+        config.build(4, 3)

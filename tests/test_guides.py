@@ -5,9 +5,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pytest
 import torch
 
-GUIDE = Path(__file__).parents[1] / "docs" / "guides" / "own-models.md"
+from vqvae.media.tokens import TokenLayout, Tokens, write_tokens
+
+GUIDES = Path(__file__).parents[1] / "docs" / "guides"
 LOAD = """
 import torch, vqvae
 from own import DecoderConfig, EncoderConfig
@@ -23,12 +27,12 @@ else:
 """
 
 
-def blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", GUIDE.read_text(encoding="utf-8"), re.DOTALL)
+def blocks(guide: str) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", (GUIDES / guide).read_text(encoding="utf-8"), re.DOTALL)
 
 
 def test_a_network_and_data_of_ones_own(tmp_path: Path) -> None:
-    script, own, *rest = blocks()
+    script, own, *_ = blocks("own-models.md")
     assert len([line for line in script.splitlines() if line.strip()]) <= 25
     (tmp_path / "own.py").write_text(own)
     (tmp_path / "train.py").write_text(script + "torch.save(codes, 'first.pt')\n".replace("torch", "import torch; torch"))
@@ -41,11 +45,37 @@ def test_a_network_and_data_of_ones_own(tmp_path: Path) -> None:
     assert (tmp_path / "runs" / "own" / "report.html").is_file()
 
 
-def test_what_follows_in_the_guide(tmp_path: Path) -> None:
-    _, own, *rest = blocks()
+def test_what_follows_in_the_guide() -> None:
+    _, own, *rest = blocks("own-models.md")
     names: dict = {}
     exec("import vqvae\n" + own, names)
     for block in rest:
         exec(block, names)
-    assert names["latents"].grad is not None and names["objective"].loss.isfinite()
-    assert names["signal"].sample_rate == 16000
+    assert names["signal"].sample_rate == 16000 and names["criteria"][0].weight == 0.1
+
+
+def test_a_loop_of_ones_own() -> None:
+    names: dict = {}
+    for block in blocks("own-loops.md"):
+        exec(block, names)
+    assert names["latents"].grad is not None and names["vectors"].shape == (8, 64, 100)
+    assert names["objective"].loss.isfinite() and names["codes"][0].shape == (4, 1, 24)
+
+
+def test_several_codebooks() -> None:
+    names: dict = {}
+    (block,) = blocks("codes.md")
+    exec(block, names)
+    assert names["product"].build().num_codebooks == names["residual"].build().num_codebooks == 4
+    assert names["finite"].build().codebook_size == 1000
+
+
+def test_an_npz_file_of_tokens_is_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = [Tokens(name=f"{n}.png", size=(8, 8 * n), levels=(np.arange(4 * n).reshape(2, 2, n),)) for n in (1, 2)]
+    write_tokens(Path("tokens.npz"), rows, TokenLayout(levels=((2, 16),)))
+    names: dict = {}
+    (block,) = blocks("tokens.md")
+    exec(block, names)
+    assert list(names["codes"]) == ["1.png", "2.png"]
+    assert all((names["codes"][row.name] == row.levels[0]).all() for row in rows)

@@ -1,21 +1,32 @@
 """The examples of the README run as they are shown."""
 
+import contextlib
+import io
 import re
 from pathlib import Path
 
 import pytest
 import torch
 
-from vqvae.cli.main import COMMANDS
+from vqvae.cli.main import COMMANDS, main
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, save
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.recipes import RECIPES
 
 ROOT = Path(__file__).parents[1]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "docs" / "index.md",
+    *sorted(path for folder in ("start", "guides", "theory") for path in (ROOT / "docs" / folder).glob("*.md")),
+]
 SHOWN = [ROOT / "README.md", ROOT / "docs" / "start" / "quick-start.md"]
+
+TASKS = {"train", "train-prior", "evaluate", "sample", "reconstruct", "encode", "decode", "convert", "compare"}
+"""What a reader of the README must find."""
 
 
 def blocks(path: Path, language: str) -> list[str]:
@@ -59,9 +70,35 @@ def test_the_example_of_continuation_keeps_what_is_known(run: None) -> None:
     assert torch.equal(names["halves"][:, :, :24], again[:, :, :24]) and not torch.equal(names["halves"], again)
 
 
-@pytest.mark.parametrize(
-    "path", [*SHOWN, *(ROOT / "docs" / "guides" / f"{name}.md" for name in ("training", "sampling"))], ids=lambda path: path.name
-)
-def test_commands_that_are_shown_are_there(path: Path) -> None:
-    shown = re.findall(r"^vqvae ([\w-]+)", "\n".join(blocks(path, "")), re.MULTILINE)
-    assert shown and set(shown) <= set(COMMANDS)
+def commands(path: Path) -> list[list[str]]:
+    """The words of each command in a document, in code blocks and in the text."""
+    text = path.read_text(encoding="utf-8").replace("\\\n", " ")
+    return [line.split("#")[0].split() for line in re.findall(r"(?:^|`|bin/)vqvae ([a-z][^`\n]*)", text, re.MULTILINE)]
+
+
+def all_flags(words: list[str]) -> str:
+    """What --help-all prints for a command."""
+    called = [words[0]]
+    if words[0] == "train":
+        called += [words[1] if words[1] in RECIPES else "images", "--data", "nowhere"]
+        if "--model.quantizer" in words:
+            called += words[(place := words.index("--model.quantizer")) : place + 2]
+    shown = io.StringIO()
+    with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
+        main([*called, "--help-all"])
+    return shown.getvalue()
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.stem)
+def test_commands_and_flags_that_are_shown_are_there(path: Path) -> None:
+    for words in commands(path):
+        assert words[0] in {*COMMANDS, "recipes"} or words == ["COMMAND"], words
+        flags = {word for word in words if word.startswith("--")} - {"--help", "--help-all", "--model.quantizer", "--prior"}
+        if flags and words[0] != "train-prior":  # Its flags depend on the run.
+            known = re.findall(r"--[\w.-]+", all_flags(words))
+            assert flags <= set(known), words
+
+
+def test_the_readme_has_a_command_for_each_task() -> None:
+    assert {words[0] for words in commands(SHOWN[0])} >= TASKS
+    assert "--minutes" in SHOWN[0].read_text(encoding="utf-8")

@@ -80,6 +80,10 @@ if TYPE_CHECKING:
         WeightedConfig,
     )
     from vqvae.networks import (
+        ArrayDecoder,
+        ArrayDecoderConfig,
+        ArrayEncoder,
+        ArrayEncoderConfig,
         AudioEncoder,
         AudioEncoderConfig,
         AutoregressiveDecoder,
@@ -146,6 +150,10 @@ if TYPE_CHECKING:
 
 # What is here is imported above, and the reverse: ruff sees to it. Where it is from, the first home that has it says.
 __all__ = [
+    "ArrayDecoder",
+    "ArrayDecoderConfig",
+    "ArrayEncoder",
+    "ArrayEncoderConfig",
     "FSQ",
     "VAE",
     "VIMCO",

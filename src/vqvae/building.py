@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
@@ -50,6 +50,17 @@ def private_draws() -> Iterator[None]:
     """Draw from a generator of its own: torch's generators stay as they are, for this thread and for all others."""
     with _PrivateDraws():
         yield
+
+
+def check_sizes(part: Any, what: str) -> None:
+    """Check that no parameter of a module is empty; torch builds such a module, and fails when it is called.
+
+    Raises:
+        ConfigError: a size is 0.
+    """
+    for name, parameter in part.named_parameters() if isinstance(part, nn.Module) else ():
+        if parameter.numel() == 0:
+            raise ConfigError(f"{what} gives {name} the shape {tuple(parameter.shape)}. Every size must be at least 1.")
 
 
 class _Float32(TorchFunctionMode):

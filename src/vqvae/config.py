@@ -73,10 +73,12 @@ def _guarded(build: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(build)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        from vqvae.building import building  # Here, because torch is slow to import and JSON needs none.
+        from vqvae.building import building, check_sizes  # Here, because torch is slow to import and JSON needs none.
 
         with building(type(self).__name__):
-            return build(self, *args, **kwargs)
+            part = build(self, *args, **kwargs)
+        check_sizes(part, type(self).__name__)
+        return part
 
     return guarded
 

@@ -164,14 +164,15 @@ class Signal:
     def _over_white(self, x: Tensor) -> Tensor:
         white = self.levels - 1 if self.levels is not None else 1.0 if self.high is None else self.high
         low = 0 if self.low is None else self.low
-        share = (x[:, -1:].double() - low) / (white - low)
-        over = x[:, :-1].double() * share + white * (1 - share)
-        return (over.round() if self.levels is not None else over).to(x.dtype)
+        share = (exact(x[:, -1:]) - low) / (white - low)
+        over = exact(x[:, :-1]) * share + white * (1 - share)
+        return (over.round() if self.levels is not None else over).to(x.device, x.dtype)
 
     def _mixed(self, x: Tensor, weights: tuple[float, ...]) -> Tensor:
         """One channel, the weighted sum of several."""
-        mixed = torch.einsum("nc...,c->n...", x.double(), torch.tensor(weights, dtype=torch.float64, device=x.device)).unsqueeze(1)
-        return (mixed.round() if self.levels is not None else mixed).to(x.dtype)
+        values = exact(x)
+        mixed = torch.einsum("nc...,c->n...", values, values.new_tensor(weights)).unsqueeze(1)
+        return (mixed.round() if self.levels is not None else mixed).to(x.device, x.dtype)
 
     @property
     def _scale(self) -> tuple[float, float]:

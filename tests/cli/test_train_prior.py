@@ -29,7 +29,7 @@ def test_the_same_command_trains_nothing_twice_and_others_are_told(run: Path, ca
 
 def test_the_run_comes_first_and_must_have_a_tokenizer(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["train-prior"]) == 2
-    assert "the run folder comes first" in capsys.readouterr().err
+    assert "The run folder comes first" in capsys.readouterr().err
     assert main(["train-prior", "--help"]) == 0
     assert main(["train-prior", str(tmp_path)]) == 1
     assert "vqvae train RECIPE" in capsys.readouterr().err
@@ -44,7 +44,7 @@ def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, c
     assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
     assert "No scores will follow" in capsys.readouterr().err
     settings.write_text(json.dumps(dict(storage.read(run / "prior").card.training)))
-    named = ["train-prior", str(run), str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
+    named = ["train-prior", str(run), "--settings", str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
     assert main([*named, "--data", str(pictures / "train")]) == 1
     assert "is not the data that" in capsys.readouterr().err and not (run / "priors").exists()
     assert main([*named, "--data", str(data)]) == 0

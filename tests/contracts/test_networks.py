@@ -12,6 +12,8 @@ from vqvae import config as configuration
 from vqvae.errors import DataError
 from vqvae.layers.cepstra import CepstraConfig
 from vqvae.networks import (
+    ArrayDecoderConfig,
+    ArrayEncoderConfig,
     AudioEncoderConfig,
     AutoregressiveDecoder,
     CepstralDecoderConfig,
@@ -26,7 +28,7 @@ from vqvae.networks import (
     SpectralDecoderConfig,
     WaveNetDecoderConfig,
 )
-from vqvae.signals import pictures, sound
+from vqvae.signals import Signal, pictures, sound
 
 DIM, K = 3, 5
 MEL = {"rate": 2000, "window": 64, "hop": 16, "mels": 6}
@@ -36,6 +38,7 @@ ENCODERS = {
     AudioEncoderConfig: ({"strides": (2, 3), "width": 4, "residual_blocks": 1}, sound()),
     LogMelEncoderConfig: ({**MEL, "strides": (2,), "width": 4, "residual_blocks": 1}, sound()),
     CepstralEncoderConfig: ({"cepstra": CepstraConfig(**MEL, coefficients=2), "width": 4}, sound()),
+    ArrayEncoderConfig: ({"stride": (4,), "width": 4, "residual_blocks": 1}, Signal(axes=("time",), channels=2)),
 }
 """Small settings and the data."""
 DECODERS = {
@@ -44,6 +47,7 @@ DECODERS = {
     WaveNetDecoderConfig: ({"stride": 6, "levels": K, "layers": 3, "cycle": 2, "residual": 4, "skip": 4, "condition_hidden": 4}, K),
     SpectralDecoderConfig: ({"stride": 8, "width": 4, "blocks": 1, "n_fft": 8, "hop": 4}, 1),
     CepstralDecoderConfig: ({"stride": 8, "width": 4}, 6),
+    ArrayDecoderConfig: ({"stride": (4, 1), "width": 4, "residual_blocks": 1}, 5),
 }
 """Small settings and the parameters that the likelihood takes."""
 encoders = pytest.mark.parametrize("kind", typing.get_args(EncoderConfig))

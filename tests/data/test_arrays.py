@@ -1,3 +1,7 @@
+import math
+import tracemalloc
+import zipfile
+
 import numpy as np
 import pytest
 import torch
@@ -88,8 +92,9 @@ def test_a_channel_axis_that_cannot_be_told_is_asked_for(tmp_path):
 @pytest.mark.parametrize(
     ("name", "arrays", "message"),
     [
-        ("a.npy", np.zeros((9, 4, 4), np.float32), "is float32 with shape"),
-        ("a.npy", np.zeros((9, 4), np.uint8), r"it must be uint8 \(n, h, w\)"),
+        ("a.npy", np.zeros((9, 4, 4), np.complex64), "Give real and imaginary parts"),
+        ("a.npy", np.full((9, 4, 4), np.nan), "not finite"),
+        ("a.npy", np.zeros(9, np.uint8), "2 to 5 axes are expected"),
         ("a.npy", np.zeros((0, 4, 4), np.uint8), "there is nothing in it"),
         ("a.npy", np.array([{}], dtype=object), "cannot be read"),
         ("a.npz", {"a": np.zeros(1), "b": np.zeros(1)}, "name them x_train and x_val"),
@@ -129,3 +134,67 @@ def test_a_batch_is_a_copy():
     before = pixels.copy()
     ArrayDataset(pixels, name="x").batch(np.arange(4)).x.zero_()
     np.testing.assert_array_equal(pixels, before)
+
+
+def _bomb(path, **members):
+    """An .npz whose arrays are zeros, compressed."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, shape in members.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as file:
+                np.lib.format.write_array_header_1_0(file, {"descr": "|u1", "fortran_order": False, "shape": shape})
+                for _ in range(math.prod(shape) // 2**24):
+                    file.write(bytes(2**24))
+
+
+def test_an_array_that_nobody_asks_for_is_not_unpacked_and_a_bomb_is_refused(tmp_path):
+    np.savez(tmp_path / "small.npz", x=_pixels(20, 8, 8))
+    _bomb(tmp_path / "bomb.npz", x=(2**5, 2**12, 2**12))
+    with pytest.raises(DataError, match="unpacks from"):
+        ArrayConfig(path=str(tmp_path / "bomb.npz")).build()
+    _bomb(tmp_path / "unused.npz", x=(2, 2**12, 2**12), notes=(2**5, 2**12, 2**12))
+    tracemalloc.start()
+    assert ArrayConfig(path=str(tmp_path / "unused.npz")).build().train.signal.levels == 2
+    assert tracemalloc.get_traced_memory()[1] < 2**29
+    tracemalloc.stop()
+
+
+def test_labels_may_be_huge_or_words(tmp_path):
+    for labels, names in (([7, 10**12] * 10, ("7", str(10**12))), (["cat", "dog"] * 10, ("cat", "dog"))):
+        np.savez(tmp_path / "a.npz", x=_pixels(20, 8, 8), y=np.array(labels))
+        train = ArrayConfig(path=str(tmp_path / "a.npz")).build().train
+        assert train.label_names == names and set(train.batch(np.arange(len(train))).condition.label.tolist()) == {0, 1}
+
+
+def test_the_content_says_whether_it_is_npy_or_npz(tmp_path):
+    np.savez(tmp_path / "a.npz", x=_pixels(20, 8, 8))
+    (tmp_path / "a.npz").rename(tmp_path / "a.npy")
+    assert ArrayConfig(path=str(tmp_path / "a.npy")).build().train.signal.channels == 1
+    with zipfile.ZipFile(tmp_path / "text.npz", "w") as archive:
+        archive.writestr("x", b"hello")
+    with pytest.raises(DataError, match="holds no arrays"):
+        ArrayConfig(path=str(tmp_path / "text.npz")).build()
+
+
+@pytest.mark.parametrize(
+    ("dtype", "levels"), [("?", 2), (np.uint8, 256), (np.uint16, 65_536), (np.int16, None), (np.float64, None), (">f4", None)]
+)
+def test_levels_follow_the_values(tmp_path, dtype, levels):
+    values = np.linspace(-30_000 if dtype == np.int16 else 0, {np.uint8: 255, np.uint16: 65_535}.get(dtype, 1), 20 * 30).reshape(20, 30)
+    np.save(tmp_path / "a.npy", values.astype(dtype))
+    train = ArrayConfig(path=str(tmp_path / "a.npy")).build().train
+    assert train.signal.levels == levels and train.signal.axes == ("time",)
+    x = train.signal.check(train.batch(np.arange(2)).x)
+    assert x.shape == (2, 1, 30)
+
+
+def test_sides_and_labels_of_other_names(tmp_path):
+    sides = {
+        "train_images": _pixels(20, 8, 8),
+        "test_images": _pixels(4, 8, 8),
+        "train_labels": np.zeros((20, 1), int),
+        "note": np.zeros(3),
+    }
+    np.savez_compressed(tmp_path / "a.npz", **sides, test_labels=np.ones((4, 1), int))
+    train, held_out = ArrayConfig(path=str(tmp_path / "a.npz")).build()
+    assert (len(train), len(held_out)) == (20, 4)
+    assert held_out.batch(np.arange(4)).condition.label.tolist() == [1] * 4

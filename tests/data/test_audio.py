@@ -7,6 +7,7 @@ import torch
 
 from tests.media.test_sounds import tone
 from vqvae.data import AudioDataset, AudioFolderConfig, Recording, audio, audio_blocks, write_audio
+from vqvae.data.audio import speaker_names
 from vqvae.data.split import is_held_out
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import to_int16
@@ -281,3 +282,31 @@ def test_a_failure_is_not_remembered(tmp_path, cache, monkeypatch):
     assert sum(len(side.recordings) for side in config.build()) == 2
     monkeypatch.setattr(audio, "audio_blocks", original)
     assert sum(len(side.recordings) for side in config.build()) == 3
+
+
+@pytest.mark.parametrize("held", ["val", "Test"])
+def test_sides_are_no_speakers(tmp_path, held):
+    _fill(tmp_path, [f"{side}/{number}.wav" for side in ("train", held) for number in range(3)], seconds=0.01)
+    train, held_out = _config(tmp_path).build()
+    assert [one.name.partition("/")[0] for side in (train, held_out) for one in side.recordings] == ["train"] * 3 + [held] * 3
+    assert train.label_names == () == speaker_names(str(tmp_path))
+
+
+def test_speakers_inside_of_sides(tmp_path):
+    _fill(tmp_path, ["train/b/1.wav", "train/c/1.wav", "test/b/2.wav", "dev/b/3.wav", "__MACOSX/b/4.wav"], seconds=0.01)
+    train, held_out = _config(tmp_path).build()
+    assert [one.name for one in (*train.recordings, *held_out.recordings)] == ["train/b/1.wav", "train/c/1.wav", "dev/b/3.wav"]
+    assert train.label_names == held_out.label_names == ("b", "c") == speaker_names(str(tmp_path))
+    with pytest.raises(ConfigError, match="has a folder to hold out"):
+        _config(tmp_path, held_out_speakers=("c",)).build()
+    # A speaker who is only held out comes last, and a decoder has no voice for them.
+    _fill(tmp_path, ["dev/a/1.wav"], seconds=0.01)
+    assert _config(tmp_path).build().held_out.label_names == ("b", "c", "a")
+    assert speaker_names(str(tmp_path)) == ()
+
+
+def test_a_known_corpus_has_sides_too(tmp_path):
+    _fill(tmp_path, [f"{side}/{who}/5/{who}-5-0001.wav" for side, who in (("train", 1), ("train", 2), ("test", 1))], seconds=0.01)
+    train, held_out = _config(tmp_path).build()
+    assert ([one.name[:6] for one in train.recordings], len(held_out.recordings)) == (["train/"] * 2, 1)
+    assert train.label_names == ("1", "2")

@@ -1,8 +1,9 @@
 import logging
+import os
 
 import pytest
 
-from vqvae.data.files import find_files, report_bad
+from vqvae.data.files import find_files, of_kind, report_bad
 from vqvae.errors import DataError
 
 
@@ -24,3 +25,25 @@ def test_bad_files_are_an_error_or_a_warning(caplog):
         report_bad(bad, 9, "sound", skip=True)
     assert [record.message for record in caplog.records] == [f"Skipped: {number} is bad" for number in range(7)]
     report_bad({}, 9, "sound", skip=False)
+
+
+def test_what_systems_leave_behind_is_no_data(tmp_path):
+    for name in ("a.txt", "__MACOSX/a.txt", "b/@eaDir/a.txt", "$RECYCLE.BIN/a.txt", "b/._a.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    assert find_files(tmp_path) == ["a.txt"]
+
+
+def test_a_folder_that_cannot_be_read_is_named(tmp_path, monkeypatch):
+    def refuse(folder):
+        raise PermissionError(13, "Permission denied", str(folder))
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(DataError, match=f"{tmp_path} cannot be read"):
+        find_files(tmp_path)
+
+
+def test_other_files_are_counted_by_kind():
+    files = ["a.png", "b.PNG", "c.txt", "d.TXT", "e", "f.mov", "g.x", "h.y", "i.z"]
+    assert of_kind(files, (".png",)) == (["a.png", "b.PNG"], "2 .txt, 1 without suffix, 1 .mov, 1 .x, 2 others")
+    assert of_kind(files[:2], (".png",)) == (["a.png", "b.PNG"], "")

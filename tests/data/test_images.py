@@ -1,3 +1,4 @@
+import dataclasses
 import logging
 import shutil
 
@@ -6,10 +7,12 @@ import pytest
 import torch
 from PIL import Image
 
+from vqvae.config import from_json
 from vqvae.data import ArrayDataset, FileDataset, ImageFolderConfig
 from vqvae.data.split import is_held_out
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.images import read_image
+from vqvae.signals import pictures
 
 
 def _fill(folder, count, start=0, suffix="png"):
@@ -84,13 +87,18 @@ def test_sub_folders_are_classes_where_asked(tmp_path):
     assert train.label_names == held_out.label_names == ("cat", "dog", "emu")
     assert train.batch(np.arange(6)).condition.label.tolist() == [0, 0, 1, 1, 2, 2]
     assert held_out.batch(np.arange(4)).condition.label.tolist() == [1, 1, 2, 2]
-    assert ImageFolderConfig(path=str(tmp_path), size=8).build().train.batch(np.arange(1)).condition.label is None
+    assert ImageFolderConfig(path=str(tmp_path), size=8, classes=False).build().train.batch(np.arange(1)).condition.label is None
+    assert ImageFolderConfig(path=str(tmp_path), size=8).build().train.label_names == train.label_names
     _fill(tmp_path / "val" / "fox", 1)
+    assert ImageFolderConfig(path=str(tmp_path), size=8).build().train.label_names == ()
     with pytest.raises(DataError, match=r"\['fox'\] have held-out images but none to train on"):
         ImageFolderConfig(path=str(tmp_path), size=8, classes=True).build()
 
 
-def test_an_image_without_a_class_is_named(folder):
+def test_an_image_without_a_class_is_named(folder, caplog):
+    assert ImageFolderConfig(path=str(folder), size=8, classes=True).build().train.label_names == ()
+    assert "There are no classes" in caplog.text
+    _fill(folder / "cat", 2, start=300)
     with pytest.raises(DataError, match=r"000\.png lies in no sub-folder"):
         ImageFolderConfig(path=str(folder), size=8, classes=True).build()
 
@@ -147,7 +155,7 @@ def test_bad_files_are_listed_and_skipped_where_asked(folder, memory_gib, caplog
 
 def test_a_check_is_remembered_only_while_the_files_are_the_same(folder, monkeypatch):
     read = []
-    monkeypatch.setattr("vqvae.data.images.read_image", lambda path, size=None: (read.append(path), read_image(path, size))[1])
+    monkeypatch.setattr("vqvae.data.images.read_image", lambda path, **more: (read.append(path), read_image(path, **more))[1])
     config = ImageFolderConfig(path=str(folder), size=8, memory_gib=0.0)
     for expected in (120, 0):
         read.clear()
@@ -170,7 +178,7 @@ def test_no_folder_and_no_images_are_explained(tmp_path):
         ImageFolderConfig(path=str(tmp_path), size=8).build()
     (tmp_path / "val").mkdir()
     _fill(tmp_path / "train", 2)
-    with pytest.raises(DataError, match="val holds no image files"):
+    with pytest.raises(DataError, match="val should be held out, but it holds no files"):
         ImageFolderConfig(path=str(tmp_path), size=8).build()
     with pytest.raises(ConfigError, match="size is 0"):
         ImageFolderConfig(path=str(tmp_path), size=0).build()
@@ -195,3 +203,72 @@ def test_a_side_by_any_name_is_held_out(tmp_path, other):
     _fill(tmp_path / other, 2, start=100)
     train, held_out = ImageFolderConfig(path=str(tmp_path), size=8).build()
     assert (_numbers(train), _numbers(held_out)) == (list(range(6)), [100, 101])
+
+
+def test_only_test_beside_classes_is_held_out(tmp_path):
+    for kind in ("cat", "dog"):
+        _fill(tmp_path / kind, 3)
+        _fill(tmp_path / "test" / kind, 2, start=100)
+    train, held_out = ImageFolderConfig(path=str(tmp_path), size=8).build()
+    assert train.label_names == held_out.label_names == ("cat", "dog")
+    assert (max(_numbers(train)), min(_numbers(held_out))) == (2, 100)
+
+
+def test_old_settings_keep_their_meaning(tmp_path):
+    _fill(tmp_path / "cat", 3)
+    _fill(tmp_path / "dog", 3)
+    old = {"kind": "ImageFolderConfig", "path": str(tmp_path), "size": 8, "mirror": False, "skip_bad": False, "memory_gib": 2.0}
+    names = {flag: from_json(ImageFolderConfig, {**old, "classes": flag}).build().train.label_names for flag in (False, True)}
+    assert names == {False: (), True: ("cat", "dog")}
+
+
+@pytest.mark.parametrize("memory_gib", [2.0, 0.0])
+@pytest.mark.parametrize(("channels", "levels"), [(1, 256), (1, 65_536), (3, 65_536)])
+def test_channels_levels_and_height_and_width(tmp_path, memory_gib, channels, levels):
+    values = np.arange(12 * 20, dtype=np.uint16).reshape(12, 20) * 200
+    for number in range(3):
+        Image.fromarray(values + number).save(tmp_path / f"{number}.png")
+    config = ImageFolderConfig(path=str(tmp_path), size=(12, 20), channels=channels, levels=levels, memory_gib=memory_gib)
+    train, held_out = config.build()
+    x = train.batch(np.arange(len(train))).x
+    assert x.shape == (2, channels, 12, 20) and train.signal == held_out.signal == pictures(channels, levels)
+    assert train.signal.check(x).dtype == (torch.uint8 if levels == 256 else torch.int32)
+    assert len(x.unique()) > 150 if levels == 256 else len(x.unique()) > 240
+
+
+def test_floats_need_a_range(tmp_path):
+    for number in range(3):
+        Image.fromarray(np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)).save(tmp_path / f"{number}.tif")
+    x = ImageFolderConfig(path=str(tmp_path), size=8, channels=1, bounds=(-1, 1)).build().train.batch(np.arange(1)).x
+    assert (x.min(), x.max()) == (0, 255)
+    with pytest.raises(DataError, match="without a stated range"):
+        ImageFolderConfig(path=str(tmp_path), size=8).build()
+
+
+@pytest.mark.parametrize("memory_gib", [2.0, 0.0])
+def test_random_crops_show_more_of_the_training_side_only(tmp_path, memory_gib):
+    for side in ("train", "test"):
+        (tmp_path / side).mkdir()
+        for number in range(2):
+            Image.fromarray(np.tile(np.arange(200, dtype=np.uint8), (8, 1))).save(tmp_path / side / f"{number}.png")
+    config = ImageFolderConfig(path=str(tmp_path), size=8, crop="random", mirror=True, memory_gib=memory_gib)
+    train, held_out = config.build()
+    assert (len(train), len(held_out)) == (16, 2)
+    left = train.batch(np.arange(8)).x[:, 0, 0, 0]
+    assert len(left.unique()) == 8 and held_out.batch(np.arange(2)).x[:, 0, 0, 0].tolist() == [96, 96]
+    assert torch.equal(train.batch(np.arange(8, 16)).x, train.batch(np.arange(8)).x.flip(-1))
+    again = config.build().train
+    assert again.name == train.name and torch.equal(again.batch(np.arange(16)).x, train.batch(np.arange(16)).x)
+    assert dataclasses.replace(config, crop="centre").build().train.name != train.name
+
+
+def test_what_was_found_is_said(tmp_path, caplog):
+    for side in ("train", "val"):
+        for kind in range(60):
+            _fill(tmp_path / side / f"class {kind:02d}", 2)
+    (tmp_path / "notes.txt").touch()
+    with caplog.at_level(logging.INFO):
+        ImageFolderConfig(path=str(tmp_path), size=(8, 12), channels=1).build()
+    words = [record.message for record in caplog.records]
+    assert words[:2] == ["Training on train/, holding out val/.", "120 images to train on, 120 held out; ignoring 1 .txt."]
+    assert words[2].startswith("8 x 12 pixels, grey, 256 levels, 60 classes: class 00, class 01, ") and max(map(len, words)) <= 120

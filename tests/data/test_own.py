@@ -91,7 +91,7 @@ def test_held_out_data_of_ones_own() -> None:
 @pytest.mark.parametrize("also", [{"held_out": np.zeros((4, 3, 8, 8), np.uint8)}, {"signal": pictures()}])
 def test_settings_say_themselves_what_is_held_out_and_what_data_is(also: dict) -> None:
     for data in (SyntheticImagesConfig(count=40, size=8), SyntheticImagesConfig(count=40, size=8).build()):
-        with pytest.raises(ConfigError, match="says itself what is held out"):
+        with pytest.raises(ConfigError, match="already has a held-out side"):
             splits_of(data, **also)
 
 

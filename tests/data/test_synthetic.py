@@ -37,3 +37,8 @@ def test_the_class_can_be_seen():
 def test_impossible_settings_are_refused(setting):
     with pytest.raises(ConfigError, match="cannot be drawn"):
         SyntheticImagesConfig(**setting).build()
+
+
+def test_more_than_fits_into_memory_is_refused():
+    with pytest.raises(ConfigError, match="values; at most"):
+        SyntheticImagesConfig(count=10**12).build()

@@ -71,7 +71,16 @@ def test_what_is_written_is_read_again(signal: Signal, data: torch.Tensor, tmp_p
     assert kind.near(again, data, signal) == kind.near(data, data, signal)
 
 
-def test_an_array_of_several_examples_is_an_error(tmp_path: Path) -> None:
+def test_a_file_may_hold_several_examples_or_none_that_fit(tmp_path: Path) -> None:
     np.save(tmp_path / "a.npy", np.zeros((2, 5, 7), np.float32))
-    with pytest.raises(DataError, match=r"a.npy has the shape \(2, 5, 7\); one example is expected"):
-        whole(ARRAYS.read(tmp_path / "a.npy", Signal(axes=("time",), channels=5)))
+    assert whole(ARRAYS.read(tmp_path / "a.npy", Signal(axes=("time",), channels=5))).shape == (2, 5, 7)
+    with pytest.raises(DataError, match=r"a.npy holds float32 of shape \(2, 5, 7\)"):
+        whole(ARRAYS.read(tmp_path / "a.npy", Signal(axes=("time",), channels=4)))
+
+
+def test_pictures_come_from_array_files_too(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (3, 6, 5, 3), dtype=np.uint8)
+    np.save(tmp_path / "a.npy", pixels)
+    (x,) = PICTURES.read(tmp_path / "a.npy", pictures())
+    assert x.shape == (3, 3, 6, 5)
+    assert PICTURES.near(255 - x, x, pictures()) > 0

@@ -88,3 +88,17 @@ def test_the_scale_is_held_where_float32_has_its_square() -> None:
 def test_settings_that_make_no_sense_are_errors(settings: dict, match: str) -> None:
     with pytest.raises(ConfigError, match=match):
         GaussianDensityConfig(**{"channels": 1, **settings}).build()
+
+
+def test_a_unit_moves_mean_and_deviation_alike() -> None:
+    plain = GaussianDensityConfig(channels=1).build()
+    scaled = GaussianDensityConfig(channels=1, centre=(100.0,), unit=(10.0,)).build()
+    parameters, x = torch.randn(2, 1, 5), torch.randn(2, 1, 5)
+    torch.testing.assert_close(scaled.mode(parameters), 100 + 10 * parameters)
+    # The density of data in units of 10 is a tenth.
+    torch.testing.assert_close(
+        scaled.log_prob(parameters, 100 + 10 * x), plain.log_prob(parameters, x) - 5 * math.log(10), rtol=1e-4, atol=1e-4
+    )
+    for wrong in ({"unit": (1.0,)}, {"centre": (0.0,), "unit": (0.0,)}, {"centre": (0.0,) * 2, "unit": (1.0,) * 2}):
+        with pytest.raises(ConfigError, match="one a channel"):
+            GaussianDensityConfig(channels=1, **wrong).build()

@@ -8,7 +8,7 @@ from PIL import Image
 from vqvae.errors import DataError
 from vqvae.media import pictures
 from vqvae.media.images import read_image
-from vqvae.media.pictures import Box, Picture, open_picture, pixels_of
+from vqvae.media.pictures import Box, Picture, open_picture, pixels_of, read_header
 from vqvae.media.png import write_png_rows
 
 
@@ -129,3 +129,20 @@ def test_a_deep_picture_that_becomes_dark_is_warned_of_once(tmp_path, monkeypatc
         read_image(tmp_path / name)
         read_image(tmp_path / name, levels=65_536)
     assert caplog.text.count("no value above 4095") == 1 and "16 greys are left" in caplog.text
+
+
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp"])
+def test_a_header_says_what_the_picture_has(tmp_path, suffix):
+    path = tmp_path / f"a.{suffix}"
+    Image.effect_noise((7, 5), 60).save(path)
+    header, whole = read_header(path), open_picture(path)
+    assert header.size == whole.size == (5, 7)
+    if suffix != "webp":  # It has no greys.
+        assert (header.channels, header.levels) == (1, 256)
+
+
+def test_a_file_without_a_header_is_named(tmp_path):
+    (tmp_path / "a.png").write_text("no picture")
+    for name, reason in (("a.png", "not a PNG"), ("b.png", "cannot be read")):
+        with pytest.raises(DataError, match=rf"{name} .*{reason}"):
+            read_header(tmp_path / name)

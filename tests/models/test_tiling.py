@@ -118,7 +118,7 @@ def test_large_examples_come_in_small_batches(monkeypatch):
     pipeline.encode(_noise(5, 3, 512, 300))
     pipeline.encode(_noise(17, 3, 16, 16))
     assert sizes == [5, 16, 1]
-    monkeypatch.setattr("vqvae.pipeline.model._USUAL", 2**12)
+    monkeypatch.setattr("vqvae.pipeline.parts._USUAL", 2**12)
     pipeline.encode(_noise(3, 3, 256, 256))
     assert sizes[3:] == [1, 1, 1]
     assert isinstance(pipeline.encode_batch(Batch(_noise(1, 3, 8, 8))), Codes)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from tests.models import toy
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
 from vqvae.models import VAE, VAEConfig
 from vqvae.models.vae import _kl
 
@@ -106,3 +106,14 @@ def test_what_makes_no_sense_is_refused() -> None:
         model.importance_bound(toy.image(), 0)
     with pytest.raises(ConfigError, match="free_bits"):
         toy.make(VAEConfig, free_bits=-1.0)
+
+
+def test_latents_that_do_not_fit_are_refused() -> None:
+    model = toy.make(VAEConfig)
+    fits = model.latents(toy.image(2)).chunk(2, 1)[0]
+    assert model.log_likelihood(toy.image(2), fits).shape == (2,)
+    for wrong in (fits.to(torch.int8), fits[0], torch.cat([fits, fits], 1), fits[..., :0]):
+        with pytest.raises(DataError, match="Latents came"):
+            model.decode(wrong)
+    with pytest.raises(DataError, match="for this data"):
+        model.log_likelihood(toy.image(3), fits)

@@ -4,7 +4,7 @@ import pytest
 
 from vqvae import config as configuration
 from vqvae.codes import Level
-from vqvae.data import AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
+from vqvae.data import ArrayConfig, AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
 from vqvae.errors import ConfigError
 from vqvae.experiments.reproduce import SETTINGS
 from vqvae.recipes import RECIPES, Recipe
@@ -28,7 +28,7 @@ def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
     if recipe.name in SPOKEN:
         assert data == recipe.tokenizer(None).data and isinstance(data, VoicesConfig), "made on the spot, wherever that is"
         return
-    assert isinstance(data, ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
+    assert isinstance(data, ArrayConfig | ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
     if recipe.name in MADE_UNLESS_GIVEN:
         assert isinstance(recipe.tokenizer(None).data, VoicesConfig)
     elif recipe.name in BUILDS_ITSELF:

@@ -127,7 +127,7 @@ def test_what_is_missing_is_said(tmp_path: Path, run: Path) -> None:
     with pytest.raises(CheckpointError, match="no trained tokenizer"):
         train_prior(tiny.settings(model=PRIOR), OPTIONS, tmp_path)
     for made in (DATA, VoicesConfig()):
-        with pytest.raises(ConfigError, match="made on the spot"):
+        with pytest.raises(ConfigError, match="generated, not read from a folder"):
             moved(made, "elsewhere")
     assert moved(RECIPES["images"].tokenizer("here").data, "there").path == "there"
 

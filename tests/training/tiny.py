@@ -59,7 +59,7 @@ def trainer(folder: Path, config: TrainConfig, data: Splits | None = None, **cha
     """A trainer on one thread; ``changes`` are options of the run, callbacks, a stage, a card, or a module in the place of the model."""
     module = changes.pop("module", None)
     others = {name: changes.pop(name) for name in ("callbacks", "stage", "card") if name in changes}
-    options = RunOptions(**{"checkpoint_every": 5, "log_every": 2, "device": "cpu", "threads": 1, **changes})
+    options = RunOptions(**{"checkpoint_every": 5, "log_every": 2, "device": "cpu", "threads": 1, "estimate": False, **changes})
     return Trainer(module or build(config), data or splits(), config, options, folder, **others)
 
 

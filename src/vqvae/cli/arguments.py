@@ -5,26 +5,31 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
-from vqvae import config as configuration
-from vqvae.errors import ConfigError
-from vqvae.training import RunOptions, TrainConfig
+from vqvae.cli.flags import check_known, flags_of, with_switches
+from vqvae.cli.kinds import choose_kinds
 
 T = TypeVar("T")
-# The fields of a configuration are flags of the command itself, and each takes a value: --any.field VALUE.
-Settings = Annotated[TrainConfig, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
-Options = Annotated[RunOptions, tyro.conf.arg(name=""), tyro.conf.FlagConversionOff]
 
 
 def parse(kind: type[T], command: str, arguments: Sequence[str], description: str, default: T | None = None) -> T:
-    """Read arguments into a dataclass; wrong ones end the program with status 2, as ``--help`` does with 0."""
-    # A setting that is one of several kinds keeps its kind and shows that kind's fields, rather than becoming a sub-command.
-    flags = (tyro.conf.AvoidSubcommands, tyro.conf.FlagCreatePairsOff)
-    return tyro.cli(kind, args=list(arguments), prog=f"vqvae {command}", description=description, default=default, config=flags)
+    """Read arguments into a dataclass. Wrong ones end the program with status 2; ``--help-all`` shows all flags and ends it with 0.
+
+    Raises:
+        WrongUse: there is no such flag or no such kind of part.
+    """
+    rest = ["--help" if argument == "--help-all" else argument for argument in arguments]
+    if default is not None:
+        default, rest = choose_kinds(default, rest)
+    known = list(flags_of(kind, default))
+    rest = with_switches(rest, known)
+    check_known(rest, known, command)
+    # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
+    flags = (tyro.conf.AvoidSubcommands,)
+    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags)
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:
@@ -45,19 +50,6 @@ def option(arguments: Sequence[str], name: str) -> str | None:
         if argument.startswith(f"--{name}="):
             return argument.partition("=")[2]
     return None
-
-
-def read_settings(path: Path) -> TrainConfig:
-    """Settings from a JSON file, such as the "training" part of a run's ``tokenizer/config.json``.
-
-    Raises:
-        ConfigError: it cannot be read, or holds other fields.
-    """
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as settings ({error}).") from error
-    return configuration.from_json(TrainConfig, data, str(path))
 
 
 def say(values: Mapping[str, Any], as_json: bool) -> None:

@@ -6,12 +6,13 @@ from dataclasses import field
 from pathlib import Path
 from typing import Literal
 
-from vqvae.cli.arguments import Options, note, parse, say
+from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.settings import Options
 from vqvae.config import settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
-from vqvae.runs.stages import prior_config, train_prior, train_tokenizer
-from vqvae.training import RunOptions, TrainConfig
+from vqvae.runs.stages import train_both
+from vqvae.training import RunOptions
 
 DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."
 DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech")}
@@ -45,14 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     run = chosen.out or Path(folder)
     if chosen.data is not None and chosen.modality == "speech":
         recipe = "speech"
-    train_tokenizer(_changed(RECIPES[recipe].tokenizer(chosen.data), chosen), chosen.options, run, recipe=recipe, scored=False)
-    train_prior(_changed(prior_config(run), chosen), chosen.options, run)
+    config = RECIPES[recipe].tokenizer(chosen.data)
+    config = dataclasses.replace(config, steps=chosen.steps or config.steps, minutes=chosen.minutes, seed=chosen.seed)
+    train_both(config, chosen.options, run, recipe=recipe, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
     note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
     return 0
-
-
-def _changed(config: TrainConfig, chosen: Arguments) -> TrainConfig:
-    steps = config.steps if chosen.steps is None else chosen.steps
-    minutes = None if chosen.minutes is None else chosen.minutes / 2
-    return dataclasses.replace(config, steps=steps, minutes=minutes, seed=chosen.seed)

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqvae.errors import ConfigError
 from vqvae.evaluation.images.reconstruction import SquaredError
 from vqvae.evaluation.kinds import PICTURES, Blocks, Kind, kind_of
-from vqvae.media.arrays import write_array
+from vqvae.media.arrays import READABLE, write_array
 from vqvae.media.images import write_png
 from vqvae.media.pictures import Box, Picture, open_picture
 from vqvae.media.png import write_png_rows
@@ -79,7 +79,7 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
         DataError: the file cannot be read, or the place cannot be written.
     """
     kind, signal = kind_of(model.signal), model.signal
-    if kind is PICTURES:
+    if kind is PICTURES and file.suffix.lower() not in READABLE:
         return _reconstruct_picture(file, model, out)
     if model.tokenizer.streams and kind.running is not None:
         running = kind.running(signal)

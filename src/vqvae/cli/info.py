@@ -2,21 +2,26 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.config import settings
+from vqvae.config import dumps, settings
 from vqvae.evaluation.kinds import kind_of
-from vqvae.runs.folder import read_metrics
+from vqvae.pipeline import TOKENIZER
+from vqvae.runs.folder import read_metrics, stored_config
 
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
     """The run folder."""
+    settings: bool = False
+    """Print the settings of a part as a file that 'vqvae train --settings FILE' reads."""
+    part: str = TOKENIZER
+    """Whose settings: tokenizer, prior, prior-1, ..."""
     json: bool = False
     """Print one JSON object."""
 
@@ -24,6 +29,9 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Say what a run is, what it was trained on, and its numbers."""
     chosen = parse(Arguments, "info", arguments, "What a run is, what it was trained on, and its numbers.")
+    if chosen.settings:
+        print(dumps(stored_config(chosen.run, chosen.part)), end="")
+        return 0
     model, card = pipeline.load(chosen.run), pipeline.about(chosen.run)
     rate = f" at {model.signal.sample_rate:g} Hz" if model.signal.sample_rate else ""
     what = f"{kind_of(model.signal).unit}{rate}"

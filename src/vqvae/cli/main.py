@@ -5,29 +5,35 @@ import importlib.metadata
 import io
 import logging
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from difflib import get_close_matches
 
+from vqvae.cli.help import short_help
 from vqvae.errors import VqvaeError
 
 COMMANDS = {
-    "demo": "train a tokenizer of rendered worlds or of speech and its prior, and look at both, in minutes",
-    "recipes": "list what can be trained, with its source and its cost",
-    "train": "train a tokenizer: vqvae train RECIPE [--data PATH] [--out RUN]",
-    "train-prior": "train the prior over the codes of a run",
+    "demo": "train on rendered pictures or speech, and look at samples, in minutes",
+    "recipes": "list what can be trained, and what it costs",
+    "train": "train a tokenizer and a prior on your data",
+    "train-prior": "train a prior over the codes of a run",
     "evaluate": "score a run on held-out data",
-    "reconstruct": "encode and decode image or audio files",
-    "encode": "write the codes of files as tokens: NPZ, JSON Lines or Parquet",
+    "reconstruct": "encode files and decode them again",
+    "encode": "write the codes of files as tokens",
     "decode": "turn tokens back into files",
-    "convert": "say what a recording says in another voice",
-    "sample": "draw new images or speech",
-    "info": "what a run is, what it was trained on, and its numbers",
+    "convert": "convert a recording to another voice",
+    "sample": "draw new pictures, speech or arrays",
+    "info": "show what a run is and how it scores",
     "compare": "compare the scores and pictures of several runs",
-    "reproduce": "train, score and tabulate an experiment of the paper",
+    "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
+WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "reproduce")
+"""The commands that take a while, and say at once that they have started."""
+LINE = 120
+"""Characters that are shown of a command."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
@@ -41,19 +47,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except VqvaeError as error:
-        _complain(f"vqvae {command}: {error}")
+        _say(f"vqvae {command}: {error}")
         return getattr(error, "exit_code", FAILURE)
     except BrokenPipeError:
         # Whoever read the output, such as `head`, has enough of it. Nothing may be written at the exit of Python either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
-        _complain(f"vqvae {command}: interrupted.")
+        _say(f"vqvae {command}: interrupted.")
         return INTERRUPTED
     except OSError as error:
         # What no part has explained: a name that is too long, a folder that may not be read, a full disk.
         where = "" if error.filename is None else f"{error.filename}: "
-        _complain(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
+        _say(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
+        return FAILURE
+    except MemoryError:
+        _say(f"vqvae {command}: there is not enough memory. Choose smaller sizes, or close other programs.")
+        return FAILURE
+    except RecursionError:
+        _say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
+        return FAILURE
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        _say(f"vqvae {command}: the device has not enough memory. Choose a smaller batch or smaller sizes.")
         return FAILURE
 
 
@@ -68,8 +85,14 @@ def _run(arguments: list[str]) -> int:
     if command not in COMMANDS:
         near = get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        _complain(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help")
+        _say(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help")
         return WRONG_USE
+    if set(rest) & {"-h", "--help"}:
+        print(short_help(command))
+        return 0
+    if command in WORKING and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
+        # A second or more passes before torch is imported.
+        _say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
 
@@ -89,8 +112,13 @@ def _open_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _complain(words: str) -> None:
-    """Say on stderr why it failed; nobody may be there to read it."""
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate memory. It has an error of its own only for accelerators."""
+    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
+
+
+def _say(words: str) -> None:
+    """Print a line on stderr, even if nobody reads it."""
     with suppress(OSError, ValueError):
         print(words, file=sys.stderr, flush=True)
 

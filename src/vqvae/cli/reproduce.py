@@ -7,7 +7,8 @@ from pathlib import Path
 
 import tyro
 
-from vqvae.cli.arguments import Options, note, parse
+from vqvae.cli.arguments import note, parse
+from vqvae.cli.settings import Options
 from vqvae.config import settings
 from vqvae.experiments.base import Scale
 from vqvae.experiments.reproduce import EXPERIMENTS, reproduce

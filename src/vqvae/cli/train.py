@@ -4,64 +4,93 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
-from vqvae.cli.arguments import Options, Settings, first_words, note, option, parse, read_settings
-from vqvae.cli.main import WRONG_USE
+from vqvae.cli.arguments import first_words, note, option, parse
+from vqvae.cli.flags import WrongUse
+from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.config import settings
 from vqvae.errors import ConfigError
-from vqvae.recipes import RECIPES
+from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.folder import REPORT, moved
-from vqvae.runs.stages import train_tokenizer
+from vqvae.runs.stages import train_both, train_tokenizer
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Train a tokenizer by a recipe (see 'vqvae recipes') or a JSON file of settings. The same command goes on after a stop."
-USAGE = "usage: vqvae train RECIPE [--data PATH] [--out RUN] [--any.field VALUE]"
+DESCRIPTION = (
+    "Train a tokenizer and its prior by a recipe (see 'vqvae recipes') or a settings file. After a stop, the same command continues."
+)
 
 
 @settings
 class Arguments:
-    recipe: tyro.conf.Positional[str]
-    """The recipe's name, or a file NAME.json of settings."""
-    data: str | None = None
-    """Where the data lies; stands for --data.path."""
-    out: Path
-    """The run folder; runs/RECIPE where it is left out."""
+    recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
+    """The name of a recipe, or a settings file NAME.json."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Your data; short for --data.path."""
+    out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
+    """The run folder. Default: runs/RECIPE."""
+    settings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Start from a settings file instead of a recipe. 'vqvae info RUN --settings' prints one."""
     skip_bad: bool = False
-    """List files that cannot be decoded and go on without them, instead of stopping before training starts."""
-    source: Annotated[Path | None, tyro.conf.arg(name="from")] = None
-    """A run whose tokenizer training begins with (fine-tuning)."""
+    """List files that cannot be decoded and continue without them. Default: stop before training starts."""
+    source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
+    """Start from the weights of this run's tokenizer (fine-tuning)."""
+    prior: Literal["auto", "yes", "no"] = "auto"
+    """Whether to train a prior over the codes too, score it, and draw samples. "auto": unless --steps or a settings file is given, since
+    these are of the tokenizer alone."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train the first stage of a recipe and score it."""
-    words, helping = first_words(arguments), bool(set(arguments) & {"-h", "--help"})
-    if not words or not (words[0] in RECIPES or words[0].endswith(".json")):
-        came = f"there is no recipe '{words[0]}'" if words else "the name of a recipe comes first"
-        note(f"{USAGE}\nvqvae train: {came}; there are {', '.join(RECIPES)}.")
-        return 0 if helping else WRONG_USE
-    name, data = words[0], option(arguments, "data")
-    if helping and data is None:
-        data = "PATH"  # Help does not need the data that training does.
-    config = read_settings(Path(name)) if name.endswith(".json") else RECIPES[name].tokenizer(data)
-    default = Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
+    """Train a tokenizer by a recipe, and its prior too; score them."""
+    default = _default(arguments)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
-    config = chosen.config
+    config = fitted(chosen.config, default.config)
     if chosen.data is not None:
         if config.data is None:
-            raise ConfigError(f"{name} has no data to take from elsewhere; train-prior trains priors.")
+            raise ConfigError(f"{chosen.settings or chosen.recipe} holds the settings of a prior. Use it with 'vqvae train-prior'.")
         config = dataclasses.replace(config, data=moved(config.data, chosen.data))
     if chosen.skip_bad:
         data: Any = config.data
         if not hasattr(data, "skip_bad"):
-            raise ConfigError(f"{name} trains on no folder of files; leave --skip-bad out.")
+            raise ConfigError(f"{chosen.recipe} does not read files from a folder. Omit --skip-bad.")
         config = dataclasses.replace(config, data=dataclasses.replace(data, skip_bad=True))
     if chosen.source is not None:
         config = dataclasses.replace(config, start_from=str(chosen.source))
-    train_tokenizer(config, chosen.options, chosen.out, recipe=Path(name).stem)
-    note(f"The report is {chosen.out / REPORT}. Next: vqvae train-prior {chosen.out}")
+    name, alone = Path(chosen.recipe).stem, option(arguments, "steps") is not None or chosen.recipe not in RECIPES
+    if chosen.prior == "yes" or (chosen.prior == "auto" and not alone):
+        train_both(config, chosen.options, chosen.out, recipe=name)
+        note(f"The report is {chosen.out / REPORT}. Next: vqvae sample {chosen.out} --out samples")
+    else:
+        train_tokenizer(config, chosen.options, chosen.out, recipe=name)
+        note(f"The report is {chosen.out / REPORT}. Next: vqvae train-prior {chosen.out}")
     return 0
+
+
+def _default(arguments: Sequence[str]) -> Arguments:
+    """The settings of the recipe or the file that the arguments name.
+
+    Raises:
+        WrongUse: they name neither.
+        ConfigError: the file cannot be read, or the recipe needs data.
+    """
+    words, file, helping = first_words(arguments), option(arguments, "settings"), "--help-all" in arguments
+    name = words[0] if words else "images" if helping else file or ""
+    if file is None and name.endswith(".json"):
+        file = name
+    if file is None and name not in RECIPES:
+        came = f"There is no recipe '{name}'." if name else "The name of a recipe comes first."
+        raise WrongUse(f"{came} The recipes are {', '.join(RECIPES)}. See: vqvae train --help")
+    # Help does not need the data that training does.
+    data = option(arguments, "data") or ("FOLDER" if helping else None)
+    config = RECIPES[name].tokenizer(data, **_looked_at(RECIPES[name], arguments)) if file is None else read_settings(Path(file))
+    return Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
+
+
+def _looked_at(recipe: Recipe, arguments: Sequence[str]) -> dict[str, str]:
+    """The settings of the data that decide on the recipe's other defaults, as words."""
+    words = {name: option(arguments, f"data.{name}") for name in recipe.looks_at}
+    return {name: word for name, word in words.items() if word is not None}

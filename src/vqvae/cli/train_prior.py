@@ -1,34 +1,36 @@
 """``vqvae train-prior RUN``."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
-from vqvae.cli.arguments import Options, Settings, first_words, note, option, parse, read_settings
-from vqvae.cli.main import WRONG_USE
+from vqvae.cli.arguments import first_words, note, option, parse
+from vqvae.cli.flags import WrongUse
+from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.runs.folder import REPORT, found_data, scores_folder
 from vqvae.runs.stages import prior_config, train_prior
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Train the prior over the codes of a run, by its recipe or a JSON file of settings. The same command resumes it."
-USAGE = "usage: vqvae train-prior RUN [FILE.json] [--name NAME] [--any.field VALUE]"
+DESCRIPTION = "Train the prior over the codes of a run. After a stop, the same command continues."
 
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
-    """The run folder, with a trained tokenizer in it."""
-    settings: tyro.conf.Positional[Path | None] = None
-    """A file NAME.json of settings, in place of the recipe's."""
-    name: str = ""
-    """The name of the prior, if the run is to have several."""
-    level: int = 0
-    """The level of codes to learn, if the tokenizer has several; 0 is the coarsest."""
-    data: str | None = None
+    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    """A run folder with a trained tokenizer."""
+    settings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
+    """Start from a settings file instead of the recipe. 'vqvae info RUN --settings --part prior' prints one."""
+    name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
+    """The name of the prior, if the run gets several."""
+    level: Annotated[int, tyro.conf.arg(metavar="N")] = 0
+    """The level of codes to learn, if the tokenizer has several. 0 is the coarsest."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
     """Where the run's data is now, for the scores."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
@@ -36,13 +38,14 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Train the second stage of a run and score both."""
-    words = first_words(arguments)
+    words, file = first_words(arguments), option(arguments, "settings")
     if not words:
-        note(f"{USAGE}\nvqvae train-prior: the run folder comes first; its tokenizer decides on the fields.")
-        return 0 if set(arguments) & {"-h", "--help"} else WRONG_USE
-    run, file = Path(words[0]), Path(words[1]) if len(words) > 1 else None
-    config = read_settings(file) if file is not None else prior_config(run, _level(arguments))
-    chosen = parse(Arguments, "train-prior", arguments, DESCRIPTION, Arguments(run=run, settings=file, config=config))
+        raise WrongUse("The run folder comes first. See: vqvae train-prior --help")
+    run = Path(words[0])
+    config = read_settings(Path(file)) if file is not None else prior_config(run, _level(arguments))
+    # The prior is the model of this stage: --prior wavenet is short for --model wavenet.
+    arguments = [re.sub(r"^--prior(?=$|=)", "--model", argument) for argument in arguments]
+    chosen = parse(Arguments, "train-prior", arguments, DESCRIPTION, Arguments(run=run, config=config))
     splits = None if chosen.data is None else found_data(run, chosen.data)
     train_prior(chosen.config, chosen.options, run, level=chosen.level, name=chosen.name, splits=splits)
     report = scores_folder(run, chosen.name) / REPORT

@@ -1,9 +1,8 @@
-"""Images that are kept decoded in memory, and sets of them that come as .npy or .npz files."""
+"""Arrays: examples that are kept in memory, and .npy and .npz files of pictures, series, spectrograms or volumes."""
 
 import dataclasses
 import hashlib
-from pathlib import Path
-from typing import Literal
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -12,19 +11,29 @@ from jaxtyping import Int, Shaped
 from vqvae.config import INCIDENTAL, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import user_path
-from vqvae.data.split import split_by_hash
-from vqvae.errors import DataError
+from vqvae.data.labels import numbered
+from vqvae.data.layout import Axes, axes_of
+from vqvae.data.roles import Roles, roles_of
+from vqvae.data.split import split_of_any_size
+from vqvae.errors import ConfigError, DataError
+from vqvae.media.arrays import StoredArray, open_arrays
 from vqvae.signals import Signal, pictures
 
-Layout = Literal["auto", "channels_first", "channels_last"]
+NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
+"""The types of a signal's data in numpy."""
+FEW_LEVELS = 32
+"""Whole numbers below this are taken for so many levels as occur, such as classes of pixels; others for all levels of their type."""
+_MAX_EXAMPLES = 2**24
+_SCANNED = 2**22
+"""Values that are looked at in one go."""
 
 
 class ArrayDataset(Dataset):
-    """Images in memory (or in a memory-mapped file), with labels or actions where there are some.
+    """Examples in memory or in a memory-mapped file, with labels or actions if there are any.
 
-    A batch is ``x`` uint8 (batch, channels, height, width), ``condition.label`` int64 (batch,) or None, and
-    ``condition.actions`` int64 (batch, 1) or None. With ``mirror`` the set is twice as long: the second half is the first, left and
-    right exchanged.
+    A batch is ``x`` (batch, channels, *axes) in the signal's type, ``condition.label`` int64 (batch,) or None, and
+    ``condition.actions`` int64 (batch, 1) or None. With ``mirror`` the set is twice as long: the second half is the first with the last
+    axis reversed.
     """
 
     def __init__(
@@ -42,21 +51,22 @@ class ArrayDataset(Dataset):
         signal: Signal | None = None,
     ) -> None:
         """Keep a reference to the arrays; ``rows`` picks and orders examples without copying them."""
-        self.signal = signal or pictures(images.shape[3 if channels_last else 1])
+        # A view without numpy's memmap class, which a batch would keep.
+        array = np.asarray(images)
+        self._images = np.moveaxis(array, -1, 1) if channels_last else array
+        self.signal = signal or pictures(self._images.shape[1])
         self.name, self.label_names, self.action_names = name, label_names, action_names
-        # A view without numpy's memmap class, which take() would carry into every batch.
-        self._images, self._labels, self._actions = np.asarray(images), labels, actions
+        self._labels, self._actions, self._mirror = labels, actions, mirror
         self._rows = np.arange(len(images)) if rows is None else rows
-        self._channels_last, self._mirror = channels_last, mirror
 
     def __len__(self) -> int:
         return len(self._rows) * (2 if self._mirror else 1)
 
     def batch(self, indices: np.ndarray) -> Batch:
         rows = self._rows[indices % len(self._rows) if self._mirror else indices]
-        images = self._images.take(rows, axis=0)
-        if self._channels_last:
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        # take() is faster, but first copies all of an array that does not lie in one piece.
+        images = self._images.take(rows, axis=0) if self._images.flags.c_contiguous else self._images[rows]
+        images = np.ascontiguousarray(images, NUMPY[self.signal.dtype])
         if self._mirror:
             mirrored = indices >= len(self._rows)
             images[mirrored] = images[mirrored][..., ::-1]
@@ -67,113 +77,214 @@ class ArrayDataset(Dataset):
 
 @settings
 class ArrayConfig:
-    """Images in a .npy or .npz file: uint8 (n, h, w), (n, h, w, c) or (n, c, h, w), c from 1 to 4.
+    """Pictures, series, spectrograms or volumes in a .npy or .npz file.
 
-    What an .npz may hold: ``x_train`` with ``x_val`` (or ``x_test``), each with ``y_...`` where there are labels; or ``x`` with an
-    optional ``y``; or one array of any name. Where the file does not say what is held out, it is 5 % of the rows, by a hash of
-    the row's number.
+    An .npz may hold ``x`` alone, or ``x_train`` with ``x_val`` or ``x_test``; other names with ``train``, ``val`` or ``test`` in them will
+    do. Labels are ``y``, ``labels``, ``y_train`` and so on. If no array is named as held out, 5 % of the examples are, by a hash of the
+    example's number.
     """
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
     """The .npy or .npz file."""
-    layout: Layout = "auto"
-    """Where the channels are; auto takes the axis that is 4 or shorter, and asks where both or neither are."""
+    layout: str = "auto"
+    """The axes in order, such as "n h w c" or "n c time": n examples, c channels, and one to three others (h, w, d, t, f, or words). auto
+    goes by the shape, and asks if that does not tell; channels_first and channels_last say where the channels are."""
+    key: str | None = None
+    """The array of the .npz to train on; found by its name if omitted."""
+    levels: int | None = None
+    """Levels of whole numbers: values are 0 to below this. If omitted, those of their type, or as many as occur if they are few."""
+    low: float | None = None
+    """The least value that floats may have. None: no bound. Give it with high."""
+    high: float | None = None
+    """The greatest value that floats may have."""
     mirror: bool = False
-    """Add a mirrored copy of every training image."""
+    """Add a mirrored copy of every training example."""
 
     def build(self) -> Splits:
-        """Open the file (a .npy is memory-mapped) and split it."""
-        return _build(self)
+        """Open the file (memory-mapped unless it is compressed) and split it.
+
+        Raises:
+            DataError: the file is missing, damaged or empty, or the shape does not show the axes.
+        """
+        path = user_path(self.path)
+        found = open_source(self)
+        with path.open("rb") as file:
+            digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
+        choice = self.layout + "".join(f"-{value}" for value in (self.key, self.levels, self.low, self.high) if value is not None)
+        return found.splits(f"array-{path.stem}-{digest}-{choice}", self.mirror)
 
 
-def _build(config: ArrayConfig) -> Splits:
-    path = user_path(config.path)
-    if not path.is_file():
-        raise DataError(f"There is no file {path}. Give the path of a .npy or .npz file.")
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-    name = f"array-{path.stem}-{digest}-{config.layout}"
-    arrays = _read(path)
-    train, held_out = _pair(arrays, path)
-    mirror = "-mirror" if config.mirror else ""
-    if held_out is not None:
-        sides = [_images(arrays, key, config.layout, path) for key in (train, held_out)]
-        if sides[0][0].shape[1:] != sides[1][0].shape[1:]:
-            raise DataError(
-                f"{path}: {train} and {held_out} have images of unequal shape: {sides[0][0].shape[1:]} and {sides[1][0].shape[1:]}."
-            )
-        labels = [_labels(arrays, key, path) for key in (train, held_out)]
-        names = _label_names(labels)
-        (x, last), (x_held_out, last_held_out) = sides
+@dataclass(frozen=True)
+class Statistics:
+    """The values of an array."""
+
+    low: float
+    high: float
+    centre: tuple[float, ...]
+    """The mean of each channel."""
+    unit: tuple[float, ...]
+    """The standard deviation of each channel; 1 for a channel that never changes."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """An array file: what it holds, and what each part was taken for."""
+
+    where: str
+    """The file."""
+    roles: Roles
+    axes: Axes
+    signal: Signal
+    size: tuple[int, ...]
+    """Positions along each axis of an example."""
+    statistics: Statistics
+    """Of the training array."""
+    sides: tuple[np.ndarray, ...]
+    """The training array and, if the file has one, the held-out array: (n, channels, *axes)."""
+    labels: tuple[np.ndarray | None, ...]
+    label_names: tuple[str, ...]
+
+    def splits(self, name: str, mirror: bool = False) -> Splits:
+        """Both sides as data sets."""
+        train = f"{name}-train{'-mirror' if mirror else ''}"
+        common = {"signal": self.signal, "label_names": self.label_names}
+        if len(self.sides) == 2:
+            (x, x_held_out), (y, y_held_out) = self.sides, self.labels
+            rows = held_out_rows = None
+        else:
+            (x,), (y,) = self.sides, self.labels
+            x_held_out, y_held_out = x, y
+            rows, held_out_rows = split_of_any_size([str(row) for row in range(len(x))], self.where)
         return Splits(
-            ArrayDataset(x, name=f"{name}-train{mirror}", channels_last=last, labels=labels[0], label_names=names, mirror=config.mirror),
-            ArrayDataset(x_held_out, name=f"{name}-held-out", channels_last=last_held_out, labels=labels[1], label_names=names),
+            ArrayDataset(x, name=train, rows=rows, labels=y, mirror=mirror, **common),
+            ArrayDataset(x_held_out, name=f"{name}-held-out", rows=held_out_rows, labels=y_held_out, **common),
         )
-    x, last = _images(arrays, train, config.layout, path)
-    y = _labels(arrays, train, path)
-    rows, held_out_rows = split_by_hash(map(str, range(len(x))), str(path))
-    names = _label_names([y])
-    return Splits(
-        ArrayDataset(x, name=f"{name}-train{mirror}", rows=rows, channels_last=last, labels=y, label_names=names, mirror=config.mirror),
-        ArrayDataset(x, name=f"{name}-held-out", rows=held_out_rows, channels_last=last, labels=y, label_names=names),
+
+    def describe(self) -> str:
+        """What was taken for what, in a line."""
+        values = f"{self.signal.levels} levels" if self.signal.levels else "floats"
+        if self.signal.low is not None:
+            values += f" in [{self.signal.low:g}, {self.signal.high:g}]"
+        size = "×".join(map(str, self.size))
+        channels = f"{self.signal.channels} channel{'s' if self.signal.channels > 1 else ''}"
+        train, held_out = self.roles.train, self.roles.held_out
+        rest = f"{held_out!r} is held out ({len(self.sides[1])})" if held_out else "5 % of the examples are held out"
+        labels = f", {len(self.label_names)} classes" if self.label_names else ""
+        unused = f"; not used: {', '.join(self.roles.unused)}" if self.roles.unused else ""
+        axes = f"{size} ({', '.join(self.signal.axes)})"
+        return (
+            f"{self.where}: {train!r} is read as '{self.axes.layout}': {len(self.sides[0])} examples of {axes}, {channels}, {values}"
+            f"{labels}; {rest}{unused}."
+        )
+
+
+def open_source(config: ArrayConfig) -> Source:
+    """Look into an array file: headers first, then the values.
+
+    Raises:
+        ConfigError: the bounds, levels or layout cannot be.
+        DataError: see ``ArrayConfig.build``.
+    """
+    if config.levels is not None and config.low is not None:
+        raise ConfigError("data.levels is for whole numbers and data.low for floats; give one of the two.")
+    path = user_path(config.path)
+    arrays = open_arrays(path)
+    roles = roles_of(arrays, config.key, str(path))
+    keys = [key for key in (roles.train, roles.held_out) if key]
+    axes = axes_of(arrays[roles.train].shape, config.layout, arrays[roles.train].dtype, f"{path}, array {roles.train!r},")
+    for key in keys:
+        _check_header(arrays[key], arrays[roles.train], axes)
+    sides = tuple(axes.apply(arrays[key].read()) for key in keys)
+    found = [_statistics(side, arrays[key]) for key, side in zip(keys, sides, strict=True)]
+    label_keys = (roles.train_labels, roles.held_out_labels)[: len(keys)]
+    given = [None if key is None else arrays[key] for key in label_keys]
+    labels, names = numbered(given, [len(side) for side in sides])
+    return Source(
+        where=str(path),
+        roles=roles,
+        axes=axes,
+        signal=_signal(config, axes, arrays[roles.train], found, sides[0].shape[1]),
+        size=sides[0].shape[2:],
+        statistics=found[0],
+        sides=sides,
+        labels=tuple(labels),
+        label_names=names,
     )
 
 
-def _read(path: Path) -> dict[str, np.ndarray]:
-    try:
-        if path.suffix == ".npy":
-            return {"x": np.load(path, mmap_mode="r", allow_pickle=False)}
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as file:
-                return {key: file[key] for key in file.files}
-    except Exception as error:  # zipfile and numpy raise many kinds; all of them mean a file that is not what its name says.
-        raise DataError(f"{path} cannot be read: {error}. Write it with numpy.save or numpy.savez, without Python objects.") from error
-    raise DataError(f"{path} is neither .npy nor .npz.")
-
-
-def _pair(arrays: dict[str, np.ndarray], path: Path) -> tuple[str, str | None]:
-    """The key of the images to train on and, where the file has them apart, of those held out."""
-    if "x_train" in arrays:
-        held_out = next((key for key in ("x_val", "x_test") if key in arrays), None)
-        if held_out is None:
-            raise DataError(f"{path} has x_train but neither x_val nor x_test; it has {sorted(arrays)}.")
-        return "x_train", held_out
-    if "x" in arrays:
-        return "x", None
-    if len(arrays) == 1:
-        return next(iter(arrays)), None
-    raise DataError(f"{path} has the arrays {sorted(arrays)}; name them x_train and x_val, or x, with y_... for labels.")
-
-
-def _images(arrays: dict[str, np.ndarray], key: str, layout: Layout, path: Path) -> tuple[np.ndarray, bool]:
-    """The images with four axes, and whether the channels come last."""
-    array, where = arrays[key], f"{path}, array {key!r},"
-    if array.dtype != np.uint8 or array.ndim not in (3, 4):
-        raise DataError(f"{where} is {array.dtype} with shape {array.shape}; it must be uint8 (n, h, w), (n, h, w, c) or (n, c, h, w).")
+def _check_header(array: StoredArray, train: StoredArray, axes: Axes) -> None:
+    """Raise DataError unless an array holds numbers and its examples have the training array's shape."""
+    where = f"{array.path}, array {array.name!r},"
+    if array.dtype.kind not in "biuf":
+        advice = "Give real and imaginary parts as two channels." if array.dtype.kind == "c" else "Give numbers."
+        raise DataError(f"{where} is {array.dtype}; whole numbers or floats are expected. {advice}")
     if 0 in array.shape:
         raise DataError(f"{where} has shape {array.shape}: there is nothing in it.")
-    if array.ndim == 3:
-        return array[:, None], False
-    if layout == "auto":
-        first, last = array.shape[1] <= 4, array.shape[3] <= 4
-        if first == last:
-            raise DataError(f"{where} has shape {array.shape}, which does not show where the channels are; set layout.")
-        return array, last
-    return array, layout == "channels_last"
-
-
-def _labels(arrays: dict[str, np.ndarray], key: str, path: Path) -> np.ndarray | None:
-    images, name = arrays[key], key.replace("x", "y", 1)
-    if not key.startswith("x") or name not in arrays:
-        return None
-    labels = arrays[name]
-    if labels.shape != (len(images),) or not np.issubdtype(labels.dtype, np.integer) or labels.min() < 0:
+    if len(array.shape) != len(train.shape) or axes.example(array.shape) != axes.example(train.shape):
         raise DataError(
-            f"{path}, array {name!r}, is {labels.dtype} with shape {labels.shape}; it must be integers from 0 with shape ({len(images)},)."
+            f"{array.path}: {train.name} and {array.name} have examples of unequal shape: {axes.example(train.shape)} and "
+            f"{axes.example(array.shape) if len(array.shape) == len(train.shape) else array.shape}."
         )
-    return labels
+    if axes.count(array.shape) > _MAX_EXAMPLES:
+        raise DataError(
+            f"{where} has {axes.count(array.shape)} examples; at most {_MAX_EXAMPLES} are read. Is the first axis that of the examples?"
+        )
 
 
-def _label_names(labels: list[np.ndarray | None]) -> tuple[str, ...]:
-    count = max((int(part.max()) + 1 for part in labels if part is not None), default=0)
-    return tuple(str(label) for label in range(count))
+def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
+    """The ends, means and deviations of (n, channels, *axes), a few examples at a time.
+
+    Raises:
+        DataError: a value is not finite, or too large for float32.
+    """
+    lows, highs, counts, sums, squares = [], [], 0, 0.0, 0.0
+    step = max(1, _SCANNED // max(1, x[0].size))
+    origin, has_moments = None, array.dtype.kind in "if" or array.dtype.itemsize > 2  # All others have levels.
+    for start in range(0, len(x), step):
+        part = np.asarray(x[start : start + step])
+        lows.append(part.min())
+        highs.append(part.max())
+        if not np.isfinite(lows[-1]) or not np.isfinite(highs[-1]) or max(abs(float(lows[-1])), abs(float(highs[-1]))) > 1e30:
+            raise DataError(
+                f"{array.path}, array {array.name!r}, has values that are not finite, or beyond ±1e30, in the examples {start} to "
+                f"{start + len(part) - 1}. Remove or replace them."
+            )
+        if not has_moments:
+            continue
+        rows = np.moveaxis(part, 1, 0).reshape(part.shape[1], -1).astype(np.float64)
+        # Moments about the first mean: far from zero, squares would cancel.
+        origin = rows.mean(1, keepdims=True) if origin is None else origin
+        rows -= origin
+        counts, sums, squares = counts + rows.shape[1], sums + rows.sum(1), squares + np.square(rows).sum(1)
+    if not has_moments:
+        return Statistics(float(min(lows)), float(max(highs)), (0.0,) * x.shape[1], (1.0,) * x.shape[1])
+    mean = sums / counts
+    deviation = np.sqrt(np.maximum(squares / counts - mean**2, 0))
+    centre = mean + (0 if origin is None else origin[:, 0])
+    unit = np.where(deviation > 1e-30, deviation, 1.0)
+    return Statistics(float(min(lows)), float(max(highs)), tuple(np.asarray(centre).tolist()), tuple(unit.tolist()))
+
+
+def _signal(config: ArrayConfig, axes: Axes, array: StoredArray, found: list[Statistics], channels: int) -> Signal:
+    """What the examples are: whole numbers from 0 up to 65,535 have levels, everything else is floats."""
+    low, high = min(one.low for one in found), max(one.high for one in found)
+    where = f"{array.path}, array {array.name!r},"
+    is_whole = array.dtype.kind in "biu" and low >= 0 and high < 2**16
+    if config.levels is not None or (is_whole and config.low is None):
+        levels = config.levels if config.levels is not None else _levels(array.dtype, int(high))
+        if array.dtype.kind not in "biu" or not 0 <= low <= high < levels:
+            raise DataError(
+                f"{where} is {array.dtype} from {low:g} to {high:g}; with data.levels {levels}, whole numbers from 0 are expected."
+            )
+        return Signal(axes=axes.names, channels=channels, levels=levels)
+    bounded = Signal(axes=axes.names, channels=channels, low=config.low, high=config.high)
+    if config.low is not None and config.high is not None and not config.low <= low <= high <= config.high:
+        raise DataError(f"{where} has values from {low:g} to {high:g}; data.low and data.high are {config.low:g} and {config.high:g}.")
+    return bounded
+
+
+def _levels(dtype: np.dtype, high: int) -> int:
+    """The levels of whole numbers whose greatest is ``high``."""
+    if high < FEW_LEVELS:
+        return max(high + 1, 2)
+    return 256 if high < 256 and dtype.itemsize == 1 else 2 ** max(8, int(high).bit_length())

@@ -20,6 +20,7 @@ from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.phones import Phone
+from vqvae.data.sides import Sides, find_sides
 from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError
@@ -40,9 +41,9 @@ class AudioFolderConfig:
     """Every audio file in a folder and its sub-folders, or one long recording, as one channel at one rate.
 
     LibriSpeech and VCTK (0.80, and the first microphone of 0.92) are recognised by their paths. In any other folder, each sub-folder is a
-    speaker; files without sub-folders have no speakers. The held-out side has the ``held_out_speakers``; without any, 5 % of the
-    recordings, at least one, by a hash of the relative path; of a
-    single recording, its last 5 %. Hidden files and folders are ignored.
+    speaker; files without sub-folders have no speakers. ``train/``, ``test/``, ``val/`` and the like are sides and not speakers; see
+    ``vqvae.data.sides``. The held-out side has the ``held_out_speakers`` or such a folder; without either, 5 % of the recordings, at
+    least one, by a hash of the relative path; of a single recording, its last 5 %. Hidden files and folders are ignored.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
@@ -194,12 +195,15 @@ def _build(config: AudioFolderConfig) -> Splits:
     if not root.exists():
         raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
     root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
-    speakers = _speakers(root, files)
+    speakers, sides = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
+    if sides.words:
+        _log.info("%s", sides.words)
     # Those that are held out come last: the first ones are a decoder's speakers.
     everybody = {who for who in speakers.values() if who is not None}
-    label_names = tuple(sorted(everybody, key=lambda who: (who in config.held_out_speakers, who)))
+    unseen = everybody - _trained(speakers, sides) | set(config.held_out_speakers)
+    label_names = tuple(sorted(everybody, key=lambda who: (who in unseen, who)))
     unknown = sorted(set(config.held_out_speakers) - set(label_names))
     if unknown:
         raise ConfigError(f"config.data.held_out_speakers has {unknown}; the speakers of {root} are {list(label_names)}.")
@@ -207,34 +211,51 @@ def _build(config: AudioFolderConfig) -> Splits:
     digest = _digest(contents, tuple(speakers), config.rate)
     decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
-    if len(decoded.names) == 1 and not config.held_out_speakers:
-        speakers, decoded, rows = _cut(speakers, decoded, config)
-    elif config.held_out_speakers:
-        held = np.array([speakers[name] in config.held_out_speakers for name in decoded.names], dtype=bool)
-        rows = np.flatnonzero(~held), np.flatnonzero(held)
-    else:
-        rows = split_of_any_size(decoded.names, str(root))
+    speakers, decoded, rows = _split(config, root, speakers, sides, decoded)
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
     # Left out where it is None: folders of runs from before there was a crop keep the name of their data.
     crop = [] if config.crop is None else [config.crop]
-    name = content_name("audio", [digest, config.chunk, *crop, config.hop, config.held_out_speakers])
-    sides: list[Dataset] = []
+    by_folder = [] if sides.held_out is None else ["sides"]
+    name = content_name("audio", [digest, config.chunk, *crop, config.hop, config.held_out_speakers, *by_folder])
+    datasets: list[Dataset] = []
     cuts = (config.crop or config.chunk, config.hop), (config.chunk, config.chunk)
     for side, of, (chunk, hop) in zip(Splits._fields, rows, cuts, strict=True):
         if not len(of):
             raise DataError(f"No recording in {root} is left for the {side} side. Hold out other speakers.")
         recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
-        sides.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
-    return Splits(*sides)
+        datasets.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
+    return Splits(*datasets)
+
+
+def _split(
+    config: AudioFolderConfig, root: Path, speakers: Mapping[str, str | None], sides: Sides, decoded: _Decoded
+) -> tuple[Mapping[str, str | None], _Decoded, tuple[np.ndarray, np.ndarray]]:
+    """The speakers, the recordings, and which recordings are on each side."""
+    if sides.held_out is not None:
+        if config.held_out_speakers:
+            raise ConfigError(f"config.data.held_out_speakers is given, but {root} has a folder to hold out. {sides.words} Use only one.")
+        held_files = {item.file for item in sides.held_out}
+        held = np.array([name in held_files for name in decoded.names], dtype=bool)
+    elif config.held_out_speakers:
+        held = np.array([speakers[name] in config.held_out_speakers for name in decoded.names], dtype=bool)
+    elif len(decoded.names) == 1:
+        return _cut(speakers, decoded, config)
+    else:
+        return speakers, decoded, split_of_any_size(decoded.names, str(root))
+    return speakers, decoded, (np.flatnonzero(~held), np.flatnonzero(held))
 
 
 def speaker_names(path: str) -> tuple[str, ...]:
-    """The speakers of a folder of recordings, in alphabetical order; none if there is no such folder, or it has no speakers."""
+    """The speakers of a folder of recordings, in alphabetical order.
+
+    There are none if there is no such folder, or it has no speakers, or some of them are only held out: a decoder could not learn those.
+    """
     root = user_path(path)
-    found = _speakers(root, find_files(root, SUFFIXES)) if root.is_dir() else {}
-    return tuple(sorted({speaker for speaker in found.values() if speaker is not None}))
+    speakers, sides = _speakers(root, find_files(root, SUFFIXES) if root.is_dir() else [])
+    everybody = {who for who in speakers.values() if who is not None}
+    return tuple(sorted(everybody)) if everybody == _trained(speakers, sides) else ()
 
 
 def _cut(
@@ -254,21 +275,28 @@ def _cut(
     return who, decoded._replace(names=names, lengths=lengths), (np.arange(1), np.arange(1, count + 1))
 
 
-def _speakers(root: Path, files: Sequence[str]) -> dict[str, str | None]:
-    """The files that belong to the data set, each with its speaker, if it has speakers."""
+def _speakers(root: Path, files: Sequence[str]) -> tuple[dict[str, str | None], Sides]:
+    """The files that belong to the data set, each with its speaker, if it has speakers; and their sides."""
+    sides = find_sides(root, files)
+    items = sorted([*sides.train, *(sides.held_out or ())])
     # The folder may be the whole of a corpus or a part: what tells is above it, too.
-    full = {file: (root.resolve() / file).as_posix() for file in files}
+    full = {item.file: (root.resolve() / item.file).as_posix() for item in items}
     librispeech = {file: re.search(r"/(\d+)/(\d+)/\1-\2-\d+\.\w+$", path) for file, path in full.items()}
     if all(librispeech.values()):
-        return {file: match[1] for file, match in librispeech.items() if match}
+        return {file: match[1] for file, match in librispeech.items() if match}, sides
     for pattern in (r"/wav48_silence_trimmed/([^/]+)/[^/]+_mic1\.\w+$", r"/wav48/([^/]+)/[^/]+$"):
         vctk = {file: match[1] for file, path in full.items() if (match := re.search(pattern, path))}
         if vctk:
-            return vctk
-    loose = [file for file in files if "/" not in file]
-    if loose and len(loose) < len(files):
+            return vctk, sides
+    loose = [item.file for item in items if item.group is None]
+    if loose and len(loose) < len(items):
         raise DataError(f"{root / loose[0]} lies in no sub-folder, so it has no speaker, but others do. Move it into one.")
-    return {file: None if loose else file.partition("/")[0] for file in files}
+    return {item.file: item.group for item in items}, sides
+
+
+def _trained(speakers: Mapping[str, str | None], sides: Sides) -> set[str]:
+    """The speakers that are not only in a folder to hold out."""
+    return {who for item in sides.train if (who := speakers.get(item.file)) is not None}
 
 
 def _digest(contents: Mapping[str, Content], files: Sequence[str], rate: int) -> str:

@@ -16,21 +16,21 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Condition(NamedTuple):
-    """What is given beside the data or the codes; every field is optional. Who has no use for a field ignores it."""
+    """What is known about each example beside its data or codes. All fields are optional; parts ignore the fields that they do not use."""
 
     label: Int[Tensor, " batch"] | None = None
-    """Class or speaker; names are on the run's card."""
+    """Class or speaker. The names are on the run's card."""
     actions: Int[Tensor, "batch time"] | None = None
-    """What was done at each time; names are on the run's card."""
+    """The action at each time. The names are on the run's card."""
     codes: tuple[Integer[Tensor, "batch codebooks *space"], ...] = ()
-    """The levels above, or past frames."""
+    """Codes of the levels above, or of past frames."""
 
     def map(self, change: Change) -> "Condition":
-        """The same change to every tensor."""
+        """Apply a function to every tensor."""
         return Condition(_changed(self.label, change), _changed(self.actions, change), tuple(map(change, self.codes)))
 
     def take(self, rows: Int[Tensor, " rows"] | slice) -> "Condition":
-        """What is given with some of the examples."""
+        """The condition of some of the examples."""
         return self.map(lambda tensor: tensor[rows])
 
     def to(self, device: torch.device | str) -> "Condition":
@@ -39,17 +39,18 @@ class Condition(NamedTuple):
 
 
 class Batch(NamedTuple):
-    """A batch of examples: data (batch, channels, *space), raw as it was read; for priors codes (batch, codebooks, *space)."""
+    """A batch of examples."""
 
     x: Tensor
+    """Raw data, (batch, channels, *space). For priors: codes, (batch, codebooks, *space)."""
     condition: Condition = Condition()
     mask: Bool[Tensor, "batch *space"] | None = None
-    """True where there is data; None where all of it is."""
+    """True where there is data. None if there is data everywhere."""
     targets: Tensor | None = None
-    """What a classifier of the data should say, (batch, ...)."""
+    """Targets of a classifier, (batch, ...)."""
 
     def map(self, change: Change) -> "Batch":
-        """The same change to every tensor."""
+        """Apply a function to every tensor."""
         return Batch(change(self.x), self.condition.map(change), _changed(self.mask, change), _changed(self.targets, change))
 
     def to(self, device: torch.device | str) -> "Batch":
@@ -57,11 +58,11 @@ class Batch(NamedTuple):
         return self.map(lambda tensor: tensor.to(device, non_blocking=True))
 
     def take(self, rows: Int[Tensor, " rows"] | slice) -> "Batch":
-        """Some of the examples, in any order, with repeats."""
+        """Some of the examples, in any order; repeats are allowed."""
         return self.map(lambda tensor: tensor[rows])
 
     def split(self, count: int) -> "Sequence[Batch]":
-        """``count`` parts of equal size, one after the other; the last may be smaller."""
+        """Split the batch into ``count`` parts of equal size; the last may be smaller."""
         size = -(-len(self.x) // count)
         return [self.take(slice(part * size, (part + 1) * size)) for part in range(count)]
 
@@ -71,16 +72,16 @@ def _changed(tensor: Tensor | None, change: Change) -> Tensor | None:
 
 
 class Objective(NamedTuple):
-    """What every trainable thing returns: a scalar to minimise, and detached scalars to show."""
+    """What every trainable module returns: a scalar to minimise, and detached scalars to show."""
 
     loss: Float[Tensor, ""]
     metrics: dict[str, Tensor]
     adversary: Float[Tensor, ""] | None = None
-    """What the adversaries of the module minimise, each by its own parameters; None where it has none."""
+    """The loss of the module's adversaries, which only changes their parameters. None if there are none."""
 
 
 class Dataset(ABC):
-    """Examples with random access. ``batch`` is a pure function of the indices: nothing is drawn inside."""
+    """Examples with random access. ``batch`` is a pure function of the indices: it draws no random numbers."""
 
     name: str
     signal: Signal
@@ -90,21 +91,21 @@ class Dataset(ABC):
 
     @abstractmethod
     def __len__(self) -> int:
-        """How many examples there are."""
+        """The number of examples."""
 
     @abstractmethod
     def batch(self, indices: np.ndarray) -> Batch:
         """The examples at ``indices`` (int64, within range, in any order, repeats allowed) as one batch on the CPU."""
 
     def apart(self) -> "Dataset":
-        """The same data in examples that do not overlap, for what should see each value once."""
+        """The same data in examples that do not overlap, for uses that must see each value once."""
         return self
 
     def named(self, label_names: tuple[str, ...]) -> "Dataset":
-        """The same data, whose labels have the numbers of these names, such as those that a model was trained with.
+        """The same data with labels numbered as in ``label_names``, such as those of a trained model.
 
         Raises:
-            ConfigError: the data has other labels.
+            ConfigError: if the data has other labels.
         """
         if self.label_names != label_names:
             raise ConfigError(
@@ -115,7 +116,7 @@ class Dataset(ABC):
 
 
 class Splits(NamedTuple):
-    """The two parts of a data set: what is trained on, and what every reported number is measured on."""
+    """The two sides of a data set: one to train on, and one that every reported number is measured on."""
 
     train: Dataset
     held_out: Dataset

@@ -1,4 +1,4 @@
-"""Data of the caller's own as a data set: arrays, tensors, and the data sets of PyTorch and of Hugging Face."""
+"""Your own data as a data set: arrays, tensors, and data sets of PyTorch and Hugging Face."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _SCANNED = 2**20
 
 @runtime_checkable
 class HasBatches(Protocol):
-    """The least that a data set of one's own has: examples by their numbers, and what they are."""
+    """The least that a data set must have: examples by number, and their signal."""
 
     signal: Signal
 
@@ -39,7 +39,7 @@ class HasItems(Protocol):
 
 
 class OwnDataset(Dataset):
-    """An object with ``__len__``, ``batch(indices)`` and ``signal``, which need not know of this package."""
+    """Any object with ``__len__``, ``batch(indices)`` and ``signal``."""
 
     def __init__(self, data: HasBatches) -> None:
         self._data, self.signal = data, data.signal
@@ -60,7 +60,7 @@ class OwnDataset(Dataset):
 
 
 class ItemsDataset(Dataset):
-    """Items that come one by one: arrays, tensors or pictures, alone, first in a tuple, or in a column; with a label beside them."""
+    """Items that are read one by one: arrays, tensors or pictures, alone, first in a tuple, or in a column; labels are optional."""
 
     def __init__(
         self,
@@ -74,14 +74,13 @@ class ItemsDataset(Dataset):
         """Look at the first item.
 
         Args:
-            signal: what the items are; found by looking at the first one where it is left out.
-            column: where items are dictionaries, the key of the data; the first one that holds an array or a picture where it is left out.
-            label_column: the key of the label; the first column of class labels where it is left out. Of tuples, the second entry is the
-                label.
-            label_names: names of the labels; those of the column of class labels where they are left out. Without names there are none.
+            signal: what the items are; Default: by the first item.
+            column: the key of the data, if items are dictionaries. Default: the first one that holds an array or a picture.
+            label_column: the key of the label. Default: the first column of class labels. In tuples, the label is the second entry.
+            label_names: names of the labels. Default: those of the column of class labels; without names, labels are not used.
 
         Raises:
-            DataError: there is no item, or none that can be data.
+            DataError: there are no items, or they hold no data.
         """
         if not len(items):
             raise DataError(f"{type(items).__name__} has no items.")
@@ -141,21 +140,21 @@ class TensorDataset(Dataset):
 
 
 def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) -> Splits:
-    """Data of the caller's own as what is trained on and what is held out.
+    """Your own data as a training side and a held-out side.
 
     Args:
         data: settings of a data set, ``Splits``, a ``Dataset``, any object with ``__len__``, ``batch(indices)`` and ``signal``, an array of
             numpy or a tensor (n, channels, *axes), or a data set of PyTorch or of Hugging Face.
-        held_out: the same for what is held out; a twentieth of ``data``, by a hash of the number, where it is left out.
-        signal: what arrays and items are; found by looking at them where it is left out.
+        held_out: the held-out data, in the same forms. Default: 5 % of ``data``, by a hash of the number.
+        signal: what arrays and items are. Default: by looking at them.
 
     Raises:
-        ConfigError: an object that is no data, or ``held_out`` or ``signal`` beside data that says both itself.
-        DataError: data that is no signal, or too little of it.
+        ConfigError: the object is not data, or ``held_out`` or ``signal`` came with data that already has both.
+        DataError: the data has no signal, or too few examples.
     """
     if isinstance(data, Splits) or hasattr(data, "build"):
         if held_out is not None or signal is not None:
-            raise ConfigError(f"{type(data).__name__} says itself what is held out and what data is; leave held_out and signal out.")
+            raise ConfigError(f"{type(data).__name__} already has a held-out side and a signal. Omit held_out= and signal=.")
         return data if isinstance(data, Splits) else data.build()
     if held_out is not None:
         train = dataset_of(data, signal)
@@ -209,7 +208,7 @@ class Subset(Dataset):
 
 
 def _to_array(value: Any) -> np.ndarray | None:
-    """An item's data as (channels, *axes); None where it cannot be data."""
+    """An item's data as (channels, *axes); None if it cannot be data."""
     if isinstance(value, Tensor):
         return _numpy(value)
     if isinstance(value, np.ndarray):

@@ -1,11 +1,11 @@
-"""What is held out: a twentieth, chosen by a fixed hash of each example's key.
+"""What is held out if the data does not say: 5 %, by a fixed hash of each example's key.
 
-The choice depends on nothing but the key (a file's relative path, a row's number): it is the same on every machine and in
-every run, and an example never changes sides when others are added.
+The choice depends only on the key, such as a file's relative path or a row's number. It is the same on every machine and in every run. No
+example changes sides when others are added, except in sets so small that one side would be empty.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import Int
@@ -20,27 +20,13 @@ def is_held_out(key: str) -> bool:
     return _hash(key) < HELD_OUT_SHARE
 
 
-def split_by_hash(keys: Iterable[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
+def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
     """The positions of the keys to train on and of those to hold out, both in ascending order.
 
-    Raises:
-        DataError: one side is empty, which a small data set can bring about; ``where`` names it.
-    """
-    held_out = np.array([is_held_out(key) for key in keys], dtype=bool)
-    if held_out.all() or not held_out.any():
-        side = "trained on" if held_out.all() else "held out"
-        raise DataError(
-            f"{where} has {held_out.size} examples, and the hash that holds out 5 % of them leaves none to be {side}. "
-            "Add examples, or split them yourself: folders train/ and val/, or arrays x_train and x_val in one .npz."
-        )
-    return np.flatnonzero(~held_out), np.flatnonzero(held_out)
-
-
-def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
-    """As ``split_by_hash``, for sets that may be small: the least hash is always held out, the greatest is always trained on.
+    The key with the smallest hash is always held out, and the one with the largest is always trained on.
 
     Raises:
-        DataError: there are fewer than two keys; ``where`` names them.
+        DataError: if there are fewer than two keys; ``where`` names the data in the message.
     """
     if len(keys) < 2:
         raise DataError(f"{where} has {len(keys)} examples; at least 2 are needed, one to train on and one to hold out.")

@@ -1,4 +1,4 @@
-"""Images made on the spot, with something to learn in them: for tests and for trying things out."""
+"""Synthetic images with structure to learn, for tests and first trials."""
 
 import numpy as np
 
@@ -8,26 +8,28 @@ from vqvae.data.base import Splits
 from vqvae.errors import ConfigError
 from vqvae.seeding import mix
 
+_MOST = 2**27
+"""Values that are drawn, each of which takes several floats on the way."""
 _SHAPES = ("disc", "square", "cross", "ring", "stripes", "diamond")
 
 
 @settings
 class SyntheticImagesConfig:
-    """A shape of one colour, anywhere, on a smooth gradient of two others; the class is the shape.
+    """One shape of one colour, at any place, on a smooth gradient of two others; the class is the shape.
 
-    A further twentieth of ``count`` (at least one image of each class) is held out.
+    Another 5 % of ``count`` (at least one image of each class) is held out.
     """
 
     count: int = 1024
-    """How many images to train on."""
+    """Number of training images."""
     size: int = 16
-    """Height and width in pixels."""
+    """Height and width, in pixels."""
     channels: int = 3
     """Colours; 1 is grey."""
     classes: int = 4
-    """How many kinds of shape, up to 6."""
+    """Number of shapes, up to 6."""
     seed: int = 0
-    """Another seed, other images."""
+    """The seed of the drawing."""
 
     def build(self) -> Splits:
         """Draw both sides."""
@@ -37,6 +39,9 @@ class SyntheticImagesConfig:
 def _build(config: SyntheticImagesConfig) -> Splits:
     if config.count < 1 or config.size < 4 or config.channels < 1 or not 1 <= config.classes <= len(_SHAPES):
         raise ConfigError(f"{config} cannot be drawn: count and channels from 1, size from 4, classes from 1 to {len(_SHAPES)}.")
+    values = config.count * config.channels * config.size**2
+    if values > _MOST:
+        raise ConfigError(f"{config} has {values} values; at most {_MOST} are drawn in memory. Choose a smaller count or size.")
     return Splits(_side(config, "train", config.count), _side(config, "held-out", max(config.classes, config.count // 20)))
 
 

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from vqvae.data.base import Dataset
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
+from vqvae.evaluation.arrays.files import read_examples, write_examples
 from vqvae.evaluation.arrays.scores import score_arrays
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.images.reconstruction import psnr
@@ -20,8 +21,7 @@ from vqvae.evaluation.images.scores import score_images
 from vqvae.evaluation.speech.distances import RunningLogMelDistance, log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
 from vqvae.exact import exact
-from vqvae.media.arrays import SUFFIXES as ARRAY_SUFFIXES
-from vqvae.media.arrays import read_array, write_array
+from vqvae.media.arrays import READABLE
 from vqvae.media.formats import SUFFIXES as PICTURE_SUFFIXES
 from vqvae.media.images import read_image
 from vqvae.media.png import write_png_rows
@@ -101,6 +101,9 @@ def _is_sound(signal: Signal) -> bool:
 
 
 def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
+    if path.suffix.lower() in READABLE:
+        yield from read_examples(path, signal)
+        return
     yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256))[None]
 
 
@@ -121,19 +124,6 @@ def _near_sound(made: Tensor, original: Tensor, signal: Signal) -> float:
     return float(log_mel_distance(original[0], made[0], sample_rate_of(signal)))
 
 
-def _read_array(path: Path, signal: Signal) -> Iterator[Tensor]:
-    array = read_array(path)
-    if array.ndim == 1 + len(signal.axes):
-        array = array[None]
-    if array.shape[0] != 1:
-        raise DataError(f"{path} has the shape {array.shape}; one example is expected, {signal.shape()} with a batch of 1.")
-    yield signal.check(torch.from_numpy(np.ascontiguousarray(array)).to(signal.dtype))
-
-
-def _write_array(path: Path, blocks: Blocks, signal: Signal) -> None:
-    write_array(path, whole(blocks)[0].numpy())
-
-
 def _near_array(made: Tensor, original: Tensor, signal: Signal) -> float:
     return float((exact(made) - exact(original)).square().mean().sqrt())
 
@@ -148,7 +138,7 @@ PICTURES = Kind(
     read=_read_picture,
     write=_write_picture,
     measure="PSNR, dB",
-    near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1)),
+    near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1).mean()),
     grid=grid,
     pairs=pair_grid,
 )
@@ -171,9 +161,9 @@ ARRAYS = Kind(
     matches=lambda signal: True,
     score=score_arrays,
     suffixes=(".npy",),
-    inputs=ARRAY_SUFFIXES,
-    read=_read_array,
-    write=_write_array,
+    inputs=READABLE,
+    read=read_examples,
+    write=write_examples,
     measure="root mean squared error",
     near=_near_array,
 )

@@ -67,7 +67,7 @@ def mel_filters(sample_rate: int, window: int, mels: int, lowest: float = 0.0, h
     edges = _hertz(torch.linspace(_mel(lowest), _mel(highest), mels + 2, dtype=torch.float64))
     left, middle, right = edges[:-2, None], edges[1:-1, None], edges[2:, None]
     filters = torch.minimum((bins - left) / (middle - left), (right - bins) / (right - middle)).clamp(min=0)
-    empty = int((filters.sum(1) == 0).sum())
+    empty = 0 if filters.is_meta else int((filters.sum(1) == 0).sum())  # A meta tensor has a shape and no values.
     if empty:
         raise ConfigError(
             f"{empty} of {mels} mel bands are narrower than a bin of a spectrum of {points} points at {sample_rate} samples a second. "

@@ -1,5 +1,7 @@
 """The residual block of [VQVAE §4.1], over pictures and over time."""
 
+from typing import Any
+
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -35,3 +37,17 @@ class ResidualBlock1d(nn.Module):
     def forward(self, x: Float[Tensor, "batch width time"]) -> Float[Tensor, "batch width shortened"]:
         """Shorten by ``reach`` at each end."""
         return x[..., self.reach : x.shape[2] - self.reach] + self.narrow(self.wide(x.relu()).relu())
+
+
+class ResidualBlock(nn.Module):
+    """The block of pictures over one, two or three axes; it keeps the shape."""
+
+    def __init__(self, axes: int, width: int, hidden: int) -> None:
+        super().__init__()
+        conv: Any = {1: nn.Conv1d, 2: nn.Conv2d, 3: nn.Conv3d}[axes]
+        self.wide = conv(width, hidden, 3, padding=1)
+        self.narrow = conv(hidden, width, 1)
+
+    def forward(self, x: Float[Tensor, "batch width *space"]) -> Float[Tensor, "batch width *space"]:
+        """Keep the shape."""
+        return x + self.narrow(self.wide(x.relu()).relu())

@@ -29,6 +29,10 @@ class GaussianDensityConfig:
     """The least value that data may have, or None; with ``high``, the decoder's -1 and 1 stand for these two."""
     high: float | None = None
     """The largest value that data may have, or None."""
+    centre: tuple[float, ...] = ()
+    """What the decoder's 0 stands for, one number a channel; with ``unit``, in place of the bounds."""
+    unit: tuple[float, ...] = ()
+    """What the decoder's 1 adds to it, one number a channel; a learned standard deviation starts here."""
 
     def build(self) -> "GaussianDensity":
         return GaussianDensity(self)
@@ -51,6 +55,15 @@ class GaussianDensity(Likelihood, Expecting):
         check_at_least(1, config, "channels")
         if config.scale is not None and not 0 < config.scale < math.inf:
             raise ConfigError(f"GaussianDensityConfig.scale is {config.scale}; it must be a positive number, or None to learn it.")
+        if (
+            len(config.centre) != len(config.unit)
+            or len(config.unit) not in (0, config.channels)
+            or not all(one > 0 for one in config.unit)
+        ):
+            raise ConfigError(
+                f"GaussianDensityConfig.centre has {len(config.centre)} numbers and unit {len(config.unit)}; give both {config.channels}, "
+                "one a channel, units above 0, or neither."
+            )
         self.config = config
         self.channels, self.low, self.high = config.channels, config.low, config.high
         # As in Gaussian: Adam moves a weight by about its learning rate a step, whatever its unit.
@@ -68,7 +81,8 @@ class GaussianDensity(Likelihood, Expecting):
         if self.steps_of_scale is None:
             assert self.config.scale is not None
             return torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
-        return (_PACE * self.steps_of_scale.float()).clamp(_QUIETEST, _LOUDEST)
+        scale = (_PACE * self.steps_of_scale.float()).clamp(_QUIETEST, _LOUDEST)
+        return scale + torch.tensor(self.config.unit, dtype=torch.float32, device=scale.device).log() if self.config.unit else scale
 
     def log_prob(
         self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
@@ -95,12 +109,16 @@ class GaussianDensity(Likelihood, Expecting):
         return drawn if self.low is None else drawn.clamp(self.low, self.high)
 
     def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
-        """The mean, within the bounds where there are some."""
+        """The mean, within the bounds if there are any."""
         return self._signal.from_unit(self.mean(parameters))
 
     def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
-        """The parameters themselves."""
-        return check_parameters(parameters, self.num_parameters)
+        """The parameters themselves; with a unit, what they stand for, from -1 to 1 between bounds."""
+        mean = check_parameters(parameters, self.num_parameters)
+        if not self.config.unit:
+            return mean
+        centre, unit = (_as_channels(torch.tensor(one).to(mean), mean) for one in (self.config.centre, self.config.unit))
+        return self._signal.to_unit(centre + unit * mean)
 
     def _signal_mean(self, parameters: Tensor) -> Tensor:
         """The mean in the data's unit, also beyond its bounds."""

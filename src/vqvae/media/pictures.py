@@ -155,6 +155,36 @@ def open_picture(path: Path, least: tuple[int, int] | None = None) -> Picture:
         return Picture(_decoded(kind, clean, path, least), turn_of({"exif": exif}), path, depth)
 
 
+class Header(NamedTuple):
+    """What a picture file says of itself before its pixels are decoded."""
+
+    size: tuple[int, int]
+    """Height and width of the upright picture, in pixels."""
+    channels: int
+    """1 for greys, 3 for colours."""
+    levels: int | None
+    """256, or 65,536 for more than 8 bits; None for floats."""
+
+
+def read_header(path: Path) -> Header:
+    """Read the header of a picture file.
+
+    Raises:
+        DataError: the file cannot be read, or it is of another format.
+    """
+    try:
+        with path.open("rb") as file, decoding(path):
+            kind = format_of(file.read(16))
+            if kind is None:
+                raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
+            file.seek(0)
+            image = kind.open(file)
+            picture = Picture(image, turn_of(image.info), path)
+            return Header(picture.size, picture.channels, picture.levels)
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+
+
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""

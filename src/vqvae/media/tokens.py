@@ -25,8 +25,10 @@ from typing import Any
 
 import numpy as np
 
+from vqvae import config
 from vqvae.disk import atomic
 from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.media.arrays import open_arrays
 
 SUFFIXES = (".npz", ".jsonl", ".parquet")
 _LARGEST = 2**63 - 1
@@ -162,19 +164,19 @@ def _write_npz(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> None:
 
 
 def _read_npz(path: Path) -> tuple[TokenLayout, list[Tokens]]:
-    with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-        offset = int(file["offset"])
-        layout = _layout(file["layout"].tolist(), None if offset < 0 else offset)
-        names, sizes = file["name"], file["size"]
-        levels = []
-        for shape, tokens in _keys(layout):
-            shapes, flat = file[shape], file[tokens]
-            lengths = [math.prod(one) for one in shapes.tolist()]
-            if len(shapes) != len(names) or min(lengths, default=0) < 0 or sum(lengths) != len(flat):
-                raise DataError(f"{len(names)} files with {sum(lengths)} tokens are named, but there are {len(flat)}.")
-            ends = np.cumsum(lengths)
-            levels.append([flat[end - n : end].reshape(one) for n, end, one in zip(lengths, ends, shapes.tolist(), strict=True)])
-        return layout, [_row(name, size, each) for name, size, *each in zip(names.tolist(), sizes.tolist(), *levels, strict=True)]
+    file = {name: stored.read() for name, stored in open_arrays(path).items()}
+    offset = int(file["offset"])
+    layout = _layout(file["layout"].tolist(), None if offset < 0 else offset)
+    names, sizes = file["name"], file["size"]
+    levels = []
+    for shape, tokens in _keys(layout):
+        shapes, flat = file[shape], file[tokens]
+        lengths = [math.prod(one) for one in shapes.tolist()]
+        if len(shapes) != len(names) or min(lengths, default=0) < 0 or sum(lengths) != len(flat):
+            raise DataError(f"{len(names)} files with {sum(lengths)} tokens are named, but there are {len(flat)}.")
+        ends = np.cumsum(lengths)
+        levels.append([flat[end - n : end].reshape(one) for n, end, one in zip(lengths, ends, shapes.tolist(), strict=True)])
+    return layout, [_row(name, size, each) for name, size, *each in zip(names.tolist(), sizes.tolist(), *levels, strict=True)]
 
 
 def _write_jsonl(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> None:
@@ -187,7 +189,7 @@ def _read_jsonl(path: Path) -> tuple[TokenLayout, list[Tokens]]:
     layout, rows = None, []
     with path.open(encoding="utf-8") as file:
         for line in file:
-            values = json.loads(line)
+            values = config.loads(line)
             found = _layout(values["layout"], values["offset"])
             if layout not in (None, found):
                 raise DataError(f"line {len(rows) + 1} was written by another model than the lines before.")
@@ -219,7 +221,7 @@ def _write_parquet(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> N
 
 def _read_parquet(path: Path) -> tuple[TokenLayout, list[Tokens]]:
     table = _parquet()[1].read_table(path)
-    about = json.loads((table.schema.metadata or {})[b"vqvae"])
+    about = config.loads((table.schema.metadata or {})[b"vqvae"].decode())
     layout = _layout(about["layout"], about["offset"])
     return layout, [_from_columns(row, layout) for row in table.to_pylist()]
 

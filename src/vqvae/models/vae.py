@@ -11,7 +11,7 @@ from torch import Tensor
 from vqvae.codes import LogPrior
 from vqvae.config import Foreign, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import LikelihoodConfig
 from vqvae.models.autoencoder import Autoencoder, build_network, per_dim
 from vqvae.models.base import Bound, importance_weighted
@@ -111,20 +111,43 @@ class VAE(Autoencoder):
         mean, log_scale = latents.to(torch.promote_types(latents.dtype, torch.float32)).chunk(2, dim=1)
         return GaussianPosterior(mean, log_scale.clamp(-_WIDEST, _WIDEST))
 
-    def log_likelihood(self, batch: Batch, latents: Float[Tensor, "batch dim *space"]) -> Float[Tensor, " batch"]:
-        """log p(x|z) of given latents, in nats an example."""
+    def log_likelihood(self, batch: Batch, latents: Tensor) -> Float[Tensor, " batch"]:
+        """log p(x|z) of given latents (batch, dim, *space), in nats an example.
+
+        Raises:
+            DataError: the data is not what the signal says, or the latents do not fit the model or the data.
+        """
+        self.signal.check(batch.x)
+        latents = self._check_latents(latents)
+        expected = (len(batch.x), *(-(-length // step) for length, step in zip(batch.x.shape[2:], self.stride, strict=True)))
+        found = (len(latents), *latents.shape[2:])
+        if found != expected:
+            raise DataError(f"Latents came in the shape {tuple(latents.shape)}; (batch, *space) must be {expected} for this data.")
         return self._log_likelihood(latents, batch)
 
     def decode(
         self,
-        latents: Float[Tensor, "batch dim *space"],
+        latents: Tensor,
         condition: Condition = Condition(),
         generator: torch.Generator | None = None,
         temperature: float = 0.0,
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
-        """Latents to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
-        return self._decode(latents, condition, generator, temperature, size)
+        """Latents (batch, dim, *space) to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off the padding.
+
+        Raises:
+            DataError: the latents do not fit the model.
+        """
+        return self._decode(self._check_latents(latents), condition, generator, temperature, size)
+
+    def _check_latents(self, latents: Tensor) -> Tensor:
+        """The latents in float32 at least; autocast may still narrow them."""
+        expected = f"floats ({', '.join(['batch', str(self.config.dim), *self.signal.axes])})"
+        if not isinstance(latents, Tensor) or not latents.is_floating_point():
+            raise DataError(f"Latents came as {getattr(latents, 'dtype', type(latents).__name__)}; {expected} are expected.")
+        if latents.ndim != 2 + len(self.stride) or latents.shape[1] != self.config.dim or 0 in latents.shape[2:]:
+            raise DataError(f"Latents came in the shape {tuple(latents.shape)}; {expected} are expected.")
+        return latents.to(torch.promote_types(latents.dtype, torch.float32))
 
 
 def _draw(posterior: GaussianPosterior) -> Float[Tensor, "batch dim *space"]:

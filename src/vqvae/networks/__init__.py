@@ -1,5 +1,6 @@
 """Encoders and decoders, one file a modality."""
 
+from vqvae.networks.arrays import ArrayDecoder, ArrayDecoderConfig, ArrayEncoder, ArrayEncoderConfig
 from vqvae.networks.audio import AudioEncoder, AudioEncoderConfig, LogMelEncoder, LogMelEncoderConfig
 from vqvae.networks.base import AutoregressiveDecoder, Decoder, Encoder, Given
 from vqvae.networks.cepstral import CepstralDecoder, CepstralDecoderConfig, CepstralEncoder, CepstralEncoderConfig
@@ -8,10 +9,18 @@ from vqvae.networks.second_stage import CodesDecoder, CodesDecoderConfig, CodesE
 from vqvae.networks.spectral import SpectralDecoder, SpectralDecoderConfig
 from vqvae.networks.wavenet import WaveNetDecoder, WaveNetDecoderConfig
 
-EncoderConfig = ImageEncoderConfig | CodesEncoderConfig | AudioEncoderConfig | LogMelEncoderConfig | CepstralEncoderConfig
-DecoderConfig = ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig | CepstralDecoderConfig
+EncoderConfig = (
+    ImageEncoderConfig | CodesEncoderConfig | AudioEncoderConfig | LogMelEncoderConfig | CepstralEncoderConfig | ArrayEncoderConfig
+)
+DecoderConfig = (
+    ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig | CepstralDecoderConfig | ArrayDecoderConfig
+)
 
 __all__ = [
+    "ArrayDecoder",
+    "ArrayDecoderConfig",
+    "ArrayEncoder",
+    "ArrayEncoderConfig",
     "AudioEncoder",
     "AudioEncoderConfig",
     "AutoregressiveDecoder",

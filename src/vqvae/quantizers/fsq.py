@@ -30,7 +30,7 @@ class FSQConfig:
 
     dim: int
     """D, channels of the latents. Where it is not the number of ``levels``, learned projections lead to that and back."""
-    levels: tuple[int, ...]
+    levels: tuple[int, ...] = (8, 5, 5, 5)
     """L of each channel, 2 to 1000; K is their product. The paper recommends 5 or more: 8 6 5 for about 2⁸ codes, 8 5 5 5 for 2¹⁰,
     7 5 5 5 5 for 2¹², 8 8 8 6 5 for 2¹⁴, 8 8 8 5 5 5 for 2¹⁶."""
 

@@ -1,15 +1,15 @@
 """Complete settings as Python functions, one file a data set, and the stages that carry them out."""
 
-from vqvae.recipes import cifar10, imagenet, images, speech, worlds
-from vqvae.recipes.base import Recipe
+from vqvae.recipes import arrays, cifar10, imagenet, images, speech, worlds
+from vqvae.recipes.base import Recipe, fitted
 
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        *(worlds.DEMO, images.RECIPE, cifar10.RECIPE, cifar10.SMALL, imagenet.RECIPE, worlds.WORLDS),
+        *(worlds.DEMO, images.RECIPE, arrays.RECIPE, cifar10.RECIPE, cifar10.SMALL, imagenet.RECIPE, worlds.WORLDS),
         *(speech.OWN, speech.DEMO, speech.VOICES, speech.WHOLE_WAVE, speech.PHONEMES, speech.VCTK, speech.LIBRISPEECH),
     )
 }
 """Every recipe, by name."""
 
-__all__ = ["RECIPES", "Recipe"]
+__all__ = ["RECIPES", "Recipe", "fitted"]

@@ -1,10 +1,12 @@
-"""What a recipe is, and what most of them are made of."""
+"""What a recipe is, and the settings that most recipes share."""
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from vqvae.codes import Level
+from vqvae.data import ImageFolderConfig
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
@@ -18,48 +20,71 @@ class Recipe:
     """Complete settings for one data set: a tokenizer and the prior over its codes. Every field of both can be overridden."""
 
     name: str
-    """What users call it."""
+    """The name on the command line."""
     summary: str
-    """What it trains, in a line."""
+    """What it trains, in one line."""
     paper: str
-    """The experiment of [VQVAE §4] that it follows."""
+    """The experiment in [VQVAE §4] that it follows."""
     cost: str
-    """What it takes."""
+    """Time and hardware that it takes."""
     expected: str
-    """What it reached where it was measured."""
-    tokenizer: Callable[[str | None], TrainConfig]
-    """The first stage's settings, for data at a path (None: rendered or downloaded on the spot)."""
+    """Measured results."""
+    tokenizer: Callable[..., TrainConfig]
+    """Gives the settings of the first stage, from the path of the data and the words of ``looks_at``. Without a path, the data is generated
+    or downloaded."""
     prior: Callable[[Level, int], TrainConfig]
-    """The second stage's settings, for the shape of the codes and the number of classes of the data (0: none)."""
+    """Gives the settings of the second stage, from the shape of the codes and the number of classes (0: none)."""
     sized: Callable[[TrainConfig, int], TrainConfig] | None = None
-    """The second stage's settings changed to match the number of codes that it learns from; None if they are the same for any number."""
+    """Adapts the settings of the second stage to the number of codes. None if they are the same for any number."""
+    looks_at: tuple[str, ...] = ()
+    """Settings of the data that others depend on. ``tokenizer`` takes them beside the path."""
     command: str = ""
-    """What carries out both stages, where there is more than ``vqvae train`` and ``vqvae train-prior``."""
+    """The command that runs both stages, if it is not ``vqvae train`` and ``vqvae train-prior``."""
 
 
-def codebook(revive_after: int = 100) -> EMAQuantizerConfig:
-    """The paper's K = 512 by running means; codes that no latent takes for so many steps are drawn anew."""
-    return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after)
+def codebook(revive_after: int = 100, *, decay: float = 0.99, commitment_cost: float = 0.25) -> EMAQuantizerConfig:
+    """The paper's codebook of K = 512 by running means. A code that no latent takes for ``revive_after`` steps is drawn anew."""
+    return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after, decay=decay, commitment_cost=commitment_cost)
 
 
-def narrow(quantizer: QuantizerConfig) -> VQVAEConfig:
-    """The paper's network at an eighth of its operations, for a CPU: 64 and 128 units, 64 in the residual blocks."""
+def narrow(quantizer: QuantizerConfig, likelihood: GaussianConfig = GaussianConfig(channels=3)) -> VQVAEConfig:
+    """The paper's network with an eighth of the operations, for CPUs: 64 and 128 units, 64 in the residual blocks."""
     return VQVAEConfig(
         quantizer=quantizer,
-        likelihood=GaussianConfig(channels=3),
+        likelihood=likelihood,
         encoder=ImageEncoderConfig(widths=(64, 128), residual_hidden=64),
         decoder=ImageDecoderConfig(widths=(128, 64), residual_hidden=64),
     )
 
 
+def fitted(config: TrainConfig, default: TrainConfig) -> TrainConfig:
+    """The settings with a likelihood that has the channels and levels of the data.
+
+    Args:
+        config: settings of a user.
+        default: the settings that the user started from. Where the likelihoods of the two differ, the user's stays.
+    """
+    data, likelihood = config.data, getattr(config.model, "likelihood", None)
+    if not isinstance(data, ImageFolderConfig) or not dataclasses.is_dataclass(likelihood) or isinstance(likelihood, type):
+        return config
+    before = getattr(default.model, "likelihood", None)
+    changes: dict[str, Any] = {}
+    for field in dataclasses.fields(likelihood):
+        unset = getattr(before, field.name) if type(before) is type(likelihood) else field.default
+        if field.name in ("channels", "levels") and getattr(likelihood, field.name) == unset:
+            changes[field.name] = getattr(data, field.name)
+    model: Any = config.model
+    return dataclasses.replace(config, model=dataclasses.replace(model, likelihood=dataclasses.replace(likelihood, **changes)))
+
+
 def even(width: int) -> dict[str, Any]:
-    """An encoder and a decoder with as many channels in every hidden layer, as in the paper, and as few as one likes."""
+    """An encoder and a decoder with ``width`` channels in every hidden layer, as in the paper."""
     network = {"widths": (width, width), "residual_hidden": width}
     return {"encoder": ImageEncoderConfig(**network), "decoder": ImageDecoderConfig(**network)}
 
 
 def codebooks(count: int, size: int = 512) -> ProductQuantizerConfig:
-    """Several codes at each position, each of eight channels and of its own codebook of running means."""
+    """Several codes at each position. Each has eight channels and its own codebook of running means."""
     return ProductQuantizerConfig(dim=8 * count, codebook_size=size, num_codebooks=count, revive_after=100)
 
 
@@ -69,7 +94,7 @@ def wide(quantizer: QuantizerConfig) -> VQVAEConfig:
 
 
 def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes: int = 0) -> PixelCNNConfig:
-    """A gated PixelCNN that fits a tokenizer."""
+    """A gated PixelCNN over one level of a tokenizer's codes."""
     return PixelCNNConfig(
         codebook_size=level.codebook_size,
         num_codebooks=level.num_codebooks,
@@ -81,5 +106,5 @@ def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes
 
 
 def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
-    """Adam with a short warm-up and half a cosine down to zero: what a run of fixed length gets most out of."""
+    """Adam with a short warm-up, then a learning rate that falls to zero along half a cosine: the best for a fixed number of steps."""
     return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)

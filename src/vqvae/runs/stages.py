@@ -1,9 +1,11 @@
 """The stages of a run, each of which leaves its results in the run folder: tokenizer, codes, prior, scores."""
 
+import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from torch import nn
@@ -30,6 +32,9 @@ from vqvae.training.machine import pick_device
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
 """The recipe whose prior is taken for codes of so many axes where the run's own recipe is none of ours."""
+
+TOKENIZER_SHARE = 0.6
+"""The share of a budget of minutes that the tokenizer gets when a prior follows."""
 
 
 def train_tokenizer(
@@ -140,6 +145,42 @@ def train_prior(
                 record_seconds(run, **{stage: trained_seconds(run, stage)})
                 if scored_on is not None:
                     evaluate(run, scored_on, options, parts, prior=name)
+
+
+def train_both(
+    config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_model: Any = None, prior_steps: int | None = None
+) -> None:
+    """Train the tokenizer and then the prior over its codes, score both, and draw samples. The data is read once.
+
+    Args:
+        config: the settings of the tokenizer. Both stages use its seed and share its minutes.
+        options: how training is carried out.
+        run: the run folder.
+        recipe: the name of the settings, whose prior is trained.
+        prior_model: the configuration of the prior; default: that of the recipe.
+        prior_steps: training steps of the prior; default: those of the recipe.
+
+    Raises:
+        VqvaeError: for wrong data or settings, an interruption, or a folder of another run.
+    """
+    if config.data is None:
+        raise ConfigError("A tokenizer needs data, but config.data is null.")
+    check_run_folder(run)
+    began = time.perf_counter()
+    splits, minutes = config.data.build(), config.minutes
+    seconds = time.perf_counter() - began
+    first = config if minutes is None else dataclasses.replace(config, minutes=minutes * TOKENIZER_SHARE)
+    train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
+    if distributed.is_main():
+        record_seconds(run, data=seconds)
+    second = dataclasses.replace(prior_config(run), seed=config.seed)
+    if prior_model is not None:
+        second = dataclasses.replace(second, model=prior_model)
+    if prior_steps is not None:
+        second = dataclasses.replace(second, steps=prior_steps)
+    if minutes is not None:
+        second = dataclasses.replace(second, minutes=minutes * (1 - TOKENIZER_SHARE))
+    train_prior(second, options, run, splits=splits)
 
 
 def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:

@@ -76,6 +76,9 @@ class RunOptions:
     threads: int | None = None
     """CPU threads; None leaves it to torch."""
 
+    estimate: bool = True
+    """Time a few steps of a copy of the model before training starts, and say how long training will take."""
+
     def __post_init__(self) -> None:
         for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
             value = getattr(self, name)

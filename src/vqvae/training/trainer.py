@@ -217,7 +217,7 @@ class Trainer:
         if config.minutes is None or not self._open:
             # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
             with suppress(Exception):
-                if not config.compile and config.steps > state.step:
+                if self.options.estimate and not config.compile and config.steps > state.step:
                     seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
                     if distributed.is_main():
                         say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")

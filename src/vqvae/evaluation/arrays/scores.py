@@ -1,4 +1,4 @@
-"""The scores of a model of any kind of data on held-out examples: bits, use of the codes, and the squared error."""
+"""Scores of a model of any data on held-out examples: bits, codes used, squared error."""
 
 import math
 from typing import Any
@@ -18,8 +18,8 @@ from vqvae.pipeline import Pipeline
 def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """Score a model of any kind of data.
 
-    Bits are those of ``Costs``; of a density over floats they depend on the unit of the data. ``nmse`` is the squared error of the
-    reconstruction over the variance of the data; ``rmse`` its root, in the unit of the data.
+    Bits are those of ``Costs``. For floats they are bits of a density and depend on the data's unit. ``nmse`` is the squared error of the
+    reconstruction over the variance of the data; ``rmse`` is the root of the squared error, in the unit of the data.
     """
     tokenizer = pipeline.tokenizer
     costs, error = Costs(tokenizer.layout, log_priors(pipeline)), SquaredError()
@@ -37,13 +37,13 @@ def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 
 class SquaredError:
-    """The squared error of reconstructions beside the variance of their data, in float64; what a mask leaves out counts nowhere."""
+    """The squared error of reconstructions beside the variance of their data, in float64. Masked positions do not count."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares, self._error = 0, 0.0, 0.0, 0.0
 
     def add(self, batch: Batch, made: Tensor) -> None:
-        """Add a batch and what was made of it."""
+        """Add a batch and its reconstruction."""
         real, made = exact(batch.x), exact(made)
         if batch.mask is not None:
             real, made = (x.movedim(1, -1)[batch.mask.to(x.device)] for x in (real, made))
@@ -53,7 +53,7 @@ class SquaredError:
         self._error += float((real - made).square().sum())
 
     def scores(self) -> dict[str, float]:
-        """``rmse`` and ``nmse``; NaN where nothing was added, or where all values are the same."""
+        """``rmse`` and ``nmse``; NaN if nothing was added or all values are equal."""
         if not self._count:
             return {"rmse": math.nan, "nmse": math.nan}
         variance = self._squares / self._count - (self._sum / self._count) ** 2

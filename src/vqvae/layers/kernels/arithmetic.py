@@ -9,6 +9,8 @@ from typing import Any, no_type_check
 import numba
 import numpy as np
 
+from vqvae.layers.kernels.cache import sign
+
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 LARGEST = np.float32(87)
 """Where exponentials are cut off: e^87 is a float32 number."""
@@ -36,9 +38,11 @@ files in it; it keeps it under its signature, of which a default is a part. So a
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile at the first call, and keep the code on disk where that can be written. The last argument is to be ``SOURCES``."""
     try:
-        return numba.njit(cache=True, **FASTMATH)(function)
+        compiled = numba.njit(cache=True, **FASTMATH)(function)
     except RuntimeError:  # No folder for the cache can be written.
         return numba.njit(**FASTMATH)(function)
+    sign(compiled)
+    return compiled
 
 
 def part(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,0 +1,229 @@
+"""What ``vqvae COMMAND --help`` shows: usage, examples, and the flags that most people need. Nothing heavy is imported for it."""
+
+import textwrap
+from typing import NamedTuple
+
+WIDTH = 110
+"""Characters a line at most."""
+
+
+class Page(NamedTuple):
+    """The short help of one command."""
+
+    usage: str
+    """What follows ``vqvae COMMAND``."""
+    about: str
+    """What the command does."""
+    examples: tuple[str, ...]
+    """What follows ``vqvae COMMAND`` in each."""
+    arguments: tuple[tuple[str, str], ...]
+    """Words and flags with their values, and what each means. The most needed come first."""
+    more: str = ""
+    """What to say at the end."""
+
+
+_RUN = ("RUN", "The run folder.")
+_DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". Default: the GPU if there is one.')
+_SEED = ("--seed N", "The same seed gives the same result. Default: 0.")
+_JSON = ("--json", "Print one JSON object.")
+_OVERWRITE = ("--overwrite", "Replace existing files.")
+_ANY = "Any setting is a flag: --model.quantizer.codebook-size 1024. Name another kind of part with --model.quantizer fsq."
+
+PAGES = {
+    "train": Page(
+        "RECIPE --data FOLDER [--out RUN] [flags]",
+        "Train a tokenizer and a prior on your data. After a stop, the same command continues.",
+        (
+            "images --data photos",
+            "images --data photos --minutes 10",
+            "images --data photos --data.size 128 --steps 5000 --out runs/photos",
+            "cifar10-small",
+            "--settings settings.json --data photos",
+        ),
+        (
+            ("RECIPE", "What to train, such as images. 'vqvae recipes' lists all recipes. A settings file NAME.json works too."),
+            ("--data FOLDER", "Your data."),
+            ("--out RUN", "The run folder: models, scores, report. Default: runs/RECIPE."),
+            ("--minutes N", "Train for about this long in all. A short measurement turns minutes into steps."),
+            ("--steps N", "Training steps of the tokenizer, and no prior. The default depends on the recipe."),
+            ("--prior auto|yes|no", "Whether to train the prior too. Default: auto, which is yes without --steps."),
+            ("--batch-size N", "Examples per step. The default depends on the recipe."),
+            ("--model.quantizer KIND", "The kind of quantizer: vector, ema, product, residual, fsq, identity."),
+            ("--data.size N", "Height and width of pictures, in pixels."),
+            _SEED,
+            _DEVICE,
+            ("--settings FILE", "Start from a settings file instead of a recipe. 'vqvae info RUN --settings' prints one."),
+        ),
+        _ANY,
+    ),
+    "train-prior": Page(
+        "RUN [flags]",
+        "Train a prior over the codes of a run. The prior draws new data. After a stop, the same command continues.",
+        ("runs/photos", "runs/photos --steps 5000 --batch-size 64", "runs/voices --prior wavenet"),
+        (
+            ("RUN", "A run folder with a trained tokenizer."),
+            ("--name NAME", "A name for this prior, if the run gets several."),
+            ("--minutes N", "Train for about this long. A short measurement turns minutes into steps."),
+            ("--steps N", "Training steps. The default depends on the recipe."),
+            ("--batch-size N", "Examples per step. The default depends on the recipe."),
+            ("--optimizer.learning-rate X", "The step size of Adam."),
+            ("--prior KIND", "The kind of prior: pixelcnn, wavenet."),
+            ("--model.layers N", "Layers of the prior."),
+            ("--model.hidden N", "Channels of each layer of a PixelCNN."),
+            _SEED,
+            _DEVICE,
+            ("--settings FILE", "Start from a settings file. 'vqvae info RUN --settings --part prior' prints one."),
+        ),
+        _ANY.replace("quantizer.codebook-size 1024", "kernel 3").replace("--model.quantizer fsq", "--prior wavenet"),
+    ),
+    "demo": Page(
+        "[--modality images|speech] [flags]",
+        "Make data on the spot, train a tokenizer and a prior, score both, and draw samples. It takes minutes.",
+        ("", "--modality speech --out runs/voices"),
+        (
+            ("--modality NAME", '"images": frames of a game world. "speech": sentences of a speech synthesizer. Default: images.'),
+            ("--out RUN", "The run folder. Default: runs/demo or runs/demo-speech."),
+            ("--data FOLDER", "Frames: where they are kept. Speech: your own recordings to train on."),
+            ("--minutes N", "Train for about this long in all."),
+            ("--steps N", "Training steps of each stage."),
+            _SEED,
+            _DEVICE,
+            _JSON,
+        ),
+    ),
+    "evaluate": Page(
+        "RUN [--data FOLDER] [flags]",
+        "Score a run on held-out data and write its report.",
+        ("runs/photos", "runs/photos --data other-photos --json"),
+        (
+            _RUN,
+            ("--data FOLDER", "Score on other data of the same kind. The run folder does not change."),
+            ("--phones FILE", "Phone alignments of the recordings, as .jsonl or TextGrid."),
+            _JSON,
+            _DEVICE,
+        ),
+    ),
+    "reconstruct": Page(
+        "RUN FILE... --out FOLDER [flags]",
+        "Encode files to codes, decode the codes, and write what comes out.",
+        ("runs/photos cat.jpg dog.png --out out", "runs/voices talk.wav --out out --speaker 3"),
+        (
+            _RUN,
+            ("FILE...", "Pictures of any size, recordings of any length, or arrays."),
+            ("--out FOLDER", "Where the reconstructions go."),
+            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _OVERWRITE,
+            _JSON,
+            _DEVICE,
+        ),
+    ),
+    "encode": Page(
+        "RUN FILE|FOLDER... --out FILE [flags]",
+        "Write the codes of files as tokens, with their names and shapes.",
+        ("runs/photos photos --out tokens.npz", "runs/photos photos --out tokens.parquet --offset 32000"),
+        (
+            _RUN,
+            ("FILE|FOLDER...", "Files, or folders of files, of the kind that the model was trained on."),
+            ("--out FILE", "Where the tokens go: NAME.npz, NAME.jsonl or NAME.parquet."),
+            ("--offset N", "The first token in another vocabulary. Default: tokens are codes."),
+            ("--skip-bad", "List files that cannot be read and continue without them."),
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
+    "decode": Page(
+        "RUN TOKENS... --out FOLDER [flags]",
+        "Turn the tokens of 'vqvae encode' back into files.",
+        ("runs/photos tokens.npz --out out",),
+        (
+            _RUN,
+            ("TOKENS...", "Files from 'vqvae encode'."),
+            ("--out FOLDER", "Where the files go."),
+            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
+    "compare": Page(
+        "RUN RUN... [flags]",
+        "Print the scores of several runs as a table, and write a page with their pictures side by side.",
+        ("runs/small runs/large", "runs/small runs/large --out comparison.html"),
+        (
+            ("RUN RUN...", "Two run folders or more."),
+            ("--out FILE", "The page. Default: comparison.html."),
+            _OVERWRITE,
+            _JSON,
+        ),
+    ),
+    "convert": Page(
+        "RUN FILE --speaker NAME --out FILE [flags]",
+        "Say a recording in another voice.",
+        ("runs/voices talk.wav --speaker p228 --out out.wav", "runs/voices talk.wav --all-speakers --out out"),
+        (
+            ("RUN", "The run folder of a speech model with speakers."),
+            ("FILE", "A recording of any length by any speaker."),
+            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            ("--all-speakers", "Write one file for each voice. --out is a folder then."),
+            ("--out FILE", "The WAV or FLAC file to write."),
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
+    "sample": Page(
+        "RUN --out FOLDER [flags]",
+        "Draw new pictures, recordings or arrays.",
+        ("runs/photos --out samples --count 64", "runs/photos --out samples.png --label cat --temperature 0.9"),
+        (
+            ("RUN", "A run folder with a trained prior."),
+            ("--out FOLDER", "A folder for one file per sample, or NAME.png for one picture, or NAME.npy for one array."),
+            ("--count N", "How many samples. Default: 16."),
+            ("--label NAME", "A class or speaker, by name or number."),
+            ("--seconds X", "How long each sample lasts. Default: as long as a training example."),
+            ("--temperature X", "Below 1, likely codes become more likely. Default: 1."),
+            ("--top-k N", "Draw only from the N most likely codes."),
+            _SEED,
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
+    "info": Page(
+        "RUN [flags]",
+        "Show what a run is, what it was trained on, and its scores.",
+        ("runs/photos", "runs/photos --settings > settings.json"),
+        (
+            _RUN,
+            ("--settings", "Print the settings as a file that 'vqvae train --settings' reads."),
+            ("--part NAME", "Whose settings: tokenizer or prior. Default: tokenizer."),
+            _JSON,
+        ),
+    ),
+    "reproduce": Page(
+        "EXPERIMENT [flags]",
+        "Train and score an experiment of the paper, and write its table.",
+        ("e1", "e2 --scale paper --data imagenet"),
+        (
+            ("EXPERIMENT", "e1 to e9, or e11."),
+            ("--data FOLDER", "The data, if the experiment does not download or make it."),
+            ("--scale NAME", '"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. Default: cpu.'),
+            ("--out FOLDER", "Where the table goes. Default: docs/results."),
+            ("--runs FOLDER", "Where the run folders go. Default: runs."),
+            _DEVICE,
+        ),
+    ),
+    "recipes": Page("[--json]", "List what can be trained, with its source and its cost.", ("",), (_JSON,)),
+}
+"""The page of each command."""
+
+
+def short_help(command: str) -> str:
+    """The short help of a command, with a final line that names the full one."""
+    page = PAGES[command]
+    width = max(len(words) for words, _ in page.arguments)
+    lines = [f"usage: vqvae {command} {page.usage}".rstrip(), "", page.about, "", "Examples:"]
+    lines += [f"  vqvae {command} {example}".rstrip() for example in page.examples]
+    lines += ["", "Arguments:"]
+    for words, meaning in page.arguments:
+        first, *rest = textwrap.wrap(meaning, WIDTH - width - 4)
+        lines += [f"  {words:<{width}}  {first}", *(f"  {'':<{width}}  {line}" for line in rest)]
+    last = f"vqvae {command} --help-all lists every flag. A switch such as --json is turned off by --no-json."
+    return "\n".join([*lines, "", *([page.more] if page.more else []), last])

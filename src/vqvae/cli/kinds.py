@@ -1,0 +1,108 @@
+"""Kinds of parts by flags: ``--model.quantizer fsq`` puts a quantizer of that kind in the place of the recipe's."""
+
+import copy
+import dataclasses
+import re
+import typing
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import tyro
+
+from vqvae.cli.flags import Flag, WrongUse, flag_name, flags_of, members
+
+T = TypeVar("T")
+FAMILIES = ("Quantizer", "Encoder", "Decoder", "Prior")
+"""Last words of a class name that the flag says already."""
+
+
+def kind_name(kind: type) -> str:
+    """The short name of a configuration: ``EMAQuantizerConfig`` is ``ema``, ``LogisticMixtureConfig`` is ``logistic-mixture``."""
+    name = kind.__name__.removesuffix("Config")
+    for family in FAMILIES:
+        name = name.removesuffix(family) or name
+    parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
+    return parts.replace("wave-net", "wavenet").replace("pixel-cnn", "pixelcnn")
+
+
+def choose_kinds(default: T, arguments: Sequence[str]) -> tuple[T, list[str]]:
+    """Replace the parts that flags name. Fields keep their values if both kinds have them.
+
+    Returns:
+        The new defaults and the arguments that are left. The defaults are not validated, and a required field that nothing
+        has set is ``tyro.MISSING``: later arguments may set it.
+
+    Raises:
+        WrongUse: there is no such kind.
+    """
+    rest, done = list(arguments), set[str]()
+    while True:
+        flags = list(flags_of(type(default), default))
+        # A plain flag of the command comes before a part of the same name: --data is a folder.
+        known = done | {"", *(flag.name for flag in flags if not flag.is_part)}
+        flag = next((flag for flag in flags if flag.is_part and flag.name not in known and len(flag.kinds) > 1), None)
+        if flag is None:
+            return default, rest
+        done.add(flag.name)
+        rest, words = _taken(rest, flag.name)
+        if words is not None:
+            default = _replaced(default, flag.path, _converted(flag.value, _class_of(flag, words)))
+
+
+def kinds_of(flag: Flag) -> dict[str, type]:
+    """The kinds that may take the place of a part, by name. Models replace models and priors priors: those of one folder."""
+    folder = type(flag.value).__module__.rpartition(".")[0]
+    return {kind_name(kind): kind for kind in flag.kinds if kind.__module__.rpartition(".")[0] == folder}
+
+
+def _class_of(flag: Flag, words: str) -> type:
+    known = kinds_of(flag)
+    plain = {re.sub("[-_ ]", "", name): kind for name, kind in known.items()} | {kind.__name__.lower(): kind for kind in known.values()}
+    found = plain.get(re.sub("[-_ ]", "", words.lower()))
+    if found is None:
+        raise WrongUse(f"--{flag.name} is {words!r}. Choose one of {', '.join(sorted(known))}.")
+    return found
+
+
+def _taken(arguments: list[str], name: str) -> tuple[list[str], str | None]:
+    """The arguments without a flag and its value, and the value; the last one counts."""
+    rest, words, i = [], None, 0
+    while i < len(arguments):
+        token = arguments[i]
+        if flag_name(token) != name:
+            rest.append(token)
+        elif "=" in token:
+            words = token.partition("=")[2]
+        elif i + 1 < len(arguments) and not arguments[i + 1].startswith("--"):
+            i += 1
+            words = arguments[i]
+        else:
+            words = ""
+        i += 1
+    return rest, words
+
+
+def _converted(old: Any, kind: type) -> Any:
+    """A configuration of another kind, not validated."""
+    if type(old) is kind:
+        return old
+    own, others = typing.get_type_hints(kind), typing.get_type_hints(type(old))
+    new = object.__new__(kind)
+    for field in dataclasses.fields(kind):
+        value, wanted = getattr(old, field.name, None), own[field.name]
+        if field.name in others and (others[field.name] == wanted or type(value) in members(wanted)):
+            pass  # Both kinds have it.
+        elif field.default is not dataclasses.MISSING:
+            value = field.default
+        else:
+            value = tyro.MISSING if field.default_factory is dataclasses.MISSING else field.default_factory()
+        object.__setattr__(new, field.name, value)
+    return new
+
+
+def _replaced(tree: Any, path: tuple[str, ...], value: Any) -> Any:
+    """A copy of a frozen tree with one value replaced, not validated."""
+    first, *rest = path
+    new = copy.copy(tree)
+    object.__setattr__(new, first, _replaced(getattr(tree, first), tuple(rest), value) if rest else value)
+    return new

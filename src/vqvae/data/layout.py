@@ -1,0 +1,94 @@
+"""The axes of arrays: which one counts examples, which one has the channels, and what the others are."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from vqvae.errors import ConfigError, DataError
+
+EXAMPLES, CHANNELS = "n", "c"
+_LETTERS = {"h": "height", "w": "width", "d": "depth", "t": "time", "f": "frequency", "channels": CHANNELS, "batch": EXAMPLES}
+_SPACE = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
+_FEW_CHANNELS, _SERIES_CHANNELS = 4, 16
+_HELP = 'Name the axes: --data.layout "n h w c" for pictures, "n t c" for series, "n f t" for spectrograms, "n d h w" for volumes.'
+
+
+@dataclass(frozen=True)
+class Axes:
+    """The axes of an array in order: "n", perhaps "c", and names of space."""
+
+    all: tuple[str, ...]
+
+    @property
+    def layout(self) -> str:
+        """As a user writes it."""
+        return " ".join(self.all)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The axes of an example without its channels."""
+        return tuple(name for name in self.all if name not in (EXAMPLES, CHANNELS))
+
+    def count(self, shape: tuple[int, ...]) -> int:
+        """Examples in an array of this shape."""
+        return shape[self.all.index(EXAMPLES)]
+
+    def example(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """The shape of one example in an array of this shape, axes in their order."""
+        return tuple(length for name, length in zip(self.all, shape, strict=True) if name != EXAMPLES)
+
+    def apply(self, array: np.ndarray) -> np.ndarray:
+        """The array as (n, channels, *axes), without a copy."""
+        order = [name for name in (EXAMPLES, CHANNELS, *self.names) if name in self.all]
+        view = array.transpose([self.all.index(name) for name in order])
+        return view if CHANNELS in self.all else view[:, None]
+
+
+def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) -> Axes:
+    """The axes that a layout names, or those that the shape shows.
+
+    Raises:
+        ConfigError: the layout is no list of axes.
+        DataError: it has another number of axes than the array, or it is "auto" and the shape can be read in several ways.
+    """
+    words = layout.replace(",", " ").split()
+    if len(words) == 1 and set(layout) <= set("nchwdtf"):
+        words = list(layout)
+    if layout not in ("auto", "channels_first", "channels_last"):
+        axes = Axes(tuple(_LETTERS.get(word.lower(), word.lower()) for word in words))
+        if EXAMPLES not in axes.all or len(set(axes.all)) < len(axes.all) or not 1 <= len(axes.names) <= 3:
+            raise ConfigError(f"data.layout is {layout!r}; n, at most one c, and one to three other axes are expected, each once. {_HELP}")
+        if len(axes.all) != len(shape):
+            raise DataError(f"{where} has shape {shape}, which is {len(shape)} axes; data.layout {layout!r} names {len(axes.all)}.")
+        return axes
+    if not 2 <= len(shape) <= 5:
+        raise DataError(f"{where} has shape {shape}; 2 to 5 axes are expected: examples, 1 to 3 axes, and perhaps channels. {_HELP}")
+    if layout == "auto":
+        return _by_shape(shape, dtype, where)
+    if len(shape) == 2 or (len(shape) == 3 and dtype == np.uint8):
+        return _without_channels(len(shape) - 1)
+    return _with_channels(len(shape) - 2, is_last=layout == "channels_last")
+
+
+def _by_shape(shape: tuple[int, ...], dtype: np.dtype, where: str) -> Axes:
+    space = shape[1:]
+    if len(space) == 1:
+        return _without_channels(1)
+    if len(space) == 2:
+        least, most = min(space), max(space)
+        is_series = dtype != np.uint8 and least <= _SERIES_CHANNELS and most >= 4 * least
+        return _with_channels(1, is_last=space[1] == least) if is_series else _without_channels(2)
+    first, last = space[0] <= _FEW_CHANNELS, space[-1] <= _FEW_CHANNELS
+    if first != last:
+        return _with_channels(len(space) - 1, is_last=last)
+    if len(set(space)) == 1 and len(space) == 3 and not first:
+        return _without_channels(3)
+    raise DataError(f"{where} has shape {shape}, which does not show where the channels are; set layout. {_HELP}")
+
+
+def _with_channels(count: int, *, is_last: bool) -> Axes:
+    return Axes((EXAMPLES, *_SPACE[count], CHANNELS) if is_last else (EXAMPLES, CHANNELS, *_SPACE[count]))
+
+
+def _without_channels(count: int) -> Axes:
+    return Axes((EXAMPLES, *_SPACE[count]))

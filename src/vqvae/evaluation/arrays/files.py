@@ -1,0 +1,49 @@
+"""Array files as examples of a signal, and back."""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vqvae.errors import DataError
+from vqvae.media.arrays import read_array, write_array
+from vqvae.signals import Signal
+
+_NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
+
+
+def read_examples(path: Path, signal: Signal) -> Iterator[Tensor]:
+    """The examples of a .npy or .npz file with one array, as one block (n, channels, *axes).
+
+    The array may have channels first or last, no axis of channels if there is one channel, and no axis of examples if there is one.
+
+    Raises:
+        DataError: the file cannot be read, or its array is no data of the signal.
+    """
+    array = np.asarray(read_array(path))
+    axes, channels = len(signal.axes), signal.channels
+    x = array
+    if channels == 1 and x.ndim in (axes, axes + 1) and not (x.ndim == axes + 1 and 1 in (x.shape[0], x.shape[-1])):
+        x = x.reshape(-1, 1, *x.shape[x.ndim - axes :])
+    if x.ndim == axes + 1:
+        x = x[None]
+    if x.ndim == axes + 2 and x.shape[1] != channels and x.shape[-1] == channels:
+        x = np.moveaxis(x, -1, 1)
+    wrong_kind = x.dtype.kind not in ("biu" if signal.levels is not None else "biuf")
+    if x.ndim != axes + 2 or x.shape[1] != channels or 0 in x.shape or wrong_kind:
+        raise DataError(f"{path} holds {array.dtype} of shape {array.shape}; examples {signal.shape()} of {signal.values()} are expected.")
+    if signal.levels is not None and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
+        raise DataError(f"{path} has values from {x.min()} to {x.max()}; expected {signal.values()}.")
+    yield signal.check(torch.from_numpy(np.ascontiguousarray(x, _NUMPY[signal.dtype]).copy()))
+
+
+def write_examples(path: Path, blocks: Iterable[Tensor], signal: Signal) -> None:
+    """Write blocks along the last axis as one array: (channels, *axes) of one example, (n, channels, *axes) of several.
+
+    Raises:
+        DataError: the place cannot be written.
+    """
+    x = torch.cat(list(blocks), -1)
+    write_array(path, np.ascontiguousarray((x[0] if len(x) == 1 else x).numpy()))

@@ -1,0 +1,75 @@
+"""Kinds of parts by flags."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from vqvae.cli.arguments import parse
+from vqvae.cli.flags import WrongUse, flags_of
+from vqvae.cli.kinds import choose_kinds, kind_name, kinds_of
+from vqvae.cli.train import Arguments, _default
+from vqvae.config import to_json
+from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
+from vqvae.models import VAEConfig
+from vqvae.networks import LogMelEncoderConfig, WaveNetDecoderConfig
+from vqvae.priors import PixelCNNConfig, UniformPriorConfig
+from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig
+from vqvae.training import TrainConfig
+
+DEFAULT = _default(["images", "--data", "x"])
+
+
+def read(*arguments: str) -> TrainConfig:
+    return parse(Arguments, "train", ["images", *arguments], "", DEFAULT).config
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (EMAQuantizerConfig, "ema"),
+        (FSQConfig, "fsq"),
+        (LogisticMixtureConfig, "logistic-mixture"),
+        (PixelCNNConfig, "pixelcnn"),
+        (UniformPriorConfig, "uniform"),
+        (WaveNetDecoderConfig, "wavenet"),
+        (LogMelEncoderConfig, "log-mel"),
+        (VAEConfig, "vae"),
+    ],
+)
+def test_names_follow_from_the_classes(kind: type, name: str) -> None:
+    assert kind_name(kind) == name
+
+
+def test_fields_keep_their_values_where_both_kinds_have_them() -> None:
+    quantizer: Any = read("--model.quantizer", "fsq", "--model.quantizer.levels", "8", "8", "8").model
+    assert quantizer.quantizer == FSQConfig(dim=64, levels=(8, 8, 8))
+    model: Any = read("--model.quantizer=Product", "--model.quantizer.num-codebooks", "2", "--steps", "7").model
+    assert model.quantizer == dataclasses.replace(ProductQuantizerConfig(dim=64, codebook_size=512, num_codebooks=2), revive_after=100)
+    categorical: Any = read("--model.likelihood", "categorical").model
+    assert isinstance(categorical.likelihood, CategoricalConfig) and categorical.likelihood.channels == 3
+
+
+def test_a_part_of_another_kind_has_flags_of_its_own() -> None:
+    model = read("--model", "vae", "--model.dim", "16", "--model.likelihood", "logistic_mixture").model
+    assert isinstance(model, VAEConfig) and isinstance(model.likelihood, LogisticMixtureConfig)
+    assert to_json(read("--model.quantizer", "ema")) == to_json(DEFAULT.config)
+
+
+def test_a_wrong_word_lists_the_right_ones() -> None:
+    with pytest.raises(WrongUse, match="ema, fsq, identity, product, residual, vector"):
+        read("--model.quantizer", "vq")
+    with pytest.raises(WrongUse, match="--model.likelihood is ''"):
+        read("--model.likelihood", "--steps", "3")
+    part = next(flag for flag in flags_of(Arguments, DEFAULT) if flag.name == "model")
+    assert "vqvae" in kinds_of(part) and "pixelcnn" not in kinds_of(part)
+
+
+def test_other_arguments_are_left() -> None:
+    chosen, rest = choose_kinds(DEFAULT, ["images", "--model.quantizer", "fsq", "--steps", "3"])
+    assert rest == ["images", "--steps", "3"] and isinstance(chosen.config.model, type(DEFAULT.config.model))
+
+
+def test_data_is_a_place_and_no_kind() -> None:
+    chosen, rest = choose_kinds(DEFAULT, ["images", "--data", "voices"])
+    assert rest == ["images", "--data", "voices"] and chosen == DEFAULT

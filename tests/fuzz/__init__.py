@@ -1,0 +1,1 @@
+"""Fuzzers: seeded, bounded, and each failing case is named by a command that repeats it."""

@@ -1,0 +1,61 @@
+"""``python -m tests.fuzz [KIND...] [--count N] [--seed S] [--only I]``: exit status 1 if a case does not hold."""
+
+import argparse
+import os
+import tempfile
+import time
+from pathlib import Path
+
+import vqvae
+from tests.fuzz.cases import CASES, flags, place
+from tests.fuzz.harness import Finding, attempt, report
+from vqvae.cli.main import COMMANDS
+
+SLICE = {"commands": 4, "python": 40, "runs": 3, "files": 20}
+"""Cases that take a few seconds in all."""
+
+
+def main() -> int:
+    """Carry out cases, one child each, and report those that do not hold."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Seeded fuzzers of the command line, Python calls, runs and files."
+    )
+    parser.add_argument("kinds", nargs="*", metavar="KIND", help=f"one of {', '.join(CASES)}; default: all")
+    parser.add_argument("--count", type=int, default=500, help="cases of each kind")
+    parser.add_argument("--slice", action="store_true", help="few cases of every kind, for the ordinary tests")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--only", type=int, help="the number of one case")
+    parser.add_argument("--seconds", type=float, default=20, help="limit of a case")
+    chosen = parser.parse_args()
+    if wrong := set(chosen.kinds) - set(CASES):
+        parser.error(f"there is no kind {sorted(wrong)}; there are {', '.join(CASES)}")
+    _warm()
+    findings: list[Finding] = []
+    for kind in chosen.kinds or CASES:
+        began = time.monotonic()
+        count = SLICE[kind] if chosen.slice else chosen.count
+        numbers = range(count) if chosen.only is None else [chosen.only]
+        found = [one for number in numbers if (one := attempt(kind, CASES[kind], chosen.seed, number, seconds=chosen.seconds))]
+        print(f"{kind}: {len(numbers)} cases, {len(found)} that do not hold, {time.monotonic() - began:.0f} s", flush=True)
+        report(found)
+        findings += found
+    return 1 if findings else 0
+
+
+def _warm() -> None:
+    """Import what children would, and read the flags once."""
+    for name in vqvae.__all__:
+        getattr(vqvae, name)
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        place(Path(folder))
+        os.chdir(folder)
+        try:
+            for command in COMMANDS:
+                flags(command)
+        finally:
+            os.chdir(before)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
