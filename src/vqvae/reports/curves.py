@@ -47,8 +47,8 @@ def is_number(value: Any) -> bool:
 
 
 def _moves(sides: Sequence[Sequence[tuple[float, float]]]) -> bool:
-    """Whether a metric changes, or has only one point per side."""
+    """Whether a metric changes by more than a thousandth, or has only one point per side."""
     if all(len(points) < 2 for points in sides):
         return True
     values = [y for points in sides for _, y in points]
-    return max(values) - min(values) > 1e-6 * max(map(abs, values))
+    return max(values) - min(values) > 1e-3 * max(map(abs, values))

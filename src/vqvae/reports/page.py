@@ -57,15 +57,14 @@ def write_report(
     warnings: Sequence[str] = (),
     beside: Beside | None = None,
 ) -> None:
-    """Write the report of a run, whole or not at all.
+    """Write the report of a run to ``path``, whole or not at all.
 
     Args:
-        path: the file, usually ``RUN/report.html``.
         title: the name of the run or of its data.
         metrics: scores by name, as in ``metrics.json``. None is not shown. ``seconds_by_stage`` becomes a chart.
         pictures: uint8 arrays (height, width, 3) by name, such as "reconstructions" and "samples".
         rows: the rows of ``metrics.jsonl``, in order.
-        settings: the configuration as JSON text.
+        settings: the settings as JSON text.
         words: what the data is called.
         summary: a sentence or two about the model.
         command: the command that repeats this run.
@@ -83,18 +82,16 @@ def write_report(
     """
     numbers = numbers_of(metrics)
     sections = [
-        f"<p>{escape(summary)}</p>" if summary else "",
-        f'<p class="quiet">{escape(words.about)}</p>',
-        _cards(numbers, words),
+        _begin(summary, words) + _cards(numbers, words),
         _warnings(warnings),
         _sounds(sounds),
         _pictures(pictures, charts, captions),
-        "" if beside is None else _beside(title, numbers, beside),
+        _beside(numbers, beside),
         _likelihood(numbers, words),
         _sizes(sizes, words),
         _classes(classes, words),
         curves(rows),
-        "" if counts is None else _usage(counts),
+        _usage(counts),
         _table(numbers, words),
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
@@ -155,6 +152,10 @@ def _write(path: Path, title: str, sections: Sequence[str]) -> None:
         partial.write_text(text, encoding="utf-8")
 
 
+def _begin(summary: str, words: Words) -> str:
+    return (f"<p>{escape(summary)}</p>" if summary else "") + f'<p class="quiet">{escape(words.about)}</p>'
+
+
 def _cards(numbers: Mapping[str, float], words: Words) -> str:
     """The numbers to know."""
     kinds = ("bits_per_dim", "bits_per_sample")
@@ -196,12 +197,17 @@ def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], ro
     figures = ""
     for name, pixels in pictures.items():
         title, words = name.replace("_", " ").capitalize(), captions.get(name, CAPTIONS.get(name, ""))
-        shown = picture(pixels, f"{title}. {words}".strip(), zoom=min(_MOST_ZOOM, max(1, room // pixels.shape[1])))
+        zoom = min(_MOST_ZOOM, max(1, room // pixels.shape[1]))
+        shown = picture(pixels, f"{title}. {words}".strip(), zoom=zoom)
+        if zoom == 1:  # It may have words inside, which stay legible on a narrow screen.
+            shown = f'<div class="wide" tabindex="0">{shown}</div>'
         figures += f'<figure class="picture"><figcaption><b>{escape(title)}.</b> {escape(words)}</figcaption>{shown}</figure>'
     return figures
 
 
-def _beside(title: str, numbers: Mapping[str, float], beside: Beside) -> str:
+def _beside(numbers: Mapping[str, float], beside: Beside | None) -> str:
+    if beside is None:
+        return ""
     warning = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
     shown = {f"{name.replace('_', ' ')}, {beside.name}": pixels for name, pixels in beside.pictures.items()}
     table = _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
@@ -279,10 +285,10 @@ def _classes(classes: Mapping[str, Mapping[str, float]], words: Words) -> str:
     return f"<h2>Scores by class</h2>{table}"
 
 
-def _usage(counts: Tensor) -> str:
-    books, size = counts.shape
-    if not int(counts.sum()):
+def _usage(counts: Tensor | None) -> str:
+    if counts is None or not int(counts.sum()):
         return ""
+    books, size = counts.shape
     shares = counts.cpu().double() / counts.cpu().sum(1, keepdim=True).clamp(min=1) * size
     ordered = shares.sort(dim=1, descending=True).values.tolist()[:_MOST_CODEBOOKS]
     series = [

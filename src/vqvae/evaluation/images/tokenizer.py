@@ -13,6 +13,7 @@ from vqvae.data.base import Batch
 from vqvae.evaluation.images.frechet import FeatureExtractor, Moments, frechet_distance
 from vqvae.evaluation.images.reconstruction import NormalisedError, psnr, ssim
 from vqvae.evaluation.likelihood.costs import Costs
+from vqvae.exact import exact
 from vqvae.models.base import Tokenizer
 
 
@@ -105,7 +106,7 @@ class TokenizerEvaluation:
         costs = self.costs.scores()
         scores = {
             **costs,
-            "psnr": float(self.psnrs.double().mean()),
+            "psnr": float(exact(self.psnrs).mean()),
             "ssim": self._ssim / self.costs.examples,
             "nmse": self._error.value(),
             **self.costs.usage_scores(),
