@@ -1,6 +1,7 @@
 """``vqvae evaluate``."""
 
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -47,3 +48,17 @@ def test_threads_are_set(run: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert torch.get_num_threads() == before + 1
     finally:
         torch.set_num_threads(before)
+
+
+def test_another_run_stands_beside(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    other = tmp_path / "other"
+    shutil.copytree(run, other)
+    metrics = json.loads((run / "metrics.json").read_text())
+    (other / "metrics.json").write_text(json.dumps({**metrics, "psnr": 77.77}))
+    assert main(["evaluate", str(run), "--beside", str(other), "--device", "cpu"]) == 0
+    page = (run / "report.html").read_text()
+    assert "Beside other" in page and "<b>77.77 dB</b>" in page and "do not compare" not in page
+    assert main(["evaluate", str(run), "--beside", str(run), "--device", "cpu"]) == 1
+    assert "given twice" in capsys.readouterr().err
+    assert main(["evaluate", str(run), "--beside", str(tmp_path), "--device", "cpu"]) == 1
+    assert "Traceback" not in capsys.readouterr().err

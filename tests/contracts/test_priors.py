@@ -272,3 +272,14 @@ def test_changed_weights_are_noticed_by_decoding(kind: type) -> None:
     second, _ = prior.step(first, prior.step(None, prior.start(1, space))[1])
     total = after.log_softmax(1)[0, first] + second.log_softmax(1)[0, last]
     torch.testing.assert_close(total, prior.log_prob(codes).detach())
+
+
+@autoregressive
+@pytest.mark.parametrize("classes", [0, 2])
+def test_what_each_code_costs_adds_up(kind: type, classes: int) -> None:
+    prior = make(kind, classes=classes).eval()
+    codes = random_codes(2, 2, *space_of(kind, 3, 4))
+    each = prior.code_log_probs(codes, labels(prior, 2))
+    assert each.shape == codes.shape
+    torch.testing.assert_close(each.flatten(1).sum(1), prior.log_prob(codes, labels(prior, 2)))
+    torch.testing.assert_close(each, AutoregressivePrior.code_log_probs(prior, codes, labels(prior, 2)), rtol=1e-4, atol=1e-5)

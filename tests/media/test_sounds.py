@@ -1,13 +1,14 @@
 """Audio files to samples and back."""
 
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from vqvae.data import AudioFolderConfig, audio_blocks, read_audio, write_audio
 from vqvae.errors import DataError, MissingExtraError
-from vqvae.media.sounds import resample, to_float32, to_int16
+from vqvae.media.sounds import flac_size, resample, to_float32, to_int16
 
 soundfile = pytest.importorskip("soundfile")
 soxr = pytest.importorskip("soxr")
@@ -202,3 +203,9 @@ def test_a_missing_extra_is_named(tmp_path, monkeypatch):
 def test_samples_of_16_bits_are_those_of_the_whole_range():
     samples = np.array([-32_768, -1, 0, 32_767], np.int16)
     assert to_float32(samples).tolist() == [-1.0, -(2**-15), 0.0, 1 - 2**-15] and np.array_equal(to_int16(to_float32(samples)), samples)
+
+
+def test_the_size_of_flac_is_that_of_a_file(tmp_path: Path) -> None:
+    samples = (0.5 * np.sin(np.arange(4_000) / 9)).astype(np.float32)
+    write_audio(tmp_path / "x.flac", samples, 8_000)
+    assert flac_size(samples, 8_000) == pytest.approx((tmp_path / "x.flac").stat().st_size, rel=0.02)

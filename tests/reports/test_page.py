@@ -11,10 +11,13 @@ import torch
 from PIL import Image
 
 from vqvae.errors import CheckpointError
-from vqvae.reports.page import MEASURES, Sound, write_report
+from vqvae.reports.measures import MEASURES, measure, words_of
+from vqvae.reports.page import Beside, write_report, write_side_by_side
+from vqvae.reports.sounds import Row, Sound
 from vqvae.reports.waves import wave_chart
 
 VOID = {"meta", "link", "img", "br", "line"}
+WORDS = words_of("pictures", None)
 
 
 class Page(HTMLParser):
@@ -58,7 +61,14 @@ def rows() -> list[dict]:
 
 def report(path: Path, **changes: object) -> Page:
     pixels = np.arange(5 * 7 * 3, dtype=np.uint8).reshape(5, 7, 3)
-    settings = {"title": "A run", "metrics": {}, "pictures": {"samples": pixels}, "rows": rows(), "settings": '{"steps": 100}'}
+    settings = {
+        "title": "A run",
+        "metrics": {},
+        "pictures": {"samples": pixels},
+        "rows": rows(),
+        "words": WORDS,
+        "settings": '{"steps": 100}',
+    }
     write_report(path / "report.html", **{**settings, **changes})
     return Page((path / "report.html").read_text(encoding="utf-8"))
 
@@ -66,9 +76,10 @@ def report(path: Path, **changes: object) -> Page:
 def test_every_measure_is_shown_with_its_unit_and_meaning(tmp_path: Path) -> None:
     metrics = {**dict.fromkeys(MEASURES, 0.5), "psnr": 31.256, "frechet_inception": 12.5, "odd_one": 3.0, "absent": None}
     page = report(tmp_path, metrics={**metrics, "seconds_by_stage": {"tokenizer": 100.0, "prior": 3700.0}})
-    for measure in MEASURES.values():
-        assert measure.title in page.text and measure.meaning in page.text
-    for words in ("31.26 dB", "50.0 %", "Fréchet distance of inception", "Odd one", "1 min 40 s", "1 h 1 min"):
+    for name in MEASURES:
+        shown = measure(name, WORDS)
+        assert shown.title in page.text and shown.meaning in page.text and "{" not in shown.title + shown.meaning
+    for words in ("31.26 dB", "50.0 %", "Fréchet distance of reconstructions, inception features", "Odd one", "1 min 40 s", "1 h 1 min"):
         assert words in page.text, words
     assert "absent" not in page.text
 
@@ -81,11 +92,11 @@ def test_the_gain_of_the_prior_is_worked_out(tmp_path: Path) -> None:
 def test_curves_are_in_bits_and_by_stage(tmp_path: Path) -> None:
     page = report(tmp_path)
     said = [value for tag, name, value in page.attributes if name == "aria-label"]
-    assert "bits per dim by step: training ends at 3, held out ends at 3" in said
+    assert not any(words.startswith("bits per dim by step") for words in said), "it does not move"
     assert "loss by step: training ends at 2, held out ends at 2.5" in said
     assert "perplexity by step: training ends at 7" in said
     assert "kl bits per dim by step: training ends at 1" in said
-    assert len(said) == 4 and not any("seconds" in words for words in said)
+    assert len(said) == 3 and not any("seconds" in words for words in said)
     assert page.text.index("tokenizer") < page.text.index("prior")
 
 
@@ -103,7 +114,9 @@ def test_pictures_are_inside_and_nothing_is_fetched(tmp_path: Path) -> None:
 def test_sounds_and_charts_are_inside(tmp_path: Path) -> None:
     wave = torch.linspace(-1, 1, 300)
     page = report(
-        tmp_path, sounds=[Sound("original & more", wave, 8000), Sound("other", -wave, 8000)], charts=[wave_chart("w", {"x": wave}, 8000)]
+        tmp_path,
+        sounds=[Row("clip", (Sound("original & more", wave, 8000), Sound("other", -wave, 8000)))],
+        charts=[wave_chart("w", {"x": wave}, 8000)],
     )
     sources = [value for tag, name, value in page.attributes if (tag, name) == ("audio", "src")]
     assert len(sources) == 2 and all(source.startswith("data:audio/wav;base64,") for source in sources)
@@ -126,7 +139,12 @@ def test_all_text_is_escaped(tmp_path: Path) -> None:
         settings=bad,
         metrics={bad: 1.0, f"frechet_{bad}": 1.0, f"bits_per_dim_{bad}": 2.0, "seconds_by_stage": {bad: 1.0}},
         pictures={bad: pixels},
-        sounds=[Sound(bad, torch.zeros(9), 8000)],
+        sounds=[Row(bad, (Sound(bad, torch.zeros(9), 8000),))],
+        captions={bad: bad},
+        sizes={"raw": 2.0, bad: 1.0},
+        classes={bad: {"psnr": 1.0}},
+        warnings=[bad],
+        beside=Beside(bad, {bad: 1.0}, {bad: pixels}, False),
         rows=[{"step": step, "stage": bad, bad: 1.0} for step in (1, 2)],
     )
     assert "<script" not in (tmp_path / "report.html").read_text(encoding="utf-8")
@@ -153,3 +171,49 @@ def test_it_is_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
     with pytest.raises(CheckpointError, match="could not be written"):
         report(tmp_path / "report.html")
+
+
+def test_small_pictures_are_enlarged_by_a_whole_factor(tmp_path: Path) -> None:
+    for width, zoom in ((7, 8), (300, 3), (901, 1)):
+        page = report(tmp_path, pictures={"samples": np.zeros((5, width, 3), np.uint8)})
+        sizes = {name: int(value) for tag, name, value in page.attributes if tag == "img" and name in ("width", "height")}
+        assert sizes == {"width": zoom * width, "height": zoom * 5}
+
+
+def test_sentences_fit_the_data(tmp_path: Path) -> None:
+    metrics = {"bits_per_second_learned": 100.0, "log_mel_distance": 3.0, "bits_per_sample_uniform": 4.0, "codes_used": 0.5}
+    text = report(tmp_path, words=words_of("sound", None), metrics=metrics, pictures={}, sizes={"raw": 32_000.0, "FLAC": 16_000.0}).text
+    text = text[text.index("vqvae report") :]
+    assert "image" not in text and "pixel" not in text
+    for words in ("100.0 bit/s", "3.00 dB", "held-out recordings", "bytes per second", "16 kB, 2 times smaller"):
+        assert words in text, words
+
+
+def test_classes_and_warnings_are_shown(tmp_path: Path) -> None:
+    classes = {"cat": {"examples": 3.0, "psnr": 20.5, "bits_per_dim": 4.25}, "dog": {"examples": 2.0, "psnr": 19.0}}
+    page = report(tmp_path, classes=classes, warnings=["Only 5 images."])
+    assert "cat 3 20.50 4.25" in page.text and "dog 2 19.00 –" in page.text and "Only 5 images." in page.text
+
+
+def test_another_run_stands_beside(tmp_path: Path) -> None:
+    other = Beside("second", {"psnr": 21.0, "codes_used": 0.5}, {"samples": np.zeros((2, 2, 3), np.uint8)}, False)
+    page = report(tmp_path, metrics={"psnr": 20.0}, beside=other)
+    assert "Beside second" in page.text and "20.00 dB 21.00 dB" in page.text and "do not compare" in page.text
+    assert "<b>21.00 dB</b>" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "do not compare" not in report(tmp_path, beside=other._replace(same_data=True)).text
+
+
+def test_runs_side_by_side(tmp_path: Path) -> None:
+    pictures = [{"reconstructions, a": np.zeros((2, 2, 3), np.uint8)}, {}]
+    write_side_by_side(tmp_path / "x.html", title="a and b", names=["a", "b"], scores=[{"rmse": 1.0}, {"rmse": 2.0}], pictures=pictures)
+    text = (tmp_path / "x.html").read_text(encoding="utf-8")
+    assert "<b>1 in units of the data</b>" in text and "Reconstructions, a" in Page(text).text
+
+
+def test_every_picture_has_words_and_every_table_has_headers(tmp_path: Path) -> None:
+    wave = torch.linspace(-1, 1, 900)
+    sound = Sound("original", wave, 8000, torch.zeros(1, 4, dtype=torch.int64), 4)
+    page = report(tmp_path, metrics={"psnr": 1.0}, sounds=[Row("clip", (sound,))], sizes={"raw": 2.0}, classes={"a": {"psnr": 2.0}})
+    assert all(value for tag, name, value in page.attributes if name in ("alt", "aria-label"))
+    assert sum(tag == "img" for tag, name, _ in page.attributes if name == "alt") == 3
+    assert {value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")} == {"row", "col"}

@@ -27,7 +27,7 @@ def test_scores_stand_in_columns_and_pictures_side_by_side(tmp_path: Path) -> No
     assert table(found).splitlines() == ["score  one   two", "psnr   20.5  21.25"]
     write_comparison(tmp_path / "page.html", found)
     page = (tmp_path / "page.html").read_text()
-    assert page.count("<img") == 2 and "Reconstructions, two" in page and "<td>21.25</td>" in page
+    assert page.count("<img") == 2 and "Reconstructions, two" in page and "<b>21.25 dB</b>" in page
 
 
 def test_other_data_is_said_and_one_run_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,8 @@ class Arguments:
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
     prior_name: str | None = None
     """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
+    beside: Path | None = None
+    """Another run, whose scores and pictures the report shows beside these."""
     phones: Path | None = None
     """For speech: who says which phone when, as .jsonl or TextGrids."""
     phones_source: str = "the given alignments"
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.data is None or is_own(chosen.run, splits):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
-        say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name), chosen.json)
+        say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)
         note(f"The report is {scores_folder(chosen.run, chosen.prior_name) / REPORT}.")
         return 0
     model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)

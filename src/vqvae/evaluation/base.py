@@ -1,38 +1,110 @@
-"""What is found out about a trained model on held-out data, whatever its data is."""
+"""The result of scoring a trained model on held-out data of any kind."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+import torch
+from jaxtyping import Float
 from torch import Tensor
 
-from vqvae.codes import LogPrior
+from vqvae.codes import Codes, LogPrior
+from vqvae.data.base import Condition
 from vqvae.pipeline import Pipeline
-from vqvae.reports.page import Sound
+from vqvae.reports.sounds import Row
+
+FEW = 100
+"""Scores of fewer examples come with a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What is found out about a model."""
+    """Scores of a model, and what its report shows."""
 
     scores: Mapping[str, Any]
-    """Numbers by name; None for those that a missing prior is needed for."""
+    """Numbers by name. None if a score needs a prior that is missing."""
     counts: Tensor
     """How often each code occurs (codebooks, codebook_size)."""
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Of images: reconstructions, and samples where there is a prior. Of speech: spectrograms."""
+    """uint8 arrays (height, width, 3)."""
+    captions: Mapping[str, str] = field(default_factory=dict)
+    """Captions of pictures, by the name of the picture."""
     charts: Mapping[str, str] = field(default_factory=dict)
     """SVG pictures."""
-    sounds: tuple[Sound, ...] = ()
-    """Something to listen to."""
+    only_files: frozenset[str] = frozenset()
+    """Pictures and charts that become files, but are not in the report."""
+    sounds: tuple[Row, ...] = ()
+    """Rows of sounds to compare."""
+    sizes: Mapping[str, float] = field(default_factory=dict)
+    """Mean size of an example, or of a second of sound, in bytes: raw, compressed without loss, and as codes."""
+    classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    """Scores of each class, by the name of the class."""
+    warnings: tuple[str, ...] = ()
+    """Why some scores may mislead."""
 
 
 def log_priors(pipeline: Pipeline) -> dict[str, LogPrior]:
-    """The priors that a pipeline has, by the names of their scores."""
+    """The priors of a pipeline, by the names of their scores."""
     priors: dict[str, LogPrior] = {}
     if pipeline.unigram is not None and len(pipeline.layout) == 1:
         priors["unigram"] = pipeline.unigram.log_prob
     if pipeline.prior is not None:
         priors["learned"] = pipeline.log_prior
     return priors
+
+
+@torch.no_grad()
+def bits_of_positions(pipeline: Pipeline, codes: Codes, condition: Condition) -> list[Float[Tensor, "n *space"]]:
+    """The cost of the codes at each position under the learned priors, in bits, one tensor per level. Empty without a learned prior, and
+    if the prior needs a label that is missing.
+    """
+    if not pipeline.priors or (pipeline.is_conditional and condition.label is None):
+        return []
+    codes, condition, found = codes.to(pipeline.device), condition.to(pipeline.device), []
+    for number, (prior, level) in enumerate(zip(pipeline.priors, codes, strict=True)):
+        nats = -prior.code_log_probs(level, condition._replace(codes=tuple(codes[:number])))
+        found.append(nats.sum(1).cpu() / math.log(2))
+    return found
+
+
+def coded_sizes(raw_bits: float, nats: Mapping[str, float], amount: float) -> dict[str, float]:
+    """Mean sizes in bytes, for ``Evaluation.sizes``.
+
+    Args:
+        raw_bits: the size of all data, in bits.
+        nats: the cost of all codes under each prior.
+        amount: how many examples or seconds that was.
+    """
+    bits = {"raw": raw_bits} | {
+        "codes, fixed length" if name == "uniform" else f"codes, {name} prior": cost / math.log(2) for name, cost in nats.items()
+    }
+    return {name: count / 8 / amount for name, count in bits.items()}
+
+
+def compression(sizes: Mapping[str, float]) -> dict[str, float]:
+    """``compression_ratio``: the raw size divided by the smallest size of the codes. Empty if there are no codes to count."""
+    smallest = min((size for name, size in sizes.items() if name.startswith("codes")), default=0.0)
+    return {"compression_ratio": sizes["raw"] / smallest} if smallest > 0 else {}
+
+
+def warnings_about(pipeline: Pipeline, counts: Tensor, examples: int, of: str) -> tuple[str, ...]:
+    """Sentences about scores that may mislead.
+
+    Args:
+        pipeline: what was scored.
+        counts: how often each code occurs (codebooks, codebook_size) in the held-out data.
+        examples: the number of held-out examples.
+        of: what an example is called, in the plural.
+    """
+    found, size = [], counts.shape[1]
+    if examples < FEW:
+        found.append(f"The scores come from only {examples} held-out {of}. With fewer than {FEW}, they depend on the choice of {of}.")
+    held_out = int(counts[0].sum())
+    trained = None if pipeline.unigram is None else int(pipeline.unigram.counts[0].sum())
+    if trained is not None and trained < size:
+        found.append(f"The training data has {trained} codes, fewer than the {size} of the codebook. Use a smaller codebook or more data.")
+    if held_out < size:
+        found.append(f"The held-out data has {held_out} codes, so at most {held_out / size:.0%} of the {size} in the codebook can occur.")
+    return tuple(found)

@@ -1,5 +1,6 @@
 """Audio files to samples and back, at any rate; the only importer of soundfile and soxr."""
 
+import io
 import logging
 import math
 import sys
@@ -74,6 +75,18 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Ite
                     file.write(to_int16(block))
         except soundfile.LibsndfileError as error:  # Such as a full disk.
             raise DataError(f"{path} could not be written ({error.error_string}) Choose another place.") from error
+
+
+def flac_size(samples: Float32[np.ndarray, " samples"], rate: int) -> int:
+    """The size of a recording as FLAC with 16 bits per sample, in bytes.
+
+    Raises:
+        MissingExtraError: if soundfile is not installed.
+    """
+    file = io.BytesIO()
+    _soundfile().write(file, to_int16(samples), rate, format="FLAC", subtype="PCM_16")
+    # The writer goes back to its header in the end, so the position is not the size.
+    return len(file.getvalue())
 
 
 def resample(samples: Float32[np.ndarray, " samples"], rate: int, new_rate: int) -> Float32[np.ndarray, " resampled"]:

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any
 
+import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
@@ -54,6 +55,25 @@ class AutoregressivePrior(Prior):
     @abstractmethod
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
         """Feed the previous code (None at first) and return the logits of the next, in float32."""
+
+    @torch.no_grad()
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code given the codes before it, in nats. ``log_prob`` is the sum over an example.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        values = codes.movedim(1, -1).flatten(1)
+        state, before, found = self.start(len(codes), tuple(codes.shape[2:]), condition), None, []
+        for code in values.unbind(1):
+            logits, state = self.step(before, state)
+            found.append(logits.log_softmax(1).gather(1, code[:, None]))
+            before = code
+        each = torch.cat(found, 1) if found else values.float()
+        return each.view(len(codes), *codes.shape[2:], self.num_codebooks).movedim(-1, 1)
 
 
 def check_prior_codes(codes: Any, num_codebooks: int, codebook_size: int) -> Tensor:

@@ -75,10 +75,20 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         codes = self._check(codes, condition)
         if not codes.numel():
             return torch.zeros(len(codes), dtype=torch.float32, device=codes.device)
-        hidden = self._hidden(codes, self._bias(condition), mask)
-        each = torch.stack([self._log_prob_of(hidden, codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
+        each = self._each(codes, condition, mask)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
+
+    @torch.no_grad()
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code given the codes before it, in nats, in one pass.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
+        return self._each(self._check(codes, condition), condition, None)
 
     def log_probs(
         self, codes: Integer[Tensor, "batch codebooks height width"], condition: Condition = Condition()
@@ -111,6 +121,12 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         self._check_space(space)
         check_label(condition, self.classes, batch_size)
         return self._start(batch_size, space, self._bias(condition), prefix)
+
+    def _each(
+        self, codes: Int[Tensor, "batch codebooks height width"], condition: Condition, mask: Bool[Tensor, "batch height width"] | None
+    ) -> Float[Tensor, "batch codebooks height width"]:
+        hidden = self._hidden(codes, self._bias(condition), mask)
+        return torch.stack([self._log_prob_of(hidden, codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
 
     def _log_prob_of(self, hidden: Tensor, codes: Int[Tensor, "batch height width"], book: int) -> Float[Tensor, "batch height width"]:
         return -F.cross_entropy(self._logits(hidden, book), codes.flatten(), reduction="none").view(codes.shape)

@@ -91,10 +91,22 @@ class WaveNetPrior(AutoregressivePrior):
         mask = mask if mask is None else mask.flatten(1)
         if mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any()):
             raise DataError("The mask is True after it was False; a WaveNet needs sequences padded at their ends.")
-        values = _in_turns(codes)
-        logits = self.wavenet(values, self._bias(condition))
-        nats = F.cross_entropy(logits.flatten(0, 1), values.flatten(), reduction="none").view(values.shape)
+        nats = self._nats(codes, condition)
         return -(nats if mask is None else nats * mask.repeat_interleave(self.num_codebooks, 1)).sum(1)
+
+    @torch.no_grad()
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code given the codes before it, in nats, in one pass.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        self._check_space(codes.shape[2:])
+        check_label(condition, self.classes, len(codes))
+        return -self._nats(codes, condition).view(len(codes), *codes.shape[2:], self.num_codebooks).movedim(-1, 1)
 
     @torch.no_grad()
     def start(
@@ -128,6 +140,12 @@ class WaveNetPrior(AutoregressivePrior):
             MissingExtraError: if numba is not installed.
         """
         return self.wavenet.fused(state, uniforms, choice)
+
+    def _nats(self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition) -> Float[Tensor, "batch values"]:
+        """What each code costs, in the order of ``_in_turns``."""
+        values = _in_turns(codes)
+        logits = self.wavenet(values, self._bias(condition))
+        return F.cross_entropy(logits.flatten(0, 1), values.flatten(), reduction="none").view(values.shape)
 
     def _bias(self, condition: Condition) -> Float[Tensor, "batch one layers gates"] | None:
         if self.label is None:

@@ -26,6 +26,7 @@ QUIET, DARK = "#667080", "#2f6db3"
 _CELL, _WIDE, _FAINTEST = 12, 640, 0.005
 _COLOURED = """
 text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }
+.dot { fill: #fff; stroke-width: 2; }
 .a { stroke: #2f6db3; } .b { stroke: #d9772b; } .c { stroke: #4b9a6a; } .d { stroke: #9a5fb0; }
 """
 """The page's light colours, for a picture without a page."""
@@ -105,7 +106,7 @@ def bar_chart(title: str, bars: Sequence[Bar], legend: Sequence[str] = ()) -> st
             f'<span class="part {colour}" style="width:{100 * part / longest:.2f}%"></span>'
             for colour, part in zip(_colours(), bar.parts, strict=False)
         )
-        rows += f"<tr><th>{escape(bar.name)}</th><td><div>{parts}</div></td><td>{escape(bar.words)}</td></tr>"
+        rows += f'<tr><th scope="row">{escape(bar.name)}</th><td><div>{parts}</div></td><td>{escape(bar.words)}</td></tr>'
     return f'<figure class="bars"><figcaption>{escape(title)}{_legend(legend)}</figcaption><table>{rows}</table></figure>'
 
 
@@ -189,13 +190,19 @@ def _lines(series: Sequence[Series]) -> str:
     most = max(x for x, _ in points) or 1.0
     low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
     frame = _Frame(most, *_padded(low, high))
-    lines = "".join(
-        f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}"><title>{escape(one.name)}</title></polyline>'
-        for colour, one in zip(_colours(), series, strict=False)
-    )
+    lines = "".join(_line(colour, one, frame) for colour, one in zip(_colours(), series, strict=False))
     # Cut off at the frame by an inner svg: a clipping path would need an identifier, unique in the page.
     body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
     return frame.axes() + body + f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
+
+
+def _line(colour: str, one: Series, frame: _Frame) -> str:
+    """A line, or a dot for a single point."""
+    title = f"<title>{escape(one.name)}</title>"
+    if len(one.points) == 1:
+        across, up = frame.at(*one.points[0])
+        return f'<circle class="dot {colour}" cx="{across - 4:.1f}" cy="{up:.1f}" r="4">{title}</circle>'
+    return f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}">{title}</polyline>'
 
 
 def _figure(title: str, said: str, body: str, legend: Sequence[str]) -> str:

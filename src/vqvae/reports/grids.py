@@ -44,15 +44,15 @@ def pair_grid(
     return grid(torch.cat([_filled(row, columns) for pair in pairs for row in pair]), columns)
 
 
-def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ channels height width"]]) -> UInt8[np.ndarray, "_ _ 3"]:
-    """One row a kind of pictures, all of one size, with its name to the left.
+def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ _ height width"]], zoom: int = 1) -> UInt8[np.ndarray, "_ _ 3"]:
+    """One row per kind of pictures, all of one size, with its name on the left. Pictures are enlarged by ``zoom``, names are not.
 
     Raises:
         DataError: no images, or neither 1 nor 3 channels.
     """
     if not rows:
         raise DataError("No pictures came; a picture of rows needs at least one.")
-    strips = {name: grid(images, len(images)) for name, images in rows.items()}
+    strips = {name: grid(_enlarged(images, zoom), len(images)) for name, images in rows.items()}
     font = ImageFont.load_default(12)
     margin = 2 * GAP + max(int(np.ceil(font.getlength(name))) for name in rows)
     height = max(len(strip) for strip in strips.values())
@@ -64,6 +64,10 @@ def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ channels height width"]]
         draw.text((GAP, top + height // 2), name, fill=(0, 0, 0), font=font, anchor="lm")
         canvas.paste(Image.fromarray(strip), (margin, top))
     return np.array(canvas)
+
+
+def _enlarged(images: Tensor, zoom: int) -> Tensor:
+    return images.repeat_interleave(zoom, 2).repeat_interleave(zoom, 3)
 
 
 def _filled(images: Tensor, count: int) -> Tensor:

@@ -15,12 +15,11 @@ from torch import Tensor
 from vqvae.errors import DataError
 from vqvae.layers.mel import LogMel
 from vqvae.reports.charts import DARK, QUIET, svg
+from vqvae.reports.colours import heat
 
 _MELS, _WINDOW_SECONDS, _HOP_SECONDS = 80, 0.05, 0.01
 _RANGE = 7 * np.log(10)
 """70 dB from the loudest to black, in nats of power."""
-_ANCHORS = np.array([[0, 0, 0], [48, 18, 96], [148, 38, 112], [228, 92, 60], [248, 184, 64], [255, 255, 224]], np.float64)
-"""Colours from the faintest to the loudest, of steadily growing lightness."""
 _COLUMNS, _ROW, _LEFT, _LINE = 640, 64, 12, 18
 
 
@@ -34,9 +33,7 @@ def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.n
         sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=_MELS
     )
     frames = mel(samples.detach().float().cpu()).cpu().double().numpy()
-    level = (1 + (frames - frames.max()) / _RANGE).clip(0, 1) * (len(_ANCHORS) - 1)
-    colours = np.stack([np.interp(level, np.arange(len(_ANCHORS)), channel) for channel in _ANCHORS.T], axis=-1)
-    return np.rint(colours[::-1]).astype(np.uint8)
+    return np.ascontiguousarray(heat(1 + (frames - frames.max()) / _RANGE)[::-1])
 
 
 def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate: int) -> str:
@@ -72,8 +69,25 @@ def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate
     return svg(2 * _LEFT + _COLUMNS, bottom + _LINE, title, "".join(parts))
 
 
-def audio_player(samples: Float[Tensor, " time"], sample_rate: int) -> str:
-    """An HTML player with the sound inside, as a 16-bit WAV; what is beyond [-1, 1] is clipped.
+def wave_line(samples: Float[Tensor, " time"], peak: float, said: str) -> str:
+    """One wave as an SVG picture without words.
+
+    Args:
+        samples: at least one.
+        peak: the amplitude at the edge of the picture.
+        said: what a screen reader says.
+    """
+    places, low, high = _envelope(samples.detach().float().cpu().numpy(), len(samples))
+    edge = [*zip(places, high, strict=True), *zip(places[::-1], low[::-1], strict=True)]
+    corners = " ".join(f"{x:.1f},{_ROW / 2 * (1 - y / peak):.1f}" for x, y in edge)
+    shape = f'<polygon points="{corners}" fill="{DARK}" stroke="{DARK}" stroke-width="1"/>'
+    return (
+        f'<svg viewBox="0 0 {_COLUMNS} {_ROW}" preserveAspectRatio="none" class="wave" role="img" aria-label="{escape(said)}">{shape}</svg>'
+    )
+
+
+def audio_player(samples: Float[Tensor, " time"], sample_rate: int, said: str = "sound") -> str:
+    """An HTML player with the sound inside, as a 16-bit WAV. Samples outside [-1, 1] are clipped. A screen reader says ``said``.
 
     Raises:
         DataError: a sample is infinite or not a number.
@@ -87,7 +101,7 @@ def audio_player(samples: Float[Tensor, " time"], sample_rate: int) -> str:
         writer.setsampwidth(2)
         writer.setframerate(sample_rate)
         writer.writeframes(levels.numpy().astype("<i2").tobytes())
-    return f'<audio controls src="data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"></audio>'
+    return f'<audio controls aria-label="{escape(said)}" src="data:audio/wav;base64,{base64.b64encode(file.getvalue()).decode()}"></audio>'
 
 
 class _Envelope(NamedTuple):

@@ -14,7 +14,9 @@ from vqvae.pipeline import about, prior_names
 from vqvae.reports.page import write_side_by_side
 from vqvae.runs.folder import read_metrics, scores_folder
 
-_PICTURES = ("reconstructions", "samples")
+PICTURES = ("reconstructions", "samples")
+
+DIFFERENT = "These runs were scored on different held-out data: their scores do not compare."
 
 
 class Scored(NamedTuple):
@@ -65,7 +67,7 @@ def table(found: Sequence[Scored]) -> str:
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
     if len({one.data for one in found}) > 1:
-        lines.append("These runs were scored on different held-out data: their scores do not compare.")
+        lines.append(DIFFERENT)
     return "\n".join(lines)
 
 
@@ -75,10 +77,11 @@ def write_comparison(path: Path, found: Sequence[Scored]) -> None:
     Raises:
         CheckpointError: the page cannot be written.
     """
-    header, *rows = cells(found)
-    drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := _picture(one, kind)) is not None} for kind in _PICTURES]
+    drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := picture_of(one, kind)) is not None} for kind in PICTURES]
     title = f"Comparison of {', '.join(one.name for one in found)}"
-    write_side_by_side(path, title=title, header=header, rows=rows, pictures=drawn)
+    warning = DIFFERENT if len({one.data for one in found}) > 1 else ""
+    names, scores = [one.name for one in found], [_numbers(one) for one in found]
+    write_side_by_side(path, title=title, names=names, scores=scores, pictures=drawn, warning=warning)
 
 
 def _numbers(one: Scored) -> dict[str, float]:
@@ -89,7 +92,7 @@ def _cell(value: float | None) -> str:
     return "-" if value is None else f"{value:.4g}"
 
 
-def _picture(one: Scored, kind: str) -> np.ndarray | None:
+def picture_of(one: Scored, kind: str) -> np.ndarray | None:
     """A picture of a run, (height, width, 3); None if there is none that can be read."""
     try:
         return np.ascontiguousarray(read_image(one.place / f"{kind}.png").transpose(1, 2, 0))

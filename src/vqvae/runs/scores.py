@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +16,43 @@ from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, about, load, part_of, prior_folder, prior_name
 from vqvae.recipes import RECIPES
 from vqvae.reports.charts import save_svg
-from vqvae.reports.page import write_report
+from vqvae.reports.measures import words_of
+from vqvae.reports.page import Beside, write_report
+from vqvae.runs.comparison import PICTURES, Scored, compare, picture_of
 from vqvae.runs.folder import REPORT, read_metrics, read_rows, recipe_of, record_seconds, scores_folder, update_metrics
 from vqvae.training import RunOptions
 from vqvae.training.checkpoint import only_writer
 from vqvae.training.machine import pick_device
 
 
-def evaluate(run: Path, held_out: Dataset, options: RunOptions, parts: Parts = (), *, prior: str | None = None) -> dict[str, Any]:
+def evaluate(
+    run: Path, held_out: Dataset, options: RunOptions, parts: Parts = (), *, prior: str | None = None, beside: Path | None = None
+) -> dict[str, Any]:
     """Score a run on held-out data, and write metrics.json, the pictures and the report.
 
     Args:
-        run: the run folder. Scores with a prior that has a name go to ``RUN/scores/NAME``.
-        held_out: what is scored.
-        options: how it is carried out.
-        parts: configurations of the caller's own that the run holds.
-        prior: the name of the prior; default: as in ``vqvae.load``.
+        run: the run folder. Scores with a named prior go to ``RUN/scores/NAME``.
+        held_out: the data.
+        options: device and threads.
+        parts: configurations of the caller's own that the run contains.
+        prior: the name of the prior. Default: as in ``vqvae.load``.
+        beside: another run, whose scores and pictures the report shows beside these.
 
     Returns:
-        What is in metrics.json then.
+        The content of metrics.json.
 
     Raises:
-        CheckpointError: another process trains in the run folder, or it cannot be written.
+        CheckpointError: another process trains in the run folder, the folder cannot be written, or ``beside`` is no run.
+        ConfigError: ``beside`` is the run itself.
     """
+    other = None if beside is None else compare([run, beside], parts)
     with only_writer(run):
-        return _evaluate(run, held_out, options, parts, prior)
+        return _evaluate(run, held_out, options, parts, prior, other)
 
 
-def _evaluate(run: Path, held_out: Dataset, options: RunOptions, parts: Parts, prior: str | None) -> dict[str, Any]:
+def _evaluate(
+    run: Path, held_out: Dataset, options: RunOptions, parts: Parts, prior: str | None, other: list[Scored] | None
+) -> dict[str, Any]:
     began = time.perf_counter()
     pipeline = load(run, pick_device(options.device), parts, prior=prior or None)
     name = prior or prior_name(run) or ""
@@ -54,25 +64,47 @@ def _evaluate(run: Path, held_out: Dataset, options: RunOptions, parts: Parts, p
         save_svg(place / f"{safe_name(title)}.svg", chart)
     update_metrics(place, evaluation.scores)
     record_seconds(place, evaluation=time.perf_counter() - began)
-    metrics, card, recipe = read_metrics(place), about(run, parts), recipe_of(run, parts)
+    metrics, recipe = read_metrics(place), recipe_of(run, parts)
     stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, name)}
     found = {stage: part_of(run, folder) for stage, folder in stages.items()}
     settings = {stage: storage.read(part, parts).card.training for stage, part in found.items() if part is not None}
     known = RECIPES.get(recipe)
     write_report(
         place / REPORT,
-        title=f"{recipe or 'run'}: {card.data}",
+        title=title_of(run, parts),
+        words=words_of(kind_of(pipeline.signal).name, pipeline.signal),
         summary=summary(pipeline),
         metrics=metrics,
-        pictures=evaluation.pictures,
+        pictures={name: one for name, one in evaluation.pictures.items() if name not in evaluation.only_files},
+        captions=evaluation.captions,
         rows=read_rows(run),
         settings=json.dumps(settings, indent=2),
-        command=(known.command if known else "") or f"vqvae train {recipe}\nvqvae train-prior RUN",
+        command=(known.command if known else "") or f"vqvae train {recipe}" + ("" if pipeline.prior is None else "\nvqvae train-prior RUN"),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
-        charts=list(evaluation.charts.values()),
+        charts=[chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files],
+        sizes=evaluation.sizes,
+        classes=evaluation.classes,
+        warnings=evaluation.warnings,
+        beside=None if other is None else beside_of(other),
     )
     return metrics
+
+
+def title_of(run: Path, parts: Parts = ()) -> str:
+    """The name of the run's data folder and its recipe. Without a folder, the recipe. Without a recipe, the name of the run."""
+    card = about(run, parts)
+    data = (card.training or {}).get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    folder = Path(path).name if isinstance(path, str) else ""
+    return ": ".join(name for name in (folder, card.recipe) if name) or run.resolve().name
+
+
+def beside_of(found: Sequence[Scored]) -> Beside:
+    """The last of several runs, to compare with the first."""
+    first, last = found[0], found[-1]
+    pictures = {kind: pixels for kind in PICTURES if (pixels := picture_of(last, kind)) is not None}
+    return Beside(last.name, last.metrics, pictures, first.data == last.data)
 
 
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
@@ -87,7 +119,10 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 
 def summary(pipeline: Pipeline) -> str:
-    """What becomes of the data, in a sentence."""
+    """What the tokenizer does, in a sentence."""
     what = kind_of(pipeline.signal).unit
-    levels = [f"{'×'.join(map(str, one.stride))} {what} become {one.num_codebooks} of {one.codebook_size} codes" for one in pipeline.layout]
+    levels = []
+    for one in pipeline.layout:
+        codes = "one code" if one.num_codebooks == 1 else f"{one.num_codebooks} codes"
+        levels.append(f"{'×'.join(map(str, one.stride))} {what} become {codes} out of {one.codebook_size}")
     return f"Every {', and every '.join(levels)}."

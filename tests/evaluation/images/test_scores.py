@@ -8,6 +8,8 @@ import torch
 from tests.training import tiny
 from vqvae.data import SyntheticImagesConfig
 from vqvae.data.base import Condition
+from vqvae.evaluation.images.maps import error_maps
+from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import class_rows, log_priors, score_images
 from vqvae.pipeline import Pipeline
 from vqvae.priors import PixelCNNConfig, UnigramPriorConfig
@@ -31,7 +33,7 @@ def test_scores_that_need_a_prior_are_there_without_a_value() -> None:
     found = score_images(pipeline(None), HELD_OUT)
     assert found.scores["bits_per_dim_learned"] is found.scores["bits_per_code"] is None
     assert found.scores["bits_per_code_uniform"] == pytest.approx(3) and found.scores["examples"] == len(HELD_OUT)
-    assert set(found.pictures) == {"reconstructions"} and not found.charts and not found.sounds
+    assert set(found.pictures) == {"reconstructions", "code_maps", "worst_cases"} and not found.charts and not found.sounds
     assert int(found.counts.sum()) == len(HELD_OUT) * 16
 
 
@@ -54,3 +56,29 @@ def test_a_prior_is_given_the_classes_that_it_takes() -> None:
     assert set(log_priors(pipeline(None))) == set()
     rows = class_rows(conditional, (8, 8))
     assert rows.ndim == 3 and rows.shape[0] > 3 * 8
+
+
+def test_classes_sizes_and_surprise() -> None:
+    found = score_images(pipeline(3), HELD_OUT)
+    names = tuple("abc")
+    assert tuple(found.classes) == names and sum(one["examples"] for one in found.classes.values()) == len(HELD_OUT)
+    for name in ("psnr", "bits_per_dim"):
+        mean = sum(one["examples"] * one[name] for one in found.classes.values()) / len(HELD_OUT)
+        assert mean == pytest.approx(found.scores["psnr" if name == "psnr" else "bits_per_dim_learned"], rel=1e-4)
+    assert found.pictures["surprise"].shape[0] > 2 * 96 and "bits" in found.captions["surprise"]
+    channels = HELD_OUT.signal.channels
+    assert found.sizes["raw"] == 64 * channels and found.sizes["codes, fixed length"] == pytest.approx(16 * 3 / 8)
+    assert found.sizes["PNG, lossless"] > 0
+    smallest = min(size for name, size in found.sizes.items() if name.startswith("codes"))
+    assert found.scores["compression_ratio"] == pytest.approx(found.sizes["raw"] / smallest)
+    assert any("only 60 held-out images" in warning for warning in found.warnings) == (len(HELD_OUT) == 60 < 100)
+
+
+def test_the_worst_case_comes_first() -> None:
+    model = pipeline(None)
+    found = score_images(model, HELD_OUT)
+    batch = HELD_OUT.batch(torch.arange(len(HELD_OUT)).numpy())
+    worst = int(psnr(batch.x, model.reconstruct(batch.x)).argmin())
+    expected, _ = error_maps(batch.x[worst][None], model.reconstruct(batch.x[worst][None]))
+    # The original of the worst image is the first tile; rows are 96 high.
+    assert (found.pictures["worst_cases"][:96, : expected.shape[1]] == expected[:96]).all()

@@ -138,8 +138,14 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
 def test_an_evaluation_has_pictures_and_sounds_of_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_scores, "SAMPLE_SECONDS", 0.1)
     found = score_speech(pipeline(), audio())
-    assert len(found.sounds) == 2 * 3 + 4 and [sound.sample_rate for sound in found.sounds] == [RATE] * 10
-    assert len(found.sounds[-1].samples) == 1_600
+    assert [len(row.sounds) for row in found.sounds] == [3, 3, 4]
+    assert {sound.sample_rate for row in found.sounds for sound in row.sounds} == {RATE}
+    assert len(found.sounds[-1].sounds[-1].samples) == 1_600
+    original, made, _ = found.sounds[0].sounds
+    assert original.codes is not None and original.codes is made.codes and original.codes.shape[1] == -(-len(original.samples) // 16)
+    assert found.only_files == {"waves_0", "waves_1", "spectrograms_0", "spectrograms_1"}
+    assert found.sizes["raw"] == 2 * RATE and found.sizes["FLAC, lossless"] > 0 and found.scores["compression_ratio"] > 1
+    assert any("held-out recordings" in warning for warning in found.warnings)
     assert set(found.charts) == {"phonemes", "waves_0", "waves_1"} and set(found.pictures) == {"spectrograms_0", "spectrograms_1"}
     silent = score_speech(pipeline(priors=False), audio(phones=False))
-    assert len(silent.sounds) == 6 and "phonemes" not in silent.charts and "phoneme_accuracy" not in silent.scores
+    assert len(silent.sounds) == 2 and "phonemes" not in silent.charts and "phoneme_accuracy" not in silent.scores

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from vqvae.data import in_order
 from vqvae.data.base import Batch, Dataset
-from vqvae.evaluation.base import Evaluation, log_priors
+from vqvae.evaluation.base import Evaluation, coded_sizes, compression, log_priors, warnings_about
 from vqvae.evaluation.likelihood.costs import Costs
 from vqvae.exact import exact
 from vqvae.pipeline import Pipeline
@@ -30,7 +30,10 @@ def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         costs.add(batch, codes, made.log_likelihood)
         error.add(batch, made.x)
     scores: dict[str, Any] = {**costs.scores(), **error.scores(), **costs.usage_scores(), "examples": costs.examples}
-    return Evaluation(scores=scores, counts=costs.usage[0].counts)
+    counts, levels = costs.usage[0].counts, pipeline.signal.levels
+    sizes = coded_sizes(costs.dims * (32 if levels is None else math.log2(levels)), costs.nats, costs.examples)
+    warnings = warnings_about(pipeline, counts, costs.examples, "examples")
+    return Evaluation(scores=scores | compression(sizes), counts=counts, sizes=sizes, warnings=warnings)
 
 
 class SquaredError:

@@ -1,14 +1,19 @@
 """All scores of an image tokenizer and its priors on held-out data, in one pass."""
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 
+from vqvae.bits import bits_per_dim
 from vqvae.codes import LogPrior
 from vqvae.data.base import Batch
 from vqvae.evaluation.images.frechet import FeatureExtractor, Moments, frechet_distance
 from vqvae.evaluation.images.reconstruction import NormalisedError, psnr, ssim
 from vqvae.evaluation.likelihood.costs import Costs
+from vqvae.exact import exact
 from vqvae.models.base import Tokenizer
 
 
@@ -41,7 +46,10 @@ class TokenizerEvaluation:
         self.tokenizer, self.extractor = tokenizer.eval(), extractor
         self.costs = Costs(tokenizer.layout, log_priors)
         self._peak = (tokenizer.signal.levels or 2) - 1
-        self._psnr, self._ssim, self._error = 0.0, 0.0, NormalisedError(data_variance)
+        self._ssim, self._error = 0.0, NormalisedError(data_variance)
+        self._psnrs: list[Tensor] = []
+        self._bits: list[Tensor] = []
+        self._labels: list[Tensor] = []
         self.moments = Moments(), Moments()
         """Moments of the features of images and of reconstructions. Empty without an extractor."""
 
@@ -54,13 +62,40 @@ class TokenizerEvaluation:
         """
         codes = self.tokenizer.encode(batch)
         made = self.tokenizer.reconstruct(batch, codes)
-        self.costs.add(batch, codes, made.log_likelihood)
-        self._psnr += float(psnr(batch.x, made.x, self._peak).sum())
+        log_prior = self.costs.add(batch, codes, made.log_likelihood)
+        self._psnrs.append(psnr(batch.x, made.x, self._peak).cpu())
+        if made.log_likelihood is not None:
+            self._bits.append(bits_per_dim(-(log_prior + made.log_likelihood).cpu(), math.prod(batch.x.shape[1:])))
+        if batch.condition.label is not None:
+            self._labels.append(batch.condition.label.cpu())
         self._ssim += float(ssim(batch.x, made.x, self._peak).sum())
         self._error.add(batch.x, made.x)
         if self.extractor is not None:
             for moments, images in zip(self.moments, (batch.x, made.x), strict=True):
                 moments.add(self.extractor(images))
+
+    @property
+    def psnrs(self) -> Float[Tensor, " examples"]:
+        """The PSNR of each image, in dB, in the order in which they came."""
+        return torch.cat(self._psnrs)
+
+    def scores_by_class(self, names: Sequence[str]) -> dict[str, dict[str, float]]:
+        """The number of images, the mean PSNR and, with a likelihood, the mean bits per dimension of each class that has images. The prior
+        is the last in ``log_priors``. Empty without labels.
+
+        Args:
+            names: the names of the classes, by their numbers.
+        """
+        labels, psnrs = (torch.cat(self._labels) if self._labels else torch.empty(0)), self.psnrs
+        if len(labels) != len(psnrs):
+            return {}
+        bits, found = (torch.cat(self._bits) if len(self._bits) == len(self._psnrs) else None), {}
+        for number, name in enumerate(names):
+            rows = labels == number
+            if rows.any():
+                found[name] = {"examples": int(rows.sum()), "psnr": float(psnrs[rows].mean())}
+                found[name] |= {} if bits is None else {"bits_per_dim": float(bits[rows].mean())}
+        return found
 
     def scores(self) -> dict[str, float]:
         """The scores over everything added so far, by name. For bits, see ``Costs.scores``.
@@ -71,7 +106,7 @@ class TokenizerEvaluation:
         costs = self.costs.scores()
         scores = {
             **costs,
-            "psnr": self._psnr / self.costs.examples,
+            "psnr": float(exact(self.psnrs).mean()),
             "ssim": self._ssim / self.costs.examples,
             "nmse": self._error.value(),
             **self.costs.usage_scores(),

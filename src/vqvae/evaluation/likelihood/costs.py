@@ -4,10 +4,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 from vqvae.bits import bits_per_code, bits_per_dim
-from vqvae.codes import Codes, Level, LogPrior, codes_that_count, count_codes
+from vqvae.codes import Codes, Level, LogPrior, codes_that_count, count_codes, uniform_log_prob
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.codebook import CodebookUsage
@@ -41,19 +42,27 @@ class Costs:
         self._counts = [0] * len(self.layout)
         self._nats, self._data_nats = dict.fromkeys(self._log_priors, 0.0), 0.0
 
-    def add(self, batch: Batch, codes: Codes, log_likelihood: Tensor | None) -> None:
-        """Add a batch with its codes, on one device, and log p(x | codes) of each example; None if there is no likelihood."""
+    def add(self, batch: Batch, codes: Codes, log_likelihood: Tensor | None) -> Tensor:
+        """Add a batch with its codes, on one device, and log p(x | codes) of each example, or None without a likelihood.
+
+        Returns:
+            log p(codes) of each example under the last prior, in nats; under the uniform one without priors.
+        """
         self.examples += len(batch.x)
         self.dims += batch.x.numel() if batch.mask is None else int(batch.mask.sum()) * batch.x.shape[1]
         for number, (level, mask) in enumerate(zip(codes, codes.masks, strict=True)):
             self.usage[number].add(codes_that_count(level, mask)[None])
             self._counts[number] += count_codes(level, mask)
+        uniform = zip(codes, self.layout, codes.masks, strict=True)
+        last = torch.stack([uniform_log_prob(one, level.codebook_size, mask) for one, level, mask in uniform]).sum(0)
         for name, log_prior in self._log_priors.items():
-            self._nats[name] -= exact_sum(log_prior(codes[0] if len(codes) == 1 else codes, batch.condition, codes.mask))
+            last = log_prior(codes[0] if len(codes) == 1 else codes, batch.condition, codes.mask)
+            self._nats[name] -= exact_sum(last)
         if log_likelihood is None:
             self.has_likelihood = False
         else:
             self._data_nats -= exact_sum(log_likelihood)
+        return last
 
     @property
     def codes(self) -> int:

@@ -20,15 +20,16 @@ from vqvae.data.loader import spread, spread_indices
 from vqvae.data.phones import Phone, check_phones
 from vqvae.errors import DataError, MissingExtraError
 from vqvae.evaluation.arrays.scores import score_arrays
-from vqvae.evaluation.base import Evaluation, log_priors
+from vqvae.evaluation.base import Evaluation, coded_sizes, compression, log_priors, warnings_about
 from vqvae.evaluation.codebook import CodebookUsage
 from vqvae.evaluation.likelihood.costs import Costs
 from vqvae.evaluation.speech.distances import log_mel_distance, mel_cepstral_distance, multi_resolution_stft_distance, stoi
 from vqvae.evaluation.speech.phonemes import SpokenCodes, evaluate_phonemes, label_codes, phone_inventory, phoneme_chart
 from vqvae.evaluation.speech.pitch import f0_error
+from vqvae.media.sounds import flac_size
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.pipeline import Pipeline
-from vqvae.reports.page import Sound
+from vqvae.reports.sounds import Row, Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 
 SCORED, SPOKEN = 512, 240
@@ -42,6 +43,8 @@ SECONDS = 2.5
 SAMPLE_SECONDS = 2.56
 """Seconds of a sample of the prior, as in the paper."""
 SAMPLES = 4
+PACKED = 10
+"""Seconds of a recording that are stored as FLAC to compare sizes."""
 LABEL_SOURCE = "the data set's own alignments"
 
 
@@ -55,6 +58,8 @@ class Heard(NamedTuple):
     other: str
     """The speaker of ``converted``; empty if the decoder has no speakers."""
     converted: Float[Tensor, " time"] | None
+    codes: Tensor
+    """(codebooks, positions) of the first level."""
 
 
 def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
@@ -78,24 +83,57 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     scores, usage = score_codes(pipeline, held_out)
     heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
     scores |= distances(heard, held_out.rate)
+    sizes = recording_sizes(scores, held_out, pipeline)
+    scores |= compression(sizes)
     charts: dict[str, str] = {}
     clips = spoken_codes(pipeline, held_out) if held_out.phones else []
     if all(halves(clips)):
         scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
-    pictures: dict[str, np.ndarray] = {}
-    sounds: list[Sound] = []
-    for number, one in enumerate(heard[:HEARD]):
-        waves = {f"original, {one.speaker}": one.original, "reconstruction": one.reconstruction}
+    rows = sound_rows(pipeline, heard[:HEARD], held_out.rate)
+    waves = [{one.title: one.samples for one in row.sounds} for row in rows[: len(heard[:HEARD])]]
+    charts |= {f"waves_{number}": wave_chart(rows[number].title, one, held_out.rate) for number, one in enumerate(waves)}
+    pictures = {
+        f"spectrograms_{number}": np.concatenate([spectrogram(wave, held_out.rate) for wave in one.values()])
+        for number, one in enumerate(waves)
+    }
+    return Evaluation(
+        scores=scores,
+        counts=usage.counts,
+        pictures=pictures,
+        charts=charts,
+        only_files=frozenset({*pictures, *charts} - {"phonemes"}),
+        sounds=rows,
+        sizes=sizes,
+        warnings=warnings_about(pipeline, usage.counts, len(held_out.recordings), "recordings"),
+    )
+
+
+def sound_rows(pipeline: Pipeline, heard: Sequence[Heard], sample_rate: int) -> tuple[Row, ...]:
+    """A row for each recording: original, reconstruction and other voice. With a prior, a row of samples."""
+    rows = []
+    for one in heard:
+        waves = {f"original, {one.speaker}" if one.speaker else "original": one.original, "reconstruction": one.reconstruction}
         if one.converted is not None:
             waves[f"in the voice of {one.other}"] = one.converted
-        charts[f"waves_{number}"] = wave_chart(one.name, waves, held_out.rate)
-        pictures[f"spectrograms_{number}"] = np.concatenate([spectrogram(wave, held_out.rate) for wave in waves.values()])
-        sounds += [Sound(f"{one.name}: {words}", wave, held_out.rate) for words, wave in waves.items()]
+        size = pipeline.layout[0].codebook_size
+        rows.append(Row(one.name, tuple(Sound(words, wave, sample_rate, one.codes, size) for words, wave in waves.items())))
     if pipeline.prior is not None:
-        for number, wave in enumerate(pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * held_out.rate),))):
-            sounds.append(Sound(f"drawn from the prior, {number}", wave[0], held_out.rate))
-    return Evaluation(scores=scores, counts=usage.counts, pictures=pictures, charts=charts, sounds=tuple(sounds))
+        drawn = pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * sample_rate),))
+        rows.append(Row("Samples from the prior", tuple(Sound(f"sample {i + 1}", wave[0], sample_rate) for i, wave in enumerate(drawn))))
+    return tuple(rows)
+
+
+def recording_sizes(scores: Mapping[str, Any], held_out: AudioDataset, pipeline: Pipeline) -> dict[str, float]:
+    """Bytes per second: raw with 16 bits, as FLAC, and as codes. FLAC is that of the first seconds of a few recordings."""
+    nats = {name.removeprefix("bits_per_second_"): value * math.log(2) for name, value in scores.items() if "bits_per_second_" in name}
+    sizes = coded_sizes(16 * held_out.rate, nats, 1)
+    clips = [held_out.clip(int(i))[: PACKED * held_out.rate] for i in spread_indices(held_out.recordings, HEARD)]
+    seconds = sum(map(len, clips)) / held_out.rate
+    try:
+        return sizes | ({"FLAC, lossless": sum(flac_size(clip, held_out.rate) for clip in clips) / seconds} if seconds else {})
+    except MissingExtraError:
+        return sizes
 
 
 @torch.inference_mode()
@@ -127,7 +165,7 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     made = pipeline.decode(codes, size, speaker if known else None)[0, 0]
     converted = None if other is None else pipeline.decode(codes, size, other)[0, 0]
     name = audio.label_names[recording.speaker] if audio.label_names else ""
-    return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted)
+    return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted, codes[0][0])
 
 
 def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | None]:

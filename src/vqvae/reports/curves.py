@@ -1,0 +1,54 @@
+"""The learning curves of a run, a chart per metric and stage."""
+
+import math
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+from vqvae.bits import bits
+from vqvae.reports.charts import Series, line_chart
+
+_NOT_SHOWN = {"step", "stage", "seconds", "learning_rate", "examples_per_second", "waited_share", "gradient_norm"}
+_SIDES = ("training", "held out")
+
+
+def curves(rows: Sequence[Mapping[str, Any]]) -> str:
+    """The curves as HTML, from the rows of ``metrics.jsonl``. Metrics that never change are left out. Nats are shown as bits."""
+    found: dict[str, dict[str, dict[str, list[tuple[float, float]]]]] = {}
+    for row in rows:
+        stage = found.setdefault(str(row.get("stage", "training")), {})
+        for name, value in row.items():
+            side = "held out" if name.startswith("held_out_") else "training"
+            name = name.removeprefix("held_out_")
+            if name in _NOT_SHOWN or not is_number(value) or not is_number(row.get("step")):
+                continue
+            if "nats_" in name:
+                name, value = name.replace("nats_", "bits_"), bits(float(value))
+            stage.setdefault(name, {}).setdefault(side, []).append((float(row["step"]), float(value)))
+    text = ""
+    for stage, names in found.items():
+        charts = [
+            line_chart(name.replace("_", " "), [Series(side, sides[side]) for side in _SIDES if side in sides])
+            for name, sides in names.items()
+            if _moves(list(sides.values()))
+        ]
+        panels = "".join(f'<div class="chart">{chart}</div>' for chart in charts if chart)
+        text += f'<h3>{escape(stage)}</h3><div class="charts">{panels}</div>' if panels else ""
+    words = (
+        "By training step. If the training curve still falls and the held-out curve does not, the model overfits. "
+        "Metrics that did not change are left out."
+    )
+    return f"<h2>Learning curves</h2><p>{words}</p>{text}" if text else ""
+
+
+def is_number(value: Any) -> bool:
+    """Whether something is a finite number, and no bool."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _moves(sides: Sequence[Sequence[tuple[float, float]]]) -> bool:
+    """Whether a metric changes by more than a thousandth, or has only one point per side."""
+    if all(len(points) < 2 for points in sides):
+        return True
+    values = [y for points in sides for _, y in points]
+    return max(values) - min(values) > 1e-3 * max(map(abs, values))
