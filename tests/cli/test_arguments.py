@@ -20,11 +20,17 @@ def test_an_option_is_read_ahead_in_both_forms() -> None:
 
 
 def test_results_are_said_as_json_or_as_lines(capsys: pytest.CaptureFixture[str]) -> None:
-    values = {"psnr": 31.12784, "prior": None, "seconds": {"a": 1.0}}
+    values = {"psnr": 31.12784, "codes_used": 0.984, "seconds": 200.2, "prior": None, "others": {"a": 1.0}}
     say(values, True)
     assert json.loads(capsys.readouterr().out) == values
     say(values, False)
-    assert capsys.readouterr().out.splitlines() == ["psnr     31.13", "prior    -", "seconds  a 1"]
+    assert capsys.readouterr().out.splitlines() == [
+        "PSNR        31.13 dB",
+        "Codes used  98.4 %",
+        "Total time  3 min 20 s",
+        "prior       -",
+        "others      a 1",
+    ]
 
 
 def test_one_process_of_several_speaks(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:

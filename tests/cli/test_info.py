@@ -15,7 +15,7 @@ def test_info_says_what_it_is(run: Path, capsys: pytest.CaptureFixture[str]) -> 
     facts = json.loads(capsys.readouterr().out)
     assert facts["recipe"] == "images" and facts["classes"] == ["church", "truck"] and facts["size"] == "16×16"
     assert main(["info", str(run)]) == 0
-    assert "bits_per_dim_learned" in capsys.readouterr().out
+    assert "learned prior" in capsys.readouterr().out
 
 
 def test_parts_are_counted_and_what_is_missing_is_none(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

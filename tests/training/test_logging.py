@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -154,3 +155,16 @@ def test_a_file_that_cannot_be_written_is_named(
     assert said.count("metrics.jsonl cannot be written") == 1 and "step 9/20" in said, "a log does not end a training"
     with pytest.raises(CheckpointError, match="metrics.jsonl cannot be read"):
         Log(tmp_path, "prior", step=0, steps=20, quiet=False)
+
+
+def test_a_line_has_units_and_fits_a_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    log = Log(tmp_path, "tokenizer", step=0, steps=100_000, quiet=False)
+    values = {"nats_per_dim": math.log(2), "loss": 1.5, "codes_used": 0.5, "perplexity": 12.0, "seconds": 3.0, "gradient_norm": 1.0}
+    log.row(50_000, values)
+    log.row(50_001, {f"held_out_{name}": value for name, value in values.items()})
+    log.row(50_002, {f"a_long_name_of_a_scalar_{number}": 1.0 for number in range(20)})
+    log.close()
+    first, second, third = capsys.readouterr().err.splitlines()
+    assert first == "tokenizer  step 50000/100000  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
+    assert second == "tokenizer  step 50001/100000  held out:  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
+    assert third.startswith("tokenizer  step 50002/100000  a_long_name_of_a_scalar_0 1  ") and len(third) <= 120

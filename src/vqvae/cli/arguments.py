@@ -11,6 +11,7 @@ import tyro
 
 from vqvae.cli.flags import check_known, flags_of, with_switches
 from vqvae.cli.kinds import choose_kinds
+from vqvae.reports.measures import MEASURES, duration, in_words, measure
 
 T = TypeVar("T")
 
@@ -53,13 +54,14 @@ def option(arguments: Sequence[str], name: str) -> str | None:
 
 
 def say(values: Mapping[str, Any], as_json: bool) -> None:
-    """Print results on stdout: one JSON object, or a line each."""
+    """Print results on stdout: one JSON object, or a line each, in words and with units."""
     if as_json:
         print(json.dumps(values))
         return
-    width = max(map(len, values), default=0)
-    for name, value in values.items():
-        print(f"{name:<{width}}  {_words(value)}")
+    lines = [_line(name, value) for name, value in values.items()]
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, words in lines:
+        print(f"{name:<{width}}  {words}")
 
 
 def note(words: str) -> None:
@@ -67,6 +69,18 @@ def note(words: str) -> None:
     if os.environ.get("RANK", "0") == "0":
         with suppress(OSError):  # Nobody may be there to read it.
             print(words, file=sys.stderr, flush=True)
+
+
+def _line(name: str, value: Any) -> tuple[str, str]:
+    """A result in words. Scores that reports know have a title and a unit."""
+    if name == "seconds_by_stage":
+        return "Time by stage", ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in value.items())
+    if name.partition("_level_")[0] not in MEASURES or isinstance(value, bool) or not isinstance(value, (int, float)):
+        return name, _words(value)
+    if name == "seconds":
+        return measure(name).title, duration(value)
+    number, unit = in_words(name, value)
+    return measure(name).title, f"{number} {unit}".rstrip()
 
 
 def _words(value: Any) -> str:

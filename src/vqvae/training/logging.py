@@ -1,6 +1,7 @@
 """What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
+import math
 import os
 import sys
 from collections import defaultdict
@@ -19,6 +20,21 @@ from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
 
 METRICS = "metrics.jsonl"
+HELD_OUT = "held_out_"
+"""How the names of scores on held-out data begin."""
+LINE = 120
+"""Characters of a line at most."""
+_SAID = {
+    "loss": ("loss {:.4g}", 1.0),
+    "nats_per_dim": ("{:.3f} bits/dim", 1 / math.log(2)),
+    "nats_per_code": ("{:.3f} bits/code", 1 / math.log(2)),
+    "psnr": ("PSNR {:.2f} dB", 1.0),
+    "perplexity": ("perplexity {:.1f}", 1.0),
+    "codes_used": ("codes used {:.1f} %", 100.0),
+    "adversary_loss": ("adversary's loss {:.4g}", 1.0),
+    "examples_per_second": ("{:.4g} examples/s", 1.0),
+}
+"""How scalars are said, in this order, and what they are multiplied by."""
 _START = '{"step": '
 """How every row begins."""
 
@@ -100,11 +116,15 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
-        words = "  ".join(f"{name} {value:.4g}" for name, value in values.items() if name != "seconds")
+        words = in_words(values)
         if self._progress is not None:
-            self._progress.update(self._task, completed=step, words=words.split("  ")[0])
+            self._progress.update(self._task, completed=step, words="  ".join(words[:3]))
         else:
-            self.say(f"step {step}/{self.steps}  {words}")
+            line = f"step {step}/{self.steps}"
+            for word in words:
+                if len(self.stage) + len(line) + len(word) + 4 <= LINE:
+                    line += f"  {word}"
+            self.say(line)
 
     def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
         """Show a picture in TensorBoard."""
@@ -118,6 +138,15 @@ class Log:
                 self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
         elif not self.quiet:
             say(f"{self.stage}  {words}")
+
+
+def in_words(values: Mapping[str, float]) -> list[str]:
+    """The numbers of a row that people follow, with their units. All of them are in ``metrics.jsonl``."""
+    known = {name.removeprefix(HELD_OUT): value for name, value in values.items()}
+    words = [word.format(known[name] * factor) for name, (word, factor) in _SAID.items() if name in known]
+    held_out = any(name.startswith(HELD_OUT) for name in values)
+    words = words or [f"{name} {value:.4g}" for name, value in values.items() if name != "seconds"]
+    return ["held out:", *words] if held_out else words
 
 
 def say(words: str) -> None:
