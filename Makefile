@@ -5,13 +5,14 @@ EXTRAS := audio,voices,speech-scores,fast,parquet,worlds,tensorboard,docs,dev
 BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 COUNT ?= 1000
+EVERY ?= 1
 SEED ?= 0
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz check docs bench clean
+.PHONY: help install demo test fuzz kills check docs bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +35,10 @@ test: install  ## the tests
 
 fuzz: install  ## fuzzers, COUNT=1000 cases of each kind from SEED=0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.values_of_runs
+
+kills: install  ## kills before every change of the file system, EVERY=1 of them
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --every $(EVERY)
 
 check: install docs  ## lint, format, imports, types, and docs without a warning
 	$(BIN)/ruff check

@@ -82,7 +82,8 @@ def test_memory_is_a_number_of_bytes() -> None:
     assert building.memory() > 2**20
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize("config", [ImageDecoderConfig(widths=(4, 4), residual_hidden=0), ImageDecoderConfig(widths=(0, 4))])
 def test_an_empty_part_is_refused_when_it_is_built(config: ImageDecoderConfig) -> None:
-    with pytest.raises(ConfigError, match="must be at least 1|positive"):
+    with pytest.raises(ConfigError, match="at least 1"):
         config.build(4, 3)

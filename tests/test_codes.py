@@ -41,7 +41,7 @@ def test_codes_are_a_tuple_with_a_tensor_and_a_mask_a_level() -> None:
     assert isinstance(codes, tuple) and len(codes) == 2 and codes[1] is bottom and top.shape == (3, 1, 2)
     assert codes.masks[0] is None and codes.masks[1].shape == (3, 4) and codes.mask is None
     assert Codes([top, bottom]).masks == (None, None)
-    with pytest.raises(DataError, match="1 masks came for 2 levels"):
+    with pytest.raises(DataError, match="1 masks for 2 levels"):
         Codes([top, bottom], [None])
 
 

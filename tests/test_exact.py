@@ -43,7 +43,7 @@ def test_sums_have_more_than_seven_digits() -> None:
 
 def test_what_cannot_be_moved_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     check_float64(torch.device("cpu"), "A sum")
-    with pytest.raises(ConfigError, match="A sum takes float64, which mps does not have. Take the CPU or CUDA"):
+    with pytest.raises(ConfigError, match="A sum needs float64, which mps does not have. Use the CPU or CUDA"):
         check_float64(torch.device("mps"), "A sum")
     monkeypatch.setattr(exact_module, "WITHOUT_FLOAT64", frozenset())
     check_float64(torch.device("mps"), "A sum")

@@ -1,4 +1,4 @@
-"""Nats to bits: the only place where this is done."""
+"""Nats to bits: all conversions are here."""
 
 import math
 from typing import TypeVar
@@ -14,20 +14,20 @@ def bits(nats: Number) -> Number:
 
 
 def bits_per_dim(nats: Number, dims: int) -> Number:
-    """−log₂ p(x), a dimension: what an ideal coder spends on one channel of one pixel.
+    """−log₂ p(x) per dimension: what an ideal coder spends on one channel of one pixel.
 
     Args:
         nats: −log p(x), or an upper bound on it such as −ELBO, of one or several examples.
-        dims: the values that these examples have, all channels and positions counted.
+        dims: the number of values of these examples, over all channels and positions.
     """
     return bits(nats) / dims
 
 
 def bits_per_code(nats: Number, codes: int) -> Number:
-    """−log₂ p(z), a code.
+    """−log₂ p(z) per code.
 
     Args:
         nats: −log p(z) of one or several examples.
-        codes: the codes that these examples have, all codebooks and positions counted.
+        codes: the number of codes of these examples, over all codebooks and positions.
     """
     return bits(nats) / codes

@@ -1,6 +1,6 @@
-"""What every module is built under, whatever the program around it has set.
+"""A fixed context in which every module is built, whatever the calling program has set.
 
-Only the thread that builds is affected: torch's own settings are global, so changing them would disturb other threads.
+Only the building thread is affected: torch's own settings are global, so changing them would disturb other threads.
 """
 
 import math
@@ -18,7 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from vqvae.errors import ConfigError
 
 _FILLED = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full, torch.eye})
-"""Functions that make a tensor of a size that the caller states."""
+"""Functions that make a tensor of a given size."""
 _MADE = _FILLED | {torch.tensor, torch.as_tensor, torch.scalar_tensor, torch.arange, torch.linspace, torch.logspace}
 _WINDOWS = frozenset({torch.hann_window, torch.hamming_window, torch.blackman_window, torch.bartlett_window, torch.kaiser_window})
 _active = threading.local()
@@ -26,13 +26,13 @@ _active = threading.local()
 
 @contextmanager
 def building(what: str) -> Iterator[None]:
-    """Build modules in float32, whatever torch's default type is. A tensor larger than the machine's memory is an error.
+    """Build modules in float32, whatever torch's default type is. A tensor larger than memory is an error.
 
     Args:
         what: names the configuration in the error.
 
     Raises:
-        ConfigError: a tensor would not fit into memory.
+        ConfigError: if a tensor would not fit into memory.
     """
     if getattr(_active, "on", False):
         yield
@@ -47,20 +47,23 @@ def building(what: str) -> Iterator[None]:
 
 @contextmanager
 def private_draws() -> Iterator[None]:
-    """Draw from a generator of its own: torch's generators stay as they are, for this thread and for all others."""
+    """Draw from a separate generator: torch's generators stay unchanged, in this thread and all others."""
     with _PrivateDraws():
         yield
 
 
 def check_sizes(part: Any, what: str) -> None:
-    """Check that no parameter of a module is empty; torch builds such a module, and fails when it is called.
+    """Check that no layer of torch's in a module is empty: torch builds such a layer, and fails when it is called.
 
     Raises:
         ConfigError: a size is 0.
     """
-    for name, parameter in part.named_parameters() if isinstance(part, nn.Module) else ():
-        if parameter.numel() == 0:
-            raise ConfigError(f"{what} gives {name} the shape {tuple(parameter.shape)}. Every size must be at least 1.")
+    for name, layer in part.named_modules() if isinstance(part, nn.Module) else ():
+        if not type(layer).__module__.startswith("torch.nn"):
+            continue  # Stacked weights of our own may be empty: those between the layers, where there is one layer.
+        for parameter in layer.parameters(recurse=False):
+            if parameter.numel() == 0:
+                raise ConfigError(f"{what} gives {name} weights of shape {tuple(parameter.shape)}. Every size must be at least 1.")
 
 
 class _Float32(TorchFunctionMode):
@@ -79,7 +82,7 @@ class _Float32(TorchFunctionMode):
         made = func(*args, **kwargs)
         if not made.is_floating_point() or (args and isinstance(args[0], Tensor)):
             return made
-        # Made again: rounding to a shorter default type has lost digits.
+        # Made again: rounding to a shorter default type lost digits.
         return func(*args, **{**kwargs, "dtype": torch.float32})
 
     def _check_size(self, args: Any, kwargs: Any) -> None:
@@ -118,7 +121,7 @@ class _PrivateDraws(TorchDispatchMode):
 
 
 def memory() -> float:
-    """Bytes of memory of this machine; infinity if the system does not say."""
+    """This machine's memory in bytes; infinity if unknown."""
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""What codes are: one or several levels of them, which of them stand for data, and what they cost where nothing is known."""
+"""Codes: their levels, their masks, and their cost under the uniform prior."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,38 +18,38 @@ class Level(NamedTuple):
     num_codebooks: int
     codebook_size: int
     stride: tuple[int, ...]
-    """Data positions a code, one number an axis of space."""
+    """Data positions per code, one number per axis of space."""
 
 
 def only_level(layout: tuple[Level, ...]) -> Level:
-    """The level of what has one.
+    """The only level.
 
     Raises:
-        ConfigError: there are several.
+        ConfigError: if there are several.
     """
     if len(layout) != 1:
-        raise ConfigError(f"There are {len(layout)} levels of codes; this takes a model with one.")
+        raise ConfigError(f"There are {len(layout)} levels of codes; this needs a model with one.")
     return layout[0]
 
 
 class Codes(tuple[Tensor, ...]):
-    """The codes of a batch: one entry a level, each int64 (batch, codebooks, *space), in the order in which priors draw them, the
-    coarsest first. It is a tuple of tensors, so ``codes[0]`` and ``(codes,) = ...`` give the tensor of one level.
+    """The codes of a batch: one int64 tensor (batch, codebooks, *space) per level, coarsest first, the order in which priors draw
+    them. It is a tuple, so ``codes[0]`` and ``(codes,) = ...`` give the tensor of one level.
     """
 
     masks: tuple[Tensor | None, ...]
-    """Of each level bool (batch, *space), True where a code stands for data; None where all do."""
+    """For each level bool (batch, *space), True where a code stands for data; None if all do."""
 
     def __new__(cls, levels: Iterable[Tensor], masks: Iterable[Tensor | None] | None = None) -> "Codes":
         codes = super().__new__(cls, levels)
         codes.masks = (None,) * tuple.__len__(codes) if masks is None else tuple(masks)
         if tuple.__len__(codes) != len(codes.masks):
-            raise DataError(f"{len(codes.masks)} masks came for {tuple.__len__(codes)} levels of codes; give one a level, or None.")
+            raise DataError(f"{len(codes.masks)} masks for {tuple.__len__(codes)} levels of codes; give one per level, or None.")
         return codes
 
     @classmethod
     def of(cls, codes: "Tensor | tuple[Tensor, ...]") -> "Codes":
-        """Codes from what users have: the tensor of one level, or a tuple with a tensor for each level."""
+        """Codes from the tensor of one level, or from a tuple with one tensor per level."""
         return codes if isinstance(codes, cls) else cls((codes,) if isinstance(codes, Tensor) else codes)
 
     @property
@@ -57,7 +57,7 @@ class Codes(tuple[Tensor, ...]):
         """The codes of the only level.
 
         Raises:
-            DataError: there are several.
+            DataError: if there are several.
         """
         if len(self) != 1:
             raise DataError(f"There are {len(self)} levels of codes, where one tensor is expected; take them one by one: codes[0], ...")
@@ -69,7 +69,7 @@ class Codes(tuple[Tensor, ...]):
         return self.masks[0] if len(self) == 1 else None
 
     def map(self, change: Callable[[Tensor], Tensor]) -> "Codes":
-        """The same change to every tensor and mask."""
+        """Apply a function to every tensor and mask."""
         return Codes(map(change, self), [mask if mask is None else change(mask) for mask in self.masks])
 
     def to(self, device: torch.device | str) -> "Codes":
@@ -77,12 +77,12 @@ class Codes(tuple[Tensor, ...]):
         return self.map(lambda tensor: tensor.to(device))
 
     def take(self, rows: "Int[Tensor, ' rows'] | slice") -> "Codes":
-        """The codes of some of the examples."""
+        """The codes of some examples."""
         return self.map(lambda tensor: tensor[rows])
 
     @staticmethod
     def cat(parts: "Iterable[Codes]") -> "Codes":
-        """The codes of several batches as one. Where one part has a mask, all have one then."""
+        """The codes of several batches as one. If any part has a mask, the result has one."""
         parts = list(parts)
         masks = []
         for level, several in enumerate(zip(*(part.masks for part in parts), strict=True)):
@@ -93,16 +93,17 @@ class Codes(tuple[Tensor, ...]):
 
 
 LogPrior = Callable[..., Tensor]
-"""From codes (batch, codebooks, *space), the condition of the batch and the mask of the codes to log p(codes | condition), (batch,), in
-nats, of those that the mask leaves; for one, the ``log_prob`` of a prior. A model with several levels calls it once, with all of them
-as ``Codes``, whose own masks count, and with None as the mask: it is log p of all levels together, as ``Pipeline.log_prior`` gives it."""
+"""A function of codes (batch, codebooks, *space), the condition of the batch and the codes' mask. It returns log p(codes | condition)
+of the unmasked codes, (batch,), in nats. One example is a prior's ``log_prob``. A model with several levels calls it once, with
+``Codes`` (which have their own masks) and with None as the mask. It then returns log p of all levels together, as
+``Pipeline.log_prior`` does."""
 
 
 def check_codes(codes: Any, num_codebooks: int, codebook_size: int, taker: str) -> Int64[Tensor, "batch codebooks *space"]:
-    """Return codes as int64, from integers of any width. Compiled and exported code does not check their values.
+    """Return codes as int64, from integers of any width. Compiled and exported code skips the check of values.
 
     Raises:
-        DataError: codes that are not integers (batch, num_codebooks, *space) in [0, codebook_size).
+        DataError: unless codes are integers (batch, num_codebooks, *space) in [0, codebook_size).
     """
     if not isinstance(codes, Tensor):
         raise DataError(f"Codes came as {type(codes).__name__}; a tensor is expected. Make one with torch.as_tensor.")
@@ -120,19 +121,19 @@ def check_prefix(prefix: Any, expected: tuple[int, ...], codebook_size: int, tak
     """Return known codes as int64.
 
     Raises:
-        DataError: codes of another shape than (batch, num_codebooks, *space), or other values than codes and -1.
+        DataError: if the shape is not ``expected``, or a value is neither a code nor -1.
     """
     if not isinstance(prefix, Tensor):
         raise DataError(f"The prefix came as {type(prefix).__name__}; a tensor is expected. Make one with torch.as_tensor.")
     if tuple(prefix.shape) != expected:
-        raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for codes to be drawn.")
+        raise DataError(f"The prefix has the shape {tuple(prefix.shape)}; it must be {expected}, with -1 for each code to draw.")
     signed = prefix if prefix.is_floating_point() or prefix.dtype == torch.bool else prefix.long()
     unknown = signed == -1
     return check_codes(signed.masked_fill(unknown, 0), expected[1], codebook_size, taker).masked_fill(unknown, -1)
 
 
 def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...]) -> Bool[Tensor, "batch *space"]:
-    """The mask of latents: one counts where any position of its block does."""
+    """The mask of latents: True if any position of the latent's block is True."""
     for axis, step in enumerate(stride, start=1):
         missing = -mask.shape[axis] % step
         whole = torch.cat([mask, mask.new_zeros(*mask.shape[:axis], missing, *mask.shape[axis + 1 :])], axis)
@@ -141,14 +142,14 @@ def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...])
 
 
 def count_codes(codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> int:
-    """How many codes count: all of them, or those where the mask is True."""
+    """The number of codes, or of those where the mask is True."""
     return codes.numel() if mask is None else int(mask.sum()) * codes.shape[1]
 
 
 def uniform_log_prob(
     codes: Shaped[Tensor, "batch codebooks *space"], codebook_size: int, mask: Bool[Tensor, "batch *space"] | None = None
 ) -> Float[Tensor, " batch"]:
-    """log p(codes) where all are equally likely: -N·log K nats for the N codes that count [VQVAE §3.1]."""
+    """log p(codes) under the uniform prior: -N·log K nats for N unmasked codes [VQVAE §3.1]."""
     nats_of_code = math.log(max(codebook_size, 1))
     if mask is not None:
         return mask.flatten(1).sum(1).float() * -(codes.shape[1] * nats_of_code)
@@ -158,12 +159,12 @@ def uniform_log_prob(
 def codes_that_count(
     codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None
 ) -> Int[Tensor, "codebooks codes"]:
-    """The codes of each codebook, one after the other, without those that stand for no data."""
+    """The unmasked codes of each codebook, as one row."""
     return codes.transpose(0, 1).flatten(1) if mask is None else codes.movedim(1, -1)[mask].T
 
 
 def perplexity(counts: Shaped[Tensor, "*books codes"]) -> Float[Tensor, "*books"]:
-    """exp H of the distribution that counts describe: the number of codes that would serve as well if used evenly."""
+    """exp H of the distribution given by counts: the number of evenly used codes with the same entropy."""
     share = exact(counts) / counts.sum(-1, keepdim=True).clamp(min=1).to(exact_device(counts.device))
     return torch.special.entr(share).sum(-1).exp().float().to(counts.device)
 

@@ -17,28 +17,28 @@ def is_active() -> bool:
 
 
 def rank() -> int:
-    """The number of this process, from 0."""
+    """The rank of this process, from 0."""
     return dist.get_rank() if is_active() else 0
 
 
 def world_size() -> int:
-    """How many processes there are."""
+    """The number of processes."""
     return dist.get_world_size() if is_active() else 1
 
 
 def started() -> int:
-    """How many processes torchrun has started, whether they have joined yet or not; 1 without it."""
+    """The number of processes that torchrun started, joined or not; 1 without torchrun."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def is_main() -> bool:
-    """Whether this process writes files and speaks to the user."""
+    """Whether this process writes files and messages."""
     return rank() == 0
 
 
 @contextmanager
 def group(device: torch.device) -> Iterator[None]:
-    """Join the group that torchrun describes in the environment, and leave it at the end; alone or inside another, do nothing."""
+    """Join the group that torchrun describes in the environment, and leave it at the end. Otherwise do nothing."""
     if started() == 1 or (dist.is_available() and dist.is_initialized()):
         yield
         return
@@ -51,7 +51,7 @@ def group(device: torch.device) -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Let this process work as if it were the only one: for what one process does while the others wait."""
+    """Let this process work as if it were the only one, while the others wait."""
     global _alone
     before, _alone = _alone, True
     try:
@@ -83,20 +83,20 @@ def broadcast_module(module: nn.Module, source: int = 0) -> None:
     """Give every process the parameters and buffers of process ``source``."""
     if is_active():
         for tensor in module.state_dict().values():
-            # A copy in plain layout, because the layouts may differ; and bytes, because not every backend sends booleans.
+            # A copy in plain layout, because layouts may differ. As bytes, because not every backend sends booleans.
             plain = tensor.detach().clone(memory_format=torch.contiguous_format)
             dist.broadcast(plain.view(torch.uint8) if plain.dtype == torch.bool else plain, source)
             tensor.copy_(plain)
 
 
 def barrier() -> None:
-    """Wait until every process is here."""
+    """Wait until every process arrives."""
     if is_active():
         dist.barrier()
 
 
 def gather_rows(rows: Tensor) -> Tensor:
-    """Concatenate the rows (rows, dim) of all processes in rank order; each may bring another number of rows, also none."""
+    """Concatenate the rows (rows, dim) of all processes in rank order; numbers of rows may differ or be 0."""
     if not is_active():
         return rows
     counts = [torch.zeros(1, dtype=torch.int64, device=rows.device) for _ in range(world_size())]
@@ -110,7 +110,7 @@ def gather_rows(rows: Tensor) -> Tensor:
 
 
 def data_parallel(module: nn.Module) -> nn.Module:
-    """Wrap a module so that its gradients are averaged over all processes; alone, the module itself.
+    """Wrap a module so that its gradients are averaged over all processes. With one process, return the module.
 
     Buffers are not broadcast: the quantizers sum their statistics in every step, so the ranks cannot drift apart.
     """
@@ -120,6 +120,5 @@ def data_parallel(module: nn.Module) -> nn.Module:
 
 
 def no_sync(module: nn.Module) -> AbstractContextManager[None]:
-    """Let the gradients of a module from ``data_parallel`` add up in each process; they are averaged by the next backward pass
-    outside of this."""
+    """Let gradients of a module from ``data_parallel`` add up in each process. The next backward pass outside averages them."""
     return module.no_sync() if isinstance(module, nn.parallel.DistributedDataParallel) else nullcontext()

@@ -1,4 +1,4 @@
-"""Randomness as a function of (seed, step, rank): a resumed run draws what an unbroken one would have drawn."""
+"""Randomness as a function of (seed, step, rank): a resumed run draws what an uninterrupted run would draw."""
 
 import hashlib
 
@@ -17,5 +17,5 @@ def generator(seed: int, *parts: int | str, device: torch.device | str = "cpu") 
 
 
 def seed_everything(seed: int, *parts: int | str) -> None:
-    """Seed torch's own generators, on every device, for draws that modules make themselves (revival, dropout)."""
+    """Seed torch's global generators, on every device, for draws inside modules (revival, dropout)."""
     torch.manual_seed(mix(seed, *parts))

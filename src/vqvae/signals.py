@@ -1,6 +1,6 @@
-"""What one example of a data set is, apart from its size: the one place that refuses wrong data, and the one that scales it.
+"""What an example of a data set is, apart from its size. Only this module checks data and scales it.
 
-Data stays raw until a part needs it otherwise. A signal is stored with every run.
+Data stays raw until a part needs floats. Every run stores its signal.
 """
 
 import math
@@ -16,10 +16,10 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.exact import exact
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
-"""The usual names of so many axes."""
+"""The usual names of this many axes."""
 _BRIGHTNESS = (0.299, 0.587, 0.114)
-"""How much red, green and blue add to the brightness of a picture: ITU-R BT.601, as in PIL."""
-_ADVICE = {torch.int16: "Divide it by 32768.", torch.int32: "Divide it by 2147483648.", torch.uint8: "Take 128 off and divide by 128."}
+"""Weights of red, green and blue in a picture's brightness: ITU-R BT.601, as in PIL."""
+_ADVICE = {torch.int16: "Divide it by 32768.", torch.int32: "Divide it by 2147483648.", torch.uint8: "Subtract 128 and divide by 128."}
 """How integer sound becomes floats in [-1, 1]."""
 
 
@@ -28,40 +28,40 @@ class Signal:
     """Axes, channels and values of data. A batch of it is (batch, channels, *axes)."""
 
     axes: tuple[str, ...]
-    """The names of the axes in order, such as ("height", "width"), ("time",) or ("time", "height", "width"); any names will do."""
+    """The axes' names in order, such as ("height", "width"), ("time",) or ("time", "height", "width"). Any names are allowed."""
     channels: int
     """Channels at each position."""
     levels: int | None = None
-    """Integers from 0 to below this, such as 256 or 65,536; None for floats."""
+    """Number of integer levels, from 0 up, such as 256 or 65,536; None for floats."""
     low: float | None = None
-    """The least value of floats; None where they have no bounds."""
+    """The smallest value of floats; None if they have no bounds."""
     high: float | None = None
     """The largest value of floats."""
     sample_rate: float | None = None
-    """Positions a second along time; None where it is not known, or where there is no time."""
+    """Positions per second along time; None if unknown, or if there is no time axis."""
 
     def __post_init__(self) -> None:
         if self.channels < 1 or len(set(self.axes)) < len(self.axes):
-            raise ConfigError(f"{self} is no signal: channels must be at least 1, and every axis needs a name of its own.")
+            raise ConfigError(f"{self} is not a signal: channels must be at least 1, and axes need different names.")
         if self.levels is not None and not 2 <= self.levels <= 2**31:
             raise ConfigError(f"Signal.levels is {self.levels}; it must lie between 2 and 2147483648, or be None for floats.")
         if (self.low is None) != (self.high is None) or (self.low is not None and self.high is not None and not self.low < self.high):
             raise ConfigError(f"Signal.low is {self.low} and high is {self.high}; give both, low below high, or neither.")
         if self.levels is not None and self.low is not None:
-            raise ConfigError("Signal has levels as well as a range; integers have levels, floats may have a range.")
+            raise ConfigError("Signal has both levels and a range. Integers have levels; only floats may have a range.")
         if self.sample_rate is not None and not (self.sample_rate > 0 and "time" in self.axes):
             raise ConfigError(f"Signal.sample_rate is {self.sample_rate}; it must be positive, and one of the axes must be 'time'.")
 
     @property
     def dtype(self) -> torch.dtype:
-        """The type of raw data: uint8 up to 256 levels, int32 above, float32 without levels. int64 is taken for levels, too."""
+        """The type of raw data: uint8 up to 256 levels, int32 above, float32 without levels. int64 levels are accepted too."""
         return torch.float32 if self.levels is None else torch.uint8 if self.levels <= 256 else torch.int32
 
     def check(self, x: Any) -> Tensor:
-        """Give back a batch that is fit to be used.
+        """Return a batch if it is valid.
 
         Raises:
-            DataError: no tensor, or of another type, number of axes or channels, or with a value that the signal does not have.
+            DataError: if it is not a tensor, has the wrong type, number of axes or channels, or holds a value outside the signal's.
         """
         if not isinstance(x, Tensor):
             raise DataError(f"Data came as {type(x).__name__}; a tensor is expected, {self.shape()}. Make one with torch.as_tensor.")
@@ -75,20 +75,20 @@ class Signal:
         return x
 
     def batch(self, data: Any) -> Tensor:
-        """A batch (n, channels, *axes) from what users have, checked.
+        """A checked batch (n, channels, *axes) from a tensor, array or picture.
 
         Args:
             data: a tensor, a NumPy array or a PIL picture; one example or a batch, or a list of examples of one size. Arrays of pictures
-                may have their channels last. Greys become colour and colour becomes grey, as ``match_channels`` does it.
+                may have their channels last. Grey becomes colour and colour becomes grey; see ``match_channels``.
 
         Raises:
-            DataError: data of another kind, type, shape or range.
+            DataError: if data has the wrong kind, type, shape or range.
         """
         if isinstance(data, list | tuple):
             examples = [self.batch(one) for one in data]
             if len({one.shape[1:] for one in examples}) > 1:
                 sizes = sorted({tuple(one.shape[2:]) for one in examples})
-                raise DataError(f"The examples have the sizes {sizes[:4]}; a batch has one size. Pass them one by one, or resize them.")
+                raise DataError(f"The examples have the sizes {sizes[:4]}; a batch needs one size. Pass them one by one, or resize them.")
             return torch.cat(examples) if examples else torch.empty(0, self.channels, *[1] * len(self.axes), dtype=self.dtype)
         x = self._channels_second(as_tensor(data))
         if x.ndim == len(self.axes) + 1:
@@ -101,9 +101,9 @@ class Signal:
         return self.check(x).to(self.dtype)
 
     def match_channels(self, x: Shaped[Tensor, "n given *axes"]) -> Shaped[Tensor, "n matched *axes"]:
-        """A batch with the channels of the signal, if that loses nothing but colour: grey becomes colour by repetition, colour becomes grey
-        by its brightness (ITU-R 601), several channels of sound become one by their mean, and an alpha channel goes over white.
-        Anything else comes back unchanged, for ``check`` to refuse.
+        """A batch with the signal's channels, if that loses nothing but colour. Grey is repeated to make colour. Colour becomes its
+        brightness (ITU-R BT.601). Several channels of sound become their mean. An alpha channel is composed over white.
+        Anything else is returned unchanged, for ``check`` to refuse.
         """
         if x.ndim != len(self.axes) + 2 or x.shape[1] == self.channels:
             return x
@@ -119,15 +119,15 @@ class Signal:
         return x
 
     def to_unit(self, x: Shaped[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Raw data as floats from -1 to 1, in float32 at least; floats without bounds stay as they are."""
+        """Raw data as floats from -1 to 1, in float32 at least. Floats without bounds stay unchanged."""
         middle, half = self._scale
         unit = x.to(torch.promote_types(x.dtype, torch.float32)) if x.is_floating_point() else x.float()
-        if self.levels is not None:  # A tensor of its own, so in place; and divided first, as networks have always been fed.
+        if self.levels is not None:  # A new tensor, so in place. Divided first: trained networks depend on this rounding.
             return unit.div_(half).sub_(middle / half)
         return unit if (middle, half) == (0, 1) else (unit - middle) / half
 
     def from_unit(self, unit: Float[Tensor, "*any"]) -> Shaped[Tensor, "*any"]:
-        """Floats from -1 to 1 as raw data: levels are rounded, and what lies beyond the range is moved to its end."""
+        """Floats from -1 to 1 as raw data. Levels are rounded; values beyond the range are clipped."""
         middle, half = self._scale
         if self.levels is not None:
             # Beyond 24 bits the last level would be rounded up, out of int32.
@@ -137,7 +137,7 @@ class Signal:
         return unit if self.low is None or self.high is None else (middle + half * unit).clamp(self.low, self.high)
 
     def fits(self, other: "Signal") -> bool:
-        """Whether data of ``other`` is what this takes: names of axes and rates may differ, and so may bounds that this does not have."""
+        """Whether this signal accepts data of ``other``. Names of axes and rates may differ, and so may bounds if this has none."""
         bounds = self.low is None or (self.low, self.high) == (other.low, other.high)
         return len(self.axes) == len(other.axes) and (self.channels, self.levels) == (other.channels, other.levels) and bounds
 
@@ -152,7 +152,7 @@ class Signal:
         return "finite floats" if self.low is None else f"finite floats in [{self.low:g}, {self.high:g}]"
 
     def _channels_second(self, x: Tensor) -> Tensor:
-        """Pictures (height, width), (height, width, channels) and (n, height, width, channels) with their channels where they belong."""
+        """Pictures (height, width), (height, width, channels) or (n, height, width, channels), with channels moved before height."""
         if self.axes != AXES[2]:
             return x
         if x.ndim == 2:
@@ -176,7 +176,7 @@ class Signal:
 
     @property
     def _scale(self) -> tuple[float, float]:
-        """The middle of the range and half of its width."""
+        """The middle of the range and half its width."""
         if self.levels is not None:
             return (self.levels - 1) / 2, (self.levels - 1) / 2
         return (0.0, 1.0) if self.low is None or self.high is None else ((self.low + self.high) / 2, (self.high - self.low) / 2)
@@ -184,13 +184,13 @@ class Signal:
     def _advice(self, x: Tensor) -> str:
         """What to do about a wrong shape."""
         if x.ndim != 2 + len(self.axes):
-            return "Add the missing axis, such as by x[None], or leave the surplus one out."
+            return "Add the missing axis, for example with x[None], or remove the extra one."
         if x.shape[-1] == self.channels:
             return "Channels come second: x.movedim(-1, 1)."
-        return "Take the mean of the channels." if self.channels == 1 else "Give it as many channels."
+        return "Take the mean of the channels." if self.channels == 1 else "Give it that many channels."
 
     def _ends(self, dtype: torch.dtype) -> tuple[float, float]:
-        """The least and the largest value that data of this type may have."""
+        """The smallest and the largest value allowed in data of this type."""
         if self.levels is not None:
             return 0, self.levels - 1
         if self.low is None or self.high is None:
@@ -200,12 +200,12 @@ class Signal:
         return least, most
 
     def _check_values(self, x: Tensor) -> None:
-        """Raise DataError for a value that there is not; levels that fill their type are not looked at."""
+        """Raise DataError if a value lies outside the signal's. Levels that fill their type need no check."""
         if not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
             return
         low, high = (float(end) for end in torch.aminmax(x.detach()))
         least, most = self._ends(x.dtype)
-        # NaN compares false, too.
+        # NaN compares false too.
         if not least <= low <= high <= most or math.inf in (-low, high):
             raise DataError(f"Data came as {described(x)}; expected {self.values()}. Scale or clip it.")
 
@@ -221,10 +221,10 @@ def sound(sample_rate: float | None = None) -> Signal:
 
 
 def as_tensor(data: Any) -> Tensor:
-    """A tensor from a tensor, a NumPy array, or a picture of PIL.
+    """A tensor from a tensor, a NumPy array or a PIL picture.
 
     Raises:
-        DataError: something else, or an array without numbers.
+        DataError: if data is anything else, or an array that does not hold numbers.
     """
     if isinstance(data, Tensor):
         return data
@@ -243,14 +243,14 @@ def as_tensor(data: Any) -> Tensor:
         raise DataError(f"Data came as an array of {array.dtype}; an array of real numbers is expected.")
     if array.dtype.itemsize > 8 and array.dtype.kind == "f":
         array = array.astype(np.float64)
-    # In the machine's byte order, and writable: torch takes no other.
+    # In the machine's byte order, and writable: torch accepts no other.
     return torch.from_numpy(np.array(array, dtype=array.dtype.newbyteorder("="), order="C"))
 
 
 def described(x: Tensor) -> str:
-    """The type of data and the range of its values, for messages about data that came scaled or as another type."""
+    """The type of data and the range of its values, for messages about scaled data or a wrong type."""
     if not x.numel():
-        return f"{x.dtype} without any values"
+        return f"{x.dtype} without values"
     if x.is_complex():
         return str(x.dtype)
     low, high = (float(end) for end in torch.aminmax(exact(x.detach())))

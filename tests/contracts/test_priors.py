@@ -162,7 +162,7 @@ def test_classes_count_and_are_checked(kind: type) -> None:
             call(codes, Condition())
         with pytest.raises(DataError, match="0 to 2"):
             call(codes, Condition(label=torch.tensor([0, 3])))
-        with pytest.raises(DataError, match="one label for each of 2"):
+        with pytest.raises(DataError, match="expected one label for each of 2"):
             call(codes, Condition(label=torch.tensor([0])))
 
 

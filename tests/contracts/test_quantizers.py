@@ -79,7 +79,7 @@ def test_channels_may_come_last(kind: type, space: tuple[int, ...], masked: bool
 @pytest.mark.parametrize("mask", [torch.ones(2, 9).long(), torch.ones(9, 2).bool(), torch.ones(2, 8).bool(), torch.ones(2, 1, 9).bool()])
 def test_a_wrong_mask_is_refused(kind: type, mask: torch.Tensor, last: bool) -> None:
     z = latents(2, DIM, 9)
-    with pytest.raises(DataError, match=r"The mask came as .*torch.bool \(2, 9\) is expected"):
+    with pytest.raises(DataError, match=r"The mask is .*expected torch.bool \(2, 9\)"):
         make(kind)(z.movedim(1, -1) if last else z, mask, channels_last=last)
 
 
@@ -87,7 +87,7 @@ def test_a_wrong_mask_is_refused(kind: type, mask: torch.Tensor, last: bool) -> 
 @pytest.mark.parametrize("z", [torch.ones(2, DIM, 5, dtype=torch.int64), torch.ones(DIM)])
 def test_latents_are_floats_with_a_batch(kind: type, z: torch.Tensor) -> None:
     for last in (False, True):
-        with pytest.raises(DataError, match="Latents came as .*floats are expected"):
+        with pytest.raises(DataError, match="Latents are .*expected floats"):
             make(kind)(z, channels_last=last)
 
 

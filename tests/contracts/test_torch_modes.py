@@ -153,7 +153,7 @@ def test_latents_whose_distances_overflow_change_nothing(config: Any) -> None:
 def test_costs_of_another_shape_are_data_errors(config: Any) -> None:
     quantizer = config.build().eval()
     for costs in (torch.zeros(8), torch.zeros(quantizer.num_codebooks, 7), torch.zeros(quantizer.num_codebooks, 8).long()):
-        with pytest.raises(DataError, match="costs came as"):
+        with pytest.raises(DataError, match="costs are"):
             quantizer(torch.randn(2, 4, 3), costs=costs)
 
 

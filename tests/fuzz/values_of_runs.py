@@ -6,6 +6,7 @@
 import argparse
 import copy
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -13,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import vqvae
-from tests.fuzz.harness import Finding, attempt, report, run_command
+from tests.fuzz.harness import Finding, attempt, run_command
 from vqvae import EMAQuantizerConfig, GaussianConfig, ImageDecoderConfig, ImageEncoderConfig, Pipeline, PixelCNNConfig, VQVAEConfig
 
 HOSTILE: tuple[Any, ...] = (
-    None, True, 0, -1, 3, 2**40, 10**400, 1e308, float("nan"), float("inf"), "", "x" * 5000, "\ud800", [], ["x"], [-1, 2**70], {}, {"kind": []},
+    None, True, 0, -1, 3, 2**40, 10**400, 1e308, float("nan"), float("inf"), "",
+    "x" * 5000, "\ud800", [], ["x"], [-1, 2**70], {}, {"kind": []},
     [[[[]]]],
 )  # fmt: skip
 COMMANDS = (["info", "run"], ["sample", "run", "--count", "1", "--out", "x.png"], ["reconstruct", "run", "a.png", "--out", "out"])
@@ -70,15 +72,16 @@ def changed(tree: Any, keys: tuple[Any, ...], value: Any) -> Any:
 
 
 def sweep(numbers: range | None, every: int = 1) -> list[Finding]:
-    """Try the changes with these numbers; default: each ``every``-th, and every one with another command."""
+    """Try the changes with these numbers; default: each ``every``-th, the number decides on the command."""
     with tempfile.TemporaryDirectory() as top:
         place = make_run(Path(top))
         cases = changes(place / "run")
+        _warm(place)
         chosen = range(0, len(cases), every) if numbers is None else numbers
         findings = []
-        for turn, number in enumerate(chosen):
+        for number in chosen:
             path, keys, value = cases[number]
-            command = COMMANDS[turn % len(COMMANDS)]
+            command = COMMANDS[number % len(COMMANDS)]  # So that a number alone repeats a case.
 
             def case(r: Any, folder: Path, path: Path = path, keys: Any = keys, value: Any = value, command: Any = command) -> str:
                 shutil.copytree(place, folder, dirs_exist_ok=True)
@@ -94,11 +97,25 @@ def sweep(numbers: range | None, every: int = 1) -> list[Finding]:
     return findings
 
 
+def _warm(place: Path) -> None:
+    """Import what the children would, and carry out each command once on the good run."""
+    before = os.getcwd()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(place, folder, dirs_exist_ok=True)
+        os.chdir(folder)
+        try:
+            for command in COMMANDS:
+                run_command(list(command))
+        finally:
+            os.chdir(before)
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1)
     parser.add_argument("--only", type=int)
     asked = parser.parse_args()
     left = sweep(None if asked.only is None else range(asked.only, asked.only + 1), asked.every)
-    report(left)
+    for one in left:
+        print(f"{one.fault}\n    {one.what}\n    python -m tests.fuzz.values_of_runs --only {one.number}")
     raise SystemExit(bool(left))

@@ -200,5 +200,5 @@ def test_codes_are_drawn_on_the_cpu_where_the_device_has_no_float64(monkeypatch:
 
 def test_a_generator_where_there_is_no_float64_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exact, "WITHOUT_FLOAT64", frozenset({"cpu"}))
-    with pytest.raises(ConfigError, match="uniform numbers takes float64, which cpu does not have"):
+    with pytest.raises(ConfigError, match="uniform numbers needs float64, which cpu does not have"):
         sample(Table(), 2, (3,), generator=torch.Generator())

@@ -75,7 +75,7 @@ def test_a_model_trains_with_it_and_decodes_to_any_size() -> None:
 def test_what_does_not_belong_together_is_an_error() -> None:
     x, told = waves(2, 640), torch.zeros(2, 12, 10)
     for other in (torch.zeros(2, 12, 9), torch.zeros(1, 12, 10)):
-        with pytest.raises(DataError, match="a moment for every 64 samples"):
+        with pytest.raises(DataError, match="one moment per 64 samples"):
             DISTANCE.loss(other, x)
     with pytest.raises(DataError, match=r"The mask is torch.bool of the shape \(2, 639\); expected torch.bool \(2, 640\)"):
         DISTANCE.loss(told, x, torch.ones(2, 639, dtype=torch.bool))

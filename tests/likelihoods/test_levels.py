@@ -52,7 +52,7 @@ def test_parameters_and_masks_must_fit_their_data() -> None:
     with pytest.raises(DataError, match=r"expected floats of the shape \(batch, 4, \*space\)"):
         check_pair(torch.zeros(2, 3, 5), x, 4, 1, 256)
     for parameters in (torch.zeros(2, 4, 6), torch.zeros(1, 4, 5), torch.zeros(2, 4, 5, 1)):
-        with pytest.raises(DataError, match=r"came for data of the shape \(2, 1, 5\); expected \(2, 4, 5\)"):
+        with pytest.raises(DataError, match=r"data the shape \(2, 1, 5\); expected \(2, 4, 5\)"):
             check_agreement(parameters, x)
     for mask in (torch.ones(2, 4, dtype=torch.bool), torch.ones(2, 5), torch.ones(2, 1, 5, dtype=torch.bool)):
         for check in (lambda given: check_mask(given, x), lambda given: check_agreement(torch.zeros(2, 4, 5), x, given)):
@@ -61,7 +61,7 @@ def test_parameters_and_masks_must_fit_their_data() -> None:
     check_mask(None, x)
     check_mask(torch.ones(2, 5, dtype=torch.bool), x)
     refuse_mask(None)
-    with pytest.raises(DataError, match="counts whole examples"):
+    with pytest.raises(DataError, match="takes no mask"):
         refuse_mask(torch.ones(2, 5, dtype=torch.bool))
 
 

@@ -49,7 +49,7 @@ def test_wrong_audio_is_an_error_that_says_what_to_do() -> None:
     likelihood = make()
     with pytest.raises(DataError, match=r"int16 with values from -3 to 200;.*Divide it by 32768"):
         likelihood.discretise(torch.tensor([[[-3, 200]]], dtype=torch.int16))
-    with pytest.raises(DataError, match="Take 128 off"):
+    with pytest.raises(DataError, match="Subtract 128"):
         likelihood.discretise(torch.zeros(1, 1, 4, dtype=torch.uint8))
     for value in (1.5, -1.001, float("nan"), float("inf")):
         with pytest.raises(DataError, match="Scale or clip"):

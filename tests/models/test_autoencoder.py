@@ -103,7 +103,7 @@ def test_a_signal_may_be_given_where_it_fits() -> None:
     for wrong in (pictures(5), sound(), Signal(axes=("step",), channels=5, levels=256), Signal(axes=(), channels=5)):
         with pytest.raises(ConfigError, match="The signal is .*; GaussianDensity takes finite floats, .* at the stride"):
             own.plain(DENSITY.build(), signal=wrong)
-    with pytest.raises(ConfigError, match="leave the signal out"):
+    with pytest.raises(ConfigError, match="omit the signal"):
         own.plain(GaussianDensityConfig(channels=5, low=0.0, high=1.0).build(), signal=given)
 
 

@@ -20,7 +20,7 @@ def test_labels_that_do_not_fit_are_errors() -> None:
     hidden = torch.zeros(2, 4, 5)
     with pytest.raises(DataError, match="is missing; this decoder has 3 speakers"):
         Speakers(3, 4)(hidden, Condition())
-    with pytest.raises(DataError, match="one speaker for each of 2"):
+    with pytest.raises(DataError, match="expected one speaker for each of 2"):
         Speakers(3, 4)(hidden, Condition(label=torch.tensor([0])))
     for label in ([0, 3], [-1, 0]):
         with pytest.raises(DataError, match="0 to 2"):

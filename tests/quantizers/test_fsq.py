@@ -185,7 +185,7 @@ def test_channels_need_2_to_1000_levels(levels: tuple[int, ...]) -> None:
 
 
 def test_more_codes_than_32_bits_hold_are_an_error() -> None:
-    with pytest.raises(ConfigError, match="makes 68719476736 codes; at most 2147483648"):
+    with pytest.raises(ConfigError, match="makes 68719476736 codes; the limit is 2147483648"):
         FSQConfig(dim=9, levels=(16,) * 9).build()
 
 

@@ -40,3 +40,11 @@ def test_a_strangers_run_does_not_say_where_data_is_kept(tmp_path: Path) -> None
         (tmp_path / "cache" / name[:3] / name).write_text("")
     assert [folder.kept_here(data) for data in kept] == [*kept]
     assert folder.kept_here(DATA) == DATA
+
+
+def test_metrics_that_never_end_are_not_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.json").symlink_to("/dev/zero")
+    (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
+    for read in (read_metrics, read_rows):
+        with pytest.raises(CheckpointError, match="cannot be read .*no plain file"):
+            read(tmp_path)

@@ -352,7 +352,7 @@ def test_wrong_settings_are_refused() -> None:
 
 def test_codebooks_that_share_no_channels_out_are_refused() -> None:
     """A latent has no distance to a code of a later codebook before the earlier ones have chosen theirs."""
-    with pytest.raises(ConfigError, match="share out their channels, and ResidualQuantizer has none"):
+    with pytest.raises(ConfigError, match="have their own channels, and ResidualQuantizer has none"):
         make(quantizer=ResidualQuantizerConfig(dim=DIM, codebook_size=SIZE, num_codebooks=BOOKS))
     with pytest.raises(ConfigError, match="FSQ has no codebook"):
         make(quantizer=FSQConfig(dim=3, levels=(2, 2, 2)), books=1)

@@ -92,7 +92,7 @@ def test_an_encoder_may_learn_more_slowly_than_the_rest(kind: str) -> None:
 
 def test_an_encoder_share_of_a_module_without_an_encoder_is_refused() -> None:
     for module in (nn.Linear(2, 2), nn.ModuleDict({"encoder": nn.Linear(1, 1)}), PixelCNNConfig(codebook_size=4, layers=1).build()):
-        with pytest.raises(ConfigError, match=rf"encoder_share is 0.5.*{type(module).__name__}.*Leave it at 1"):
+        with pytest.raises(ConfigError, match=rf"encoder_share is 0.5.*{type(module).__name__}.*Set it to 1"):
             AdamConfig(encoder_share=0.5).build(module)
         AdamConfig().build(module)
 

@@ -419,7 +419,7 @@ def test_a_module_that_could_not_be_loaded_again_is_refused_before_there_is_a_fo
 def test_an_encoder_share_that_nothing_has_is_refused_before_there_is_a_folder(tmp_path: Path, name: str) -> None:
     slow = tiny.AdamConfig(encoder_share=0.5)
     model = ToyConfig() if name == "optimizer" else adversary.model()
-    with pytest.raises(ConfigError, match="encoder_share is 0.5.*Leave it at 1"):
+    with pytest.raises(ConfigError, match="encoder_share is 0.5.*Set it to 1"):
         tiny.trainer(tmp_path / "run", tiny.settings(model=model, **{name: slow}))
     assert not (tmp_path / "run").exists()
 

@@ -1,4 +1,4 @@
-"""How evenly the codes of a set are used."""
+"""Code usage over a data set."""
 
 import torch
 from jaxtyping import Int64, Integer
@@ -9,7 +9,7 @@ from vqvae.exact import exact
 
 
 class CodebookUsage:
-    """How often each code occurs. Perplexity and share are of the whole set: a batch has too few codes to use all of them."""
+    """How often each code occurs. Perplexity and share are over the whole set: a batch is too small to use all codes."""
 
     counts: Int64[Tensor, "codebooks codebook_size"]
     """On the CPU, exact."""
@@ -21,7 +21,7 @@ class CodebookUsage:
         """Count the codes of a batch.
 
         Raises:
-            DataError: another number of codebooks, or a code that is not in its codebook.
+            DataError: if the number of codebooks is wrong, or a code is not in its codebook.
         """
         books, size = self.counts.shape
         codes = check_codes(codes, books, size, "codebook")
@@ -30,15 +30,15 @@ class CodebookUsage:
 
     @property
     def perplexity(self) -> float:
-        """exp H, the mean over codebooks: the number of codes that would serve as well if used evenly."""
+        """exp H, the mean over codebooks: the number of evenly used codes with the same entropy."""
         return float(perplexity(self.counts).mean())
 
     @property
     def codes_used(self) -> float:
-        """The share of codes that occur at all, from 0 to 1; another number than perplexity."""
+        """The share of codes that occur at all, from 0 to 1. It is not perplexity."""
         return float(exact(self.counts > 0).mean())
 
     @property
     def nats_per_code(self) -> float:
-        """H, the mean over codebooks: the fewest nats a code for a prior that knows only frequencies, those of this very set."""
+        """H, the mean over codebooks: the lowest nats per code of a prior that knows only the frequencies of this set."""
         return float(exact(perplexity(self.counts)).log().mean())

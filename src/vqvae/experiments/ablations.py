@@ -37,13 +37,14 @@ SCORES = ("bits_per_dim_reconstruction", "bits_per_dim_uniform", "bits_per_dim_u
 SETTINGS = ("commitment_cost", "learning", "num_codebooks", "codebook_size")
 NOTES = """![curve]({name}-curve.svg)
 
-Each row changes one setting of `base`: {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost}, codebooks of running
-means, {steps} steps of {batch}. `seed=1` has other first weights and another order of the data: what it differs by is chance. The
-likelihood is a mixture of logistics. Bits/dim, over {scored} test images: `reconstruction` is −log₂ p(x|z) alone, `uniform` and
-`unigram` add the codes with that prior; the unigram counts {counted} training images.
+Each row changes one setting of `base`. `base` has {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost},
+codebooks updated by running means, and {steps} steps of {batch} images. `seed=1` has other initial weights and another order of the data:
+its difference is chance. The likelihood is a mixture of logistics. Bits/dim are measured on {scored} test images: `reconstruction` is
+−log₂ p(x|z) alone; `uniform` and `unigram` add the cost of the codes under that prior. The unigram prior counts {counted} training
+images.
 
-The chart has what images and their codes cost together with the unigram prior, by the number of codes and the length of the training.
-Of those tried, the lowest are {best} codes a position."""
+The chart shows the bits of images and codes with the unigram prior, for each number of codes and each length of training. The best tested
+numbers of codes per position are {best}."""
 
 
 @dataclass(frozen=True, kw_only=True)

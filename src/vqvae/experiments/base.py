@@ -1,4 +1,4 @@
-"""What every experiment of the paper is called with."""
+"""The arguments of every experiment."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -7,22 +7,22 @@ from typing import Literal
 from vqvae.training import RunOptions
 
 Scale = Literal["cpu", "paper"]
-"""Sizes of an experiment: what two cores can train, or those of the paper."""
+"""Scales of an experiment: for two cores, or the paper's."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One call of an experiment: what it works with, and where its results go."""
+    """One call of an experiment: its inputs and the place of its results."""
 
     run: Path
     """The run folder."""
     scale: Scale
     data: str | None
-    """Where the data lies."""
+    """The folder of the data."""
     options: RunOptions
     results: Path
     """The folder for the table."""
     name: str
-    """Of the table's files."""
+    """The name of the table's files."""
     title: str
-    """Of the table."""
+    """The title of the table."""

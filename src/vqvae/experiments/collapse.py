@@ -44,14 +44,14 @@ LATENTS, DIM = 3, 192
 SHOWN, DRAWS = 8, 3
 NOTES = """![reconstructions]({name}-reconstructions.png)
 
-Bits are bits an image, of the {bits} that the codes can hold. `bits_gained` is what the latents save beside `bits_without_latents`, the
-same decoder trained without any; `bits_lost_when_shuffled` is what it costs to be given the latents of another image. Latents that tell
-nothing are noise to their decoder, which may then do worse than the one without any. What else is in the table is told in
-`vqvae.evaluation.likelihood.collapse.measure_collapse`. The picture has held-out frames, what the first stage makes of
-them, and {rows} draws from the latents of each second stage.
+Bits are per image; the codes can hold {bits}. `bits_without_latents` is the cost with the same decoder, trained without latents.
+`bits_gained` is what the latents save in comparison. `bits_lost_when_shuffled` is the extra cost with the latents of another image.
+Latents without information are noise to their decoder, which may then be worse than one without latents.
+`vqvae.evaluation.likelihood.collapse.measure_collapse` explains the other rows. The picture shows held-out frames, their reconstructions
+by the first stage, and {rows} draws from the latents of each second stage.
 
-The paper says of its VQ-VAE that the latents are used, where a VAE with such a decoder collapses; it gives no numbers. Both models here
-have one encoder, one decoder, the same number of steps and one learning rate; neither is tuned to collapse or not to."""
+The paper says that its VQ-VAE uses the latents, while a VAE with such a decoder collapses; it gives no numbers. Both models here have the
+same encoder, decoder, number of steps and learning rate. Neither is tuned to collapse or to avoid it."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -51,17 +51,21 @@ LABELS = {
     "vae-mixture": "VAE, mixture of logistics",
     "vqvae-mixture": "VQ-VAE, mixture of logistics, uniform prior",
 }
-NOTES = """Bits/dim are those of the lower bound on log p(x), over {scored} test images spread over the set, the same ones for every row,
-computed without autocast. `reconstruction` is −log₂ p(x|z), `latents` what the latents cost: N·log₂ K for a VQ-VAE with the uniform prior,
-−log₂ p(z) of its codes with another one, KL(q(z|x) ‖ p(z)) for the VAE and Gumbel-softmax, and for VIMCO what its bound lacks of its
-draws' weighted mean of log p(x|z). VIMCO is scored by its bound with as many draws as in training, Gumbel-softmax by one draw of its
-codes, the VAE by one draw and by the bound with {samples}. All have one encoder, one decoder, one optimizer and one likelihood (256 levels,
-no order among them; two extras have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax have {num_codebooks} codes of 512 at each
-of 8×8 positions (the paper: 10), the VAE {gaussians} Gaussians. The seconds are those of the training alone.
+NOTES = """Bits/dim are those of the lower bound on log p(x), computed without autocast. All rows score the same {scored} test
+images, spread over the test set. `reconstruction` is −log₂ p(x|z). `latents` is the cost of the latents:
 
-The VQ-VAE trains in bfloat16 where the hardware gains from it. Its bound computed in bfloat16 is {bits_per_dim_bfloat16:.4f}, without
-autocast {bits_per_dim:.4f} bits/dim. The sum over other codes, log Σ p(x|z) p(z) in place of the one term of the encoder's codes, is
-estimated with {summed} other grids an image, for {images} images: it gains {bits_per_dim_gained_by_sum:.6f} bits/dim."""
+- VQ-VAE: N·log₂ K with the uniform prior, −log₂ p(z) of its codes with another prior
+- VAE and Gumbel-softmax: KL(q(z|x) ‖ p(z))
+- VIMCO: the difference between its bound and the weighted mean of log p(x|z) over its draws
+
+VIMCO is scored by its bound with as many draws as in training, Gumbel-softmax by one draw of its codes, and the VAE by one draw and by
+the bound with {samples}. All models have the same encoder, decoder, optimizer and likelihood (256 levels without an order; two extra rows
+have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax have {num_codebooks} codes of 512 at each of 8×8 positions (the paper: 10).
+The VAE has {gaussians} Gaussians. The seconds are of the training alone.
+
+The VQ-VAE trains in bfloat16 if the hardware gains from it. Its bound is {bits_per_dim_bfloat16:.4f} bits/dim in bfloat16 and
+{bits_per_dim:.4f} without autocast. The sum over other codes, log Σ p(x|z) p(z) instead of the one term of the encoder's codes, is
+estimated with {summed} other grids per image, for {images} images. It gains {bits_per_dim_gained_by_sum:.6f} bits/dim."""
 
 
 @dataclass(frozen=True, kw_only=True)

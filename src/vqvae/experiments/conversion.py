@@ -65,21 +65,30 @@ SHOWN, ROUNDED = 3, 64
 """Recordings whose spectrograms are shown; examples in which the cost of 8-bit weights is found."""
 NOTES_VOICES = """{pictures}
 
-Both models have one encoder and one codebook; the decoder of one is a WaveNet over mu-law bins, that of the other makes the whole wave at
-once and has no density, so no bits a sample. `bits_given_latents` is −log₂ p(x|z) a sample, `bits_without_latents` that of the same
-WaveNet trained as long with one code, which tells nothing; `bits_lost_when_shuffled` is what another clip's codes cost, and
-`bits_lost_in_int8` what 8-bit weights do. `bits_per_code` is what the learned prior takes. `phone_trigram_perplexity_…` is that of the
-phones which a recogniser, trained on real speech, hears in real recordings, in what is drawn from the prior, and in codes drawn one by one
-by their frequency. The spectrograms have the original, its reconstruction and a conversion to another voice, one below the other. Voices
-and exact phones are eSpeak's."""
+Both models have the same encoder and codebook. One decoder is a WaveNet over mu-law bins. The other makes the whole wave at once; it has
+no density, so no bits per sample.
+
+- `bits_given_latents` is −log₂ p(x|z) per sample.
+- `bits_without_latents` is that of the same WaveNet, trained equally long with one code that carries no information.
+- `bits_lost_when_shuffled` is the extra cost with the codes of another clip, and `bits_lost_in_int8` that of 8-bit weights.
+- `bits_per_code` is the cost with the learned prior.
+- `phone_trigram_perplexity_…` scores the phones that a recogniser, trained on real speech, finds in real recordings, in samples of the
+  prior, and in codes drawn independently by their frequency.
+
+The spectrograms show, from top to bottom, the original, its reconstruction and a conversion to another voice. Voices and exact phones are
+eSpeak's."""
 NOTES_CONVERSION = """{pictures}
 
-{clips} recordings, each in {targets} other voices. `target_speaker_named` is how often a classifier of real speech hears the voice aimed
-at; `closer_to_target` how often the mel-cepstral distance to the same words in that voice, after warping, is less than the source's.
-`phones_…` are the shares of frames whose phone a recogniser of real speech tells right, silence left out: in real held-out recordings of
-known voices, in their reconstructions, and in the conversions. Where the data is eSpeak's, the sources are {sources}, which neither the
-models nor the classifiers were trained on, and all texts are new. The spectrograms have a source, its conversion, and the same words by
-the voice aimed at."""
+{clips} recordings, each converted to {targets} other voices.
+
+- `target_speaker_named`: how often a classifier of real speech names the target voice.
+- `closer_to_target`: how often the conversion is closer than the source to the same words in the target voice, by the mel-cepstral
+  distance after warping.
+- `phones_…`: the share of frames whose phone a recogniser of real speech names correctly, without silence. It is measured on real
+  held-out recordings of known voices, on their reconstructions, and on the conversions.
+
+With eSpeak's data, the sources are {sources}. Neither the models nor the classifiers were trained on them, and all texts are new. The
+spectrograms show a source, its conversion, and the same words in the target voice."""
 PROBE_STEPS = (400, 1_500)
 """For which the classifiers of speakers and of phones are trained."""
 FRAMES = 100

@@ -41,15 +41,15 @@ PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
 MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
 NOTES_PHONES = """![phones of the codes]({name}-phonemes.svg)
 
-Each code stands for the phone that it most often goes with; the share of right frames, silence left out, beside that of the most frequent
-phone and that of codes without meaning that are as frequent. Bigrams and trigrams map two and three codes at once. {frames} frames are
-scored, with an inventory of {inventory} phones besides silence; the labels are {source}. {sides}
+Each code is mapped to its most frequent phone. The table shows the share of correct frames without silence, the share of the most
+frequent phone, and the accuracy of random codes with the same frequencies. Bigrams and trigrams map two and three codes at once. {frames}
+frames are scored, with {inventory} phones besides silence. The labels are {source}. {sides}
 
-The paper reports 49.3 % with 128 codes at 25 Hz, where the most frequent phone has 7.2 %: of other speech, with a WaveNet decoder."""
-UNSEEN = """The maps are fitted on what was trained on, and scored on other sentences by voices that nothing was trained on.
+The paper reports 49.3 % with 128 codes at 25 Hz, and 7.2 % for the most frequent phone: on other speech, with a WaveNet decoder."""
+UNSEEN = """The maps are fitted on the training data, and scored on other sentences by voices that were not in the training data.
 
-`base` is the recipe's model; each of the others has one setting changed and was trained for as many steps. `waveform` and `log-mel` are
-what the encoder is given in place of mel cepstra; what it is trained to tell are the cepstra of each."""
+`base` is the recipe's model. Each other model has one changed setting and was trained for as many steps. `waveform` and `log-mel` are
+inputs of the encoder instead of mel cepstra. All predict the same cepstra."""
 HALVES = "The maps are fitted on half of the held-out speakers and scored on the others."
 
 

@@ -1,4 +1,4 @@
-"""Experiments of the paper as stages with published numbers beside ours. Every stage goes on where it stopped."""
+"""The paper's experiments as stages, with published numbers beside ours. Every stage resumes where it stopped."""
 
 import dataclasses
 import math
@@ -79,22 +79,22 @@ SETTINGS: dict[str, dict[Scale, Settings]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Experiment:
-    """What the paper did, and what it says of it."""
+    """One of the paper's experiments, with its published numbers."""
 
     title: str
     settings: str | None = None
-    """A key of ``SETTINGS``; None where ``after`` trains all that there is, in a run folder of the experiment's name."""
+    """A key of ``SETTINGS``; None if ``after`` does all training, in a run folder with the experiment's name."""
     stages: int = 0
     """1: the tokenizer; 2: the prior too."""
     published: dict[str, str] = field(default_factory=dict)
-    """Numbers of the paper by the names of our measures."""
+    """The paper's numbers, by the names of our measures."""
     after: Callable[[Job], dict[str, Any]] | None = None
-    """What is done with the run in place of its table; gives the record."""
+    """A function that replaces the table of the run and returns the record."""
 
 
 EXPERIMENTS = {
     "e1": Experiment(
-        title="E1: bits a dimension of CIFAR-10 by models of one architecture [VQVAE §4.1]",
+        title="E1: bits per dimension of CIFAR-10 for models of one architecture [VQVAE §4.1]",
         settings="comparison",
         stages=2,
         after=reproduce_comparison,
@@ -135,20 +135,18 @@ EXPERIMENTS = {
         after=reproduce_conversion,
     ),
     "e8": Experiment(
-        title="E8: unconditional speech from 125 codes a second, scored on speakers that were never heard [VQVAE §4.3]",
+        title="E8: unconditional speech from 125 codes a second, scored on unseen speakers [VQVAE §4.3]",
         settings="librispeech128",
         stages=2,
         after=reproduce_speech,
     ),
     "e9": Experiment(
-        title="E9: phones told from single codes, 128 of them at 25 a second, without labels [VQVAE §4.3]",
+        title="E9: phones predicted from single codes, 128 codes at 25 per second, learned without labels [VQVAE §4.3]",
         settings="phonemes25hz",
         stages=1,
         after=reproduce_phones,
     ),
-    "e11": Experiment(
-        title="E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations
-    ),
+    "e11": Experiment(title="E11: ablations of a VQ-VAE, one setting changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations),
 }
 
 
@@ -156,13 +154,13 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     """Train what is missing of an experiment, score it, and write ``results/NAME.md`` and ``NAME.json`` with pictures.
 
     Raises:
-        ConfigError: no such experiment, or data is needed.
-        VqvaeError: whatever its stages raise; the same call goes on afterwards.
+        ConfigError: if there is no such experiment, or it needs data.
+        VqvaeError: if a stage fails. The same call resumes.
     """
     if name not in EXPERIMENTS:
         raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
     if distributed.started() > 1:
-        raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' by itself.")
+        raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' without torchrun.")
     experiment = EXPERIMENTS[name]
     written = name if scale == "cpu" else f"{name}-{scale}"
     check_writable(results, written)
@@ -185,16 +183,16 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
 
 
 def times_fewer_bits(tokenizer: Tokenizer) -> float:
-    """Bits of the pixels over bits of their codes, none of them compressed."""
+    """Bits of the pixels divided by bits of their codes, both uncompressed."""
     level = only_level(tokenizer.layout)
     return tokenizer.signal.channels * math.prod(level.stride) * 8 / (level.num_codebooks * math.log2(level.codebook_size))
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Make a folder for results, before hours are spent on them, and see that no files of others are in their place.
+    """Make the folder for results before hours of training, and check that no other files would be overwritten.
 
     Raises:
-        ConfigError: it cannot be made, nothing can be written there, or files of these names are no results of ours.
+        ConfigError: if it cannot be made or written to, or holds other files of these names.
     """
     with explained(ConfigError, folder, "cannot be written to, so there is no place for results", "Choose another --out."):
         folder.mkdir(parents=True, exist_ok=True)
@@ -204,7 +202,7 @@ def check_writable(folder: Path, name: str) -> None:
 
 
 def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -> dict[str, Any]:
-    """Where the prior has classes: train the same one without them, and give the bits a code of both ways not to know the class."""
+    """If the prior has classes: train the same prior without them, and return bits per code for both ways to ignore the class."""
     if not isinstance(config.model, PixelCNNConfig) or not config.model.classes:
         return {}
     splits = read_codes(run)

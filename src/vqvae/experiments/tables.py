@@ -1,4 +1,4 @@
-"""The numbers of a run as a table, beside what is published."""
+"""A run's numbers as a table, beside the published ones."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def tabulate(
     extra: Mapping[str, Any] = MappingProxyType({}),
     pictures: Sequence[str] = PICTURES,
 ) -> dict[str, Any]:
-    """Write the numbers of a run as a table with what is published beside them, and copy its pictures there."""
+    """Write a run's numbers as a table beside the published ones, and copy its pictures there."""
     metrics = {**read_metrics(run), **extra}
     seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
     stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]

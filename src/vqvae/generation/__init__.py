@@ -1,1 +1,1 @@
-"""Data from codes from priors."""
+"""Sampling codes from priors."""

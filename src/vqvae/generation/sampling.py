@@ -28,22 +28,22 @@ def sample_codes(
     batch_size: int = 64,
 ) -> Int64[Tensor, "count codebooks *space"]:
     """Draw codes from a prior. Sample i does not depend on ``count``: its random numbers are a function of the seed and i alone, and
-    every batch has the same shape, on which rounding depends. Where a compiled kernel draws (float32 on a CPU, with numba), sample i
+    every batch has the same shape, because rounding depends on it. If a compiled kernel draws (float32 on a CPU, with numba), sample i
     depends on neither ``batch_size`` nor the number of cores.
 
     Args:
-        prior: what to draw from.
-        count: how many.
+        prior: the prior.
+        count: number of samples.
         space: length of each axis of space, in codes.
-        condition: what to condition on; its tensors have ``count`` rows.
-        prefix: codes that are known where they are not -1: continuation and inpainting.
-        seed: names the random numbers.
+        condition: the condition; its tensors have ``count`` rows.
+        prefix: known codes, and -1 for codes to draw: for continuation and inpainting.
+        seed: seed of the random numbers.
         temperature, top_k, top_p: see ``vqvae.layers.autoregressive.Choice``.
-        batch_size: how many are drawn at once.
+        batch_size: samples per batch.
 
     Raises:
-        ConfigError: a number is out of range.
-        DataError: a condition or prefix that does not fit the prior or ``count``.
+        ConfigError: if a number is out of range.
+        DataError: if condition or prefix do not fit the prior or ``count``.
     """
     if count < 0 or batch_size < 1:
         raise ConfigError(f"count is {count} and batch_size is {batch_size}; they must be at least 0 and 1.")
@@ -54,7 +54,7 @@ def sample_codes(
     parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64, device="cpu")]
     for first in range(0, count, batch_size):
         wanted = min(batch_size, count - first)
-        # Filled up with repeats of the last sample: matrix products round by the shape of the batch.
+        # Padded with repeats of the last sample: rounding of matrix products depends on the batch's shape.
         size = wanted if autoregressive.draws_alone(prior) else batch_size
         rows = torch.arange(first, first + size, device="cpu").clamp(max=count - 1)
         numbers = [_numbers(draws, seed, i) for i in range(first, first + wanted)]

@@ -1,1 +1,1 @@
-"""Building blocks with no opinion about the model."""
+"""Building blocks that do not depend on the model."""

@@ -1,4 +1,4 @@
-"""The one loop that draws codes from anything that predicts them one after another: ancestral sampling [VQVAE §3.3]."""
+"""Ancestral sampling of codes from any model that predicts them one after another [VQVAE §3.3]."""
 
 import math
 from collections.abc import Callable
@@ -14,59 +14,59 @@ from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.exact import check_float64, exact, exact_device
 
 ARGMAX_BELOW = 1e-6
-"""Temperatures below this take the likeliest code: dividing by them could overflow, and changes nothing else."""
+"""Below this temperature the most likely code is taken: dividing by it could overflow and would not change the result."""
 _BELOW_ONE = 1 - 2**-40
 """Uniform numbers are cut off here, so that their product with a sum in float64 is less than the sum."""
 
 
 @runtime_checkable
 class State(Protocol):
-    """Where a decoding stands."""
+    """The state of a decoding."""
 
     position: int
-    """Codes that are behind it, with those that were taken from the prefix at the start."""
+    """Number of codes done, including those taken from the prefix at the start."""
     device: torch.device
     """Where the logits come from."""
 
 
 @runtime_checkable
 class Extensible(State, Protocol):
-    """A state that goes on where a call has left it."""
+    """A state that continues where a call stopped."""
 
     value: Tensor | None
-    """The last code, until the next step takes it in."""
+    """The last code, until the next step processes it."""
 
     def upcoming(self, count: int) -> Tensor:
-        """The next codes (batch, count): those that are known, and -1 for those that are to be drawn."""
+        """The next codes (batch, count): known codes, and -1 for codes to draw."""
 
 
 @runtime_checkable
 class Autoregressive(Protocol):
-    """What can be sampled from: codes in raster order, the codebooks of a position one after another."""
+    """A model to sample from: codes in raster order, the codebooks of a position one after another."""
 
     num_codebooks: int
     codebook_size: int
 
     def start(self, batch_size: int, space: tuple[int, ...], condition: Any, prefix: Tensor | None = None) -> Any:
-        """The state before the first code that is not taken from the prefix. What needs no condition has a default for it."""
+        """The state before the first code that is not taken from the prefix. Models without a condition have a default for it."""
 
     def step(self, code: Tensor | None, state: Any) -> tuple[Tensor, Any]:
-        """Feed the code before (None at the first call) and get the logits (batch, codebook_size) of the next one."""
+        """Feed the previous code (None at first) and return the logits (batch, codebook_size) of the next."""
 
 
 class Choice(NamedTuple):
     """How a code is chosen from its logits."""
 
     temperature: float = 1.0
-    """Divides the logits; 0 takes the likeliest code, the first of several."""
+    """Divides the logits. 0: take the most likely code, the first of equal ones."""
     top_k: int | None = None
-    """Draw only from the k likeliest codes."""
+    """Draw only from the k most likely codes."""
     top_p: float | None = None
-    """Draw only from the likeliest codes that hold this share of the probability, after ``top_k``: nucleus sampling,
+    """Draw only from the most likely codes with this share of the probability, after ``top_k``: nucleus sampling,
     https://arxiv.org/abs/1904.09751."""
 
     def check(self) -> None:
-        """Raise ConfigError for a number that is out of range."""
+        """Raise ConfigError if a number is out of range."""
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more.")
         check_at_least(1, "", top_k=self.top_k)
@@ -96,9 +96,9 @@ def sample(
         batch_size: examples.
         space: length of each axis of space.
         uniforms: numbers in [0, 1), one for each code in raster order, codebook fastest; those of known codes are not used.
-        generator: draws the uniforms where none are given; without it, torch's own generator does.
-        condition: handed to ``model.start``.
-        prefix: codes that are known where they are not -1; they stay, and those after them are drawn given them.
+        generator: draws the uniforms if none are given. Default: torch's own generator.
+        condition: passed to ``model.start``.
+        prefix: known codes, and -1 for codes to draw. Known codes are kept, and later codes depend on them.
         temperature, top_k, top_p: see ``Choice``.
         compiled: whether the model's loop in one kernel (``fused``) is used: None if it can be (float32 on a CPU, and numba is
             installed), True always, False never. The kernel draws each example alone, so an example depends on neither the size of
@@ -107,8 +107,8 @@ def sample(
     Raises:
         ConfigError: a temperature, top_k or top_p out of range, ``compiled=True`` where there is no such loop, or a generator on a
             device without float64.
-        DataError: uniforms of the wrong shape, or what ``model.start`` does not take.
-        MissingExtraError: ``compiled=True`` without numba.
+        DataError: if uniforms have the wrong shape, or ``model.start`` refuses its arguments.
+        MissingExtraError: if ``compiled=True`` and numba is not installed.
     """
     choice = Choice(temperature, top_k, top_p)
     choice.check()
@@ -140,11 +140,11 @@ def extend(
     *,
     compiled: bool | None = None,
 ) -> Int64[Tensor, "batch draws"]:
-    """Draw the next codes from a state that can go on, one for each uniform number: several calls draw what one call draws.
+    """Draw the next codes from a state that can continue, one per uniform number. Several calls draw the same as one call.
 
     Raises:
         ConfigError, MissingExtraError: see ``sample``.
-        DataError: what the state does not take.
+        DataError: if the state refuses its arguments.
     """
     choice.check()
     uniforms = _to_draw_by(uniforms, state.device)
@@ -160,7 +160,7 @@ def extend(
 def draw(
     logits: Float[Tensor, "batch codebook_size"], uniform: Float[Tensor, "batch one"], choice: Choice = Choice()
 ) -> Int64[Tensor, " batch"]:
-    """The first code whose cumulative probability is above the uniform number; one without probability is never drawn."""
+    """The first code whose cumulative probability exceeds the uniform number. A code with probability 0 is never drawn."""
     logits = logits.to(uniform.device)
     if choice.temperature < ARGMAX_BELOW:
         return logits.argmax(-1)
@@ -175,7 +175,7 @@ def draw(
 def _loop(
     model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice, first: int = 0
 ) -> Int64[Tensor, "batch draws"]:
-    """Draw one code after another, from the first that the state has not behind it."""
+    """Draw one code after another, from the state's position on."""
     codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
     is_known = None if known is None else known >= 0
     code = None
@@ -195,7 +195,7 @@ def _to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) ->
 
 
 def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:
-    """The logits with all but the likeliest codes at minus infinity; of equal ones the first are kept, and always one."""
+    """The logits with all but the most likely codes at minus infinity. Of equal ones the first are kept; at least one remains."""
     ranked, order = logits.sort(dim=-1, descending=True, stable=True)
     if choice.top_k is not None:
         ranked[:, choice.top_k :] = -math.inf
@@ -206,7 +206,7 @@ def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> 
 
 
 def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor, Choice], Tensor] | None:
-    """The model's loop in one kernel, where it is to be used; an error where it is wanted and cannot be."""
+    """The model's compiled loop, if it should be used. An error if it is required but unavailable."""
     if wanted is False:
         return None
     fused = getattr(model, "fused", None) if getattr(state, "can_fuse", False) else None
@@ -218,7 +218,7 @@ def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor
 
 
 def draws_alone(model: Any) -> bool:
-    """Whether ``sample`` draws each example by itself, in the compiled kernel, so that the size of the batch changes nothing."""
+    """Whether ``sample`` draws each example separately, in the compiled kernel, so that batch size has no effect."""
     weight = next(model.parameters(), None) if isinstance(model, nn.Module) else None
     on_cpu = weight is not None and weight.device.type == "cpu" and weight.dtype != torch.float64
     return on_cpu and hasattr(model, "fused") and _has_numba()

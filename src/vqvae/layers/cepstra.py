@@ -1,4 +1,4 @@
-"""Speech as mel cepstra around moments, less the mean of the recording; and a voice that says them again."""
+"""Speech as mel cepstra around moments, minus the mean of the recording; and a wave synthesised from them."""
 
 import math
 
@@ -12,9 +12,9 @@ from vqvae.errors import ConfigError
 from vqvae.layers.mel import LogMel, mean_of_loud, transform_points
 
 _QUIET = 7.0
-"""Nats of power below the mean of a recording, 30 dB, at which cepstra hear silence."""
+"""Nats of power below the mean of a recording, 30 dB, which counts as silence."""
 _SPREAD = 4.0
-"""About the standard deviation of cepstra, which they are divided by."""
+"""About the standard deviation of cepstra; they are divided by it."""
 _MEAN, _SLOPE = -13.4, -0.046
 """The mean of speech in nats of power: of the lowest band, and what each next one has more. Measured of eSpeak's voices."""
 _LOUDEST = 10.0
@@ -23,24 +23,24 @@ _LOUDEST = 10.0
 
 @settings
 class CepstraConfig:
-    """What is kept of the sound around each moment."""
+    """The features of the sound around each moment."""
 
     rate: int = 16_000
-    """Samples a second."""
+    """Samples per second."""
     window: int = 400
     """Samples of a spectrum's window."""
     hop: int = 160
     """Samples from one spectrum to the next."""
     spectra: int = 4
-    """Spectra a moment: it has as many times ``hop`` samples."""
+    """Spectra per moment. A moment has this many times ``hop`` samples."""
     mels: int = 80
     """Mel bands."""
     coefficients: int = 20
     """Cepstra of a spectrum, the smooth cosines over the bands; later ones tell pitch, and what the bands add by chance."""
     loudness: float = 0.3
-    """What the first of them counts, which says how loud it is."""
+    """Weight of the first cepstrum, the loudness."""
     beside: float = 0.5
-    """What the cepstra of the moments before and after count."""
+    """Weight of the cepstra of the moments before and after."""
 
     def __post_init__(self) -> None:
         if not 1 <= self.coefficients <= self.mels:
@@ -54,12 +54,12 @@ class CepstraConfig:
         if points > (2 * self.spectra + 1) * self.hop:
             raise ConfigError(
                 f"CepstraConfig.window is {self.window}; its spectra of {points} points reach beyond the next moment. "
-                f"Expected at most {(2 * self.spectra + 1) * self.hop} points. Take more spectra a moment, or a shorter window."
+                f"Expected at most {(2 * self.spectra + 1) * self.hop} points. Use more spectra per moment, or a shorter window."
             )
 
 
 class Cepstra(nn.Module):
-    """A wave to features of its moments and back. It has nothing to learn and no weights.
+    """A wave to features of its moments and back. It has no weights.
 
     Features are the mel cepstra (the orthonormal DCT of the log-mel spectrum) of the middle spectra of a moment, then those of the moments
     before and after it, of variance about 1. The mean spectrum over the loud moments of the recording is taken off, so they know neither
@@ -97,9 +97,9 @@ class Cepstra(nn.Module):
         """The features of a whole recording, whose length ``stride`` divides, in float32 at least.
 
         Raises:
-            DataError: the wave is shorter than a hop.
+            DataError: if the wave is shorter than a hop.
         """
-        # A window hears beyond its frame: in what a batch is filled up with, too, where there is nothing to hear.
+        # A window reaches beyond its frame, also into the padding of a batch, which is silent.
         heard = wave.ne(0).unflatten(1, (-1, self.stride)).any(2).repeat_interleave(self.config.spectra, 1)
         spectra = self.log_mel(wave)
         spectra = (spectra - mean_of_loud(spectra, heard)).clamp(min=-_QUIET)

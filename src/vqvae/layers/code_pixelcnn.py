@@ -1,4 +1,4 @@
-"""A gated PixelCNN over maps of codes, all at once and one code after another: what a prior and a decoder over codes share."""
+"""A gated PixelCNN over maps of codes, in parallel and code by code: shared by a prior and a decoder over codes."""
 
 from abc import ABC
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class CodesPixelCNN(nn.Module, ABC):
     codes ─ embeddings, summed over codebooks ─ gated stack ─ ReLU ─ 1×1 ─ + earlier codes of the position ─ ReLU ─ 1×1 ─ logits
 
     The codes of one position are modelled as in NADE [AISTATS 2011]: each adds a vector to the hidden units of those after it,
-    which makes the factorisation exact at the cost of one look-up a code. A subclass says what the bias is made of.
+    which makes the factorisation exact at the cost of one look-up per code. A subclass defines the bias.
 
     Differs from the paper: where a position is on the map is added to its embedding, as sines of its row and column. A shallow
     stack that sees little of the map still knows the top of a picture from its bottom.
@@ -43,7 +43,7 @@ class CodesPixelCNN(nn.Module, ABC):
         self.place = nn.Linear(4 * FREQUENCIES, hidden, bias=False)
         self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
         self.output = nn.Linear(hidden, books * output)
-        # What a code tells those after it in its position; the last one has none after it.
+        # What a code contributes to later codes of its position; the last one has no later codes.
         self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
         self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
@@ -52,7 +52,7 @@ class CodesPixelCNN(nn.Module, ABC):
     def step(
         self, code: Int[Tensor, " batch"] | None, state: "PixelCNNState"
     ) -> tuple[Float[Tensor, "batch codebook_size"], "PixelCNNState"]:
-        """Feed the code before (None at the first) and get the logits of the next one, in float32 under any autocast."""
+        """Feed the previous code (None at first) and return the logits of the next, in float32 under any autocast."""
         if code is not None:
             state.feed(code)
         return state.logits(), state
@@ -65,7 +65,7 @@ class CodesPixelCNN(nn.Module, ABC):
         ``vqvae.layers.autoregressive.sample`` as one compiled kernel.
 
         Raises:
-            MissingExtraError: numba is not installed.
+            MissingExtraError: if numba is not installed.
         """
         try:
             from vqvae.layers.kernels.pixelcnn import sample_pixelcnn  # Here, because numba is an extra and slow to import.
@@ -83,7 +83,7 @@ class CodesPixelCNN(nn.Module, ABC):
         """The state before the first code that the leading rows of ``prefix`` do not know.
 
         Raises:
-            DataError: a prefix of the wrong shape or range.
+            DataError: if the prefix has the wrong shape or range.
         """
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
@@ -143,7 +143,7 @@ class CodesPixelCNN(nn.Module, ABC):
 
 
 def check_pixelcnn(config: Any) -> None:
-    """Raise ConfigError for a number that is out of range in the configuration of a PixelCNN over codes."""
+    """Raise ConfigError if a number in the configuration of a PixelCNN over codes is out of range."""
     kind = type(config).__name__
     names = ("codebook_size", "num_codebooks", "layers", "hidden", "output_hidden")
     check_at_least(1, config, *(name for name in names if hasattr(config, name)))
@@ -166,13 +166,13 @@ class Packed(NamedTuple):
 
 
 class PixelCNNState:
-    """Where a decoding stands, and what it needs to go on."""
+    """The state of a decoding."""
 
     position: int
-    """Codes that are behind it, in raster order, codebook fastest."""
+    """Number of codes done, in raster order, codebook fastest."""
     device: torch.device
     can_fuse: bool
-    """Whether ``CodesPixelCNN.fused`` takes it."""
+    """Whether ``CodesPixelCNN.fused`` accepts it."""
 
     def __init__(
         self,
@@ -182,7 +182,7 @@ class PixelCNNState:
         bias: Float[Tensor, "batch layers 2 gates"] | None,
         prefix: Integer[Tensor, "batch codebooks height width"] | None,
     ) -> None:
-        """Allocate the buffers and take in the rows that are known."""
+        """Allocate the buffers and process the known rows."""
         self.height, self.width = places.shape[:2]
         self._places = places.to(packed.output.dtype)
         self._packed, self._decoding = packed, PixelCNNDecoding(packed.stack, batch_size, self.width, bias)
@@ -234,7 +234,7 @@ class PixelCNNState:
         return codes.flatten(1)
 
     def feed(self, code: Int[Tensor, " batch"]) -> None:
-        """Take in the code at ``position``."""
+        """Process the code at ``position``."""
         place, book = divmod(self.position, self._books)
         torch.index_select(self._packed.embedding[book], 0, code, out=self._found)
         if book == 0:

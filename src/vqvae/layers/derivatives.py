@@ -1,4 +1,4 @@
-"""Derivatives written by hand: what they do when somebody asks for their derivatives in turn."""
+"""Hand-written derivatives: an error instead of wrong second derivatives."""
 
 import functools
 from collections.abc import Callable
@@ -24,8 +24,8 @@ def first_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     def checked(ctx: Any, *grads: Any) -> Any:
         if torch.is_grad_enabled():
             raise ConfigError(
-                "Second derivatives were asked for (create_graph=True), and this function only has first ones. "
-                "Take the gradient without create_graph, or leave this loss out of what is differentiated twice."
+                "Second derivatives were requested (create_graph=True), but this function only has first ones. "
+                "Take the gradient without create_graph, or exclude this loss from what is differentiated twice."
             )
         return once(ctx, *grads)
 

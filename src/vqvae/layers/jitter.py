@@ -10,8 +10,8 @@ def jitter(
 ) -> Float[Tensor, "batch dim *space"]:
     """Replace each position's vector by its left or its right neighbour's along the last axis of space, with half the probability each.
 
-    A neighbour that there is not, beyond an end or where ``mask`` is False, leaves the vector as it is. Gradients go to the vectors
-    that were taken. The numbers come from torch's own generator.
+    If there is no neighbour, beyond an end or where ``mask`` is False, the vector stays. Gradients flow to the vectors used.
+    Random numbers come from torch's own generator.
     """
     if probability == 0 or vectors.ndim < 3:
         return vectors

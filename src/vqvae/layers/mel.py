@@ -27,7 +27,7 @@ def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop_length: 
     Silence is put before and after the wave where the window reaches beyond it. The transform has the next power of two points.
 
     Raises:
-        DataError: the wave is shorter than a hop.
+        DataError: if the wave is shorter than a hop.
     """
     time = wave.shape[-1]
     if time < hop_length:
@@ -47,11 +47,11 @@ def mel_filters(sample_rate: int, window: int, mels: int, lowest: float = 0.0, h
     Each begins at the middle of the one before and ends at the middle of the one after.
 
     Args:
-        sample_rate: samples a second.
+        sample_rate: samples per second.
         window: samples of the window of ``power_spectrum``.
-        mels: how many.
-        lowest: where the first begins, in Hz.
-        highest: where the last ends, in Hz; half the sample rate where it is left out.
+        mels: number of bands.
+        lowest: start of the first band, in Hz.
+        highest: end of the last band, in Hz. Default: half the sample rate.
 
     Raises:
         ConfigError: the frequencies are out of order, or a triangle lies between two bins of the spectrum and would see nothing.
@@ -70,14 +70,14 @@ def mel_filters(sample_rate: int, window: int, mels: int, lowest: float = 0.0, h
     empty = 0 if filters.is_meta else int((filters.sum(1) == 0).sum())  # A meta tensor has a shape and no values.
     if empty:
         raise ConfigError(
-            f"{empty} of {mels} mel bands are narrower than a bin of a spectrum of {points} points at {sample_rate} samples a second. "
+            f"{empty} of {mels} mel bands are narrower than a bin of a spectrum of {points} points at {sample_rate} samples per second. "
             f"Take fewer bands than {mels}, or a window longer than {window}."
         )
     return filters.float()
 
 
 class LogMel(nn.Module):
-    """The natural logarithm of the power in mel bands, floored at −100 dB of full scale. It has nothing to learn and no weights."""
+    """The natural logarithm of the power in mel bands, floored at −100 dB of full scale. It has no weights."""
 
     filters: Tensor
 
@@ -87,7 +87,7 @@ class LogMel(nn.Module):
         """Lay the bands out; ``window`` and ``hop_length`` are in samples, frequencies as in ``mel_filters``.
 
         Raises:
-            ConfigError: a size that is not positive, or bands that do not fit the window.
+            ConfigError: if a size is not positive, or the bands do not fit the window.
         """
         super().__init__()
         check_at_least(1, "", sample_rate=sample_rate, window=window, hop_length=hop_length)
@@ -99,7 +99,7 @@ class LogMel(nn.Module):
         """Frames of a wave in [-1, 1], in nats; always in float32 at least.
 
         Raises:
-            DataError: the wave is shorter than a hop.
+            DataError: if the wave is shorter than a hop.
         """
         # Powers of speech span ten decades: bfloat16 has neither the digits for the sums nor, on most devices, the transform.
         with torch.autocast(wave.device.type, enabled=False):

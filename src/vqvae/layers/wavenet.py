@@ -71,7 +71,7 @@ class WaveNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """How many values before it a prediction sees."""
+        """Number of previous values that a prediction sees."""
         return sum(self.dilations) + 1
 
     def forward(
@@ -117,8 +117,8 @@ class WaveNet(nn.Module):
 
         Args:
             bias: as in ``forward``, for the values to come; ``WaveNetState.go_on`` gives the next blocks.
-            block: how many values a block holds for; None for one block that holds for all.
-            prefix: values that are known where they are not -1; ``fused`` keeps them, and so does the sampling loop.
+            block: values per block; None for one block for all values.
+            prefix: known values, and -1 for values to draw. ``fused`` and the sampling loop keep known values.
             int8: round the weights to 8 bits, which a core's own memory holds: see ``rounded_to_int8``.
 
         Raises:
@@ -135,7 +135,7 @@ class WaveNet(nn.Module):
         float32 under any autocast.
 
         Raises:
-            DataError: the blocks of the bias are used up.
+            DataError: if the blocks of the bias are used up.
         """
         if value is not None:
             state.value = value
@@ -149,8 +149,8 @@ class WaveNet(nn.Module):
         ``vqvae.layers.autoregressive`` as one compiled kernel. The state stands behind them afterwards.
 
         Raises:
-            DataError: the blocks of the bias are used up.
-            MissingExtraError: numba is not installed.
+            DataError: if the blocks of the bias are used up.
+            MissingExtraError: if numba is not installed.
         """
         try:
             # Here, because numba is an extra and slow to import.
@@ -179,7 +179,7 @@ class WaveNet(nn.Module):
 
     def _check_prefix(self, prefix: Tensor, batch_size: int) -> None:
         if len(prefix) != batch_size:
-            raise DataError(f"The prefix has {len(prefix)} sequences; {batch_size} are expected, one for each example.")
+            raise DataError(f"The prefix has {len(prefix)} sequences; expected {batch_size}, one for each example.")
         if prefix.numel() and not -1 <= int(prefix.min()) <= int(prefix.max()) < self.codebook_size:
             raise DataError(
                 f"The prefix lies between {int(prefix.min())} and {int(prefix.max())}; this WaveNet has 0 to {self.codebook_size - 1}, "
@@ -206,7 +206,7 @@ class WaveNet(nn.Module):
 
 
 def check_wavenet(config: Any) -> None:
-    """Raise ConfigError for a number that is out of range in a configuration with the settings of a WaveNet."""
+    """Raise ConfigError if a WaveNet setting of a configuration is out of range."""
     kind = type(config).__name__
     names = ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden")
     check_at_least(1, config, *(name for name in names if hasattr(config, name)))

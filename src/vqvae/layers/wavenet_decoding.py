@@ -87,10 +87,10 @@ def check_bias(bias: Tensor, batch: int, layers: int, gates: int) -> None:
 
 
 class WaveNetState:
-    """Where a decoding stands, and what it needs to go on: the same logits as all at once, at the cost of one value.
+    """The state of a decoding: the same logits as in parallel, at the cost of one value.
 
     Each layer has a queue of as many inputs as its dilation, used as a ring: what a value finds there is what the layer was given
-    that long ago. Memory stays the same however many values are drawn.
+    that long ago. Memory does not grow with the number of values.
     """
 
     position: int
@@ -99,7 +99,7 @@ class WaveNetState:
     """The value before the next one, until the next step takes it in; None at the start."""
     device: torch.device
     can_fuse: bool
-    """Whether ``WaveNet.fused`` takes it."""
+    """Whether ``WaveNet.fused`` accepts it."""
 
     def __init__(
         self,
@@ -136,7 +136,7 @@ class WaveNetState:
         """Give the bias of the values to come, in blocks as long as those before, which must be used up.
 
         Raises:
-            DataError: a bias of another shape, or blocks that are not used up.
+            DataError: if the bias has another shape, or earlier blocks are not used up.
         """
         used, given = self.position - self._since, self._bias.shape[1] * self._block
         if used != given:
@@ -144,7 +144,7 @@ class WaveNetState:
         self._give(bias, self._block)
 
     def upcoming(self, count: int) -> Int64[Tensor, "batch count"]:
-        """The next values: those that the prefix knows, and -1 for those that are to be drawn."""
+        """The next values: known values of the prefix, and -1 for values to draw."""
         values = torch.full((self._batch, count), -1, device=self.device)
         if self._known is not None:
             known = self._known[:, self.position : self.position + count]

@@ -1,4 +1,4 @@
-"""What a decoder is trained on: distributions over raw data given its output, and distances."""
+"""Training criteria of decoders: distributions over raw data given the decoder's output, and distances."""
 
 from vqvae.likelihoods.adversary import Adversary
 from vqvae.likelihoods.base import BinnedLikelihood, Criterion, Expecting, Likelihood, ParametricLikelihood

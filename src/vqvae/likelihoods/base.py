@@ -1,4 +1,4 @@
-"""What a decoder is trained on: criteria, of which likelihoods are one kind."""
+"""Training criteria of decoders. Likelihoods are one kind."""
 
 from abc import ABC, abstractmethod
 
@@ -10,7 +10,7 @@ from vqvae.signals import Signal
 
 
 class Criterion(nn.Module, ABC):
-    """What the decoder's output means, and what it costs beside the data. All of it is in float32 under any autocast."""
+    """Defines the meaning of the decoder's output and its loss against the data. Always float32, under any autocast."""
 
     channels: int
     """Channels of the data."""
@@ -18,32 +18,32 @@ class Criterion(nn.Module, ABC):
     """Levels of integer data; None for floats."""
     low: float | None = None
     high: float | None = None
-    """The range of floats; None where they have no bounds."""
+    """The range of floats; None if they have no bounds."""
     hop: int = 1
-    """Positions of the data that one position of the parameters says something of, along each axis."""
+    """Positions of the data per position of the parameters, along each axis."""
     takes_masks: bool = False
     """Whether ``loss`` takes a mask, for examples of several lengths in one batch."""
 
     @property
     @abstractmethod
     def num_parameters(self) -> int:
-        """Channels that the decoder must put out."""
+        """Number of the decoder's output channels."""
 
     @abstractmethod
     def loss(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """What is minimised, summed over the values of each example: nats, or a distance times the values that count. Where ``mask`` is
-        False nothing counts.
+        """The loss, summed over the values of each example: nats, or a distance times the number of values. Positions where ``mask`` is
+        False do not count.
 
         Raises:
-            DataError: data or parameters of the wrong type, shape or range, or a mask where ``takes_masks`` is False.
+            DataError: if data or parameters have the wrong type, shape or range, or a mask is given and ``takes_masks`` is False.
         """
 
     def forward(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """As ``loss``."""
+        """Same as ``loss``."""
         return self.loss(parameters, x, mask)
 
     @abstractmethod
@@ -51,7 +51,7 @@ class Criterion(nn.Module, ABC):
         """The raw data that the parameters describe best (of a mixture its mean, rounded), (batch, channels, *space)."""
 
     def signal(self, axes: tuple[str, ...]) -> Signal:
-        """What data is that has these axes."""
+        """The signal of data with these axes."""
         return Signal(axes=axes, channels=self.channels, levels=self.levels, low=self.low, high=self.high)
 
 
@@ -61,17 +61,17 @@ class Likelihood(Criterion):
     def loss(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """−log p(x | parameters), in nats an example; see ``log_prob``."""
+        """−log p(x | parameters), in nats per example; see ``log_prob``."""
         return -self.log_prob(parameters, x, mask)
 
     @abstractmethod
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) of raw data (batch, channels, *space), in nats an example; where ``mask`` is False nothing counts.
+        """log p(x | parameters) of raw data (batch, channels, *space), in nats per example. Positions where ``mask`` is False do not count.
 
         Raises:
-            DataError: data of the wrong type, shape or range, or a mask where ``takes_masks`` is False.
+            DataError: if data has the wrong type, shape or range, or a mask is given and ``takes_masks`` is False.
         """
 
     @abstractmethod
@@ -82,23 +82,23 @@ class Likelihood(Criterion):
 
 
 class BinnedLikelihood(Likelihood):
-    """A likelihood that counts bins, so that an autoregressive decoder can draw data value by value."""
+    """A likelihood over bins, so that an autoregressive decoder can draw data value by value."""
 
     @abstractmethod
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch channels *space"]:
-        """Raw data to the bins that this likelihood counts.
+        """Raw data to this likelihood's bins.
 
         Raises:
-            DataError: data of the wrong type, shape or range.
+            DataError: if data has the wrong type, shape or range.
         """
 
     @abstractmethod
     def restore(self, bins: Int64[Tensor, "*any"]) -> Tensor:
-        """Bins to the raw data that they stand for: ``discretise(restore(bins)) == bins``."""
+        """Bins to raw data: ``discretise(restore(bins)) == bins``."""
 
 
 class ParametricLikelihood(BinnedLikelihood):
-    """A binned likelihood whose parameters of a value are not yet the logits of its bins, for which an autoregressive decoder is asked."""
+    """A binned likelihood whose parameters are not logits of bins. An autoregressive decoder draws from ``logits``."""
 
     @abstractmethod
     def logits(self, parameters: Float[Tensor, "batch parameters"]) -> Float[Tensor, "batch bins"]:
@@ -106,7 +106,7 @@ class ParametricLikelihood(BinnedLikelihood):
 
 
 class Expecting(ABC):
-    """A criterion whose parameters say what data they expect, with a gradient: what further criteria look at."""
+    """A criterion with a differentiable mean of the data, which further criteria use."""
 
     @abstractmethod
     def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:

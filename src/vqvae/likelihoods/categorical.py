@@ -18,12 +18,12 @@ _ROWS, _ROWS_CUDA = 2**10, 2**17
 
 @settings
 class CategoricalConfig:
-    """A free probability for each of the levels."""
+    """A separate probability for each level."""
 
     channels: int = 3
     """Channels of the image."""
     levels: int = LEVELS
-    """Levels a channel: 256 for uint8."""
+    """Levels per channel: 256 for uint8."""
 
     def build(self) -> "Categorical":
         return Categorical(self)
@@ -41,16 +41,16 @@ class Categorical(BinnedLikelihood, Expecting):
 
     @property
     def num_parameters(self) -> int:
-        """One logit a level, for each channel."""
+        """One logit per level and channel."""
         return self.channels * self.config.levels
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters), in nats an example.
+        """log p(x | parameters), in nats per example.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape, or a mask.
+            DataError: if pixels or parameters have the wrong type or shape, or a mask is given.
         """
         refuse_mask(mask)
         check_shapes(parameters, x, self.num_parameters, self.channels, self.config.levels)
@@ -62,7 +62,7 @@ class Categorical(BinnedLikelihood, Expecting):
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Shaped[Tensor, "batch channels *space"]:
-        """Draw pixels; the logits are divided by ``temperature``, and 0 is the mode."""
+        """Draw pixels. ``temperature`` divides the logits; 0 gives the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         logits = self._logits(check_parameters(parameters, self.num_parameters)).movedim(2, -1)
@@ -95,8 +95,8 @@ class Categorical(BinnedLikelihood, Expecting):
 class _LogProb(torch.autograd.Function):
     """log softmax of each row at its level, in float32 (float64 stays), a few rows at a time.
 
-    Value and derivatives share their work. Only the derivatives are kept, in the type of the logits, which for an image are 256 times
-    as many as its values: a float32 copy is made of no more than a few rows.
+    Value and derivatives are computed together. Only the derivatives are saved, in the dtype of the logits. An image has 256 times as
+    many logits as values, so float32 copies are made of a few rows only.
     """
 
     @staticmethod
@@ -105,7 +105,7 @@ class _LogProb(torch.autograd.Function):
         log_prob = torch.empty(len(logits), dtype=exact, device=logits.device)
         slope = torch.empty_like(logits) if ctx.needs_input_grad[0] else None
         few = _ROWS if logits.device.type == "cpu" else _ROWS_CUDA
-        if torch.compiler.is_compiling():  # Its kernels fuse what lies between; the loop would be unrolled.
+        if torch.compiler.is_compiling():  # Compiled kernels fuse the steps; the loop would be unrolled.
             few = max(len(logits), 1)
         for first in range(0, len(logits), few):
             rows = slice(first, first + few)

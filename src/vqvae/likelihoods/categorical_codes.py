@@ -1,4 +1,4 @@
-"""A categorical likelihood over codes: for a second stage, whose data are the codes of a first one."""
+"""A categorical likelihood over codes: for a second stage, whose data are the first stage's codes."""
 
 import torch
 from jaxtyping import Bool, Float, Int64
@@ -13,7 +13,7 @@ from vqvae.likelihoods.levels import check_parameters, check_temperature, refuse
 
 @settings
 class CategoricalCodesConfig:
-    """A free probability for each of the K codes."""
+    """A separate probability for each of the K codes."""
 
     codebook_size: int
     """K, codes of each codebook of the first stage."""
@@ -32,37 +32,37 @@ class CategoricalCodes(BinnedLikelihood):
         check_at_least(1, config, "codebook_size", "channels")
         self.config = config
         self.channels, self.codebook_size = config.channels, config.codebook_size
-        # A signal has two levels at least, also where the codes have but one value.
+        # A signal has at least two levels, even if there is only one code.
         self.levels = max(config.codebook_size, 2)
 
     @property
     def num_parameters(self) -> int:
-        """One logit a code, for each codebook."""
+        """One logit per code and codebook."""
         return self.channels * self.codebook_size
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters), in nats an example.
+        """log p(x | parameters), in nats per example.
 
         Raises:
-            DataError: codes or parameters of the wrong type, shape or range, or a mask.
+            DataError: if codes or parameters have the wrong type, shape or range, or a mask is given.
         """
         refuse_mask(mask)
         codes, logits = self.discretise(x), self._logits(parameters)
         if logits.shape[:-1] != codes.shape:
             raise DataError(
-                f"Parameters of the shape {tuple(parameters.shape)} came for codes of the shape {tuple(x.shape)}; "
+                f"Parameters have the shape {tuple(parameters.shape)}, codes the shape {tuple(x.shape)}; "
                 f"expected ({x.shape[0]}, {self.num_parameters}, {', '.join(map(str, x.shape[2:]))})."
             )
-        # As rows, which costs no copy of what a PixelCNN puts out.
+        # As rows: needs no copy of a PixelCNN's output.
         nats = torch.nn.functional.cross_entropy(logits.reshape(-1, self.codebook_size), codes.reshape(-1), reduction="none")
         return -nats.view(codes.shape).flatten(1).sum(1)
 
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Int64[Tensor, "batch channels *space"]:
-        """Draw codes; the logits are divided by ``temperature``, and 0 is the mode."""
+        """Draw codes. ``temperature`` divides the logits; 0 gives the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         share = (self._logits(parameters) / temperature).softmax(-1)
@@ -77,7 +77,7 @@ class CategoricalCodes(BinnedLikelihood):
         """Codes as bins: the codes themselves.
 
         Raises:
-            DataError: not integers, another number of codebooks, or a value that is no code.
+            DataError: if codes are not integers, have another number of codebooks, or are out of range.
         """
         x = check_codes(x, self.channels, self.codebook_size, "likelihood")
         return x.long()

@@ -1,4 +1,4 @@
-"""The distance of a wave's mel cepstra from those that a decoder tells."""
+"""The distance of a wave's mel cepstra from those that a decoder predicts."""
 
 from dataclasses import field
 
@@ -17,20 +17,20 @@ from vqvae.signals import sound
 
 @settings
 class CepstralConfig:
-    """Mean squared difference of the features of moments, ``vqvae.layers.cepstra``."""
+    """Mean squared difference of the features of ``vqvae.layers.cepstra``."""
 
     cepstra: CepstraConfig = field(default_factory=CepstraConfig)
-    """What is kept of each moment."""
+    """The features of each moment."""
 
     def build(self) -> "Cepstral":
         return Cepstral(self)
 
 
 class Cepstral(SoundDistance):
-    """``loss`` is the mean squared difference of features, for a decoder that tells these instead of a wave.
+    """``loss`` is the mean squared difference of features, for a decoder that predicts features instead of a wave.
 
-    It asks what was said and not how: neither pitch nor phases, nor what a whole recording has in common, need a place in the codes.
-    The wave that is made of features is a monotone voice, meant to be understood and not to be liked.
+    It measures what was said, not how: codes need not carry pitch, phases or properties of the whole recording. The wave made from
+    features is a monotone voice: intelligible, not natural.
     """
 
     def __init__(self, config: CepstralConfig) -> None:
@@ -41,24 +41,24 @@ class Cepstral(SoundDistance):
 
     @property
     def num_parameters(self) -> int:
-        """The features of a moment."""
+        """The number of features per moment."""
         return self.cepstra.dim
 
     def loss(
         self, parameters: Float[Tensor, "batch parameters moments"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """The mean squared difference, times the samples; where ``mask`` is False nothing counts.
+        """The mean squared difference times the samples. Samples where ``mask`` is False do not count.
 
         Raises:
-            DataError: audio, parameters or a mask of the wrong type, shape or range.
+            DataError: if audio, parameters or mask have the wrong type, shape or range.
         """
         sound().check(x)
         told = check_parameters(parameters, self.num_parameters)
         moments = -(-x.shape[2] // self.hop)
         if told.shape[0] != x.shape[0] or told.shape[2] != moments:
             raise DataError(
-                f"Features of the shape {tuple(told.shape)} came for audio of the shape {tuple(x.shape)}; expected "
-                f"({x.shape[0]}, {self.num_parameters}, {moments}): a moment for every {self.hop} samples."
+                f"Features have the shape {tuple(told.shape)}, audio the shape {tuple(x.shape)}; expected "
+                f"({x.shape[0]}, {self.num_parameters}, {moments}): one moment per {self.hop} samples."
             )
         check_mask(mask, x)
         counted = torch.ones_like(x[:, 0], dtype=torch.bool) if mask is None else mask
@@ -70,7 +70,7 @@ class Cepstral(SoundDistance):
             return distance * counted.sum(1)
 
     def mode(self, parameters: Float[Tensor, "batch parameters moments"]) -> Float[Tensor, "batch 1 time"]:
-        """A wave that says the features again; see ``Cepstra.wave``."""
+        """A wave with these features; see ``Cepstra.wave``."""
         told = check_parameters(parameters, self.num_parameters)
         with torch.autocast(told.device.type, enabled=False):
             return self.cepstra.wave(told).clamp(-1, 1).unsqueeze(1)

@@ -1,4 +1,4 @@
-"""A Gaussian counted over levels; a learned scale as in sigma-VAE, https://arxiv.org/abs/2006.13202."""
+"""A Gaussian discretised to levels; a learned scale as in sigma-VAE, https://arxiv.org/abs/2006.13202."""
 
 import functools
 import math
@@ -15,7 +15,7 @@ from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
-# A learned scale begins at the spread of raw images, which is right for a decoder that tells nothing yet.
+# A learned scale starts at the spread of raw images, which suits an untrained decoder.
 _START = 0.25
 _PACE = 10.0
 # Between these a distance over a scale is at most 1e9, whose square float32 still holds.
@@ -33,9 +33,9 @@ class GaussianConfig:
     channels: int = 3
     """Channels of the image."""
     scale: float | None = None
-    """Standard deviation in pixel levels (black is 0, white 255); learned, one number a channel, where it is left out."""
+    """Standard deviation in pixel levels (black is 0, white 255); default: learned, one per channel."""
     levels: int = LEVELS
-    """Levels a channel: 256 for uint8, 65,536 for 16 bits."""
+    """Levels per channel: 256 for uint8, 65,536 for 16 bits."""
 
     def build(self) -> "Gaussian":
         return Gaussian(self)
@@ -43,11 +43,11 @@ class GaussianConfig:
 
 class Gaussian(BinnedLikelihood, Expecting):
     """The decoder's output is the mean: 0 is mid-grey, -1 black, 1 white. A level's probability is the Gaussian's mass
-    within half a level of it; the first and the last level take what lies beyond. With a fixed scale this is the paper's mean
+    within half a level of it; the first and the last level get the tails. With a fixed scale this is the paper's mean
     squared error, weighted by 1 / (2 scale²), whose value counts real bits.
 
-    A learned scale finds the weight by itself [Rybkin et al. 2021, §4.1]. Differs from there: one scale a channel, not one in
-    all, and the density is counted over levels, so that it stays bounded where a reconstruction is exact.
+    A learned scale learns this weight [Rybkin et al. 2021, §4.1]. Differs from that paper: there is one scale per channel instead of
+    one in all, and the density is discretised to levels, so that it stays bounded if a reconstruction is exact.
     """
 
     def __init__(self, config: GaussianConfig) -> None:
@@ -60,18 +60,18 @@ class Gaussian(BinnedLikelihood, Expecting):
         self.channels, self.levels = config.channels, config.levels
         self.middle = (config.levels - 1) / 2
         self.steps_of_scale = nn.Parameter(torch.zeros(config.channels)) if config.scale is None else None
-        """log(scale / a quarter of the levels) / 10. Adam moves a weight by about its learning rate a step whatever the gradient: as
-        the logarithm itself it would need thousands of steps from the spread of raw images (64) to that of good reconstructions (below
+        """log(scale / a quarter of the levels) / 10. Adam moves a weight by about its learning rate per step, whatever the gradient.
+        The logarithm itself would need thousands of steps from the spread of raw images (64) to that of good reconstructions (below
         8)."""
 
     @property
     def num_parameters(self) -> int:
-        """One mean a channel."""
+        """One mean per channel."""
         return self.channels
 
     @property
     def log_scale(self) -> Float[Tensor, " channels"]:
-        """log of the standard deviation in pixel levels, float32; held between log 1e-3 and log 1e6."""
+        """log of the standard deviation in pixel levels, float32, clamped between log 1e-3 and log 1e6."""
         if self.steps_of_scale is None:
             assert self.config.scale is not None
             log_scale = torch.full((self.channels,), math.log(self.config.scale), dtype=torch.float32)
@@ -82,10 +82,10 @@ class Gaussian(BinnedLikelihood, Expecting):
     def log_prob(
         self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) in nats an example, with finite gradients for any finite mean and scale.
+        """log p(x | parameters) in nats per example, with finite gradients for any finite mean and scale.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape, or a mask.
+            DataError: if pixels or parameters have the wrong type or shape, or a mask is given.
         """
         refuse_mask(mask)
         parameters, x = check_pair(parameters, x, self.num_parameters, self.channels, self.config.levels)
@@ -97,7 +97,7 @@ class Gaussian(BinnedLikelihood, Expecting):
     def sample(
         self, parameters: Float[Tensor, "batch channels *space"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Shaped[Tensor, "batch channels *space"]:
-        """Draw pixels; ``temperature`` multiplies the scale."""
+        """Draw pixels. ``temperature`` multiplies the scale."""
         mean = self.mean(parameters)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         scale = _as_channels(self.log_scale.to(mean).exp(), mean) * check_temperature(temperature)
@@ -106,7 +106,7 @@ class Gaussian(BinnedLikelihood, Expecting):
         return to_raw(levels.round().clamp(0, self.config.levels - 1).long(), self.config.levels)
 
     def mode(self, parameters: Float[Tensor, "batch channels *space"]) -> Shaped[Tensor, "batch channels *space"]:
-        """The mean, rounded. (An edge level that takes a wide tail may be likelier; it is not the better picture.)"""
+        """The mean, rounded. (An edge level with a wide tail may be more likely, but is not the better picture.)"""
         return to_levels(self.mean(parameters), self.config.levels)
 
     def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
@@ -132,8 +132,8 @@ class _LogMass(NamedTuple):
 
 
 class _LogProb(torch.autograd.Function):
-    """Value and derivatives share nearly all of their work, and derivatives in closed form are finite where those of the steps
-    between would be 0 times infinity."""
+    """Value and derivatives share nearly all of their work. Derivatives in closed form are finite where those of the intermediate
+    steps would be 0 times infinity."""
 
     @staticmethod
     def forward(ctx: Any, parameters: Tensor, log_scale: Tensor, x: Tensor, middle: float) -> Tensor:
@@ -153,7 +153,7 @@ class _LogProb(torch.autograd.Function):
 def _log_mass(
     parameters: Tensor, log_scale: Tensor, x: Tensor, middle_level: float, *, with_slope: bool, with_scale_slope: bool
 ) -> _LogMass:
-    """A few examples at a time on a CPU, so that what lies between stays in its cache."""
+    """A few examples at a time on a CPU, so that intermediate tensors stay in cache."""
     examples = len(x)
     if x.device.type == "cpu":
         examples = max(1, _CACHED * len(x) // max(x.numel(), 1))
@@ -184,7 +184,7 @@ def _log_mass_of_some(
     width = _as_channels((-log_scale).exp(), parameters)
     width2 = width.square()
     centred = x.to(parameters.dtype).sub_(middle_level)
-    # Farther out the squares would overflow; the slope goes on as it is there.
+    # Farther out the squares would overflow; the slope stays constant.
     deviation = torch.sub(centred, parameters, alpha=middle_level).clamp_(-_FARTHEST, _FARTHEST)
     # 1 at the first and the last level, which are a whole level beyond the others, and 0 elsewhere.
     edge = (centred.abs() - (middle_level - 1)).clamp_(min=0)

@@ -1,4 +1,4 @@
-"""A Gaussian density over floats: for data that has no levels."""
+"""A Gaussian density over floats: for data without levels."""
 
 import math
 
@@ -14,7 +14,7 @@ from vqvae.signals import Signal
 
 _PACE = 10.0
 _QUIETEST, _LOUDEST = -14.0, 14.0
-"""Between these the logarithm of the scale is held, so that neither it nor its square leaves float32."""
+"""Bounds of the logarithm of the scale, so that neither the scale nor its square leaves float32."""
 
 
 @settings
@@ -24,28 +24,28 @@ class GaussianDensityConfig:
     channels: int
     """Channels of the data."""
     scale: float | None = None
-    """Standard deviation, in the data's own unit; learned, one number a channel, where it is left out."""
+    """Standard deviation, in the data's unit. Default: learned, one per channel."""
     low: float | None = None
-    """The least value that data may have, or None; with ``high``, the decoder's -1 and 1 stand for these two."""
+    """The smallest value of the data, or None. The decoder's -1 and 1 stand for ``low`` and ``high``."""
     high: float | None = None
-    """The largest value that data may have, or None."""
+    """The largest value of the data, or None."""
     centre: tuple[float, ...] = ()
-    """What the decoder's 0 stands for, one number a channel; with ``unit``, in place of the bounds."""
+    """What the decoder's 0 stands for, one number per channel. With ``unit``, it replaces the bounds."""
     unit: tuple[float, ...] = ()
-    """What the decoder's 1 adds to it, one number a channel; a learned standard deviation starts here."""
+    """What the decoder's 1 adds to the centre, one number per channel. A learned standard deviation starts here."""
 
     def build(self) -> "GaussianDensity":
         return GaussianDensity(self)
 
 
 class GaussianDensity(Likelihood, Expecting):
-    """N(x; mean, scale²) of every value; the mean is the decoder's output, in the data's unit where it has no bounds.
+    """N(x; mean, scale²) of every value; the mean is the decoder's output, in the data's unit if there are no bounds.
 
-    Floats have no bits of their own: −log₂ of a density depends on the unit of the data and may be negative. Such bits compare models of
-    the same data in the same unit, and nothing else.
+    Floats have no bits of their own: −log₂ of a density depends on the unit of the data and may be negative. Such bits only
+    compare models of the same data in the same unit.
 
-    Bounds change no probability: what the Gaussian has beyond them belongs to no data, and a density that counts it says a little less of
-    the data than it could.
+    Bounds do not change probabilities. The Gaussian's mass beyond them belongs to no data, so the density of data is slightly lower
+    than it could be.
     """
 
     takes_masks = True
@@ -66,13 +66,13 @@ class GaussianDensity(Likelihood, Expecting):
             )
         self.config = config
         self.channels, self.low, self.high = config.channels, config.low, config.high
-        # As in Gaussian: Adam moves a weight by about its learning rate a step, whatever its unit.
+        # As in Gaussian: Adam moves a weight by about its learning rate per step, whatever its unit.
         self.steps_of_scale = nn.Parameter(torch.zeros(config.channels)) if config.scale is None else None
         self._signal = Signal(axes=(), channels=config.channels, low=config.low, high=config.high)
 
     @property
     def num_parameters(self) -> int:
-        """One mean a channel."""
+        """One mean per channel."""
         return self.channels
 
     @property
@@ -87,10 +87,10 @@ class GaussianDensity(Likelihood, Expecting):
     def log_prob(
         self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log N(x; mean, scale²), in nats an example; where ``mask`` is False nothing counts.
+        """log N(x; mean, scale²), in nats per example. Positions where ``mask`` is False do not count.
 
         Raises:
-            DataError: data, parameters or a mask of the wrong type, shape or range.
+            DataError: if data, parameters or mask have the wrong type, shape or range.
         """
         self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
         expected = self._signal_mean(parameters)
@@ -102,7 +102,7 @@ class GaussianDensity(Likelihood, Expecting):
     def sample(
         self, parameters: Float[Tensor, "batch channels *space"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "batch channels *space"]:
-        """Draw data; ``temperature`` multiplies the scale. What has bounds stays within them."""
+        """Draw data, within the bounds if there are any. ``temperature`` multiplies the scale."""
         expected = self._signal_mean(parameters)
         noise = torch.randn(expected.shape, generator=generator, device=expected.device, dtype=expected.dtype)
         drawn = expected + _as_channels(self.log_scale.to(expected).exp(), expected) * check_temperature(temperature) * noise
@@ -121,7 +121,7 @@ class GaussianDensity(Likelihood, Expecting):
         return self._signal.to_unit(centre + unit * mean)
 
     def _signal_mean(self, parameters: Tensor) -> Tensor:
-        """The mean in the data's unit, also beyond its bounds."""
+        """The mean in the data's unit, not clipped to the bounds."""
         mean = self.mean(parameters)
         if self.low is None or self.high is None:
             return mean

@@ -11,40 +11,40 @@ LEVELS = 256
 
 
 def check_levels(x: Tensor, channels: int, levels: int = LEVELS) -> Shaped[Tensor, "batch channels *space"]:
-    """Give back levels that are fit to be counted, with any number of axes.
+    """Return levels, with any number of axes, if they are valid.
 
     Raises:
-        DataError: another type, another number of channels, or a value that is no level.
+        DataError: if the type or the number of channels is wrong, or a value is not a level.
     """
     axes = tuple(f"axis {number}" for number in range(x.ndim - 2)) if isinstance(x, Tensor) else ("*space",)
     return Signal(axes=axes, channels=channels, levels=levels).check(x)
 
 
 def check_parameters(parameters: Tensor, num_parameters: int) -> Float[Tensor, "batch parameters *space"]:
-    """Give back a decoder's output in float32 (float64 stays).
+    """Return a decoder's output in float32 (float64 stays).
 
     Raises:
-        DataError: not floating, or another number of channels.
+        DataError: if it is not floating point, or has another number of channels.
     """
     _check_floats(parameters, num_parameters)
     return parameters.to(torch.promote_types(parameters.dtype, torch.float32))
 
 
 def check_pair(parameters: Tensor, x: Tensor, num_parameters: int, channels: int, levels: int) -> tuple[Tensor, Tensor]:
-    """Both checks, and that batch and space agree.
+    """Do both checks, and check that batch and space agree.
 
     Raises:
-        DataError: either does not fit, or they do not fit each other.
+        DataError: if either is invalid, or they do not match.
     """
     check_shapes(parameters, x, num_parameters, channels, levels)
     return check_parameters(parameters, num_parameters), x
 
 
 def check_shapes(parameters: Tensor, x: Tensor, num_parameters: int, channels: int, levels: int) -> None:
-    """What ``check_pair`` checks, without a float32 copy.
+    """The checks of ``check_pair``, without a float32 copy.
 
     Raises:
-        DataError: either does not fit, or they do not fit each other.
+        DataError: if either is invalid, or they do not match.
     """
     _check_floats(parameters, num_parameters)
     check_levels(x, channels, levels)
@@ -55,14 +55,12 @@ def check_agreement(parameters: Tensor, x: Tensor, mask: Tensor | None = None) -
     """Raise DataError unless parameters, data and mask have the same examples and positions."""
     if parameters.shape[0] != x.shape[0] or parameters.shape[2:] != x.shape[2:]:
         expected = (x.shape[0], parameters.shape[1], *x.shape[2:])
-        raise DataError(
-            f"Parameters of the shape {tuple(parameters.shape)} came for data of the shape {tuple(x.shape)}; expected {expected}."
-        )
+        raise DataError(f"Parameters have the shape {tuple(parameters.shape)}, data the shape {tuple(x.shape)}; expected {expected}.")
     check_mask(mask, x)
 
 
 def check_mask(mask: Tensor | None, x: Tensor) -> None:
-    """Raise DataError unless a mask says of every position of the data whether it counts."""
+    """Raise DataError unless a mask has one bool per position of the data."""
     expected = (x.shape[0], *x.shape[2:])
     if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != expected):
         raise DataError(
@@ -71,21 +69,21 @@ def check_mask(mask: Tensor | None, x: Tensor) -> None:
 
 
 def sum_where(each: Float[Tensor, "batch channels *space"], mask: Bool[Tensor, "batch *space"] | None) -> Float[Tensor, " batch"]:
-    """The sum over channels and positions of what counts."""
+    """The sum over channels and unmasked positions."""
     return (each if mask is None else each.masked_fill(~mask.unsqueeze(1), 0)).flatten(1).sum(1)
 
 
 def refuse_mask(mask: Tensor | None) -> None:
-    """Raise DataError where there is a mask."""
+    """Raise DataError if there is a mask."""
     if mask is not None:
-        raise DataError("A mask came, but this likelihood counts whole examples. Give it examples of one size, without a mask.")
+        raise DataError("This likelihood takes no mask. Give it examples of one size, without a mask.")
 
 
 def check_temperature(temperature: float) -> float:
-    """Give back a temperature from 0 (the mode) up.
+    """Return a temperature if it is at least 0 (the mode).
 
     Raises:
-        ConfigError: it is negative or NaN.
+        ConfigError: if it is negative or NaN.
     """
     if not temperature >= 0:
         raise ConfigError(f"temperature is {temperature}; it must be 0 (the mode) or more, 1 for the likelihood itself.")
@@ -93,7 +91,7 @@ def check_temperature(temperature: float) -> float:
 
 
 def to_levels(unit: Float[Tensor, "*any"], levels: int) -> Shaped[Tensor, "*any"]:
-    """From -1 to 1 to the nearest level; what lies beyond the first or last one becomes it."""
+    """From -1 to 1 to the nearest level. Values beyond the first or last level become that level."""
     return Signal(axes=(), channels=1, levels=levels).from_unit(unit)
 
 
@@ -103,13 +101,13 @@ def to_bins(x: Tensor, channels: int, levels: int = LEVELS) -> Int64[Tensor, "ba
 
 
 def to_raw(bins: Int64[Tensor, "*any"], levels: int = LEVELS) -> Shaped[Tensor, "*any"]:
-    """Bins as levels of the type that data has."""
+    """Bins as levels of the data's type."""
     return bins.to(Signal(axes=(), channels=1, levels=levels).dtype)
 
 
 def _check_floats(parameters: Tensor, num_parameters: int) -> None:
     if not parameters.is_floating_point() or parameters.ndim < 2 or parameters.shape[1] != num_parameters:
         raise DataError(
-            f"Parameters came as {parameters.dtype} in the shape {tuple(parameters.shape)}; "
+            f"Parameters are {parameters.dtype} of the shape {tuple(parameters.shape)}; "
             f"expected floats of the shape (batch, {num_parameters}, *space)."
         )

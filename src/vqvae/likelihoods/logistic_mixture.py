@@ -21,14 +21,14 @@ _CACHED = 2**18
 
 @settings
 class LogisticMixtureConfig:
-    """Several logistic distributions a pixel, counted over the levels."""
+    """A mixture of logistic distributions per pixel, discretised to levels."""
 
     channels: int = 3
     """Channels of the image; with 3, green depends on red, and blue on both."""
     mixtures: int = 10
     """Components of the mixture."""
     levels: int = LEVELS
-    """Levels a channel: 256 for uint8, 65,536 for 16 bits."""
+    """Levels per channel: 256 for uint8, 65,536 for 16 bits."""
 
     def build(self) -> "LogisticMixture":
         return LogisticMixture(self)
@@ -36,15 +36,15 @@ class LogisticMixtureConfig:
 
 class LogisticMixture(BinnedLikelihood, Expecting):
     """Every pixel picks one of ``mixtures`` components for all its channels; a level's probability is the component's mass
-    within half a level of it, and the first and the last level take what lies beyond.
+    within half a level of it, and the first and the last level get the tails.
 
-    The decoder puts out, in this order: ``mixtures`` logits; then for each channel as many means (-1 is black, 1 white) and for
-    each channel as many logarithms of scales (in the same unit), held within ±7; and with 3 channels three rows of coefficients,
-    whose tanh is the slope of green's mean in red, of blue's in red and of blue's in green. Images of any other number of channels
-    have no such rows: given the component, their channels are independent.
+    The decoder's outputs are, in this order: ``mixtures`` logits; as many means per channel (-1 is black, 1 white); as many
+    logarithms of scales per channel (in the same unit), clamped to ±7; and with 3 channels three rows of coefficients, whose tanh is
+    the slope of green's mean in red, of blue's in red and of blue's in green. With any other number of channels there are no such
+    rows: given the component, channels are independent.
 
     Differs from PixelCNN++: the mass of a bin is σ(b) σ(-a) (1 - exp(a - b)) in place of σ(b) - σ(a). It is the same number,
-    but its logarithm neither cancels nor underflows, so that no density has to stand in for it.
+    but its logarithm neither cancels nor underflows, so that no density is needed as a fallback.
     """
 
     def __init__(self, config: LogisticMixtureConfig) -> None:
@@ -56,16 +56,16 @@ class LogisticMixture(BinnedLikelihood, Expecting):
 
     @property
     def num_parameters(self) -> int:
-        """A component takes one logit, a mean and a scale a channel and, with 3 channels, 3 coefficients."""
+        """Per component one logit, a mean and a scale per channel and, with 3 channels, 3 coefficients."""
         return self.mixtures * (1 + 2 * self.channels + _num_coefficients(self.channels))
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) in nats an example, with finite gradients for any finite parameters.
+        """log p(x | parameters) in nats per example, with finite gradients for any finite parameters.
 
         Raises:
-            DataError: pixels or parameters of the wrong type or shape, or a mask.
+            DataError: if pixels or parameters have the wrong type or shape, or a mask is given.
         """
         refuse_mask(mask)
         parameters, x = check_pair(parameters, x, self.num_parameters, self.channels, self.config.levels)
@@ -74,7 +74,7 @@ class LogisticMixture(BinnedLikelihood, Expecting):
     def sample(
         self, parameters: Float[Tensor, "batch parameters *space"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Shaped[Tensor, "batch channels *space"]:
-        """Draw pixels, red first; ``temperature`` divides the logits and multiplies the scales, and 0 is the mode."""
+        """Draw pixels, red first. ``temperature`` divides the logits and multiplies the scales; 0 gives the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         parts = self._parts(parameters)
@@ -93,14 +93,14 @@ class LogisticMixture(BinnedLikelihood, Expecting):
         return torch.stack(levels, 1)
 
     def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> Shaped[Tensor, "batch channels *space"]:
-        """The mean of the mixture, rounded: the picture of the least squared error."""
+        """The mean of the mixture, rounded: the picture with the least squared error."""
         return to_levels(self.mean(parameters), self.config.levels)
 
     def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:
         """The mean of the mixture, from -1 to 1.
 
-        A component's mean is that of its logistic with all beyond black and white moved there; a channel that depends on
-        others takes theirs.
+        A component's mean is that of its logistic clipped to black and white. A channel that depends on others uses their
+        means.
         """
         parts = self._parts(parameters)
         share, scales = parts.logits.softmax(1), parts.log_scales.exp()
@@ -129,7 +129,7 @@ class _Parts(NamedTuple):
     means: Tensor
     """(batch, channels, mixtures, *space), from -1 to 1"""
     log_scales: Tensor
-    """Like the means; held within their bounds."""
+    """Like the means; clamped to their bounds."""
     coefficients: Tensor
     """(batch, 3 or 0, mixtures, *space), from -1 to 1"""
 
@@ -142,7 +142,7 @@ class _LogMass(NamedTuple):
 
 
 class _LogProb(torch.autograd.Function):
-    """Value and derivatives share their work, and only the derivatives are kept, not the dozen tensors of the steps between."""
+    """Value and derivatives are computed together. Only derivatives are saved, not the dozen intermediate tensors."""
 
     @staticmethod
     def forward(ctx: Any, parameters: Tensor, x: Tensor, mixtures: int, levels: int) -> Tensor:
@@ -161,9 +161,9 @@ class _LogProb(torch.autograd.Function):
 def logistic_mixture_log_prob(
     parameters: Float[Tensor, "batch parameters *space"], bins: Shaped[Tensor, "batch channels *space"], mixtures: int, levels: int
 ) -> Float[Tensor, " batch"]:
-    """log p(bins | parameters) in nats an example, of bins from 0 to ``levels`` - 1 that lie evenly on [-1, 1], their ends included.
+    """log p(bins | parameters) in nats per example, for bins 0 to ``levels`` - 1, spaced evenly on [-1, 1] including both ends.
 
-    The parameters are those that ``LogisticMixture`` describes, in float32 at least; nothing is checked.
+    The parameters are those of ``LogisticMixture``, in float32 at least. Nothing is checked.
     """
     if torch.is_grad_enabled() and parameters.requires_grad:
         return _LogProb.apply(parameters, bins, mixtures, levels)
@@ -171,7 +171,7 @@ def logistic_mixture_log_prob(
 
 
 def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, levels: int, *, with_slope: bool) -> _LogMass:
-    """A few positions at a time on a CPU, so that what lies between stays in its cache."""
+    """A few positions at a time on a CPU, so that intermediate tensors stay in cache."""
     batch, positions, channels = len(x), math.prod(x.shape[2:]), x.shape[1]
     flat, pixels = parameters.reshape(batch, parameters.shape[1], positions), x.reshape(batch, channels, positions)
     few = max(batch * positions, 1)
@@ -194,7 +194,7 @@ def _log_mass(parameters: Tensor, x: Tensor, mixtures: int, levels: int, *, with
 def _log_mass_of_some(parameters: Tensor, x: Tensor, mixtures: int, levels: int, *, with_slope: bool) -> _LogMass:
     """With a bin's ends a and b in scales from the mean, log(σ(b) - σ(a)) = log(1 - exp(a - b)) - softplus(a) - softplus(-b).
 
-    The first level has no a and the last no b: the terms that hold them are left out, by weights of 0 and 1.
+    The first level has no a and the last no b: their terms are masked by weights of 0 and 1.
     """
     channels = x.shape[1]
     parts = _split(parameters.contiguous(), channels, mixtures)
@@ -233,7 +233,7 @@ def _log_mass_of_some(parameters: Tensor, x: Tensor, mixtures: int, levels: int,
 def _split(parameters: Tensor, channels: int, mixtures: int) -> _Parts:
     rows = parameters.unflatten(1, (-1, mixtures))
     logits, means, log_scales, coefficients = rows.split([1, channels, channels, _num_coefficients(channels)], 1)
-    # Farther out nothing but overflow would come; the slope goes on as it is there.
+    # Farther out values would overflow; the slope stays constant.
     means = means.clamp(-_FARTHEST, _FARTHEST)
     return _Parts(logits.squeeze(1), means, log_scales.clamp(-_BOUND, _BOUND), coefficients.tanh())
 

@@ -1,4 +1,4 @@
-"""Audio companded by the mu-law of ITU-T G.711, with a free probability for each bin: https://arxiv.org/abs/1609.03499, §2.2."""
+"""Audio companded by the mu-law of ITU-T G.711, with a separate probability for each bin: https://arxiv.org/abs/1609.03499, §2.2."""
 
 import math
 
@@ -16,7 +16,7 @@ from vqvae.signals import sound
 
 @settings
 class MuLawConfig:
-    """A free probability for each bin of mu-law audio."""
+    """A separate probability for each bin of mu-law audio."""
 
     levels: int = 256
     """Bins; 256 are the 8 bits of telephony."""
@@ -42,20 +42,20 @@ class MuLaw(BinnedLikelihood, Expecting):
 
     @property
     def num_parameters(self) -> int:
-        """One logit a bin."""
+        """One logit per bin."""
         return self.config.levels
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) of the discretised wave, in nats an example; where ``mask`` is False nothing counts.
+        """log p(x | parameters) of the discretised wave, in nats per example. Samples where ``mask`` is False do not count.
 
         Raises:
-            DataError: audio, parameters or a mask of the wrong type, shape or range.
+            DataError: if audio, parameters or mask have the wrong type, shape or range.
         """
         bins, logits = self.discretise(x), check_parameters(parameters, self.num_parameters)
         check_agreement(logits, x, mask)
-        # As rows, which costs no copy where a decoder works with channels last.
+        # As rows: needs no copy if the decoder works with channels last.
         rows = logits.movedim(1, -1).reshape(-1, self.config.levels)
         log_prob = -F.cross_entropy(rows, bins.flatten(), reduction="none").view(x.shape)
         return sum_where(log_prob, mask)
@@ -63,7 +63,7 @@ class MuLaw(BinnedLikelihood, Expecting):
     def sample(
         self, parameters: Float[Tensor, "batch parameters time"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "batch 1 time"]:
-        """Draw a wave; the logits are divided by ``temperature``, and 0 is the mode."""
+        """Draw a wave. ``temperature`` divides the logits; 0 gives the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         share = (check_parameters(parameters, self.num_parameters).movedim(1, -1) / temperature).softmax(-1)
@@ -81,15 +81,15 @@ class MuLaw(BinnedLikelihood, Expecting):
         return (share * middles.view(-1, 1)).sum(1, keepdim=True)
 
     def discretise(self, x: Tensor) -> Int64[Tensor, "batch 1 time"]:
-        """Audio as bins, from the most negative one.
+        """Audio as bins, most negative first.
 
         Raises:
-            DataError: not floats (batch, 1, time) in [-1, 1], or not finite.
+            DataError: unless audio is finite floats (batch, 1, time) in [-1, 1].
         """
         return to_bins(x, self.config.levels)
 
     def restore(self, bins: Int64[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Bins as audio: the middle of each, but for the first and the last, which stand for -1 and 1."""
+        """Bins as audio: the middle of each, except that the first and the last are -1 and 1."""
         return to_audio(bins, self.config.levels)
 
 
@@ -97,7 +97,7 @@ def to_bins(x: Tensor, levels: int) -> Int64[Tensor, "batch 1 time"]:
     """Audio to bins: the nearest of ``levels`` that lie evenly on [-1, 1] after sign(x) · ln(1 + μ |x|) / ln(1 + μ), μ = levels - 1.
 
     Raises:
-        DataError: not floats (batch, 1, time) in [-1, 1], or not finite.
+        DataError: unless audio is finite floats (batch, 1, time) in [-1, 1].
     """
     sound().check(x)
     mu, wide = levels - 1, x.to(torch.promote_types(x.dtype, torch.float32))
@@ -109,11 +109,11 @@ def to_audio(bins: Int64[Tensor, "*any"], levels: int) -> Float[Tensor, "*any"]:
     """Bins to audio: the inverse of the companding at the middle of each."""
     mu = levels - 1
     companded = bins.float() * (2 / mu) - 1
-    # Held within, because rounding may lead a little beyond.
+    # Clamped, because rounding may exceed the range slightly.
     return (companded.sign() * torch.expm1(companded.abs() * math.log1p(mu)) / mu).clamp(-1, 1)
 
 
 def check_levels(levels: int, owner: str) -> None:
-    """Raise ConfigError unless there are from 2 to 65,536 bins: beyond 16 bits float32 would not tell them apart."""
+    """Raise ConfigError unless there are from 2 to 65,536 bins: float32 cannot distinguish more than 16 bits."""
     if not 2 <= levels <= 2**16:
         raise ConfigError(f"{owner}.levels is {levels}; it must lie between 2 and 65536.")

@@ -13,7 +13,7 @@ from vqvae.likelihoods.mu_law import check_levels, to_audio, to_bins
 
 @settings
 class MuLawMixtureConfig:
-    """Several logistic distributions a sample on the mu-law's scale, counted over its bins."""
+    """A mixture of logistic distributions per sample on the mu-law scale, discretised to bins."""
 
     levels: int = 256
     """Bins; 256 are the 8 bits of telephony."""
@@ -26,10 +26,10 @@ class MuLawMixtureConfig:
 
 class MuLawMixture(ParametricLikelihood):
     """A bin's probability is the mixture's mass within half a bin of it on the companded scale from -1 to 1; the first and the last
-    bin take what lies beyond. It knows, as ``MuLaw`` does not, that neighbouring bins sound alike, and needs few parameters.
+    bin get the tails. Unlike ``MuLaw``, it models that neighbouring bins sound alike, and it needs few parameters.
 
-    The decoder puts out ``mixtures`` logits, as many means and as many logarithms of scales, in this order. Bits are those of
-    ``MuLaw`` of the same ``levels``.
+    The decoder's outputs are ``mixtures`` logits, as many means and as many logarithms of scales, in this order. Bits are comparable
+    with those of ``MuLaw`` with the same ``levels``.
     """
 
     takes_masks = True
@@ -43,20 +43,20 @@ class MuLawMixture(ParametricLikelihood):
 
     @property
     def num_parameters(self) -> int:
-        """A logit, a mean and a scale a component."""
+        """One logit, mean and scale per component."""
         return 3 * self.config.mixtures
 
     def log_prob(
         self, parameters: Float[Tensor, "batch parameters time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(x | parameters) of the discretised wave, in nats an example; where ``mask`` is False nothing counts.
+        """log p(x | parameters) of the discretised wave, in nats per example. Samples where ``mask`` is False do not count.
 
         Raises:
-            DataError: audio, parameters or a mask of the wrong type, shape or range.
+            DataError: if audio, parameters or mask have the wrong type, shape or range.
         """
         bins, parameters = self.discretise(x), check_parameters(parameters, self.num_parameters)
         check_agreement(parameters, x, mask)
-        # Each sample as an example of its own, so that a mask can choose among them.
+        # Each sample as a separate example, so that a mask can select samples.
         rows = parameters.movedim(1, -1).reshape(-1, self.num_parameters, 1)
         log_prob = logistic_mixture_log_prob(rows, bins.reshape(-1, 1, 1), self.config.mixtures, self.config.levels)
         return sum_where(log_prob.view(x.shape), mask)
@@ -71,7 +71,7 @@ class MuLawMixture(ParametricLikelihood):
     def sample(
         self, parameters: Float[Tensor, "batch parameters time"], generator: torch.Generator | None = None, temperature: float = 1.0
     ) -> Float[Tensor, "batch 1 time"]:
-        """Draw a wave; the logarithms of the bins' probabilities are divided by ``temperature``, and 0 is the mode."""
+        """Draw a wave. ``temperature`` divides the bins' log probabilities; 0 gives the mode."""
         if check_temperature(temperature) == 0:
             return self.mode(parameters)
         share = (self._logits_of_all(parameters) / temperature).softmax(-1)

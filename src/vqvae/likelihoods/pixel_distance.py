@@ -1,4 +1,4 @@
-"""The distance of pixels, and of any other data with channels: for decoders that are trained without a likelihood, or beside one."""
+"""The distance of pixels, and of any other data with channels: for decoders trained without a likelihood, or with one."""
 
 from typing import Literal
 
@@ -21,14 +21,14 @@ class PixelDistanceConfig:
     power: Literal[1, 2] = 1
     """1: the absolute difference; 2: its square."""
     levels: int | None = LEVELS
-    """Levels a channel: 256 for uint8; None for floats."""
+    """Levels per channel: 256 for uint8; None for floats."""
 
     def build(self) -> "PixelDistance":
         return PixelDistance(self)
 
 
 class PixelDistance(Distance, Expecting):
-    """``loss`` is the distance of the decoder's output from the data, value by value, where the data goes from -1 to 1."""
+    """``loss`` is the distance of the decoder's output from the data, value by value, with data scaled to -1 to 1."""
 
     takes_masks = True
 
@@ -42,16 +42,16 @@ class PixelDistance(Distance, Expecting):
 
     @property
     def num_parameters(self) -> int:
-        """The data itself."""
+        """One parameter per value of the data."""
         return self.channels
 
     def loss(
         self, parameters: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """The sum of the distances of an example's values; where ``mask`` is False nothing counts.
+        """The sum of the distances of an example's values. Positions where ``mask`` is False do not count.
 
         Raises:
-            DataError: data, parameters or a mask of the wrong type or shape.
+            DataError: if data, parameters or mask have the wrong type or shape.
         """
         self.signal(tuple(f"axis {number}" for number in range(x.ndim - 2))).check(x)
         made = self.mean(parameters)

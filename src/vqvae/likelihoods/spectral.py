@@ -1,4 +1,4 @@
-"""A distance between waves over several resolutions of their spectra: https://arxiv.org/abs/1910.11480, section 2.2."""
+"""A multi-resolution spectral distance between waves: https://arxiv.org/abs/1910.11480, section 2.2."""
 
 import torch
 from jaxtyping import Bool, Float
@@ -14,29 +14,29 @@ from vqvae.likelihoods.levels import check_agreement, check_parameters
 from vqvae.signals import sound
 
 _QUIETEST = 1e-3
-"""A target quieter than -60 dB counts as so loud: the convergence, which is relative, would have no bound in silence."""
+"""Quieter targets count as -60 dB: spectral convergence is relative and would be unbounded in silence."""
 
 
 @settings
 class SpectralConfig:
-    """The distance of spectra of several resolutions, and a little of the distance of the waves."""
+    """A multi-resolution distance of spectra, plus a small distance of waves."""
 
     windows: tuple[int, ...] = (512, 1024, 2048)
-    """Windows of the spectra in samples; each moves on by a quarter of itself."""
+    """Window lengths of the spectra in samples. The hop is a quarter of the window."""
     weight: float = 1.0
-    """What the mean distance of the spectra counts a sample."""
+    """Weight of the mean distance of spectra, per sample."""
     wave_weight: float = 1.0
-    """What the mean absolute difference of the waves counts a sample: small beside the spectra, it says which way is up."""
+    """Weight of the mean absolute difference of waves, per sample. Small beside the spectra; it determines the sign of the wave."""
 
     def build(self) -> "Spectral":
         return Spectral(self)
 
 
 class Spectral(SoundDistance, Expecting):
-    """``loss`` is a distance: it trains a decoder that makes the wave itself, and is no probability.
+    """``loss`` is a distance: it trains a decoder that generates the wave itself. It is not a probability.
 
     Of each resolution it is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S; then the
-    mean over resolutions. Times the samples that count, as if each cost it: a batch's ``per_dim`` is then the distance itself.
+    mean over resolutions. It is multiplied by the number of samples, so that a batch's ``per_dim`` is the distance itself.
     """
 
     def __init__(self, config: SpectralConfig) -> None:
@@ -51,16 +51,16 @@ class Spectral(SoundDistance, Expecting):
 
     @property
     def num_parameters(self) -> int:
-        """A sample is its own parameter."""
+        """One parameter per sample."""
         return 1
 
     def loss(
         self, parameters: Float[Tensor, "batch parameters time"], x: Tensor, mask: Bool[Tensor, "batch time"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """The distance of the wave from the audio, times its samples; where ``mask`` is False nothing counts.
+        """The distance of the wave from the audio, times its samples. Samples where ``mask`` is False do not count.
 
         Raises:
-            DataError: audio, parameters or a mask of the wrong type, shape or range.
+            DataError: if audio, parameters or mask have the wrong type, shape or range.
         """
         sound().check(x)
         made = check_parameters(parameters, self.num_parameters)
@@ -75,7 +75,7 @@ class Spectral(SoundDistance, Expecting):
             return distance * samples
 
     def mode(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
-        """The wave itself, cut off at -1 and 1."""
+        """The wave itself, clipped to [-1, 1]."""
         return self.mean(parameters).clamp(-1, 1)
 
     def mean(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
@@ -86,12 +86,12 @@ class Spectral(SoundDistance, Expecting):
 def _distance(
     made: Float[Tensor, "batch time"], real: Float[Tensor, "batch time"], counted: Bool[Tensor, "batch time"], window: int
 ) -> Float[Tensor, " batch"]:
-    """The distance of one resolution, over the spectra that are centred on data."""
+    """The distance at one resolution, over frames centred on data."""
     hop = window // 4
     missing = -made.shape[1] % hop
     made, real, counted = (F.pad(wave, (0, missing)) for wave in (made, real, counted))
     frames = counted.unflatten(1, (-1, hop)).any(2)
-    # Held above a floor of power: the slope of a root has no bound at 0.
+    # Power has a floor: the slope of a square root is unbounded at 0.
     a, b = (power_spectrum(wave, window, hop).clamp(min=FLOOR).sqrt() * frames.unsqueeze(1) for wave in (made, real))
     entries = (frames.sum(1) * a.shape[1]).clamp(min=1)
     # The mean square of a spectrum of white noise is 1.5 / window of that of the noise, under a Hann window.

@@ -1,4 +1,4 @@
-"""What is trained to turn data into latents."""
+"""Models that turn data into latents."""
 
 from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
 from vqvae.models.gumbel import GumbelSoftmax, GumbelSoftmaxConfig

@@ -1,4 +1,4 @@
-"""What models with an encoder, a decoder and criteria share: data of any size, codes to data, and the metrics of one table."""
+"""What models with an encoder, a decoder and criteria share: data of any size, codes to data, and common metrics."""
 
 import dataclasses
 import itertools
@@ -27,23 +27,23 @@ from vqvae.signals import AXES, Signal
 
 
 class Network(NamedTuple):
-    """The parts of an autoencoder beside what stands in its bottleneck: any modules that keep the contract of ``networks/base.py``."""
+    """The parts of an autoencoder outside its bottleneck: any modules with the interface of ``networks/base.py``."""
 
     encoder: nn.Module
     """Raw data (batch, channels, *axes) to latents (batch, dim, *space); it has a ``stride``."""
     decoder: nn.Module
     """Vectors (batch, dim, *space) and a ``Condition`` to the parameters of the criterion; it has the same ``stride``."""
     criterion: Criterion
-    """What the decoder's output means: a likelihood or a distance."""
+    """The meaning of the decoder's output: a likelihood or a distance."""
     further: tuple[tuple[float, Criterion], ...] = ()
-    """Distances that are added to it, each with a weight."""
+    """Distances added to the criterion, each with a weight."""
     signal: Signal | None = None
-    """What data is; it follows from the criterion and the encoder's stride where it is left out."""
+    """The signal of the data. Default: derived from the criterion and the encoder's stride."""
 
 
 def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
-    """Build the network of a configuration with ``encoder``, ``decoder`` and ``likelihood`` around a bottleneck that takes ``latent_dim``
-    channels and gives ``dim``."""
+    """Build the network of a configuration with ``encoder``, ``decoder`` and ``likelihood`` around a bottleneck with ``latent_dim``
+    input and ``dim`` output channels."""
     criterion = config.likelihood.build()
     signal = criterion.signal(getattr(config.encoder, "axes", ()))
     encoder = config.encoder.build(signal, latent_dim)
@@ -53,10 +53,10 @@ def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
 
 
 class Autoencoder(LatentModel):
-    """A latent model with an encoder, a decoder and criteria. A subclass says what stands between them.
+    """A latent model with an encoder, a decoder and criteria. A subclass defines the bottleneck.
 
-    Data of any size is padded at its end to what the stride divides, by repeating its edge; the padding is cut off again before
-    the criterion sees it.
+    Data of any size is padded at its end to a multiple of the stride, by repeating its edge. The padding is removed before the
+    criterion.
     """
 
     has_likelihood: bool
@@ -67,7 +67,7 @@ class Autoencoder(LatentModel):
         """Take the parts around the bottleneck.
 
         Raises:
-            ConfigError: they do not fit each other.
+            ConfigError: if they do not fit together.
         """
         criterion, encoder, decoder = network.criterion, network.encoder, network.decoder
         stride = _stride(encoder, "encoder")
@@ -79,7 +79,7 @@ class Autoencoder(LatentModel):
         if not expected.fits(self.signal):
             raise ConfigError(
                 f"The signal is {self.signal.values()}, {self.signal.shape()}; {type(criterion).__name__} takes {expected.values()}, "
-                f"{expected.shape()} at the stride {stride}. Give a signal and parts that fit each other, or leave the signal out."
+                f"{expected.shape()} at the stride {stride}. Give a signal and parts that fit together, or omit the signal."
             )
         self.criterion = criterion
         self.encoder, self.decoder = encoder, decoder
@@ -87,7 +87,7 @@ class Autoencoder(LatentModel):
         self.weights = tuple(weight for weight, _ in network.further)
         self.stride = stride
         self.has_likelihood = isinstance(criterion, Likelihood)
-        # What is behind the end of an example is silence, which data over one axis has, and which levels have no number for.
+        # Beyond the end of an example there is silence: only one-dimensional floats can represent it.
         is_sequence = len(stride) == 1 and self.signal.levels is None
         self.takes_masks = is_sequence and all(part.takes_masks for part in (criterion, *self.further))
         self.speakers: int = trait(decoder, "speakers")
@@ -96,23 +96,23 @@ class Autoencoder(LatentModel):
 
     @property
     def likelihood(self) -> Likelihood:
-        """The criterion, where it is a likelihood.
+        """The criterion, if it is a likelihood.
 
         Raises:
-            ConfigError: it is a distance.
+            ConfigError: if it is a distance.
         """
         if isinstance(self.criterion, Likelihood):
             return self.criterion
         raise ConfigError(
             f"{type(self.criterion).__name__} is a distance and no density, so there are no nats, bits or bounds on log p(x), and "
-            "only VQVAE trains with it. Take a likelihood such as MuLawConfig for those."
+            "only VQVAE trains with it. Use a likelihood such as MuLawConfig for those."
         )
 
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
-        """What the encoder puts out, with what is padded at the end of each side.
+        """The encoder's output, including padding at the end of each axis.
 
         Raises:
-            DataError: data that is not what the signal says, a batch with a mask that is not taken, or without any data in an example.
+            DataError: if data does not match the signal, a mask is not supported, or an example has no data.
         """
         if batch.mask is not None and not self.takes_masks:
             raise DataError(f"This batch has a mask; {type(self).__name__} takes batches whose examples all have one size.")
@@ -123,25 +123,25 @@ class Autoencoder(LatentModel):
         return self.encoder(padded if batch.mask is None else _silence(padded, batch.mask, self.stride[0]))
 
     def check_likelihood(self) -> None:
-        """Raise ConfigError where the criterion is no likelihood."""
+        """Raise ConfigError if the criterion is not a likelihood."""
         _ = self.likelihood
 
     def _mask(self, batch: Batch) -> Bool[Tensor, "batch *space"] | None:
-        """Which latents stand for data; None where all do."""
+        """True for latents that stand for data; None if all do."""
         return None if batch.mask is None else latent_mask(batch.mask, self.stride)
 
     def _log_likelihood(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, " batch"]:
-        """log p(x|z) of the vectors that stand for z, in nats an example."""
+        """log p(x|z) given the vectors of z, in nats per example."""
         return self.likelihood.log_prob(self._parameters_of(vectors, batch), batch.x, batch.mask)
 
     def _parameters_of(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, "batch parameters *positions"]:
-        """The criterion's parameters; a latent without data is a zero vector, as there is beyond the end of a wave."""
+        """The criterion's parameters; a latent without data is a zero vector, as beyond the end of a wave."""
         if batch.mask is not None:
             vectors = vectors * latent_mask(batch.mask, self.stride).unsqueeze(1)
         return parameters_of(self.decoder, self.criterion, vectors, batch)
 
     def _further(self, parameters: Tensor, batch: Batch) -> "Further":
-        """What the further criteria cost, a dimension, and what adversaries among them minimise."""
+        """The loss of the further criteria per dimension, and the loss of adversaries among them."""
         loss, own, metrics = torch.zeros((), dtype=torch.float32, device=parameters.device), None, {}
         if not self.further:
             return Further(loss, None, metrics)
@@ -165,12 +165,12 @@ class Autoencoder(LatentModel):
         temperature: float,
         size: tuple[int, ...] | None,
     ) -> Tensor:
-        """Vectors to data: the criterion's mode at temperature 0, else a sample. ``size`` cuts off what was padded."""
+        """Vectors to data: the criterion's mode at temperature 0, else a sample. ``size`` removes padding."""
         return decode_vectors(self.decoder, self.criterion, vectors, condition, generator, temperature, size)
 
     @torch.no_grad()
     def _metrics(self, bound: Bound, batch: Batch) -> dict[str, Tensor]:
-        """What every model shows, under the same names; without a likelihood its distance in their place."""
+        """The metrics of every model, under the same names. Without a likelihood, the distance replaces them."""
         if not self.has_likelihood:
             return {"distance_per_dim": per_dim(-bound.log_likelihood, batch)}
         cost = bound.log_likelihood - bound.nats
@@ -178,7 +178,7 @@ class Autoencoder(LatentModel):
 
 
 class Further(NamedTuple):
-    """What criteria beside the first say of a batch."""
+    """The losses of a batch under the further criteria."""
 
     loss: Float[Tensor, ""]
     adversary: Float[Tensor, ""] | None
@@ -186,15 +186,15 @@ class Further(NamedTuple):
 
 
 class CodeAutoencoder(Autoencoder, Tokenizer):
-    """An autoencoder through one level of codes. A subclass says what vectors they stand for (``vectors``)."""
+    """An autoencoder through one level of codes. A subclass defines the codes' vectors (``vectors``)."""
 
     def log_likelihood(
         self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]
     ) -> Float[Tensor, " batch"]:
-        """log p(x|z) of given codes, in nats an example.
+        """log p(x|z) of given codes, in nats per example.
 
         Raises:
-            ConfigError: the criterion is no likelihood.
+            ConfigError: if the criterion is not a likelihood.
         """
         return self._log_likelihood(self.vectors(Codes.of(codes).tensor), batch)
 
@@ -212,30 +212,30 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
     def reconstruct(self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
         """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
         parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
-        # An autoregressive decoder's parameters know the data; what its codes alone give is drawn.
+        # An autoregressive decoder's parameters depend on the data, so the reconstruction is drawn from the codes alone.
         size = tuple(batch.x.shape[2:])
-        # The last of the parameters may tell of more than there is.
+        # The last parameters may extend beyond the data.
         made = self.decode(codes, batch.condition, size=size) if self.draws else crop(self.criterion.mode(parameters), size)
         nats = self.likelihood.log_prob(parameters, batch.x, batch.mask) if self.has_likelihood else None
         return Reconstruction(made, nats)
 
     @abstractmethod
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """What the decoder gets for these codes.
+        """The decoder's input for these codes.
 
         Raises:
-            DataError: a wrong number of codebooks, or a code that there is not.
+            DataError: if the number of codebooks is wrong, or a code is out of range.
         """
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:
-        """The likeliest code at each place; 0 where there is no data."""
+        """The most likely code at each position; 0 where there is no data."""
         codes, mask = log_probs.argmax(2), self._mask(batch)
         return Codes([codes if mask is None else codes * mask.unsqueeze(1)], [mask])
 
     def _log_prior(
         self, codes: Integer[Tensor, "batch codebooks *space"], batch: Batch, log_prior: LogPrior | None = None
     ) -> Float[Tensor, " batch"]:
-        """log p(z): of ``log_prior``, or of the uniform prior, of the codes that stand for data."""
+        """log p(z) of the codes that stand for data, under ``log_prior`` or the uniform prior."""
         mask = self._mask(batch)
         if log_prior is not None:
             return log_prior(codes, batch.condition, mask)
@@ -255,27 +255,27 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
 
 
 def config_of(kind: type, parts: Mapping[str, nn.Module], **settings: Any) -> Any:
-    """The configuration of a model that was made of modules; None where one of them has none."""
+    """The configuration of a model made of modules; None if any of them has none."""
     configs = {name: getattr(part, "config", None) for name, part in parts.items()}
     return kind(**configs, **settings) if all(map(dataclasses.is_dataclass, configs.values())) else None
 
 
 def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
-    """Nats of a batch, a dimension: the mean over examples, channels and positions that the mask leaves; 0 of an empty batch."""
+    """Nats of a batch per dimension: the mean over examples, channels and unmasked positions; 0 for an empty batch."""
     if batch.mask is None:
         return nats.sum() / max(batch.x.numel(), 1)
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
 
 
 def _name(part: nn.Module, taken: Container[str]) -> str:
-    """What a criterion's loss is called among the metrics; the second of a kind is ``..._2``."""
+    """The name of a criterion's loss among the metrics; the second of a kind is ``..._2``."""
     name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(part).__name__).strip("_")
     names = itertools.chain([name], (f"{name}_{number}" for number in itertools.count(2)))
     return next(one for one in names if one not in taken)
 
 
 def _check_criteria(network: Network) -> None:
-    """Raise ConfigError unless the decoder and the criteria belong together."""
+    """Raise ConfigError unless the decoder and the criteria fit together."""
     criterion, decoder = network.criterion, network.decoder
     name = type(criterion).__name__
     if trait(decoder, "hop") != criterion.hop:
@@ -308,7 +308,7 @@ def _stride(part: nn.Module, role: str) -> tuple[int, ...]:
 
 
 def _silence(x: Float[Tensor, "batch channels padded"], mask: Bool[Tensor, "batch time"], stride: int) -> Tensor:
-    """Make of each example what it would be alone: its last value up to a multiple of the stride, then zeros."""
+    """Pad each example as if it were alone: its last value up to a multiple of the stride, then zeros."""
     place = torch.arange(x.shape[2], device=x.device)
     mask = F.pad(mask, (0, x.shape[2] - mask.shape[1]))
     last = (mask * place).amax(1, keepdim=True)

@@ -1,4 +1,4 @@
-"""What is trained to turn data into latents."""
+"""The interfaces of models that turn data into latents."""
 
 import math
 from abc import ABC, abstractmethod
@@ -15,40 +15,40 @@ from vqvae.signals import Signal
 
 
 class Reconstruction(NamedTuple):
-    """What a model makes of an example's codes."""
+    """A reconstruction from an example's codes."""
 
     x: Tensor
     """The criterion's mode, raw data of the example's size."""
     log_likelihood: Float[Tensor, " batch"] | None
-    """log p(x|z) of the example itself, in nats; None where nothing is a likelihood."""
+    """log p(x|z) of the example itself, in nats; None without a likelihood."""
 
 
 class Bound(NamedTuple):
-    """A lower bound on log p(x) of each example, in nats. Where latents are drawn, its expected value is the bound."""
+    """A lower bound on log p(x) of each example, in nats. If latents are drawn, its expected value is the bound."""
 
     nats: Float[Tensor, " batch"]
-    """The bound: log p(x|z) less what the latents cost."""
+    """The bound: log p(x|z) minus the cost of the latents."""
     log_likelihood: Float[Tensor, " batch"]
-    """log p(x|z), its part for the data once the latents are known. The latents cost ``log_likelihood - nats``."""
+    """log p(x|z), the part of the data given the latents. The latents cost ``log_likelihood - nats``."""
 
 
 class LatentModel(nn.Module, ABC):
-    """A model of data through latents. All that it draws comes from torch's own generators."""
+    """A model of data through latents. It draws from torch's own generators."""
 
     signal: Signal
-    """What data is; a part scales what it needs through it."""
+    """The signal of the data. Parts use it to scale data."""
 
     @abstractmethod
     def forward(self, batch: Batch) -> Objective:
-        """The training objective of a batch. Metrics of every model: ``nats_per_dim``, the whole bound with the prior that training
-        assumes, and ``kl_nats_per_dim``, the part of it that the latents cost; both are −log of a probability a dimension."""
+        """The training objective of a batch. Metrics of every model: ``nats_per_dim``, the whole bound under the prior that training
+        assumes, and ``kl_nats_per_dim``, the cost of the latents in it. Both are −log of a probability, per dimension."""
 
     @abstractmethod
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
-        """A lower bound on log p(x) and its part for the data; the prior is the one that training assumes, unless another is given."""
+        """A lower bound on log p(x) and its part for the data; default: the prior that training assumes."""
 
     def elbo(self, batch: Batch, log_prior: LogPrior | None = None) -> Float[Tensor, " batch"]:
-        """The lower bound on log p(x) alone, in nats an example."""
+        """Only the lower bound on log p(x), in nats per example."""
         return self.bound(batch, log_prior).nats
 
 
@@ -60,17 +60,17 @@ class Tokenizer(LatentModel):
     takes_masks: bool = False
     """Whether batches may have a mask, for examples of several lengths over time."""
     streams: bool = False
-    """Whether data comes and goes in pieces over time, as ``models/streaming.py`` does it."""
+    """Whether data can be processed in pieces over time; see ``models/streaming.py``."""
     has_likelihood: bool = True
-    """Whether there is a density of data given codes, and so nats, bits and bounds."""
+    """Whether there is a density of data given codes, and therefore nats, bits and bounds."""
     speakers: int = 0
-    """Speakers whose voices it decodes to, by ``condition.label``; 0 where it takes none."""
+    """Number of speakers that it can decode to, by ``condition.label``; 0 without speakers."""
     draws: bool = False
-    """Whether ``decode`` makes data value by value, where a draw sounds like data and the likeliest values do not."""
+    """Whether ``decode`` draws data value by value. Then a draw sounds like data, but the most likely values do not."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> Codes:
-        """Data to codes, one entry a level, with the mask of those that stand for data. A latent without data has the code 0."""
+        """Data to codes, one entry per level, with a mask of the codes that stand for data. A latent without data has the code 0."""
 
     @abstractmethod
     def decode(
@@ -82,9 +82,9 @@ class Tokenizer(LatentModel):
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
         """Codes, of several levels or the tensor of one, to raw data: the criterion's mode at temperature 0, else a sample of the
-        likelihood, drawn with ``generator``; what has no likelihood gives its mode at any temperature.
+        likelihood, drawn with ``generator``. Without a likelihood it is the mode at any temperature.
 
-        ``size`` cuts off what ``encode`` padded; without it the data is as large as the codes make it.
+        ``size`` removes the padding of ``encode``. Default: keep all that the codes decode to.
         """
 
     @abstractmethod
@@ -93,11 +93,11 @@ class Tokenizer(LatentModel):
 
     @abstractmethod
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
-        """z_e(x): what the encoder puts out, before it is quantized."""
+        """z_e(x): the encoder's output before quantization."""
 
     @abstractmethod
     def start(self, batches: Iterable[Batch]) -> None:
-        """Start the codebooks from the latents of these batches, where they start from data and have not yet."""
+        """Initialise codebooks from the latents of these batches, if they start from data and are not initialised yet."""
 
 
 def importance_weighted(log_likelihood: Float[Tensor, "samples batch"], log_ratio: Float[Tensor, "samples batch"]) -> Bound:

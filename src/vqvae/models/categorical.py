@@ -1,4 +1,4 @@
-"""A categorical posterior over codes: what models with discrete latents share whose encoder gives probabilities."""
+"""A categorical posterior over codes, for models whose encoder predicts probabilities of codes."""
 
 import torch
 from jaxtyping import Bool, Float, Int, Integer
@@ -11,7 +11,7 @@ from vqvae.quantizers.base import check_finite
 
 
 class CategoricalPosterior(nn.Module):
-    """q(z|x), in which every code is drawn by itself, and the vectors that codes stand for.
+    """q(z|x), in which codes are independent, and the codes' vectors.
 
     latents (batch, codebooks · K, *space) ─ softmax over K ─ q(z|x) ─ codes
     codes ─ a vector of dim / codebooks channels from each codebook, side by side ─ vectors (batch, dim, *space)
@@ -27,14 +27,14 @@ class CategoricalPosterior(nn.Module):
 
     @property
     def num_logits(self) -> int:
-        """Channels that the encoder must put out."""
+        """Number of the encoder's output channels."""
         return self.num_codebooks * self.codebook_size
 
     def log_probs(self, latents: Float[Tensor, "batch logits *space"]) -> Float[Tensor, "batch codebooks codebook_size *space"]:
-        """log q(z|x) of every code at every place, in float32 (float64 stays).
+        """log q(z|x) of every code at every position, in float32 (float64 stays).
 
         Raises:
-            DataError: latents that are not finite.
+            DataError: if latents are not finite.
         """
         check_finite(latents.detach(), "latents")
         logits = latents.to(torch.promote_types(latents.dtype, torch.float32))
@@ -43,14 +43,14 @@ class CategoricalPosterior(nn.Module):
     def entropy(
         self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """H(q(z|x)) of all codes together that the mask leaves, in nats an example."""
+        """H(q(z|x)) of all unmasked codes together, in nats per example."""
         each = log_probs.exp() * log_probs
         return -(each if mask is None else each * mask[:, None, None]).flatten(1).sum(1)
 
     def kl(
         self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, " batch"]:
-        """KL(q(z|x) ‖ uniform) = N·log K - H(q) for the N codes that the mask leaves, in nats an example."""
+        """KL(q(z|x) ‖ uniform) = N·log K - H(q) for N unmasked codes, in nats per example."""
         return -uniform_log_prob(log_probs[:, :, 0], self.codebook_size, mask) - self.entropy(log_probs, mask)
 
     def sample(
@@ -70,22 +70,22 @@ class CategoricalPosterior(nn.Module):
         codes: Int[Tensor, "samples batch codebooks *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, "samples batch"]:
-        """log q(z|x) of whole samples, of the codes that the mask leaves, in nats."""
+        """log q(z|x) of whole samples, over unmasked codes, in nats."""
         each = log_probs.movedim(2, -1).gather(-1, codes.movedim(0, -1))
         each = each if mask is None else each * mask[:, None, ..., None]
         return each.flatten(1, -2).sum(1).T
 
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """What codes stand for.
+        """The vectors of codes.
 
         Raises:
-            DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
+            DataError: if the number of codebooks is wrong, or a code lies outside [0, codebook_size).
         """
         codes = check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return self.look_up(codes)
 
     def look_up(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """What codes stand for that are known to be right: nothing waits for the device."""
+        """The vectors of codes, without checks: nothing waits for the device."""
         first = torch.arange(self.num_codebooks, device=codes.device) * self.codebook_size
         rows = codes + first.view(-1, *[1] * (codes.ndim - 2))
         return nn.functional.embedding(rows, self.codebook.flatten(0, 1)).movedim(-1, 2).flatten(1, 2)

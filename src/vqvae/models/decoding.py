@@ -1,4 +1,4 @@
-"""From vectors to data and to what the likelihood makes of it: the way that all models with a decoder have in common."""
+"""From vectors to data and to the criterion's parameters, for all models with a decoder."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ from vqvae.networks.base import AutoregressiveDecoder, Given
 def parameters_of(
     decoder: nn.Module, criterion: Criterion, vectors: Float[Tensor, "batch dim *space"], batch: Batch
 ) -> Float[Tensor, "batch parameters *positions"]:
-    """The criterion's parameters at the size of the data. An autoregressive decoder is given the data, too."""
+    """The criterion's parameters at the size of the data. An autoregressive decoder also gets the data."""
     size = _of_parameters(criterion, tuple(batch.x.shape[2:]))
     if isinstance(decoder, AutoregressiveDecoder):
         assert isinstance(criterion, BinnedLikelihood), "checked when the model was built"
@@ -53,17 +53,17 @@ def decode_vectors(
 
 
 def _of_parameters(criterion: Criterion, size: tuple[int, ...]) -> tuple[int, ...]:
-    """How many parameters there are along each axis of data of a size."""
+    """The number of parameters along each axis for data of a size."""
     return tuple(-(-length // criterion.hop) for length in size)
 
 
 def logits_of(decoder: AutoregressiveDecoder, likelihood: BinnedLikelihood) -> "AutoregressiveDecoder | LogitsOf":
-    """What the sampling loop draws from: the decoder itself where its parameters are logits, which a kernel may then draw from."""
+    """What the sampling loop draws from: the decoder itself if its parameters are logits, so that a compiled kernel can draw."""
     return LogitsOf(decoder, likelihood) if isinstance(likelihood, ParametricLikelihood) else decoder
 
 
 class LogitsOf:
-    """An autoregressive decoder as the sampling loop takes it, where its parameters are not logits yet."""
+    """An autoregressive decoder for the sampling loop, if its parameters are not logits."""
 
     def __init__(self, decoder: AutoregressiveDecoder, likelihood: ParametricLikelihood) -> None:
         self.decoder, self.likelihood = decoder, likelihood
@@ -74,7 +74,7 @@ class LogitsOf:
         return self.decoder.start(batch_size, space, condition, prefix)
 
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
-        """The decoder's step, and what the likelihood makes of its parameters."""
+        """The decoder's step, with its parameters turned into logits by the likelihood."""
         parameters, state = self.decoder.step(code, state)
         return self.likelihood.logits(parameters), state
 
@@ -83,10 +83,10 @@ def crop(x: Tensor, size: tuple[int, ...]) -> Tensor:
     """The first entries of each axis of space.
 
     Raises:
-        DataError: there are not as many.
+        DataError: if an axis is shorter.
     """
     for axis, length in enumerate(size, start=2):
         if length > x.shape[axis]:
-            raise DataError(f"The codes decode to the size {tuple(x.shape[2:])}; {tuple(size)} was asked for.")
+            raise DataError(f"The codes decode to the size {tuple(x.shape[2:])}; expected {tuple(size)}.")
         x = x.narrow(axis, 0, length)
     return x

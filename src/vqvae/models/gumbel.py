@@ -20,14 +20,14 @@ from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, Ima
 
 @settings
 class GumbelSoftmaxConfig:
-    """An encoder that gives probabilities of codes, a temperature, a decoder and a likelihood."""
+    """An encoder that predicts probabilities of codes, a temperature, a decoder and a likelihood."""
 
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """How many codebooks, and so codes a position."""
+    """Number of codebooks, which is the number of codes per position."""
     dim: int
-    """Channels of the vectors that the decoder gets, over all codebooks."""
+    """Channels of the decoder's input vectors, over all codebooks."""
     likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
     encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
@@ -35,26 +35,26 @@ class GumbelSoftmaxConfig:
     decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
     straight_through: bool = False
-    """Whether the decoder trains on one code a place, whose gradient is that of the mixture, instead of on the mixture itself."""
+    """Whether the decoder trains on one code per position, with the mixture's gradient, instead of on the mixture."""
     start_temperature: float = 1.0
     """Temperature of the mixtures at the first training step."""
     end_temperature: float = 0.0625
-    """Temperature after the annealing; low ones make mixtures nearly single codes, and gradients noisy."""
+    """Temperature after annealing. A low one makes mixtures nearly one-hot, and gradients noisy."""
     anneal_steps: int = 100_000
-    """Training batches over which the temperature goes from start to end, by equal factors; a step of n accumulated parts counts n."""
+    """Training batches over which the temperature goes from start to end, by equal factors. A step of n accumulated parts counts n."""
 
     def build(self) -> "GumbelSoftmax":
         return GumbelSoftmax(self)
 
 
 class GumbelSoftmax(CodeAutoencoder):
-    """Discrete VAE. In training, the decoder gets mixtures of codes that noise and a temperature make nearly one-hot.
+    """Discrete VAE. In training, the decoder gets mixtures of codes, made nearly one-hot by noise and a temperature.
 
     x ─ encoder ─ log q(z|x) ─ softmax((log q + Gumbel noise) / temperature) ─ mixture of vectors ─ decoder ─ p(x | z)
 
-    The objective is −log p(x|mixture) + KL(q(z|x) ‖ uniform) in nats a dimension, the KL term in closed form. A mixture is no code,
-    so in training mode ``nats_per_dim`` is no bound (nor is it with ``straight_through``, for its gradient); in evaluation mode
-    and in ``bound`` codes are drawn from q(z|x) and it is one.
+    The objective is −log p(x|mixture) + KL(q(z|x) ‖ uniform) in nats per dimension, with the KL term in closed form. A mixture is not
+    a code, so in training mode ``nats_per_dim`` is not a bound (also not with ``straight_through``, because of its gradient). In
+    evaluation mode and in ``bound``, codes are drawn from q(z|x), and it is a bound.
     """
 
     steps: Tensor
@@ -73,7 +73,7 @@ class GumbelSoftmax(CodeAutoencoder):
         self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
         self.check_likelihood()
         self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
-        # In the saved state, so that a resumed run goes on at its temperature.
+        # In the saved state, so that a resumed run continues at its temperature.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -84,9 +84,9 @@ class GumbelSoftmax(CodeAutoencoder):
         return config.start_temperature * (config.end_temperature / config.start_temperature) ** done
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch; metrics besides those of every model: the temperature, perplexity and share of codes used.
+        """The objective of a batch. Further metrics: the temperature, perplexity and share of codes used.
 
-        In evaluation mode it is the negative of ``bound``. Only a training batch with gradients enabled counts as a step.
+        In evaluation mode it is the negative of ``bound``. Only training batches with gradients enabled count as steps.
         """
         log_probs = self.posterior.log_probs(self.latents(batch))
         vectors = self._relaxed(log_probs) if self.training else self.posterior.look_up(self.posterior.sample(log_probs, 1)[0])
@@ -95,11 +95,11 @@ class GumbelSoftmax(CodeAutoencoder):
         bound = Bound(log_likelihood - self.posterior.kl(log_probs, mask), log_likelihood)
         metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2), mask)}
         if self.training and torch.is_grad_enabled():
-            self.steps = self.steps + 1  # Not in place: a compiled backward pass reads what this step began with.
+            self.steps = self.steps + 1  # Not in place: a compiled backward pass reads the value before this step.
         return Objective(per_dim(-bound.nats, batch), metrics)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
-        """The evidence lower bound, with codes drawn from q(z|x), one set an example.
+        """The evidence lower bound, with codes drawn from q(z|x), one set per example.
 
         Its KL to the uniform prior is in closed form. With ``log_prior``, log p(z) is that of the drawn codes, and the entropy
         of q(z|x) is in closed form.
@@ -111,11 +111,11 @@ class GumbelSoftmax(CodeAutoencoder):
         return Bound(log_likelihood + log_p + self.posterior.entropy(log_probs, self._mask(batch)), log_likelihood)
 
     def encode(self, batch: Batch) -> Codes:
-        """Data to codes: the likeliest at each place, without noise."""
+        """Data to codes: the most likely at each position, without noise."""
         return self._likeliest(self.posterior.log_probs(self.latents(batch)), batch)
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """Nothing to start: the codebooks start random and learn by gradient."""
+        """Do nothing: the codebooks start random and learn by gradient."""
 
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)

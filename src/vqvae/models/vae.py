@@ -25,7 +25,7 @@ class VAEConfig:
     """An encoder, Gaussian latents, a decoder and a likelihood."""
 
     dim: int
-    """Latent channels a position."""
+    """Latent channels per position."""
     likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
     encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
@@ -33,7 +33,7 @@ class VAEConfig:
     decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Latents to the likelihood's parameters."""
     free_bits: float = 0.0
-    """KL that costs nothing in training, in nats a latent channel, all positions together; 0 is off. No bound has it."""
+    """KL without cost in training, in nats per latent channel over all positions. 0: off. Bounds do not use it."""
 
     def build(self) -> "VAE":
         return VAE(self)
@@ -44,15 +44,15 @@ class GaussianPosterior(NamedTuple):
 
     mean: Float[Tensor, "batch dim *space"]
     log_scale: Float[Tensor, "batch dim *space"]
-    """log σ, held between -7 and 7."""
+    """log σ, clamped to [-7, 7]."""
 
 
 class VAE(Autoencoder):
-    """VAE: Gaussian latents with a standard normal prior. It has no codes, so it is no tokenizer.
+    """VAE: Gaussian latents with a standard normal prior. It has no codes, so it is not a tokenizer.
 
     x ─ encoder ─ mean, log σ ─ z = mean + σ·noise ─ decoder ─ parameters ─ likelihood ─ p(x | z)
 
-    The objective is the negative evidence lower bound in nats a dimension, its KL term in closed form. With ``free_bits`` the KL
+    The objective is the negative evidence lower bound in nats per dimension, with its KL term in closed form. With ``free_bits`` the KL
     of each channel, averaged over the batch, costs at least that much [Kingma et al. 2016, arXiv 1606.04934].
     """
 
@@ -66,7 +66,7 @@ class VAE(Autoencoder):
         self.check_likelihood()
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch; the metrics are those of every model, and never have free bits in them."""
+        """The objective of a batch; its metrics are those of every model, without free bits."""
         posterior = self.posterior(batch)
         kl = _kl(posterior, self._mask(batch))
         log_likelihood = self._log_likelihood(_draw(posterior), batch)
@@ -79,10 +79,10 @@ class VAE(Autoencoder):
         """The evidence lower bound, with one z drawn for log p(x|z) and the KL term in closed form.
 
         Raises:
-            ConfigError: a prior over codes is given.
+            ConfigError: if a prior over codes is given.
         """
         if log_prior is not None:
-            raise ConfigError("VAE has no codes, so it takes no prior over codes; its prior is the standard normal. Leave log_prior out.")
+            raise ConfigError("VAE has no codes, so it takes no prior over codes; its prior is the standard normal. Omit log_prior.")
         posterior = self.posterior(batch)
         log_likelihood = self._log_likelihood(_draw(posterior), batch)
         return Bound(log_likelihood - _kl(posterior, self._mask(batch)).sum(1), log_likelihood)
@@ -91,7 +91,7 @@ class VAE(Autoencoder):
         """The importance-weighted bound: log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
 
         Raises:
-            ConfigError: no samples.
+            ConfigError: if there are no samples.
         """
         check_at_least(1, "", samples=samples)
         (mean, log_scale), mask = self.posterior(batch), self._mask(batch)
@@ -151,19 +151,19 @@ class VAE(Autoencoder):
 
 
 def _draw(posterior: GaussianPosterior) -> Float[Tensor, "batch dim *space"]:
-    """z = mean + σ·noise, through which gradients pass."""
+    """z = mean + σ·noise, with gradients."""
     return posterior.mean + posterior.log_scale.exp() * torch.randn_like(posterior.mean)
 
 
 def _dims(batch: Batch) -> Tensor | int:
-    """Values of the batch that count; at least 1."""
+    """The number of unmasked values of the batch; at least 1."""
     return max(batch.x.numel(), 1) if batch.mask is None else (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
 
 
 def _kl(posterior: GaussianPosterior, mask: Bool[Tensor, "batch *space"] | None = None) -> Float[Tensor, "batch dim"]:
-    """KL(q(z|x) ‖ p(z)) of each channel, summed over the positions that the mask leaves [Kingma & Welling 2014, appendix B]."""
+    """KL(q(z|x) ‖ p(z)) of each channel, summed over unmasked positions [Kingma & Welling 2014, appendix B]."""
     mean, log_scale = posterior
-    # expm1, or what is left of a nearly standard normal would be rounding.
+    # expm1: for a nearly standard normal the plain formula would leave only rounding.
     kl = 0.5 * (mean.square() + torch.expm1(2 * log_scale)) - log_scale
     kl = kl if mask is None else kl * mask.unsqueeze(1)
     return kl.reshape(*kl.shape[:2], math.prod(kl.shape[2:])).sum(2)

@@ -19,19 +19,19 @@ from vqvae.models.categorical import CategoricalPosterior
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 
 NEGLIGIBLE = 2.0**-24
-"""A sample with a smaller share of the bound adds less to its gradient than float32 rounds off."""
+"""A sample with a smaller share of the bound changes its gradient by less than float32 rounding."""
 
 
 @settings
 class VIMCOConfig:
-    """An encoder that gives probabilities of codes, a number of samples, a decoder and a likelihood."""
+    """An encoder that predicts probabilities of codes, a number of samples, a decoder and a likelihood."""
 
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """How many codebooks, and so codes a position."""
+    """Number of codebooks, which is the number of codes per position."""
     dim: int
-    """Channels of the vectors that the decoder gets, over all codebooks."""
+    """Channels of the decoder's input vectors, over all codebooks."""
     likelihood: LikelihoodConfig | Foreign
     """p(x | z); its ``channels`` are those of the data."""
     encoder: EncoderConfig | Foreign = field(default_factory=ImageEncoderConfig)
@@ -39,33 +39,32 @@ class VIMCOConfig:
     decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
     samples: int = 50
-    """Samples of codes an example, at least 2; the paper's comparison has 50 [VQVAE §4.1]."""
+    """Samples of codes per example, at least 2. The paper's comparison has 50 [VQVAE §4.1]."""
     resampled: int = 0
-    """Samples an example that are decoded again for their gradient, drawn by their share of the bound; 0: each with a share."""
+    """Samples per example to decode again for the gradient, drawn by their share of the bound. 0: all with a share."""
     decode_at_once: int = 256
-    """Samples of all examples together that the decoder takes at a time: what bounds the memory, and changes no result."""
+    """Samples, over all examples, that the decoder processes at once. This limits memory and does not change results."""
 
     def build(self) -> "VIMCO":
         return VIMCO(self)
 
 
 class VIMCO(CodeAutoencoder):
-    """VIMCO. The objective is the negative of log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) in nats a dimension, p(z) uniform.
+    """VIMCO. The objective is the negative of log 1/k Σ_i p(x|z_i) p(z_i) / q(z_i|x) in nats per dimension, with p(z) uniform.
 
     x ─ encoder ─ q(z|x) ─ k samples z_i ─ vectors ─ decoder ─ p(x | z_i) ─ one weighted mean
 
     Its gradient has two parts: through the weights, and through the choice of the samples, where
-    each is held against the others by a leave-one-out baseline. All samples are decoded once without gradients. Only those that
-    have a share of the bound are decoded again with them, which are few as soon as the decoder listens to the codes. With
-    ``resampled`` they are few from the beginning: drawn by their shares, they give a gradient with the same mean, and a little
-    more noise.
+    a leave-one-out baseline compares each with the others. All samples are decoded once without gradients. Only those with a
+    share of the bound are decoded again with gradients. They are few once the decoder uses the codes. With ``resampled`` they
+    are few from the start: drawn by their shares, they give a gradient with the same mean and slightly more noise.
     """
 
     def __init__(self, config: VIMCOConfig) -> None:
         super().__init__()
         check_at_least(1, config, "decode_at_once")
         if config.samples < 2:
-            raise ConfigError(f"samples is {config.samples}; it must be at least 2, because each is held against the others.")
+            raise ConfigError(f"samples is {config.samples}; it must be at least 2, because each is compared with the others.")
         if config.resampled < 0:
             raise ConfigError(f"resampled is {config.resampled}; it must not be negative (0: every sample with a share of the bound).")
         self.config = config
@@ -75,7 +74,7 @@ class VIMCO(CodeAutoencoder):
         self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch; metrics besides those of every model: perplexity and share of codes used.
+        """The objective of a batch. Further metrics: perplexity and share of codes used.
 
         The loss has the value of the bound and the gradient of the estimator.
         """
@@ -106,7 +105,7 @@ class VIMCO(CodeAutoencoder):
         """log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
 
         Raises:
-            ConfigError: no samples.
+            ConfigError: if there are no samples.
         """
         check_at_least(1, "", samples=samples)
         log_probs = self.posterior.log_probs(self.latents(batch))
@@ -117,11 +116,11 @@ class VIMCO(CodeAutoencoder):
         )
 
     def encode(self, batch: Batch) -> Codes:
-        """Data to codes: the likeliest at each place, without noise."""
+        """Data to codes: the most likely at each position, without noise."""
         return self._likeliest(self.posterior.log_probs(self.latents(batch)), batch)
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """Nothing to start: the codebooks start random and learn by gradient."""
+        """Do nothing: the codebooks start random and learn by gradient."""
 
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
@@ -135,7 +134,7 @@ class VIMCO(CodeAutoencoder):
         example = torch.arange(shares.shape[1], device=shares.device).repeat_interleave(count)
         if not len(example):
             return example, example, shares.new_empty(0)
-        # Shares of a loss that is not a number have no meaning, but drawing by them would be another error than the trainer's.
+        # If the loss is NaN, shares are meaningless. Drawing by them would hide the trainer's error behind another one.
         sample = torch.multinomial(shares.T.nan_to_num(nan=1), count, replacement=True).flatten()
         return sample, example, shares.new_full(example.shape, 1 / count)
 
@@ -145,7 +144,7 @@ class VIMCO(CodeAutoencoder):
         return self._of_rows(codes.flatten(0, 1), batch.take(rows)).view(codes.shape[:2])
 
     def _of_rows(self, codes: Int[Tensor, "rows codebooks *space"], rows: Batch) -> Float[Tensor, " rows"]:
-        """log p(x|z), in pieces whose activations are made anew in the backward pass where there are several."""
+        """log p(x|z), in pieces. If there are several, the backward pass recomputes their activations."""
         pieces = torch.arange(len(codes), device=codes.device).split(self.config.decode_at_once)
         if len(pieces) < 2 or not torch.is_grad_enabled():
             return torch.cat([self._of_piece(codes[piece], rows.take(piece)) for piece in pieces])

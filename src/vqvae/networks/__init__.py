@@ -1,4 +1,4 @@
-"""Encoders and decoders, one file a modality."""
+"""Encoders and decoders, one file per modality."""
 
 from vqvae.networks.arrays import ArrayDecoder, ArrayDecoderConfig, ArrayEncoder, ArrayEncoderConfig
 from vqvae.networks.audio import AudioEncoder, AudioEncoderConfig, LogMelEncoder, LogMelEncoderConfig

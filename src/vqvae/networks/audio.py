@@ -17,7 +17,7 @@ from vqvae.networks.base import Encoder
 from vqvae.signals import AXES, Signal, sound
 
 LOUDNESS = 0.05
-"""About the root mean square of speech, which raw audio is divided by."""
+"""About the root mean square of speech; raw audio is divided by it."""
 ENDLESS = 2**62
 """The context of an encoder that sees whole recordings."""
 
@@ -27,10 +27,10 @@ class AudioEncoderConfig:
     """Strided convolutions over the raw wave, then residual blocks."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[1]
-    """Of the data that the network takes."""
+    """Axes of the data."""
 
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
-    """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples a latent."""
+    """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples per latent."""
     width: int = 256
     """Channels at the lowest rate."""
     first_width: int | None = None
@@ -45,13 +45,13 @@ class AudioEncoderConfig:
 
 @settings
 class LogMelEncoderConfig:
-    """A log-mel spectrum, which nothing is learned in, then strided convolutions and residual blocks."""
+    """A fixed log-mel spectrum, then strided convolutions and residual blocks."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[1]
-    """Of the data that the network takes."""
+    """Axes of the data."""
 
     rate: int = 16_000
-    """Samples a second."""
+    """Samples per second."""
     window: int = 400
     """Samples of a spectrum's window."""
     hop: int = 160
@@ -65,7 +65,7 @@ class LogMelEncoderConfig:
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
     normalise: bool = False
-    """Whether the mean spectrum of a recording's loud moments is taken off: what the speaker and the microphone add everywhere."""
+    """Whether to subtract the mean spectrum of a recording's loud moments, which the speaker and the microphone add everywhere."""
 
     def build(self, signal: Signal, dim: int) -> "LogMelEncoder":
         return LogMelEncoder(self, signal, dim)
@@ -88,10 +88,10 @@ class AudioEncoder(Encoder):
         self.context = (max(self.trunk.before, self.trunk.after),)
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
-        """Encode audio in [-1, 1] whose length the stride divides.
+        """Encode audio in [-1, 1], whose length is a multiple of the stride.
 
         Raises:
-            DataError: audio of another type, shape or range.
+            DataError: if audio has another type, shape or range.
         """
         self.signal.check(x)
         return self.trunk(F.pad(x.float() / LOUDNESS, (self.trunk.before, self.trunk.after)))
@@ -118,10 +118,10 @@ class LogMelEncoder(Encoder):
         self.context = (ENDLESS if config.normalise else max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
-        """Encode audio in [-1, 1] whose length the stride divides.
+        """Encode audio in [-1, 1], whose length is a multiple of the stride.
 
         Raises:
-            DataError: audio of another type, shape or range.
+            DataError: if audio has another type, shape or range.
         """
         self.signal.check(x)
         hop = self.config.hop

@@ -1,7 +1,7 @@
 """The interface of encoders and decoders.
 
-A model takes any ``nn.Module`` in their places that has a ``stride`` and the ``forward`` of the class; what else stands here has
-defaults then (``vqvae.networks.base.trait``).
+A model accepts any ``nn.Module`` with a ``stride`` and the class's ``forward`` in their place. Other attributes then have defaults
+(``vqvae.networks.base.trait``).
 """
 
 from abc import ABC, abstractmethod
@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from vqvae.data.base import Condition
 
 DEFAULTS: dict[str, Any] = {"context": None, "hop": 1, "speakers": 0}
-"""What a module is taken to be that does not say."""
+"""Defaults of attributes that a module does not have."""
 
 
 def trait(module: nn.Module, name: str) -> Any:
-    """An attribute of a network that need not have it."""
+    """An attribute of a network, or its default."""
     return getattr(module, name, DEFAULTS[name])
 
 
@@ -25,15 +25,15 @@ class Encoder(nn.Module, ABC):
     """Raw data to latents z_e(x)."""
 
     stride: tuple[int, ...]
-    """Data positions a latent, one number an axis of space."""
+    """Data positions per latent, one number per axis of space."""
     context: tuple[int, ...]
-    """Data positions on each side of a latent's own block that it can see, one number an axis."""
+    """Data positions that a latent sees on each side of its own block, one number per axis."""
     dim: int
     """Channels of the latents."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Float[Tensor, "batch dim *space"]:
-        """Encode raw data (batch, channels, *space) whose sides the strides divide."""
+        """Encode raw data (batch, channels, *space), whose sides are multiples of the strides."""
 
 
 class Decoder(nn.Module, ABC):
@@ -41,21 +41,21 @@ class Decoder(nn.Module, ABC):
 
     stride: tuple[int, ...]
     context: tuple[int, ...]
-    """Latent positions on each side that an output block can see, one number an axis."""
+    """Latent positions that an output block sees on each side, one number per axis."""
     hop: int = 1
-    """Data positions that one position of the parameters says something of, along each axis; the likelihood's own."""
+    """Data positions per position of the parameters, along each axis; as for the likelihood."""
     speakers: int = 0
-    """Speakers that ``condition.label`` must name one of; 0 where the decoder takes none."""
+    """Number of speakers of ``condition.label``; 0 without speakers."""
 
     @abstractmethod
     def forward(
         self, vectors: Float[Tensor, "batch dim *space"], condition: Condition, past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters *space"]:
-        """Decode; ``past`` is the discretised data, for decoders that are autoregressive."""
+        """Decode. ``past`` is the discretised data, for autoregressive decoders."""
 
 
 class Given(NamedTuple):
-    """What an autoregressive decoder draws data from."""
+    """The inputs from which an autoregressive decoder draws data."""
 
     vectors: Float[Tensor, "batch dim *space"]
     condition: Condition = Condition()
@@ -69,15 +69,15 @@ class AutoregressiveDecoder(Decoder):
     """
 
     num_codebooks: int
-    """Values a position."""
+    """Values per position."""
     codebook_size: int
-    """How many values there are."""
+    """Number of possible values."""
 
     @abstractmethod
     def start(
         self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> Any:
-        """The decoding state before the first value. Where ``prefix`` is not -1 it holds known values, which the sampling loop keeps."""
+        """The decoding state before the first value. Entries of ``prefix`` other than -1 are known values, which sampling keeps."""
 
     @abstractmethod
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch parameters"], Any]:

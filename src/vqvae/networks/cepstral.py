@@ -1,4 +1,4 @@
-"""Speech through its mel cepstra: an encoder that begins as them, and a decoder that tells them again."""
+"""Speech through its mel cepstra: an encoder that starts as them, and a decoder that predicts them."""
 
 from dataclasses import field
 from typing import ClassVar
@@ -22,10 +22,10 @@ class CepstralEncoderConfig:
     """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[1]
-    """Of the data that the network takes."""
+    """Axes of the data."""
 
     cepstra: CepstraConfig = field(default_factory=CepstraConfig)
-    """What is kept of each moment."""
+    """The features of each moment."""
     width: int = 256
     """Channels of the network."""
 
@@ -38,9 +38,9 @@ class CepstralDecoderConfig:
     """What each latent alone, and the speaker, say of the cepstra at its moment. Take ``CepstralConfig`` as the likelihood."""
 
     stride: int = 640
-    """Samples a latent, those of the likelihood's moments."""
+    """Samples per latent, equal to those of the likelihood's moments."""
     speakers: int = 0
-    """Speakers that ``condition.label`` can name; 0 for a decoder without speakers."""
+    """Number of speakers of ``condition.label``; 0 without speakers."""
     width: int = 256
     """Channels of the network."""
 
@@ -74,10 +74,10 @@ class CepstralEncoder(Encoder):
                 parameter.zero_()
 
     def forward(self, x: Shaped[Tensor, "batch channels time"]) -> Float[Tensor, "batch dim frames"]:
-        """Encode audio in [-1, 1] whose length the stride divides.
+        """Encode audio in [-1, 1], whose length is a multiple of the stride.
 
         Raises:
-            DataError: audio of another type, shape or range.
+            DataError: if audio has another type, shape or range.
         """
         self.signal.check(x)
         features = self.cepstra(x[:, 0].float())
@@ -106,7 +106,7 @@ class CepstralDecoder(Decoder):
         """Decode; ``past`` is not used.
 
         Raises:
-            DataError: the speaker is missing or out of range.
+            DataError: if the speaker is missing or out of range.
         """
         hidden = F.gelu(self.speaker(self.first(vectors), condition))
         return self.last(hidden + F.gelu(self.second(hidden)))

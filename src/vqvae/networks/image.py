@@ -20,7 +20,7 @@ class ImageEncoderConfig:
     """Strided convolutions, then residual blocks."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[2]
-    """Of the data that the network takes."""
+    """Axes of the data."""
 
     widths: tuple[int, ...] = (256, 256)
     """Channels after each 4×4 convolution of stride 2; their number sets the stride, 2 to its power."""
@@ -55,8 +55,8 @@ class ImageEncoder(Encoder):
 
     x ─ [conv 4×4 /2, ReLU] × n ─ (conv 3×3) ─ residual × m ─ ReLU ─ conv 1×1 ─ z_e
 
-    The 1×1 convolution to ``dim`` channels is not in the paper's text, whose latents have the network's width; its figure
-    of 10 latents a position and every public implementation need it.
+    The 1×1 convolution to ``dim`` channels is not in the paper's text, whose latents have the network's width; its
+    10 latents per position, and all public implementations, need it.
     """
 
     def __init__(self, config: ImageEncoderConfig, signal: Signal, dim: int) -> None:
@@ -79,10 +79,10 @@ class ImageEncoder(Encoder):
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, 1))
 
     def forward(self, x: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim h w"]:
-        """Encode images whose sides the stride divides.
+        """Encode images, whose sides are multiples of the stride.
 
         Raises:
-            DataError: they are not what the signal says.
+            DataError: if they do not match the signal.
         """
         return self.layers(self.signal.to_unit(self.signal.check(x)).contiguous(memory_format=_format(self)))
 
@@ -113,7 +113,7 @@ class ImageDecoder(Decoder):
     def forward(
         self, vectors: Float[Tensor, "batch dim h w"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters height width"]:
-        """Decode; neither a condition nor the past is used."""
+        """Decode. Condition and past are not used."""
         return self.layers(vectors.contiguous(memory_format=_format(self)))
 
 

@@ -1,4 +1,4 @@
-"""A second stage over maps of codes: one vector an image, and a PixelCNN that is given it. The set-up of E5 [VQVAE §4.2]."""
+"""A second stage over maps of codes: one vector per image, and a PixelCNN conditioned on it. The set-up of E5 [VQVAE §4.2]."""
 
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ class CodesEncoderConfig:
     """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[2]
-    """Of the data that the network takes."""
+    """Axes of the data."""
 
     codebook_size: int
     """K, codes of each codebook of the first stage."""
@@ -44,7 +44,7 @@ class CodesEncoderConfig:
 
 @settings
 class CodesDecoderConfig:
-    """A gated PixelCNN over codes, each of whose gates is given the vector of the image."""
+    """A gated PixelCNN over codes, with every gate conditioned on the image's vector."""
 
     codebook_size: int
     """K, codes of each codebook of the first stage."""
@@ -59,7 +59,7 @@ class CodesDecoderConfig:
     output_hidden: int = 128
     """Channels of the output layer's hidden units, of each codebook."""
     dropout: float = 0.0
-    """Share of the horizontal gates that are dropped in training."""
+    """Dropout probability of the horizontal gates in training."""
 
     def __post_init__(self) -> None:
         check_pixelcnn(self)
@@ -102,7 +102,7 @@ class CodesEncoder(Encoder):
         """Encode maps of codes.
 
         Raises:
-            DataError: codes of the wrong type, shape or range.
+            DataError: if codes have the wrong type, shape or range.
         """
         x = check_codes(x, self.channels, self.config.codebook_size, "encoder")
         check_space(x.shape[2:], self.config.space)
@@ -140,7 +140,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
         """The logits of every code, given the vectors and the codes of ``past`` before it. The condition is not used.
 
         Raises:
-            DataError: codes are missing, or of the wrong type, shape or range.
+            DataError: if codes are missing, or have the wrong type, shape or range.
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each code from those before it. Give it the codes of the data.")

@@ -1,4 +1,4 @@
-"""Who speaks, as a vector that is added everywhere: [VQVAE §4.3] gives its decoder the speaker beside the latents."""
+"""The speaker as a vector added at every position: [VQVAE §4.3] conditions its decoder on the speaker."""
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -12,7 +12,7 @@ class Speakers(nn.Module):
     is the same."""
 
     def __init__(self, speakers: int, width: int) -> None:
-        """Take ``condition.label`` from 0 to ``speakers`` - 1; where ``speakers`` is 0, labels that the data has are not looked at."""
+        """Take ``condition.label`` from 0 to ``speakers`` - 1; if ``speakers`` is 0, labels are ignored."""
         super().__init__()
         if speakers < 0:
             raise ConfigError(f"speakers is {speakers}; it must be 0 (none) or more.")
@@ -23,7 +23,7 @@ class Speakers(nn.Module):
         """Keep the shape.
 
         Raises:
-            DataError: the speaker is missing or out of range.
+            DataError: if the speaker is missing or out of range.
         """
         label = condition.label
         if self.embedding is None:
@@ -31,7 +31,7 @@ class Speakers(nn.Module):
         if label is None:
             raise DataError(f"condition.label is missing; this decoder has {self.speakers} speakers, numbered from 0.")
         if label.shape != (len(hidden),):
-            raise DataError(f"condition.label has the shape {tuple(label.shape)}; one speaker for each of {len(hidden)} waves is expected.")
+            raise DataError(f"condition.label has the shape {tuple(label.shape)}; expected one speaker for each of {len(hidden)} waves.")
         if len(label) and not 0 <= int(label.min()) <= int(label.max()) < self.speakers:
             raise DataError(f"Speakers lie between {int(label.min())} and {int(label.max())}; this decoder has 0 to {self.speakers - 1}.")
         return hidden + self.embedding(label.long()).unsqueeze(2).to(hidden.dtype)

@@ -1,4 +1,4 @@
-"""A decoder that makes a wave through the magnitudes and phases of its spectra: Vocos, https://arxiv.org/abs/2306.00814."""
+"""A decoder that generates a wave from magnitudes and phases of its spectra: Vocos, https://arxiv.org/abs/2306.00814."""
 
 import math
 
@@ -26,9 +26,9 @@ class SpectralDecoderConfig:
     """ConvNeXt blocks at the rate of the codes and at that of the spectra, then an inverse Fourier transform."""
 
     stride: int = 640
-    """Samples a latent."""
+    """Samples per latent."""
     speakers: int = 0
-    """Speakers that ``condition.label`` can name; 0 for a decoder without speakers."""
+    """Number of speakers of ``condition.label``; 0 without speakers."""
     width: int = 256
     """Channels of every layer."""
     blocks: int = 4
@@ -58,7 +58,7 @@ class SpectralDecoder(Decoder):
         super().__init__()
         if num_parameters != 1:
             raise ConfigError(
-                f"The likelihood takes {num_parameters} parameters a sample; this decoder makes one, the wave itself. Take SpectralConfig."
+                f"The likelihood needs {num_parameters} parameters per sample; this decoder makes one, the wave itself. Use SpectralConfig."
             )
         if min(config.hop, config.n_fft, config.width) < 1 or config.blocks < 0 or config.stride < 1:
             raise ConfigError(f"{config} has a size that is not positive.")
@@ -100,7 +100,7 @@ class SpectralDecoder(Decoder):
         """Decode; ``past`` is not used.
 
         Raises:
-            DataError: the speaker is missing or out of range.
+            DataError: if the speaker is missing or out of range.
         """
         (context,), time = self.context, vectors.shape[2] * self.config.stride
         hidden = self.speaker(self.first(F.pad(vectors, (context, context))), condition)

@@ -1,4 +1,4 @@
-"""The decoder of speech: a WaveNet that is given the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
+"""The decoder of speech: a WaveNet conditioned on the vectors and the speaker, [VQVAE §4.3] and https://arxiv.org/abs/1609.03499."""
 
 from typing import Any
 
@@ -23,18 +23,18 @@ _CONTEXT = 2
 
 @settings
 class WaveNetDecoderConfig:
-    """A WaveNet over the bins of a wave, each of whose gates is given what the vectors and the speaker say of its time."""
+    """A WaveNet over the bins of a wave, with every gate conditioned on the vectors and the speaker at its time."""
 
     stride: int = 64
-    """Samples a latent."""
+    """Samples per latent."""
     levels: int = 256
     """Bins of the likelihood."""
     speakers: int = 0
-    """Speakers that ``condition.label`` can name; 0 for a decoder without speakers."""
+    """Number of speakers of ``condition.label``; 0 without speakers."""
     layers: int = 30
     """Gated layers."""
     cycle: int = 10
-    """Layers after which the dilations begin at 1 again."""
+    """Number of layers after which dilations repeat from 1."""
     residual: int = 64
     """Channels of the residual stream."""
     skip: int = 128
@@ -42,7 +42,7 @@ class WaveNetDecoderConfig:
     condition_hidden: int = 128
     """Channels between the vectors and the gates."""
     int8: bool = True
-    """Whether waves are drawn with weights in 8 bits: so, one core draws 64 channels in real time. Training is not changed."""
+    """Whether to draw waves with 8-bit weights, so that one core draws 64 channels in real time. Training does not change."""
 
     def build(self, dim: int, num_parameters: int) -> "WaveNetDecoder":
         return WaveNetDecoder(self, dim, num_parameters)
@@ -65,7 +65,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         self.config = config
         self.codebook_size, self.stride = config.levels, (config.stride,)
         self.block = next(length for length in (16, 8, 4, 2, 1) if config.stride % length == 0)
-        """Samples that are given the same."""
+        """Samples with the same conditioning."""
         self.ratio = config.stride // self.block
         # Upsampling sees one more vector on each side.
         self.context = (_CONTEXT + 1,)
@@ -103,7 +103,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         missing = time - past.shape[2] if past.ndim == 3 else -1
         if len(past) != len(vectors) or not 0 <= missing < self.config.stride:
             raise DataError(
-                f"Bins have the shape {tuple(past.shape)} and vectors {tuple(vectors.shape)}; for so many vectors ({len(vectors)}, 1, "
+                f"Bins have the shape {tuple(past.shape)} and vectors {tuple(vectors.shape)}; for this many vectors ({len(vectors)}, 1, "
                 f"{time}) is expected, or less than {self.config.stride} samples fewer."
             )
         # What fills the last latent is seen by nothing that is data.
@@ -158,7 +158,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         """The next bins from a state that has ``can_fuse``, where the parameters are logits; see ``WaveNet.fused``.
 
         Raises:
-            MissingExtraError: numba is not installed.
+            MissingExtraError: if numba is not installed.
         """
         assert self.head is None, "the kernel draws by logits"
         return self.wavenet.fused(state, uniforms, choice)
@@ -167,7 +167,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         """What the vectors and the speaker add to every gate, for each block of samples.
 
         Raises:
-            DataError: the speaker is missing or out of range.
+            DataError: if the speaker is missing or out of range.
         """
         hidden = self.first(F.pad(vectors, (self.context[0], self.context[0]))).relu()
         hidden = self.upsample(self.speaker(self.second(hidden), condition).relu())

@@ -13,15 +13,15 @@ from vqvae.errors import DataError
 
 
 class Prior(nn.Module, ABC):
-    """A distribution over the codes of one level; it never sees a model, only codes."""
+    """A distribution over the codes of one level. It sees only codes, never a model."""
 
     num_codebooks: int
     codebook_size: int
     classes: int = 0
-    """Classes that the prior is conditioned on by ``condition.label``; 0 where it is not, and labels are not looked at."""
+    """Number of classes of ``condition.label``. 0: unconditional; labels are ignored."""
 
     def forward(self, batch: Batch) -> Objective:
-        """The cross-entropy of a batch whose ``x`` holds codes (batch, codebooks, *space), in nats a code."""
+        """The cross-entropy of a batch whose ``x`` holds codes (batch, codebooks, *space), in nats per code."""
         loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / max(count_codes(batch.x, batch.mask), 1)
         return Objective(loss, {"nats_per_code": loss.detach()})
 
@@ -32,10 +32,10 @@ class Prior(nn.Module, ABC):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | condition), in nats an example; where the mask is False nothing counts.
+        """log p(codes | condition), in nats per example. Positions where the mask is False do not count.
 
         Raises:
-            DataError: codes of the wrong shape or range, or a condition that lacks what the prior was trained with.
+            DataError: if codes have the wrong shape or range, or the condition lacks what the prior was trained with.
         """
 
 
@@ -50,11 +50,11 @@ class AutoregressivePrior(Prior):
         condition: Condition = Condition(),
         prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     ) -> Any:
-        """The decoding state before the first code. Where ``prefix`` is not -1 it holds known codes, which the sampling loop keeps."""
+        """The decoding state before the first code. Entries of ``prefix`` other than -1 are known codes, which sampling keeps."""
 
     @abstractmethod
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
-        """Feed the code before (None at the first) and get the logits of the next one, in float32."""
+        """Feed the previous code (None at first) and return the logits of the next, in float32."""
 
     @torch.no_grad()
     def code_log_probs(
@@ -82,13 +82,13 @@ def check_prior_codes(codes: Any, num_codebooks: int, codebook_size: int) -> Ten
 
 
 def check_label(condition: Condition, classes: int, batch_size: int) -> None:
-    """Raise DataError unless there is a label in [0, classes) for each example; a prior without classes looks at none."""
+    """Raise DataError unless there is a label in [0, classes) for each example; a prior without classes ignores labels."""
     label = condition.label
     if classes == 0:
         return
     if label is None:
         raise DataError(f"condition.label is missing; this prior has {classes} classes, numbered from 0.")
     if label.shape != (batch_size,):
-        raise DataError(f"condition.label has the shape {tuple(label.shape)}; one label for each of {batch_size} examples is expected.")
+        raise DataError(f"condition.label has the shape {tuple(label.shape)}; expected one label for each of {batch_size} examples.")
     if batch_size and not 0 <= int(label.min()) <= int(label.max()) < classes:
         raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {classes - 1}.")

@@ -19,7 +19,7 @@ class PixelCNNConfig:
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """Codes a position; they are predicted one after the other, each from the ones before it."""
+    """Codes per position. They are predicted in order, each from those before it."""
     layers: int = 12
     """Gated layers."""
     hidden: int = 64
@@ -27,11 +27,11 @@ class PixelCNNConfig:
     kernel: int = 5
     """Width of the convolutions, odd; they reach kernel // 2 rows up and columns to the left."""
     classes: int = 0
-    """Classes that ``condition.label`` can name; 0 for a prior without classes."""
+    """Number of classes of ``condition.label``; 0: unconditional."""
     output_hidden: int = 128
-    """Channels of the output layer's hidden units, of each codebook."""
+    """Hidden channels of the output layer, per codebook."""
     dropout: float = 0.0
-    """Share of the horizontal gates that are dropped in training."""
+    """Dropout probability of the horizontal gates in training."""
 
     def __post_init__(self) -> None:
         check_pixelcnn(self)
@@ -43,7 +43,7 @@ class PixelCNNConfig:
 
 
 class PixelCNN(CodesPixelCNN, AutoregressivePrior):
-    """p(codes) of ``CodesPixelCNN``, optionally given a class, which adds to the gates of every layer."""
+    """p(codes) by ``CodesPixelCNN``, optionally given a class, which adds a bias to the gates of every layer."""
 
     def __init__(self, config: PixelCNNConfig) -> None:
         super().__init__(
@@ -67,10 +67,10 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | condition), in nats an example. Where the mask is False a position is no part of the map.
+        """log p(codes | condition), in nats per example. Positions where the mask is False lie outside the map.
 
         Raises:
-            DataError: codes of the wrong shape or range, or a label that is missing, not wanted or out of range.
+            DataError: if codes have the wrong shape or range, or a label is missing, not wanted or out of range.
         """
         codes = self._check(codes, condition)
         if not codes.numel():
@@ -93,10 +93,10 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
     def log_probs(
         self, codes: Integer[Tensor, "batch codebooks height width"], condition: Condition = Condition()
     ) -> Float[Tensor, "batch codebooks codebook_size height width"]:
-        """log p(k | the codes before) of every code k at every place, in nats; ``log_prob`` is the sum of those of the codes themselves.
+        """log p(k | previous codes) of every code k at every position, in nats. ``log_prob`` sums the entries of the given codes.
 
         Raises:
-            DataError: codes or a label as ``log_prob`` does not take them.
+            DataError: as for ``log_prob``.
         """
         codes = self._check(codes, condition)
         hidden = self._hidden(codes, self._bias(condition), None)
@@ -112,11 +112,11 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         condition: Condition = Condition(),
         prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
     ) -> PixelCNNState:
-        """The decoding state before the first code. Leading rows that ``prefix`` knows in all examples are taken in at once:
-        ``state.position`` codes are then behind it, and the next call is still ``step(None, state)``.
+        """The decoding state before the first code. Leading rows that ``prefix`` knows in all examples are processed at once:
+        ``state.position`` counts their codes, and the next call is still ``step(None, state)``.
 
         Raises:
-            DataError: space that has not two axes, a prefix of the wrong shape or range, or a wrong label.
+            DataError: if space does not have two axes, the prefix has the wrong shape or range, or the label is wrong.
         """
         self._check_space(space)
         check_label(condition, self.classes, batch_size)
@@ -144,4 +144,4 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if len(space) != 2:
-            raise DataError(f"The space of these codes has {len(space)} axes {tuple(space)}; a PixelCNN takes two, (height, width).")
+            raise DataError(f"The space of these codes has {len(space)} axes {tuple(space)}; a PixelCNN needs two, (height, width).")

@@ -1,4 +1,4 @@
-"""The uniform prior: log K nats a code [VQVAE §3.1]."""
+"""The uniform prior: log K nats per code [VQVAE §3.1]."""
 
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
@@ -16,7 +16,7 @@ class UniformPriorConfig:
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """Codes a position."""
+    """Codes per position."""
 
     def build(self) -> "UniformPrior":
         return UniformPrior(self)
@@ -36,10 +36,10 @@ class UniformPrior(Prior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """−log K for every code that counts, in nats an example.
+        """−log K for every unmasked code, in nats per example.
 
         Raises:
-            DataError: codes of the wrong shape or range.
+            DataError: if codes have the wrong shape or range.
         """
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         return uniform_log_prob(codes, self.codebook_size, mask)

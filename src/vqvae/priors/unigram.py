@@ -1,4 +1,4 @@
-"""The empirical unigram prior: how often each code occurs, whatever stands beside it."""
+"""The empirical unigram prior: the frequency of each code, independent of its neighbours."""
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -18,14 +18,14 @@ class UnigramPriorConfig:
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """Codes a position; each codebook has its own probabilities."""
+    """Codes per position. Each codebook has its own probabilities."""
 
     def build(self) -> "UnigramPrior":
         return UnigramPrior(self)
 
 
 class UnigramPrior(Prior):
-    """Relative frequencies with one count added to every code (Laplace's rule), so that unseen codes stay possible."""
+    """Relative frequencies with one count added to every code (Laplace's rule), so that unseen codes remain possible."""
 
     counts: Tensor
 
@@ -37,7 +37,7 @@ class UnigramPrior(Prior):
 
     @torch.no_grad()
     def count(self, codes: Integer[Tensor, "batch codebooks *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> None:
-        """Add the codes of one more batch, those that the mask leaves, to the counts."""
+        """Add the unmasked codes of a batch to the counts."""
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         for book, found in zip(self.counts, codes_that_count(codes, mask), strict=True):
             book += torch.bincount(found, minlength=self.codebook_size)
@@ -48,10 +48,10 @@ class UnigramPrior(Prior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes), in nats an example.
+        """log p(codes), in nats per example.
 
         Raises:
-            DataError: codes of the wrong shape or range.
+            DataError: if codes have the wrong shape or range.
         """
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         smoothed = exact(self.counts) + 1

@@ -22,11 +22,11 @@ class WaveNetConfig:
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int = 1
-    """Codes a time step; they take turns in the sequence."""
+    """Codes per time step. They alternate in the sequence."""
     layers: int = 20
     """Dilated layers."""
     cycle: int = 10
-    """Layers after which the dilation starts again: 1, 2, 4, ... 2^(cycle − 1)."""
+    """Number of layers after which dilations repeat: 1, 2, 4, ... 2^(cycle − 1)."""
     residual: int = 64
     """Channels of the layers."""
     skip: int = 128
@@ -34,9 +34,9 @@ class WaveNetConfig:
     output_hidden: int = 128
     """Channels of the output layer's hidden units."""
     classes: int = 0
-    """Classes, such as speakers, that ``condition.label`` can name; 0 for a prior without classes."""
+    """Number of classes, such as speakers, of ``condition.label``; 0: unconditional."""
     dropout: float = 0.0
-    """Share of the gates that are dropped in training."""
+    """Dropout probability of the gates in training."""
 
     def __post_init__(self) -> None:
         check_wavenet(self)
@@ -78,19 +78,19 @@ class WaveNetPrior(AutoregressivePrior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | condition), in nats an example. Sequences of several lengths are filled up at their ends, where the mask is
-        False: what stands there reaches no code before it.
+        """log p(codes | condition), in nats per example. Sequences of several lengths are padded at their ends, where the mask is
+        False. Padding does not affect earlier codes.
 
         Raises:
-            DataError: codes of the wrong shape or range, a mask that is True after it was False, or a label that is missing, not
-                wanted or out of range.
+            DataError: if codes have the wrong shape or range, the mask is True after it was False, or a label is missing, not wanted
+                or out of range.
         """
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         check_label(condition, self.classes, len(codes))
         mask = mask if mask is None else mask.flatten(1)
         if mask is not None and bool((mask[:, 1:] & ~mask[:, :-1]).any()):
-            raise DataError("The mask is True after it was False; a WaveNet takes sequences that are filled up at their ends.")
+            raise DataError("The mask is True after it was False; a WaveNet needs sequences padded at their ends.")
         nats = self._nats(codes, condition)
         return -(nats if mask is None else nats * mask.repeat_interleave(self.num_codebooks, 1)).sum(1)
 
@@ -119,7 +119,7 @@ class WaveNetPrior(AutoregressivePrior):
         """The decoding state before the first code.
 
         Raises:
-            DataError: space without an axis, a prefix of the wrong shape or range, or a wrong label.
+            DataError: if space has no axis, the prefix has the wrong shape or range, or the label is wrong.
         """
         self._check_space(space)
         check_label(condition, self.classes, batch_size)
@@ -128,7 +128,7 @@ class WaveNetPrior(AutoregressivePrior):
         return self.wavenet.start(batch_size, self._bias(condition), prefix=None if prefix is None else _in_turns(prefix))
 
     def step(self, code: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
-        """Feed the code before (None at the first) and get the logits of the next one, in float32 under any autocast."""
+        """Feed the previous code (None at first) and return the logits of the next, in float32 under any autocast."""
         return self.wavenet.step(code, state)
 
     def fused(
@@ -137,7 +137,7 @@ class WaveNetPrior(AutoregressivePrior):
         """All codes at once from a state that has ``can_fuse``, in one compiled kernel.
 
         Raises:
-            MissingExtraError: numba is not installed.
+            MissingExtraError: if numba is not installed.
         """
         return self.wavenet.fused(state, uniforms, choice)
 
@@ -154,7 +154,7 @@ class WaveNetPrior(AutoregressivePrior):
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if not space:
-            raise DataError("The codes have no axis of space; a WaveNet takes sequences, (batch, codebooks, time).")
+            raise DataError("The codes have no axis of space; a WaveNet needs sequences, (batch, codebooks, time).")
 
 
 def _in_turns(codes: Integer[Tensor, "batch codebooks *space"]) -> Int[Tensor, "batch values"]:

@@ -1,4 +1,4 @@
-"""The interfaces between latents and codes: what every quantizer has, and what codebooks add."""
+"""The interface of every quantizer, and what quantizers with codebooks add to it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -13,23 +13,23 @@ from vqvae.errors import DataError
 from vqvae.exact import is_traced
 
 LARGEST = 1e15
-"""The largest latent. Sums of squares of larger ones overflow float32, and then distances mean nothing."""
+"""The largest latent. Sums of squares of larger ones overflow float32, which makes distances meaningless."""
 
 
 class Quantized(NamedTuple):
-    """What a quantizer makes of latents."""
+    """A quantizer's output."""
 
     vectors: Float[Tensor, "batch dim *space"]
-    """z_q, the codes' vectors; their gradient is passed on to the latents."""
+    """z_q, the codes' vectors. Their gradient flows to the latents."""
     codes: Integer[Tensor, "batch codebooks *space"]
     """z, always with the codebook axis."""
     loss: Float[Tensor, ""]
-    """What the quantizer adds to the objective, averaged over positions and channels: with codebooks the commitment term, and the
-    codebook term where it learns by gradient."""
+    """The quantizer's term of the objective, averaged over positions and channels. With codebooks: the commitment term, plus the
+    codebook term if the codebook learns by gradient."""
 
 
 class Quantizer(nn.Module, ABC):
-    """Latents (batch, dim, *space) to codes and back. 1-d, 2-d and 3-d space, and none at all, are treated alike."""
+    """Latents (batch, dim, *space) to codes and back. Space may have any number of axes, or none."""
 
     dim: int
     num_codebooks: int
@@ -43,31 +43,29 @@ class Quantizer(nn.Module, ABC):
         channels_last: bool = False,
         **choice: Any,
     ) -> Quantized:
-        """Quantize. Positions where ``mask`` is False count nowhere; their codes are 0 and their vectors zero.
+        """Quantize. Positions where ``mask`` is False are ignored: their codes are 0 and their vectors zero.
 
         Args:
-            latents: floats (batch, dim, *space), or (batch, *space, dim) where ``channels_last`` is True.
-            mask: bool (batch, *space), which positions are data; everything where it is left out.
-            channels_last: whether the channels of latents and vectors are their last axis. Codes keep their layout.
-            choice: what a kind of quantizer takes beside, such as the ``costs`` of codes.
+            latents: floats (batch, dim, *space), or (batch, *space, dim) if ``channels_last`` is True.
+            mask: bool (batch, *space), True where there is data. Default: everywhere.
+            channels_last: whether channels are the last axis of latents and vectors. The layout of codes does not change.
+            choice: further arguments of this kind of quantizer, such as the ``costs`` of codes.
 
         Raises:
-            DataError: latents, a mask or costs of another shape or type, or latents that are not finite or beyond 1e15 (nothing is
-                changed then).
+            DataError: if latents, mask or costs have the wrong shape or type, or if latents are not finite or exceed 1e15. Nothing
+                is changed then.
         """
         for name, value in (("Latents", latents), ("The mask", mask)):
             if not isinstance(value, Tensor) and not (value is None and name == "The mask"):
-                raise DataError(f"{name} came as {type(value).__name__}; a tensor is expected. Make one with torch.as_tensor.")
+                raise DataError(f"{name} must be a tensor, not {type(value).__name__}. Make one with torch.as_tensor.")
         if not latents.is_floating_point() or latents.ndim < 2:
             raise DataError(
-                f"Latents came as {latents.dtype} {tuple(latents.shape)}; floats are expected, with a batch and {self.dim} channels."
+                f"Latents are {latents.dtype} {tuple(latents.shape)}; expected floats with a batch axis and {self.dim} channels."
             )
         turned = latents.movedim(-1, 1) if channels_last else latents
         positions = (turned.shape[0], *turned.shape[2:])
         if mask is not None and (mask.dtype != torch.bool or tuple(mask.shape) != positions):
-            raise DataError(
-                f"The mask came as {mask.dtype} {tuple(mask.shape)}; torch.bool {positions} is expected, True where there is data."
-            )
+            raise DataError(f"The mask is {mask.dtype} {tuple(mask.shape)}; expected torch.bool {positions}, True where there is data.")
         if choice.get("costs") is not None:
             check_costs(choice["costs"], self.num_codebooks, self.codebook_size)
         found = self.quantize(turned, mask, **choice)
@@ -76,34 +74,34 @@ class Quantizer(nn.Module, ABC):
         return found._replace(vectors=found.vectors.movedim(1, -1))
 
     def decode(self, codes: Integer[Tensor, "batch codebooks *space"], *, channels_last: bool = False) -> Float[Tensor, "batch *axes"]:
-        """The vectors of given codes: ``decode(q.codes) == q.vectors``.
+        """The vectors of codes: ``decode(q.codes) == q.vectors``.
 
         Raises:
-            DataError: a wrong number of codebooks, or a code outside [0, codebook_size).
+            DataError: if the number of codebooks is wrong, or a code lies outside [0, codebook_size).
         """
         vectors = self.dequantize(codes)
         return vectors.movedim(1, -1) if channels_last else vectors
 
     @abstractmethod
     def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
-        """``forward`` for latents whose channels come second."""
+        """``forward`` for latents with channels second."""
 
     @abstractmethod
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """``decode`` to vectors whose channels come second."""
+        """``decode`` to vectors with channels second."""
 
 
 class CodebookQuantizer(Quantizer):
-    """A quantizer whose codes are rows of codebooks that learn.
+    """A quantizer with learned codebooks: a code is the index of a codebook's row.
 
-    Training statistics move only in ``forward`` in training mode with gradients enabled. Inside an activation checkpoint each
-    batch counts once: in the forward pass, or with ``use_reentrant=True``, which runs that without gradients, in its recomputation.
+    Only ``forward`` in training mode with gradients enabled updates training statistics. Inside an activation checkpoint each batch
+    counts once: in the forward pass, or in the recomputation if ``use_reentrant=True`` runs the forward pass without gradients.
     """
 
     codebook: Float[Tensor, "codebooks codebook_size part"]
-    """e, a matrix a codebook, float32 always; a row has as many channels as its codebook looks at."""
+    """e, one matrix per codebook, always float32. A row has as many channels as its codebook quantizes."""
     started: Bool[Tensor, ""]
-    """Whether the codebooks have been started (from data, or because they start random)."""
+    """Whether the codebooks are initialised, from data or at random."""
 
     @abstractmethod
     def quantize(
@@ -112,41 +110,41 @@ class CodebookQuantizer(Quantizer):
         mask: Bool[Tensor, "batch *space"] | None = None,
         costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """``forward`` for latents whose channels come second.
+        """``forward`` for latents with channels second.
 
         Args:
-            latents: what is quantized.
-            mask: which positions are data.
-            costs: nats a code, added to its squared distance before the nearest code is chosen, as in entropy-constrained vector
-                quantization.
+            latents: the latents.
+            mask: True where there is data.
+            costs: nats per code, added to its squared distance before the nearest code is chosen, as in entropy-constrained vector
+            quantization.
         """
 
     @property
     def shares_out_channels(self) -> bool:
-        """Whether each codebook has channels of its own, so that latents have a distance to every code, whatever other codes are
-        chosen. Codebooks that work on each other's residuals have not."""
+        """Whether each codebook has its own channels. Then distances to one codebook's codes do not depend on the codes chosen from
+        the others. False for codebooks that quantize each other's residuals."""
         return self.codebook.shape[2] * self.num_codebooks == self.dim
 
     @abstractmethod
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
-        """Start the codebooks by k-means over these latents (those of all ranks together)."""
+        """Initialise the codebooks by k-means over these latents, gathered from all ranks."""
 
     @abstractmethod
     def accumulate(self) -> AbstractContextManager[None]:
-        """Statistics gathered inside are applied once, at the end: one update for several micro-batches."""
+        """Gather statistics inside and apply them once at the end: one update for several micro-batches."""
 
 
 def check_latents(latents: Tensor, dim: int) -> None:
     """Raise DataError unless latents are (batch, dim, *space)."""
     if latents.ndim < 2 or latents.shape[1] != dim:
-        raise DataError(f"Latents have the shape {tuple(latents.shape)}; this quantizer takes (batch, {dim}, *space), channels second.")
+        raise DataError(f"Latents have the shape {tuple(latents.shape)}; expected (batch, {dim}, *space), with channels second.")
 
 
 def check_finite(values: Tensor, what: str) -> None:
-    """Raise DataError if values are NaN, infinite, or so large that squared distances overflow. Traced code does not check."""
+    """Raise DataError if values are NaN, infinite, or so large that squared distances overflow. Traced code skips the check."""
     if is_traced():
         return
-    # Detached: an activation checkpoint counts the tensors that are kept for the backward pass.
+    # Detached: an activation checkpoint counts the tensors saved for the backward pass.
     bad = int((~(values.detach().abs() <= LARGEST)).sum())
     if bad:
         raise DataError(
@@ -160,11 +158,11 @@ def check_costs(costs: Any, num_codebooks: int, codebook_size: int) -> None:
     shape = (num_codebooks, codebook_size)
     if not isinstance(costs, Tensor) or not costs.is_floating_point() or tuple(costs.shape) != shape:
         came = f"{costs.dtype} {tuple(costs.shape)}" if isinstance(costs, Tensor) else type(costs).__name__
-        raise DataError(f"The costs came as {came}; a tensor of floats {shape} is expected, in nats.")
+        raise DataError(f"The costs are {came}; expected a tensor of floats {shape}, in nats.")
 
 
 def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """What ``Module._apply`` does to tensors, except that it only moves them: they stay float32 under ``.half()`` and ``.bfloat16()``."""
+    """Make a function for ``Module._apply`` that only moves tensors: they stay float32 under ``.half()`` and ``.bfloat16()``."""
 
     def move(tensor: Tensor) -> Tensor:
         moved = fn(tensor)
@@ -174,7 +172,7 @@ def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def outermost(module: nn.Module) -> list[CodebookQuantizer]:
-    """The outermost quantizers with codebooks: one that is made of others speaks for them."""
+    """The outermost quantizers with codebooks. A quantizer made of others stands for them."""
     if isinstance(module, CodebookQuantizer):
         return [module]
     return [quantizer for child in module.children() for quantizer in outermost(child)]

@@ -1,4 +1,4 @@
-"""What every learned codebook shares: flattening, masks, start from data, usage, revival, accumulation.
+"""What all learned codebooks share: flattening, masks, initialisation from data, usage, revival, accumulation.
 
 latents (batch, dim, *space) ─ rows ─ nearest ─ codes ─ vectors
                                         │
@@ -29,7 +29,7 @@ START_ITERATIONS = 10
 
 
 class Statistics(NamedTuple):
-    """What one training step says about each code, over all ranks."""
+    """One training step's statistics of each code, over all ranks."""
 
     counts: Float[Tensor, " codes"]
     """n_i: how many rows chose the code."""
@@ -38,18 +38,18 @@ class Statistics(NamedTuple):
 
 
 class Chosen(NamedTuple):
-    """What a codebook makes of rows."""
+    """A codebook's output for rows."""
 
     vectors: Float[Tensor, "rows dim"]
-    """The codes' vectors; their gradient goes to the codebook, where it has one."""
+    """The codes' vectors. Their gradient flows to the codebook if it learns by gradient."""
     codes: Int[Tensor, " rows"]
     """The nearest codes."""
     loss: Float[Tensor, ""]
-    """The commitment term with its weight, and the codebook's own."""
+    """The weighted commitment term plus the codebook's own loss."""
 
 
 class SingleCodebook(CodebookQuantizer):
-    """One learned codebook. A subclass says where the codebook lives (``codebook``, ``_write``) and how it learns (``_learn``)."""
+    """One learned codebook. A subclass defines where the codebook is stored (``codebook``, ``_write``) and how it learns (``_learn``)."""
 
     num_codebooks = 1
 
@@ -77,8 +77,7 @@ class SingleCodebook(CodebookQuantizer):
         mask: Bool[Tensor, "batch *space"] | None = None,
         costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize; see ``Quantizer.forward``. The codebook that chose the codes is the one that makes the vectors: an
-        update follows after."""
+        """Quantize; see ``Quantizer.forward``. Codes and vectors come from the same codebook: the update follows."""
         check_latents(latents, self.dim)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
@@ -92,15 +91,15 @@ class SingleCodebook(CodebookQuantizer):
         count: Float[Tensor, ""] | float,
         costs: Float[Tensor, "one codebook_size"] | None = None,
     ) -> Chosen:
-        """``forward`` of float32 rows alone, with start and learning, but without the decoder's gradient.
+        """``forward`` for float32 rows, with initialisation and learning but without the decoder's gradient.
 
         Args:
-            count: entries that the loss is averaged over.
+            count: number of entries over which the loss is averaged.
         """
         recomputing = _in_backward()
         learning = self.training and torch.is_grad_enabled() and (not recomputing or self._uncounted)
         if self.training and not recomputing:
-            # A forward pass without gradients may be that of a reentrant checkpoint: its recomputation counts.
+            # A forward pass without gradients may belong to a reentrant checkpoint: then its recomputation counts.
             self._uncounted = not learning
         if learning and not self.started:
             check_finite(rows, "latents")
@@ -110,25 +109,25 @@ class SingleCodebook(CodebookQuantizer):
         codes, scores = nearest(rows, codebook, None if costs is None else costs[0])
         vectors, codebook_loss = self._look_up(codebook, codes, rows, count)
         distance = commitment(rows, vectors, count)
-        # One number, and bad if any latent is: only then are all latents worth a look.
+        # One number that is bad if any latent is bad: only then check all latents.
         if not is_traced() and not (torch.isfinite(distance) & torch.isfinite(scores).all()):
             check_finite(rows, "latents")
-            raise DataError("The codebook or its costs are NaN, infinite or too large, so no code is the nearest. Load them again.")
+            raise DataError("The codebook or its costs are NaN, infinite or too large, so there is no nearest code. Load them again.")
         loss = codebook_loss + self.commitment_cost * distance
         if learning:
-            # A copy, before learning writes into the codebook itself.
+            # A copy, because learning writes into the codebook in place.
             self._before = codebook.detach().clone()
             self._observe(rows.detach(), codes)
         return Chosen(vectors, codes, loss)
 
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """The vectors of given codes; see ``Quantizer.decode``."""
+        """The vectors of codes; see ``Quantizer.decode``."""
         codes = check_codes(codes, 1, self.codebook_size, "codebook")
         return self.codebook[0].detach()[codes[:, 0]].movedim(-1, 1)
 
     @contextmanager
     def accumulate(self) -> Iterator[None]:
-        """Gather statistics inside and learn from them once at the end; after an exception they are dropped."""
+        """Gather statistics inside and learn from them once at the end. An exception discards them."""
         self._pending = []
         try:
             yield
@@ -142,8 +141,8 @@ class SingleCodebook(CodebookQuantizer):
 
     @torch.no_grad()
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
-        """Start by k-means over at most 32 rows a code, drawn from all ranks; rank 0's result is everybody's."""
-        # Each rank draws other rows, and k-means begins at random ones: only one rank's result can be everybody's.
+        """Initialise by k-means over at most 32 rows per code, drawn from all ranks. All ranks use rank 0's result."""
+        # Ranks draw different rows, and k-means starts at random: ranks agree only if all take one rank's result.
         share = -(-START_ROWS_PER_CODE * self.codebook_size // distributed.world_size())
         pool = distributed.gather_rows(_draw(latents.float(), share))
         if len(pool) == 0:
@@ -163,7 +162,7 @@ class SingleCodebook(CodebookQuantizer):
 
     @abstractmethod
     def _write(self, codes: Int[Tensor, " some"], vectors: Float[Tensor, "some dim"]) -> None:
-        """Set codes to vectors, together with everything that is remembered of them."""
+        """Set codes to vectors and reset their running statistics."""
 
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
         """Codebook and statistics stay float32: a running mean with a decay of 0.99 would stand still in bfloat16."""
@@ -184,7 +183,7 @@ class SingleCodebook(CodebookQuantizer):
 
     @torch.no_grad()
     def _learn_from(self, local: Statistics) -> None:
-        # Together, since each sum over ranks waits for the slowest of them.
+        # Together: every sum over ranks waits for the slowest rank.
         both = distributed.sum_(torch.cat([local.counts[:, None], local.sums], dim=1))
         statistics = Statistics(both[:, 0], both[:, 1:])
         self._learn(statistics)
@@ -198,7 +197,7 @@ class SingleCodebook(CodebookQuantizer):
         if len(dead) == 0:  # The same on all ranks: idle follows from summed counts.
             return
         pool = distributed.gather_rows(torch.cat(self._candidates))
-        # The rest of the dead stays idle and has its turn at the next step.
+        # The remaining dead codes stay idle until the next step.
         some = min(len(dead), len(pool))
         drawn = distributed.broadcast(torch.randperm(len(pool), device=pool.device)[:some])
         self._write(dead[:some], pool[drawn])
@@ -207,27 +206,27 @@ class SingleCodebook(CodebookQuantizer):
 
 def _in_backward() -> bool:
     """Whether this runs inside a backward pass, as the recomputation of an activation checkpoint does."""
-    # torch asks itself in this way, too (torch.utils.checkpoint); compiled code has its own checkpoints and cannot ask.
+    # torch.utils.checkpoint uses the same test. Compiled code has its own checkpoints and cannot use it.
     return not is_traced() and torch._C._current_graph_task_id() != -1
 
 
 def _draw(rows: Tensor, count: int) -> Tensor:
-    """At most ``count`` rows, without repeats, with torch's own generator (the trainer seeds it from seed, step and rank)."""
+    """At most ``count`` rows, without repeats, drawn with torch's global generator. The trainer seeds it from seed, step and rank."""
     if len(rows) <= count:
         return rows
     return rows[torch.randperm(len(rows), device=rows.device)[:count]]
 
 
 def _kmeans(rows: Float[Tensor, "rows dim"], size: int) -> Float[Tensor, "size dim"]:
-    """Lloyd's iterations from random rows; a centre that loses all its rows starts again from a random one.
+    """Lloyd's iterations from random rows; a centre that loses all its rows restarts from a random row.
 
-    With fewer rows than centres, rows are repeated with a little noise, so that every code can win a row later.
+    If there are fewer rows than centres, rows are repeated with a little noise, so that every code can win a row later.
     """
     pick = torch.randperm(len(rows), device=rows.device)
     centres = rows[pick[torch.arange(size, device=rows.device) % len(rows)]].clone()
     if len(rows) < size:
         spread = rows.std(0, correction=0).clamp(min=1e-4)
-        # Equal centres would share no rows: all would go to the first of them.
+        # Of equal centres the first would get all rows.
         centres[len(rows) :] += 0.1 * spread * torch.randn_like(centres[len(rows) :])
         return centres
     for _ in range(START_ITERATIONS):

@@ -1,4 +1,4 @@
-"""A codebook of running means: [VQVAE Appendix A.1]."""
+"""A codebook updated by exponential moving averages [VQVAE Appendix A.1]."""
 
 import torch
 from torch import Tensor
@@ -16,17 +16,17 @@ class EMAQuantizerConfig:
     dim: int
     """D, channels of the latents."""
     codebook_size: int
-    """K, how many codes there are."""
+    """K, the number of codes."""
     commitment_cost: float = 0.25
     """β, the weight of the commitment term."""
     decay: float = 0.99
-    """γ, how much of the running statistics a training step keeps."""
+    """γ, the decay of the running statistics per training step."""
     revive_after: int = 0
-    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    """A code unused for this many training steps is set to a latent of the batch. 0: never."""
     gradient: Gradient = "straight_through"
     """How the decoder's gradient reaches the encoder."""
     start_from_data: bool = True
-    """Start the codebook by k-means over the first training latents; otherwise it starts random."""
+    """Initialise the codebook by k-means over the first training latents, instead of at random."""
 
     def build(self) -> "EMAQuantizer":
         return EMAQuantizer(self)
@@ -35,9 +35,9 @@ class EMAQuantizerConfig:
 class EMAQuantizer(SingleCodebook):
     """Vector quantizer with N_i ← γN_i + (1−γ)n_i, m_i ← γm_i + (1−γ)Σz, e_i = m_i/N_i [VQVAE Appendix A.1].
 
-    Differs from the paper's text: only codes that were hit are written. The running sums of an idle code decay with its
-    count, so their ratio would stay the same on paper, but in float32 it drifts and ends as 0/0; and the Laplace smoothing
-    of common implementations pulls idle codes to the origin.
+    Differs from the paper's text: only codes that were used are written. The running sums of an idle code decay with its
+    count. In exact arithmetic their ratio stays the same, but in float32 it drifts and ends as 0/0. The Laplace smoothing of
+    common implementations pulls idle codes to the origin.
     """
 
     codebook: Tensor

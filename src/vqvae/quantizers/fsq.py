@@ -1,4 +1,4 @@
-"""Finite scalar quantization [FSQ]: every channel is rounded to one of a few levels. No codebook is kept, searched or learned.
+"""Finite scalar quantization [FSQ]: every channel is rounded to one of a few levels. There is no codebook to store, search or learn.
 
 [FSQ] is Mentzer, Minnen, Agustsson and Tschannen 2023, https://arxiv.org/abs/2309.15505.
 """
@@ -17,19 +17,19 @@ from vqvae.quantizers.gradient import pass_gradient
 from vqvae.quantizers.rows import from_rows, to_rows
 
 MARGIN = 1e-3
-"""ε of [FSQ Appendix A.1]: by this share the bound stays away from where a channel would round to one level too many."""
+"""ε of [FSQ Appendix A.1]: shrinks the bound by this share, so that no channel rounds to one level too many."""
 MOST_LEVELS = round(1 / MARGIN)
-"""Of more levels, the margin would keep the outermost out of reach."""
+"""With more levels, the margin would make the outermost unreachable."""
 MOST_CODES = 2**31
-"""Codes that fit where codes are stored in 32 bits."""
+"""The most codes that 32-bit storage can hold."""
 
 
 @settings
 class FSQConfig:
-    """Channels that are rounded; a code says the levels of all of them. There is no loss and nothing to start or revive."""
+    """Rounds channels; a code stands for the levels of all channels. There is no loss and nothing to initialise or revive."""
 
     dim: int
-    """D, channels of the latents. Where it is not the number of ``levels``, learned projections lead to that and back."""
+    """D, channels of the latents. If it differs from the number of ``levels``, learned projections map to that number and back."""
     levels: tuple[int, ...] = (8, 5, 5, 5)
     """L of each channel, 2 to 1000; K is their product. The paper recommends 5 or more: 8 6 5 for about 2⁸ codes, 8 5 5 5 for 2¹⁰,
     7 5 5 5 5 for 2¹², 8 8 8 6 5 for 2¹⁴, 8 8 8 5 5 5 for 2¹⁶."""
@@ -39,13 +39,13 @@ class FSQConfig:
 
 
 class FSQ(Quantizer):
-    """Finite scalar quantizer: round(f(z)) a channel, with f(z) = (L−1)(1−ε)/2 · tanh(z + shift) − offset [FSQ §3.1, Appendix A.1].
+    """Finite scalar quantizer: round(f(z)) per channel, with f(z) = (L−1)(1−ε)/2 · tanh(z + shift) − offset [FSQ §3.1, Appendix A.1].
 
-    Levels are divided by ⌊L/2⌋, so vectors lie in [−1, 1]. The first channel counts least in a code: it is the digit of the ones.
+    Levels are divided by ⌊L/2⌋, so vectors lie in [−1, 1]. The first channel is the least significant digit of a code.
 
-    FSQ has as few channels as levels, mostly 3 to 6, and the paper's networks end in as many. Ours meet a quantizer at any ``dim``, and
-    what ends in the bottleneck (a residual stack, another quantizer's width that it is compared with) is often far wider. Therefore a
-    linear layer leads from ``dim`` to the channels and another one back, unless ``dim`` is their number.
+    FSQ has one channel per entry of ``levels``, mostly 3 to 6, and the paper's networks end in that many. Here a quantizer has any
+    ``dim``, which is often far larger. Therefore one linear layer maps ``dim`` to the channels and another maps back, unless ``dim``
+    equals their number.
     """
 
     num_codebooks = 1
@@ -61,19 +61,19 @@ class FSQ(Quantizer):
         check_at_least(1, config, "dim")
         if not config.levels or not 2 <= min(config.levels) <= max(config.levels) <= MOST_LEVELS:
             raise ConfigError(
-                f"FSQConfig.levels is {config.levels}; it must have a number for each channel, from 2 to {MOST_LEVELS}: 8, 5, 5, 5."
+                f"FSQConfig.levels is {config.levels}; it needs one number from 2 to {MOST_LEVELS} for each channel, such as 8, 5, 5, 5."
             )
         self.config = config
         self.dim, self.codebook_size = config.dim, math.prod(config.levels)
         if self.codebook_size > MOST_CODES:
             raise ConfigError(
-                f"FSQConfig.levels is {config.levels}, which makes {self.codebook_size} codes; at most {MOST_CODES} are possible. "
-                "Give fewer channels or fewer levels."
+                f"FSQConfig.levels is {config.levels}, which makes {self.codebook_size} codes; the limit is {MOST_CODES}. "
+                "Use fewer channels or fewer levels."
             )
         channels = len(config.levels)
         bounds = [(count - 1) * (1 - MARGIN) / 2 for count in config.levels]
         offsets = [0.0 if count % 2 else 0.5 for count in config.levels]
-        # They follow from the configuration, so they are not saved.
+        # Not saved: they follow from the configuration.
         for name, values in (
             ("levels", config.levels),
             ("basis", [math.prod(config.levels[:channel]) for channel in range(channels)]),
@@ -104,7 +104,7 @@ class FSQ(Quantizer):
 
     @torch.no_grad()
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """The vectors of given codes; see ``Quantizer.decode``."""
+        """The vectors of codes; see ``Quantizer.decode``."""
         codes = check_codes(codes, 1, self.codebook_size, "quantizer")
         digits = codes[:, 0].unsqueeze(-1) // self.basis % self.levels
         return self._vectors(self._values(digits)).movedim(-1, 1)
@@ -116,8 +116,8 @@ class FSQ(Quantizer):
     def _vectors(self, values: Float[Tensor, "*rows channels"]) -> Float[Tensor, "*rows dim"]:
         """The channels' numbers as vectors.
 
-        The projection is a sum of products, each rounded by itself: a matrix product's last bits depend on the number of rows, and
-        what decodes a part of the codes, or those of another batch, must get the same vectors.
+        The projection is a sum of separately rounded products. The last bits of a matrix product depend on the number of rows, but
+        decoding a part of the codes, or another batch, must give the same vectors.
         """
         if self.project_out is None:
             return values
@@ -127,5 +127,5 @@ class FSQ(Quantizer):
         return vectors
 
     def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
-        """Projections stay float32, so that codes do not depend on the type of the model."""
+        """Projections stay float32, so that codes do not depend on the model's dtype."""
         return super()._apply(without_casts(fn), recurse)

@@ -1,4 +1,4 @@
-"""Gradients through the choice of a code: what the decoder's gradient becomes at the encoder's output."""
+"""Gradients through the choice of a code: how the decoder's gradient reaches the encoder's output."""
 
 from typing import Any, Literal
 
@@ -10,10 +10,10 @@ Gradient = Literal["straight_through", "rotation"]
 
 
 def pass_gradient(latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], gradient: Gradient) -> Float[Tensor, "rows dim"]:
-    """The vectors themselves, bit for bit, whose gradient goes on to the latents.
+    """The vectors, unchanged bit for bit, with their gradient sent to the latents.
 
-    ``straight_through`` copies it unchanged [VQVAE §3.2]. ``rotation`` turns and scales it as the latent would have to be
-    turned and scaled to become its vector [Fifty et al. 2024, arXiv 2410.06424].
+    ``straight_through`` copies it unchanged [VQVAE §3.2]. ``rotation`` rotates and scales it by what maps
+    the latent to its vector [Fifty et al. 2024, arXiv 2410.06424].
     """
     return _StraightThrough.apply(latents, vectors) if gradient == "straight_through" else _Rotation.apply(latents, vectors)
 
@@ -21,7 +21,7 @@ def pass_gradient(latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "ro
 def commitment(
     latents: Float[Tensor, "rows dim"], vectors: Float[Tensor, "rows dim"], count: Shaped[Tensor, ""] | float
 ) -> Float[Tensor, ""]:
-    """Σ‖latent − sg[vector]‖² / count: the third term of [VQVAE eq. 3] without its β; its gradient reaches the latents only."""
+    """Σ‖latent − sg[vector]‖² / count: the third term of [VQVAE eq. 3] without β. Only the latents get a gradient."""
     return _Commitment.apply(latents, vectors.detach(), count)
 
 
@@ -35,7 +35,7 @@ class _StraightThrough(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        """Nothing is kept."""
+        """Save nothing."""
 
     @staticmethod
     # pyrefly: ignore[bad-override]  # As above.
@@ -53,13 +53,13 @@ class _Rotation(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
-        """Keep what the rotation is made of."""
+        """Save what defines the rotation."""
         ctx.save_for_backward(*inputs)
 
     @staticmethod
     # pyrefly: ignore[bad-override]  # As above.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
-        # The rotation counts as a constant [Fifty et al. 2024, §4], for second derivatives, too.
+        # The rotation is a constant [Fifty et al. 2024, §4], also for second derivatives.
         latents, vectors = (saved.detach() for saved in ctx.saved_tensors)
         length = latents.norm(dim=1, keepdim=True)
         scale = vectors.norm(dim=1, keepdim=True) / length
@@ -68,13 +68,13 @@ class _Rotation(torch.autograd.Function):
         # Antipodal pairs have no bisector; a zero one leaves the reflection that maps source to target.
         bisector = torch.nn.functional.normalize(source + target, dim=1)
         turned = grad - 2 * bisector * (bisector * grad).sum(1, keepdim=True) + 2 * source * (target * grad).sum(1, keepdim=True)
-        # A latent at the origin has no direction and an unbounded scale: there the gradient goes straight through.
+        # A latent at the origin has no direction and an unbounded scale: there the gradient is straight-through.
         defined = (length > torch.finfo(latents.dtype).eps) & scale.isfinite()
         return torch.where(defined, scale * turned, grad), None
 
 
 class _Commitment(torch.autograd.Function):
-    """As (latents - vectors).square().sum() / count, with no temporary kept for the backward pass."""
+    """As (latents - vectors).square().sum() / count, with no temporary saved for the backward pass."""
 
     generate_vmap_rule = True
 
@@ -85,7 +85,7 @@ class _Commitment(torch.autograd.Function):
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor, Tensor | float], output: Tensor) -> None:
-        """Keep the two sides."""
+        """Save both arguments."""
         latents, vectors, ctx.count = inputs
         ctx.save_for_backward(latents, vectors)
 
@@ -93,11 +93,11 @@ class _Commitment(torch.autograd.Function):
     # pyrefly: ignore[bad-override]  # As above.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
         latents, vectors = ctx.saved_tensors
-        if torch.is_grad_enabled():  # A graph is asked for (create_graph=True), and nothing may be overwritten.
+        if torch.is_grad_enabled():  # create_graph=True: nothing may be overwritten.
             return (latents - vectors) * (2 * grad / ctx.count), None, None
         return torch.sub(latents, vectors).mul_(2 * grad / ctx.count), None, None
 
 
 def _another(vectors: Tensor) -> Tensor:
-    """The same vectors as another tensor. Compiled code gives an alias of what comes into it back without this gradient."""
+    """The same vectors as a new tensor. Compiled code would return an alias of its input without this gradient."""
     return vectors.clone() if torch.compiler.is_compiling() else vectors.view_as(vectors)

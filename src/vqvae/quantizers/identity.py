@@ -1,4 +1,4 @@
-"""No quantization: for measuring what quantization costs, and for tests of what stands above it."""
+"""No quantization: to measure what quantization costs, and to test the modules that use a quantizer."""
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -11,7 +11,7 @@ from vqvae.quantizers.base import Quantized, Quantizer, check_finite, check_late
 
 @settings
 class IdentityQuantizerConfig:
-    """Latents pass unchanged."""
+    """Passes latents unchanged."""
 
     dim: int
     """D, channels of the latents."""
@@ -21,7 +21,7 @@ class IdentityQuantizerConfig:
 
 
 class IdentityQuantizer(Quantizer):
-    """The identity, with zero codebooks: there are no codes to decode from."""
+    """The identity, with no codebooks and so no codes."""
 
     num_codebooks = 0
     codebook_size = 0
@@ -37,7 +37,7 @@ class IdentityQuantizer(Quantizer):
         latents: Float[Tensor, "batch dim *space"],
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Quantized:
-        """The latents themselves, with codes (batch, 0, *space) and no loss; masked positions are zero."""
+        """The latents, with codes (batch, 0, *space) and zero loss. Masked positions are zero."""
         check_latents(latents, self.dim)
         vectors = latents if mask is None else torch.where(mask.unsqueeze(1), latents, 0)
         check_finite(vectors.detach(), "latents")
@@ -45,5 +45,5 @@ class IdentityQuantizer(Quantizer):
         return Quantized(vectors, codes, latents.new_zeros((), dtype=torch.float32))
 
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """Raise DataError: without codebooks, codes say nothing of the vectors."""
-        raise DataError("IdentityQuantizer has no codebook, so nothing can be decoded from codes; use another quantizer.")
+        """Raise DataError: there are no codes to decode."""
+        raise DataError("IdentityQuantizer has no codebook, so it cannot decode codes. Use another quantizer.")

@@ -1,4 +1,4 @@
-"""Nearest-code search that never builds the (rows x codes) matrix of distances."""
+"""Nearest-code search without the full (rows x codes) matrix of distances."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 ROWS, CODES, GROUP = 1024, 2048, 64
-"""Rows and codes of one block of scores on a CPU: 8 MiB at most, which stay near the cores between the product and its minimum.
+"""Rows and codes of one block of scores on a CPU: 8 MiB at most, which stay in cache between the product and its minimum.
 The row minimum is taken in two levels, over groups of 64 codes and then inside the winning group: the values alone reduce
 an order of magnitude faster than values with indices."""
 ROWS_CUDA, CODES_CUDA = 2**14, 2**12
@@ -19,14 +19,14 @@ class Nearest(NamedTuple):
 
     codes: Int[Tensor, " rows"]
     scores: Float[Tensor, " rows"]
-    """The winning scores: not finite exactly where the row is not."""
+    """The winning scores. They are not finite exactly where the row is not."""
 
 
 def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"], costs: Float[Tensor, " codes"] | None = None) -> Nearest:
     """Find argmin_k ‖row − e_k‖² (+ cost_k) for every row, in float32 under any autocast [VQVAE eq. 1].
 
-    ‖row‖² does not change the argmin and is left out. The codebook is centred on its mean first: distances do not change,
-    and far-from-zero latents keep the digits that ‖e‖² − 2 row·e would cancel. The first of equal codes wins.
+    ‖row‖² does not change the argmin, so it is omitted. The codebook is centred on its mean first. That leaves distances
+    unchanged and keeps the digits that ‖e‖² − 2 row·e would cancel for latents far from zero. The first of equal codes wins.
     """
     with torch.no_grad(), torch.autocast(rows.device.type, enabled=False):
         rows, codebook = rows.detach().float(), codebook.detach().float()
@@ -37,7 +37,7 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
             bias = bias + costs.detach().float()
         factor = (-2 * centred).T.contiguous()
         size = len(codebook)
-        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # One product for any number of rows: blocks would fix it.
+        if torch.compiler.is_exporting() or torch.jit.is_tracing():  # One product for any number of rows: blocks would fix that number.
             least = torch.addmm(bias, rows, factor).min(1)
             return Nearest(least.indices, least.values)
         most_rows, most_codes = (ROWS, CODES) if rows.device.type == "cpu" else (ROWS_CUDA, CODES_CUDA)
@@ -55,7 +55,7 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
                 found = _row_minimum(block)
                 if first:
                     found = Nearest(found.codes + first, found.scores)
-                # Strictly less, so that the first of equal codes stays; a score that is not a number must stay as well.
+                # Strictly less, so that the first of equal codes stays. NaN must stay too.
                 best = found if best is None else _better(best, found)
             assert best is not None  # A codebook has at least one code.
             codes[low : low + block_rows], scores[low : low + block_rows] = best

@@ -25,22 +25,22 @@ class ProductQuantizerConfig:
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int
-    """How many codebooks, and so codes a position."""
+    """Number of codebooks, which is the number of codes per position."""
     commitment_cost: float = 0.25
     """β, the weight of the commitment term."""
     decay: float = 0.99
-    """γ of the running statistics (only where ``learning`` is 'ema')."""
+    """γ of the running statistics (only if ``learning`` is 'ema')."""
     revive_after: int = 0
-    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    """A code unused for this many training steps is set to a latent of the batch. 0: never."""
     gradient: Gradient = "straight_through"
     """How the decoder's gradient reaches the encoder."""
     start_from_data: bool = True
-    """Start the codebooks by k-means over the first training latents; otherwise they start random."""
+    """Initialise the codebooks by k-means over the first training latents, instead of at random."""
     learning: Literal["ema", "gradient"] = "ema"
-    """Whether the codebooks follow running means or gradients."""
+    """How the codebooks learn: by running means or by gradients."""
 
     def part(self) -> EMAQuantizerConfig | VectorQuantizerConfig:
-        """The configuration of one of the codebooks."""
+        """The configuration of one codebook."""
         shared = {
             "dim": self.dim // self.num_codebooks,
             "codebook_size": self.codebook_size,
@@ -56,7 +56,7 @@ class ProductQuantizerConfig:
 
 
 class ProductQuantizer(SeveralCodebooks):
-    """Product quantizer: channels are cut into groups, and each group has a codebook and a code of its own."""
+    """Product quantizer: splits channels into groups, each with its own codebook and code."""
 
     def __init__(self, config: ProductQuantizerConfig) -> None:
         check_at_least(1, config, "dim", "num_codebooks")
@@ -73,9 +73,9 @@ class ProductQuantizer(SeveralCodebooks):
         mask: Bool[Tensor, "batch *space"] | None = None,
         costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize every group of channels by its own codebook; see ``Quantizer.forward``."""
+        """Quantize each group of channels with its own codebook; see ``Quantizer.forward``."""
         check_latents(latents, self.dim)
-        # Checked here for all groups: a part that raises would leave the parts before it changed.
+        # Check all groups first: a part that raises would leave earlier parts changed.
         check_finite(latents.detach() if mask is None else torch.where(mask.unsqueeze(1), latents.detach(), 0), "latents")
         every = [None] * self.num_codebooks if costs is None else costs.split(1)
         groups = latents.chunk(self.num_codebooks, dim=1)
@@ -87,11 +87,11 @@ class ProductQuantizer(SeveralCodebooks):
         )
 
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """The vectors of given codes; see ``Quantizer.decode``."""
+        """The vectors of codes; see ``Quantizer.decode``."""
         codes = check_codes(codes, self.num_codebooks, self.codebook_size, "codebook")
         return torch.cat([part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True)], dim=1)
 
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
-        """Start every codebook from its own group of channels."""
+        """Initialise each codebook from its own group of channels."""
         for part, group in zip(self.parts, latents.chunk(self.num_codebooks, dim=1), strict=True):
             part.start(group)

@@ -1,4 +1,4 @@
-"""Codebooks one after the other, each on what the ones before it have left over [SoundStream §III-C].
+"""Codebooks in sequence, each quantizing the residual of those before it [SoundStream §III-C].
 
 [SoundStream] is Zeghidour et al. 2021, https://arxiv.org/abs/2107.03312.
 """
@@ -23,29 +23,29 @@ from vqvae.quantizers.vector import VectorQuantizerConfig
 
 @settings
 class ResidualQuantizerConfig:
-    """``num_codebooks`` codebooks in a row: the first on the latents, each further one on the difference that is left."""
+    """``num_codebooks`` codebooks in sequence: the first quantizes the latents, each further one the remaining residual."""
 
     dim: int
     """D, channels of the latents and of every codebook."""
     codebook_size: int
     """K, codes of each codebook."""
     num_codebooks: int
-    """How many codebooks, and so codes a position."""
+    """Number of codebooks, which is the number of codes per position."""
     commitment_cost: float = 0.25
     """β, the weight of the commitment term."""
     decay: float = 0.99
-    """γ of the running statistics (only where ``learning`` is 'ema')."""
+    """γ of the running statistics (only if ``learning`` is 'ema')."""
     revive_after: int = 0
-    """Training steps without a hit after which a code is set to what its codebook sees of a latent of the batch; 0 is off."""
+    """A code unused for this many training steps is set to a residual of the batch at its codebook. 0: never."""
     gradient: Gradient = "straight_through"
     """How the decoder's gradient reaches the encoder."""
     start_from_data: bool = True
-    """Start each codebook by k-means over what it sees of the first training latents; otherwise they start random."""
+    """Initialise each codebook by k-means over its residuals of the first training latents, instead of at random."""
     learning: Literal["ema", "gradient"] = "ema"
-    """Whether the codebooks follow running means or gradients."""
+    """How the codebooks learn: by running means or by gradients."""
 
     def part(self) -> EMAQuantizerConfig | VectorQuantizerConfig:
-        """The configuration of one of the codebooks. The gradient passes by them, so none is said."""
+        """The configuration of one codebook. It has no ``gradient``: the decoder's gradient bypasses the codebooks."""
         shared = {
             "dim": self.dim,
             "codebook_size": self.codebook_size,
@@ -62,13 +62,12 @@ class ResidualQuantizerConfig:
 class ResidualQuantizer(SeveralCodebooks):
     """Residual quantizer: r_1 = z_e, z_i the code nearest to r_i, r_{i+1} = r_i − e_{z_i}; the vectors are z_q = Σ e_{z_i}.
 
-    Every codebook has the commitment term of its own residual, and the codebook term where it learns by gradient; the loss is their
-    mean over the codebooks. Residuals are taken from vectors without a gradient: if the straight-through gradient passed each codebook,
-    residuals after the first would have none, and their commitment terms no effect. The decoder's gradient passes once, from
-    the sum to the latents.
+    Every codebook has the commitment term of its own residual, plus the codebook term if it learns by gradient. The loss is their
+    mean over codebooks. Residuals subtract vectors without a gradient: with a straight-through gradient at each codebook, later
+    residuals would have none, and their commitment terms no effect. The decoder's gradient passes once, from the sum to the latents.
 
-    Differs from the paper: no codebooks are left out at random in training. That serves decoding fewer codes than there are, and
-    here all of them say what the vectors are.
+    Differs from the paper: training drops no codebooks at random. Dropping them serves decoding from fewer codes, and here decoding
+    always uses all of them.
     """
 
     def __init__(self, config: ResidualQuantizerConfig) -> None:
@@ -84,15 +83,15 @@ class ResidualQuantizer(SeveralCodebooks):
         mask: Bool[Tensor, "batch *space"] | None = None,
         costs: Float[Tensor, "codebooks codebook_size"] | None = None,
     ) -> Quantized:
-        """Quantize by one codebook after the other; see ``Quantizer.forward``. Each chooses the nearest (or with its ``costs``
-        cheapest) code for itself, which need not make the nearest sum."""
+        """Quantize by one codebook after the other; see ``Quantizer.forward``. Each chooses its own nearest code (with ``costs``,
+        the cheapest), so the sum need not be the nearest one."""
         check_latents(latents, self.dim)
         every = [None] * self.num_codebooks if costs is None else costs.split(1)
         with torch.autocast(latents.device.type, enabled=False):
             rows = to_rows(latents, mask)
             count = count_entries(rows, mask)
             residual, found = rows, []
-            # What is not finite is found by the first codebook, before any has changed.
+            # The first codebook finds latents that are not finite, before any codebook changes.
             for part, costs_ in zip(self.parts, every, strict=True):
                 chosen = part.quantize_rows(residual, count, costs_)
                 residual = residual - chosen.vectors.detach()
@@ -102,13 +101,13 @@ class ResidualQuantizer(SeveralCodebooks):
             return from_rows(latents, mask, torch.stack([chosen.codes for chosen in found], dim=1), vectors, loss)
 
     def dequantize(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """The vectors of given codes, one of every codebook; see ``Quantizer.decode``."""
+        """The vectors of codes, one from each codebook; see ``Quantizer.decode``."""
         codes = check_codes(codes, self.num_codebooks, self.codebook_size, "quantizer")
         return _sum(part.dequantize(group) for part, group in zip(self.parts, codes.split(1, dim=1), strict=True))
 
     @torch.no_grad()
     def start(self, latents: Float[Tensor, "rows dim"]) -> None:
-        """Start one codebook after the other, each from what those before it have left over."""
+        """Initialise one codebook after the other, each from the residuals of those before it."""
         residual = latents.float()
         for part in self.parts:
             part.start(residual)

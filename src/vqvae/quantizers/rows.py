@@ -1,4 +1,4 @@
-"""Latents (batch, dim, *space) to one row a position, and back: quantizers know neither space nor masks."""
+"""Latents (batch, dim, *space) to one row per position, and back. Codebooks see neither space nor masks."""
 
 import torch
 from jaxtyping import Bool, Float, Int, Shaped
@@ -9,7 +9,7 @@ from vqvae.quantizers.base import Quantized
 
 
 def to_rows(latents: Shaped[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None) -> Float[Tensor, "rows dim"]:
-    """The latents that count, one below the other, in float32."""
+    """The unmasked latents, one row each, in float32."""
     rows = latents.movedim(1, -1).reshape(-1, latents.shape[1]).float()
     return rows if mask is None else rows[mask.reshape(-1)]
 
@@ -21,7 +21,7 @@ def from_rows(
     vectors: Float[Tensor, "rows dim"],
     loss: Float[Tensor, ""],
 ) -> Quantized:
-    """What was made of the rows of ``latents``, in their shape and type; code 0 and zeros where the mask is False."""
+    """Results for the rows of ``latents``, back in their shape and dtype. Where the mask is False, codes are 0 and vectors zero."""
     batch, _, *space = latents.shape
     if mask is not None:
         valid = mask.reshape(-1)
@@ -33,7 +33,7 @@ def from_rows(
 
 
 def count_entries(rows: Float[Tensor, "rows dim"], mask: Tensor | None) -> Float[Tensor, ""] | float:
-    """Entries that this rank's loss is averaged over, such that the mean over ranks is the mean over all that count."""
+    """The count by which this rank averages its loss, so that the mean over ranks is the mean over all unmasked entries."""
     if mask is None or not distributed.is_active():
         # Exported code counts with a tensor, so that it takes any size.
         return torch.ones_like(rows).sum().clamp(min=1) if torch.compiler.is_exporting() else float(max(rows.numel(), 1))

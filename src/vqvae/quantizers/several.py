@@ -1,4 +1,4 @@
-"""What quantizers made of several codebooks share: their parts are seen, started and accumulated as one."""
+"""What quantizers with several codebooks share: their parts appear, initialise and accumulate as one."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,13 +13,13 @@ from vqvae.quantizers.codebook import SingleCodebook
 
 
 class SeveralCodebooks(CodebookQuantizer):
-    """Codebooks of one size, one code a position each. A subclass says what each of them looks at, and what becomes of their vectors."""
+    """Codebooks of one size, each with one code per position. A subclass defines their inputs and how their vectors combine."""
 
     parts: Sequence[SingleCodebook]
 
     def __init__(self, *, dim: int, codebook_size: int, parts: Iterable[SingleCodebook]) -> None:
         super().__init__()
-        # torch does not type what a ModuleList holds.
+        # torch does not type the modules of a ModuleList.
         self.parts = cast("Sequence[SingleCodebook]", nn.ModuleList(parts))
         self.dim, self.num_codebooks, self.codebook_size = dim, len(self.parts), codebook_size
 
@@ -32,17 +32,17 @@ class SeveralCodebooks(CodebookQuantizer):
     @property
     # pyrefly: ignore[bad-override]  # As above.
     def started(self) -> Bool[Tensor, ""]:
-        """Whether all codebooks have started."""
+        """Whether all codebooks are initialised."""
         return torch.stack([part.started for part in self.parts]).all()
 
     @property
     def counts(self) -> Float[Tensor, "codebooks codebook_size"]:
-        """N of all codebooks (only where they learn by running means)."""
+        """N of all codebooks (only if they learn by running means)."""
         return torch.cat([part.get_buffer("counts") for part in self.parts])
 
     @property
     def sums(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """m of all codebooks (only where they learn by running means)."""
+        """m of all codebooks (only if they learn by running means)."""
         return torch.cat([part.get_buffer("sums") for part in self.parts])
 
     @contextmanager

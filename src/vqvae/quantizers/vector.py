@@ -10,20 +10,20 @@ from vqvae.quantizers.gradient import Gradient
 
 @settings
 class VectorQuantizerConfig:
-    """A codebook that the optimizer moves."""
+    """A codebook updated by the optimizer."""
 
     dim: int
     """D, channels of the latents."""
     codebook_size: int
-    """K, how many codes there are."""
+    """K, the number of codes."""
     commitment_cost: float = 0.25
     """β, the weight of the commitment term (the codebook term has weight 1)."""
     revive_after: int = 0
-    """Training steps without a hit after which a code is set to a latent of the batch; 0 is off."""
+    """A code unused for this many training steps is set to a latent of the batch. 0: never."""
     gradient: Gradient = "straight_through"
     """How the decoder's gradient reaches the encoder."""
     start_from_data: bool = True
-    """Start the codebook by k-means over the first training latents; otherwise it starts random."""
+    """Initialise the codebook by k-means over the first training latents, instead of at random."""
 
     def build(self) -> "VectorQuantizer":
         return VectorQuantizer(self)
@@ -49,8 +49,8 @@ class VectorQuantizer(SingleCodebook):
         return chosen, nn.functional.mse_loss(chosen, rows.detach(), reduction="sum") / count
 
     def _learn(self, statistics: Statistics) -> None:
-        """Nothing: the optimizer moves the codebook."""
+        """Do nothing: the optimizer updates the codebook."""
 
     def _write(self, codes: Tensor, vectors: Tensor) -> None:
-        # In place, so that the optimizer keeps holding the same parameter.
+        # In place, so that the optimizer keeps the same parameter.
         self.codebook.data[0, codes] = vectors

@@ -1,4 +1,4 @@
-"""Complete settings as Python functions, one file a data set, and the stages that carry them out."""
+"""Complete settings as Python functions, one file per data set."""
 
 from vqvae.recipes import arrays, cifar10, imagenet, images, speech, worlds
 from vqvae.recipes.base import Recipe, fitted

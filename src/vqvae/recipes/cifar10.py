@@ -1,4 +1,4 @@
-"""CIFAR-10: the network of E1, and one cut down to ten minutes of two cores."""
+"""CIFAR-10: the network of E1, and a smaller one for ten minutes on two cores."""
 
 from vqvae.codes import Level
 from vqvae.data import Cifar10Config
@@ -31,7 +31,7 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def small_tokenizer(path: str | None) -> TrainConfig:
-    """One codebook, an eighth of the operations, five minutes of two cores."""
+    """One codebook, an eighth of the operations, five minutes on two cores."""
     return TrainConfig(
         model=narrow(codebook()),
         data=Cifar10Config(path=path),
@@ -42,7 +42,7 @@ def small_tokenizer(path: str | None) -> TrainConfig:
 
 
 def small_prior(level: Level, classes: int) -> TrainConfig:
-    """Four minutes of two cores."""
+    """Four minutes on two cores."""
     return TrainConfig(
         model=pixelcnn(level, layers=8, hidden=64, kernel=3),
         steps=5_000,

@@ -32,14 +32,14 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def cpu_tokenizer(path: str | None) -> TrainConfig:
-    """Cut down to half an hour of one core: narrower, and 2,500 steps of 16."""
+    """A smaller version for half an hour on one core: narrower, and 2,500 steps of 16."""
     return TrainConfig(
         model=narrow(codebook()), data=_photographs(path), steps=2_500, batch_size=16, optimizer=cosine(1e-3), evaluate_every=500
     )
 
 
 def cpu_prior(level: Level, classes: int) -> TrainConfig:
-    """Cut down to a quarter of an hour of one core."""
+    """A smaller version for a quarter of an hour on one core."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3, classes=classes),
         steps=2_500,
@@ -51,7 +51,7 @@ def cpu_prior(level: Level, classes: int) -> TrainConfig:
 
 def _photographs(path: str | None) -> ImageFolderConfig:
     if path is None:
-        raise ConfigError("This trains on photographs in a folder for each class, train/CLASS/ and val/CLASS/; give theirs: --data FOLDER")
+        raise ConfigError("This trains on photographs in folders train/CLASS/ and val/CLASS/. Give the folder with both: --data FOLDER")
     return ImageFolderConfig(path=path, size=128, classes=True, mirror=True)
 
 

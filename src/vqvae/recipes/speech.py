@@ -146,7 +146,7 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
     """E8 for two cores: a narrower network with a whole-wave decoder, for an hour of one core. In that time, a WaveNet only learns to
     continue from the previous samples, and its encoder collapses to a few codes."""
     if path is None:
-        raise ConfigError("E8 trains on LibriSpeech; give the folder that it lies in: --data FOLDER")
+        raise ConfigError("E8 trains on LibriSpeech; give its folder: --data FOLDER")
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
@@ -186,7 +186,7 @@ def own_prior(config: TrainConfig, codes: int) -> TrainConfig:
 def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
     """E9 at the paper's scale: K = 128 at 25 codes per second on LibriSpeech, and a WaveNet decoder."""
     if path is None:
-        raise ConfigError("E9 at the paper's scale trains on LibriSpeech; give the folder that it lies in: --data FOLDER")
+        raise ConfigError("E9 at the paper's scale trains on LibriSpeech; give its folder: --data FOLDER")
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=EMAQuantizerConfig(dim=64, codebook_size=128, revive_after=100),
@@ -232,7 +232,7 @@ DEMO = Recipe(
     summary="sentences in eSpeak's voices to 250 codes a second, and their prior",
     paper="E6 and E7, short",
     cost="10 minutes on two cores without AVX-512",
-    expected="4.6 bits a code (unigram 8.5), log-mel distance 6.9 dB",
+    expected="4.6 bits/code (unigram 8.5), log-mel distance 6.9 dB",
     tokenizer=demo_tokenizer,
     prior=demo_prior,
     command="vqvae demo --modality speech",
@@ -242,7 +242,7 @@ VOICES = Recipe(
     summary="sentences in eSpeak's voices to 250 codes a second, decoded by a WaveNet in any of these voices",
     paper="E6 and E7, for two cores",
     cost="an hour and a half of one core",
-    expected="3.5 bits/sample, 4.7 bits a code (unigram 8.7); it whispers: formants are there, pitch is not",
+    expected="3.5 bits/sample, 4.7 bits/code (unigram 8.7); it whispers: it has formants but no pitch",
     tokenizer=voices_tokenizer,
     prior=demo_prior,
 )
@@ -251,13 +251,13 @@ WHOLE_WAVE = Recipe(
     summary="sentences in eSpeak's voices to 250 codes a second, decoded as whole waves in any of these voices",
     paper="E6 and E7, for two cores",
     cost="an hour and a half of one core",
-    expected="4.6 bits a code (unigram 8.4), log-mel distance 4.1 dB, STOI 0.90",
+    expected="4.6 bits/code (unigram 8.4), log-mel distance 4.1 dB, STOI 0.90",
     tokenizer=whole_wave_tokenizer,
     prior=demo_prior,
 )
 PHONEMES = Recipe(
     name="phonemes25hz",
-    summary="sentences in eSpeak's voices to 25 codes a second of 128 kinds, scored against phones",
+    summary="sentences in eSpeak's voices to 25 codes per second (K = 128), scored against phones",
     paper="E9",
     cost="seven minutes of one core",
     expected="single codes predict 50.6 % of phones, pairs 59 %; the most frequent phone alone 6 %",

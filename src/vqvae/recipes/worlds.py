@@ -1,4 +1,4 @@
-"""Frames of a three-dimensional world: E4 of [VQVAE §4.2], on ViZDoom where the paper has DeepMind Lab."""
+"""Frames of a three-dimensional world: E4 of [VQVAE §4.2], on ViZDoom in place of the paper's DeepMind Lab."""
 
 from vqvae.codes import Level
 from vqvae.data import WorldsConfig
@@ -7,7 +7,7 @@ from vqvae.training import TrainConfig
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
-    """84×84×3 to 21×21 codes, K = 512, narrow enough for three minutes on two cores; many small batches teach it the most."""
+    """84×84×3 to 21×21 codes, K = 512, narrow enough for three minutes on two cores. Many small batches train it best."""
     return TrainConfig(
         model=narrow(codebook(revive_after=50)),
         data=WorldsConfig(path=path),
@@ -19,8 +19,8 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
 
 
 def demo_prior(level: Level, classes: int) -> TrainConfig:
-    """A gated PixelCNN that two cores train in three minutes. Narrow filters and small batches get the most out of them: half the
-    operations a code, four times the steps."""
+    """A gated PixelCNN for three minutes on two cores. Narrow filters and small batches use them best: half the operations per
+    code, four times the steps."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3),
         steps=2_700,

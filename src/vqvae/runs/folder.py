@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from vqvae import config as configuration
-from vqvae import storage
+from vqvae import disk, storage
 from vqvae.config import Parts
 from vqvae.data import DataConfig
 from vqvae.data.base import Splits
@@ -142,11 +142,10 @@ def read_metrics(run: Path) -> dict[str, Any]:
         CheckpointError: it is damaged or cannot be read.
     """
     path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes it anew."
-    with explained(CheckpointError, path, "cannot be read", advice):
-        text = path.read_text(encoding="utf-8", errors="replace") if os.path.lexists(path) else "{}"
     try:
-        metrics = json.loads(text)
-    except (ValueError, RecursionError):
+        with explained(CheckpointError, path, "cannot be read", advice):
+            metrics = configuration.loads(disk.read_text(path)) if os.path.lexists(path) else {}
+    except (ConfigError, ValueError):
         metrics = None
     if not isinstance(metrics, dict) or not isinstance(metrics.get("seconds_by_stage", {}), dict):
         raise CheckpointError(f"{path} is damaged: it holds no scores in JSON. {advice}")

@@ -1,4 +1,4 @@
-"""One trainer for tokenizers and priors, and for both at once."""
+"""One trainer for tokenizers, priors, and joint models of both."""
 
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, ReconstructionGrid, SampleGrid

@@ -1,4 +1,4 @@
-"""Exponential moving average of weights [Polyak & Juditsky 1992], used for evaluation and for what is finally saved."""
+"""Exponential moving average of weights [Polyak & Juditsky 1992], used for evaluation and for the saved model."""
 
 import copy
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """A copy of a module that follows it: parameters and floating-point buffers as running means, other buffers as they are."""
+    """A copy of a module: parameters and floating-point buffers are running means, other buffers plain copies."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -15,9 +15,9 @@ class Average:
 
     @torch.no_grad()
     def update(self, module: nn.Module, step: int) -> None:
-        """Follow ``module`` after step ``step`` (from 0).
+        """Update from ``module`` after step ``step`` (from 0).
 
-        The decay begins at 1/10 and rises as (1 + step) / (10 + step) to its final value, so that the start is forgotten soon.
+        The decay begins at 1/10 and rises as (1 + step) / (10 + step) to its final value, so that early weights soon lose influence.
         """
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         followers, leaders = _tensors(self.module), _tensors(module)
@@ -29,5 +29,5 @@ class Average:
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    # Looked up in every step: a module may put a new tensor in the place of a buffer.
+    # Looked up in every step: a module may replace a buffer by a new tensor.
     return [*module.parameters(), *module.buffers()]

@@ -11,7 +11,7 @@ from vqvae.errors import VqvaeError
 
 
 class Interrupted(VqvaeError):
-    """Training was asked to stop; it has saved a checkpoint. ``exit_code`` is 130 after Ctrl-C and 143 after SIGTERM."""
+    """Training stopped on request, after saving a checkpoint. ``exit_code`` is 130 after Ctrl-C and 143 after SIGTERM."""
 
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Interruption:
 def remembered_signals() -> Iterator[Interruption]:
     """Within this context, remember SIGINT and SIGTERM instead of exiting."""
     interruption = Interruption()
-    # Python delivers signals to the main thread only, and lets no other thread set handlers.
+    # Python delivers signals to the main thread only, and no other thread can set handlers.
     numbers = (signal.SIGINT, signal.SIGTERM) if threading.current_thread() is threading.main_thread() else ()
     before = {number: signal.signal(number, interruption.handle) for number in numbers}
     try:

@@ -1,7 +1,7 @@
-"""A tokenizer and its prior in one objective: the joint training that [VQVAE §5] leaves to future work.
+"""A tokenizer and its prior trained with one objective: the joint training that [VQVAE §5] leaves to future work.
 
-The prior's opinion of the codes reaches the tokenizer in two ways: as the quantizer's rate, which is entropy-constrained vector
-quantization (https://doi.org/10.1109/29.17498), and as a term of the loss. docs/theory/joint-training.md derives both.
+The prior's log p(codes) reaches the tokenizer in two ways: as the quantizer's rate, as in entropy-constrained vector quantization
+(https://doi.org/10.1109/29.17498), and as a term of the loss. docs/theory/joint-training.md derives both.
 """
 
 import dataclasses
@@ -22,31 +22,31 @@ from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import CodebookQuantizer
 
 _FLATTEST = 1e-12
-"""A decoder that does not hear a codebook at all has no curvature; its price must stay a number."""
+"""If a decoder ignores a codebook, its curvature is 0. This floor keeps its price finite."""
 PROBED = 2
-"""Examples of a batch that the curvature is measured on. Each has many places, and the running mean has many batches."""
+"""Examples per batch on which the curvature is measured. Each has many positions, and the running mean covers many batches."""
 
 
 @settings
 class JointConfig:
-    """A tokenizer and a prior over its codes, which learn from the same batches."""
+    """A tokenizer and a prior over its codes, trained on the same batches."""
 
     tokenizer: VQVAEConfig
-    """Data to codes and back. It becomes ``rated``, whatever is said here."""
+    """Data to codes and back. ``rated`` is always set, whatever this says."""
     prior: PixelCNNConfig
-    """p(codes), of as many codebooks and codes as the tokenizer has."""
+    """p(codes), with as many codebooks and codes as the tokenizer."""
     choice_weight: float = 0.3
-    """What codes cost when they are chosen: at 1 a nat of codes counts like a nat of data, at 0 nothing and the nearest code wins.
-    The cost is that of a code wherever it may stand; where it does stand it costs less."""
+    """Weight of a code's cost when it is chosen. 1: a nat of codes counts like a nat of data. 0: the nearest code wins. The cost is an
+    average over positions; at its own position a code costs less."""
     loss_weight: float = 1.0
-    """What codes cost in the tokenizer's loss, where they stand: at 1 a nat counts like one of data, at 0 nothing."""
+    """Weight of the codes' cost, at their positions, in the tokenizer's loss. 1: a nat counts like a nat of data. 0: off."""
     alone_steps: int = 1000
-    """Training batches before both weights begin to rise from 0. A decoder that does not listen yet makes every code too dear, and a
-    tokenizer that pays for codes then gives them up for good. A step of n accumulated parts counts n."""
+    """Training batches before both weights rise from 0. While the decoder ignores the codes, every code seems too expensive, and a
+    tokenizer that pays for codes would abandon them for good. A step of n accumulated parts counts n."""
     anneal_steps: int = 1000
-    """Training batches over which both weights rise, in a straight line."""
+    """Training batches over which both weights rise linearly."""
     decay: float = 0.99
-    """How much of the running means (of code probabilities and of curvature) a training batch keeps."""
+    """Decay per training batch of the running means of code probabilities and curvature."""
 
     def __post_init__(self) -> None:
         for name in ("choice_weight", "loss_weight", "alone_steps", "anneal_steps"):
@@ -60,16 +60,16 @@ class JointConfig:
 
 
 class Joint(nn.Module):
-    """A VQ-VAE and a PixelCNN that are trained together.
+    """A VQ-VAE and a PixelCNN trained together.
 
     x ─ encoder ─ z_e ─ quantizer ─ codes ─ prior ─ log p(codes)
                    │    ↑ rate                │
                    │    └────── mean of p(k) ─┤
                    └─ free energy of z_e ─────┘
 
-    The prior learns from the codes of each batch, and its gradient stops there. The tokenizer pays for its codes, when it chooses
-    them and in its loss. What codes cost when they are chosen stays with it as its ``rate``: ``tokenizer`` and ``prior`` can be
-    saved as an ordinary run, whose bound is that of evaluation here.
+    The prior learns from the codes of each batch; its gradient stops there. The tokenizer pays for its codes when it chooses them,
+    and in its loss. It keeps the cost of choosing codes as its ``rate``. Therefore ``tokenizer`` and ``prior`` can be saved as an
+    ordinary run with the same bound as in evaluation here.
     """
 
     steps: Tensor
@@ -86,17 +86,17 @@ class Joint(nn.Module):
                 f"The tokenizer has {books} codebooks of {size} codes, the prior {self.prior.num_codebooks} of "
                 f"{self.prior.codebook_size}. Give both the same."
             )
-        # Before anything is trained: latents are compared with codebooks that share out their channels.
+        # Before training: latents are compared with codebooks that have their own channels.
         self._codebook()
-        # All three are in the saved state, so that a resumed run goes on where it stopped.
+        # All three are in the saved state, so that a resumed run continues where it stopped.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("shares", torch.full((books, size), 1 / size))
-        # Means nothing before the first batch: a rate that is the same for all codes changes no choice.
+        # No effect before the first batch: a rate equal for all codes changes no choice.
         self.register_buffer("curvature", torch.ones(books))
 
     @property
     def annealed(self) -> Float[Tensor, ""]:
-        """The share of both weights that holds for the next training batch, from 0 to 1."""
+        """The share of both weights in the next training batch, from 0 to 1."""
         return ((self.steps + 1 - self.config.alone_steps) / (self.config.anneal_steps + 1)).clamp(0, 1)
 
     @property
@@ -106,22 +106,22 @@ class Joint(nn.Module):
 
     @property
     def rate(self) -> Float[Tensor, "codebooks codebook_size"]:
-        """What a code costs more than the likeliest one, by the prior's mean opinion: as a squared distance, times its weight. It is
-        that of the next training batch."""
+        """Each code's cost above that of the likeliest code under the prior's mean probabilities, times its weight, as a squared
+        distance. It applies to the next training batch."""
         shares = self.shares.clamp(min=torch.finfo(torch.float32).tiny)
         return self.config.choice_weight * self.annealed * self.price[:, None] * (shares.amax(1, keepdim=True) / shares).log()
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. Metrics are the tokenizer's, under the uniform prior, and with the prior that is learned
-        ``nats_per_dim_learned``, the whole bound, and ``nats_per_code``; ``annealed``, the share of the weights; and the mean ``price``.
+        """The objective of a batch. Metrics are the tokenizer's, under the uniform prior. Under the learned prior there are
+        ``nats_per_dim_learned``, the whole bound, and ``nats_per_code``. ``annealed`` is the share of the weights, ``price`` its mean.
 
-        Only a training batch with gradients enabled counts as a step.
+        Only training batches with gradients enabled count as steps.
         """
         learning = self.training and torch.is_grad_enabled()
         if learning:
             self.tokenizer.get_buffer("rate").copy_(self.rate)
         latents = self.tokenizer.latents(batch)
-        # Copied: running means move it, and what chose the codes must also make their loss.
+        # Copied: running means update it, and the codebook that chose the codes must also give their loss.
         codebook = self._codebook().detach().clone()
         quantized = self.tokenizer.quantize(latents)
         loss, metrics, adversary = self.tokenizer.objective(batch, quantized)
@@ -145,20 +145,20 @@ class Joint(nn.Module):
         return Objective(loss, metrics, adversary)
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """Start the codebooks from the latents of these batches; see ``Tokenizer.start``."""
+        """Initialise the codebooks from the latents of these batches; see ``Tokenizer.start``."""
         self.tokenizer.start(batches)
 
     def _codebook(self) -> Float[Tensor, "codebooks codebook_size part"]:
-        """e, of codebooks each of which has its own share of the channels.
+        """e, if each codebook has its own channels.
 
         Raises:
-            ConfigError: the quantizer has others, or none.
+            ConfigError: if codebooks share channels, or there are none.
         """
         quantizer = self.tokenizer.quantizer
         if isinstance(quantizer, CodebookQuantizer) and quantizer.shares_out_channels:
             return quantizer.codebook
         raise ConfigError(
-            f"Joint training compares latents with codebooks that share out their channels, and {type(quantizer).__name__} has none. Give "
+            f"Joint training compares latents with codebooks that have their own channels, and {type(quantizer).__name__} has none. Use "
             "VectorQuantizerConfig, EMAQuantizerConfig or ProductQuantizerConfig."
         )
 
@@ -168,9 +168,9 @@ class Joint(nn.Module):
         codebook: Float[Tensor, "codebooks codebook_size part"],
         log_probs: Float[Tensor, "batch codebooks codebook_size height width"],
     ) -> Float[Tensor, ""]:
-        """−log Σ p(k) exp(−nats that the distance to k costs the data), of all places together: the choice of a code with a gradient.
+        """−log Σ p(k) exp(−nats that the distance to k costs), summed over positions: a choice of codes with a gradient.
 
-        It draws latents to codes that are near and that the prior expects.
+        It draws latents to near codes that the prior expects.
         """
         with torch.autocast(latents.device.type, enabled=False):
             groups = latents.float().unflatten(1, (len(codebook), -1))
@@ -179,7 +179,7 @@ class Joint(nn.Module):
             return -(log_probs - distances / self.price.view(-1, 1, 1, 1)).logsumexp(2).sum()
 
     def _observe(self, batch: Batch, vectors: Tensor, log_probs: Tensor) -> None:
-        """Move the running means by a batch: a plain mean over the first ones, so that none starts from a guess."""
+        """Move the running means by a batch: a plain mean over the first batches, so that no initial guess is needed."""
         new = 1 / (self.steps + 1).clamp(max=1 / (1 - self.config.decay))
         shares = log_probs.exp().mean((0, 3, 4))
         curvature = self._curvature(batch.take(torch.arange(min(PROBED, len(batch.x)), device=batch.x.device)), vectors[:PROBED])
@@ -187,10 +187,10 @@ class Joint(nn.Module):
         self.curvature.lerp_(distributed.mean_(curvature), new)
 
     def _curvature(self, batch: Batch, vectors: Float[Tensor, "batch dim height width"]) -> Float[Tensor, " codebooks"]:
-        """The second derivative of −log p(x|z) by one place's vector, in the direction of another code: nats a squared unit.
+        """The second derivative of −log p(x|z) by one position's vector, in the direction of another code, in nats per squared unit.
 
-        It is the variance of the first derivative for data that the model itself draws (Fisher's information), so it needs no
-        second derivatives and is never negative. A mean over all channels would be too small: codes differ where the data does.
+        It is the variance of the first derivative for data drawn from the model (Fisher information), so it needs no second
+        derivatives and is never negative. A mean over all channels would be too small: codes differ in the directions of the data.
         """
         tokenizer, vectors = self.tokenizer, vectors.clone().requires_grad_()
         parameters = parameters_of(tokenizer.decoder, tokenizer.criterion, vectors, batch)

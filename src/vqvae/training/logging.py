@@ -15,7 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from vqvae import distributed
-from vqvae.disk import atomic, explained
+from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
 
 METRICS = "metrics.jsonl"
@@ -157,7 +157,10 @@ def drop_rows(path: Path, stage: str, step: int) -> None:
 
 def _read(path: Path) -> str:
     with explained(CheckpointError, path, "cannot be read", "Remove it to go on without it."):
-        return path.read_text(encoding="utf-8", errors="replace") if os.path.lexists(path) else ""
+        if not os.path.lexists(path):
+            return ""
+        check_plain(path)
+        return path.read_text(encoding="utf-8", errors="replace")
 
 
 def _is_half(line: str) -> bool:

@@ -1,4 +1,4 @@
-"""What a step minimises, and what must hold of it before the step is taken."""
+"""What a step minimises, and the checks before the step is taken."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from vqvae.training.checkpoint import Checkpoints, Learner
 
 LOSS, ADVERSARY_LOSS = "loss", "adversary_loss"
 NORMS = ("gradient_norm", "adversary_gradient_norm")
-"""What the norms of gradients are called in the log, in the order of a learner's optimizers."""
+"""The names of gradient norms in the log, in the order of a learner's optimizers."""
 _WORDS = {
     LOSS: "the loss is",
     NORMS[0]: "the norm of its gradient",
@@ -26,7 +26,7 @@ def losses_of(objective: Objective) -> dict[str, Tensor]:
 
 
 def total(objective: Objective) -> Tensor:
-    """Both losses in one, for one pass back: the adversary hears nothing of the first, and the model nothing of the second."""
+    """Both losses in one sum, for one backward pass: the first does not train the adversary, the second does not train the model."""
     return objective.loss if objective.adversary is None else objective.loss + objective.adversary
 
 
@@ -35,23 +35,22 @@ def check_adversary(learner: Learner, objective: Objective) -> None:
     kind, known = type(learner.module).__name__, len(learner.optimizers) > 1
     if objective.adversary is None and known:
         raise ConfigError(
-            f"{kind} has an adversary, which would learn nothing: its objective has no loss of it. Give one: "
-            "Objective(loss, metrics, adversary)."
+            f"{kind} has an adversary, but its objective has no loss for it. Return one: Objective(loss, metrics, adversary)."
         )
     if objective.adversary is not None and objective.adversary.requires_grad and not known:
         raise ConfigError(
-            f"The objective of {kind} has the loss of an adversary, which would move the model: none of its modules is an adversary. Make "
-            "it a vqvae.likelihoods.Adversary, or leave the loss out."
+            f"The objective of {kind} has a loss for an adversary, but none of its modules is an adversary. Make "
+            "one a vqvae.likelihoods.Adversary, or omit the loss."
         )
 
 
 def check_finite(step: int, found: Mapping[str, float], checkpoints: Checkpoints) -> None:
-    """Raise VqvaeError where a loss or the norm of a gradient is NaN or infinite.
+    """Raise VqvaeError if a loss or a gradient norm is NaN or infinite.
 
     Args:
-        step: the step that would be taken.
+        step: the number of the step.
         found: losses and norms, by their names in the log.
-        checkpoints: where the run goes on from.
+        checkpoints: the checkpoints from which the run can continue.
     """
     wrong = [name for name, value in found.items() if not math.isfinite(value)]
     if not wrong:

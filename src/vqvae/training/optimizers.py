@@ -1,4 +1,4 @@
-"""The optimizers of a module: who moves which parameters, and at what learning rate in each step."""
+"""The optimizers of a module: which parameters each updates, and the learning rate of each step."""
 
 import math
 from collections.abc import Sequence
@@ -23,18 +23,18 @@ class AdamConfig:
     learning_rate: float = 2e-4
     """The highest learning rate; the paper's is 2e-4."""
     betas: tuple[float, float] = (0.9, 0.999)
-    """How much of the running means of gradients and squared gradients a step keeps."""
+    """Decay per step of the running means of gradients and squared gradients."""
     weight_decay: float = 0.0
-    """Share of the weights (times the learning rate) taken off in each step; never of biases, norms and codebooks."""
+    """Weight decay per step, times the learning rate. Not applied to biases, norms and codebooks."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """What follows the warm-up: the same rate to the end, or half a cosine down to zero."""
+    """The schedule after warm-up: constant, or half a cosine down to zero."""
     clip_norm: float = 0.0
-    """Gradients are scaled down to this norm at most; 0 is off."""
+    """The largest gradient norm; larger gradients are scaled down. 0: no limit."""
     encoder_share: float = 1.0
-    """The encoder's learning rate, as a share of everything else's. Beside a decoder that is autoregressive it hears little but noise at
-    first, which a high rate would let destroy it."""
+    """The encoder's learning rate, as a share of the learning rate. With an autoregressive decoder, early gradients of the encoder
+    are mostly noise, and a high rate could destroy it."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -50,32 +50,32 @@ class AdamConfig:
 
 
 class Adam:
-    """The optimizer of a module's parameters, or of some of them; fused where torch has a fused kernel (CPU and CUDA)."""
+    """The optimizer of a module's parameters, or of some of them. Fused if torch has a fused kernel (CPU and CUDA)."""
 
     def __init__(self, config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
-        """Take the parameters that are not frozen.
+        """Take all parameters that are not frozen.
 
         Args:
             config: the settings.
-            module: whose parameters they are.
-            parameters: those of them that are moved, in the order of the module; all where it is left out.
+            module: the module with the parameters.
+            parameters: the parameters to train, in the module's order. Default: all.
 
         Raises:
-            ConfigError: there are none, or none of an encoder that could have a share of its own.
+            ConfigError: if there are none, or ``encoder_share`` is set and there is no encoder.
         """
         self.config = config
         self.parameters = [p for p in (module.parameters() if parameters is None else parameters) if p.requires_grad]
         if not self.parameters:
-            raise ConfigError(f"{type(module).__name__} has no parameters that could be trained.")
+            raise ConfigError(f"{type(module).__name__} has no parameters to train.")
         fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
         self.optimizer = torch.optim.AdamW(_groups(config, module, self.parameters), config.learning_rate, config.betas, fused=fused)
 
     def norm(self) -> Float[Tensor, ""]:
-        """The norm of the gradient of all its parameters together."""
+        """The norm of the gradient of all parameters together."""
         return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
     def step(self, norm: Float[Tensor, ""], step: int, steps: int) -> None:
-        """Move the parameters by their gradient, whose norm is given, in step ``step`` (from 0) of ``steps``; then forget the gradient."""
+        """Update the parameters in step ``step`` (from 0) of ``steps``, given the gradient's norm; then clear the gradient."""
         if self.config.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
         rate = learning_rate(self.config, step, steps)
@@ -86,10 +86,10 @@ class Adam:
 
 
 def build_optimizers(module: nn.Module, config: AdamConfig, adversary_config: AdamConfig) -> tuple[Adam, ...]:
-    """The optimizer of a module and, where there are adversaries among its criteria, theirs. No parameter has two.
+    """The optimizer of a module and, if its criteria include adversaries, theirs. No parameter has two optimizers.
 
     Raises:
-        ConfigError: nothing could be trained, or settings do not fit the module.
+        ConfigError: if there is nothing to train, or settings do not fit the module.
     """
     of_adversaries = {id(p) for part in module.modules() if isinstance(part, Adversary) for p in part.parameters()}
     parameters = [p for p in module.parameters() if p.requires_grad]
@@ -109,13 +109,13 @@ def learning_rate(config: AdamConfig, step: int, steps: int) -> float:
 
 
 def _groups(config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:
-    """Parameters by what they share: a learning rate, and whether they decay."""
+    """Parameters in groups with one learning rate and one weight decay."""
     codebooks = {id(p) for part in module.modules() if isinstance(part, Quantizer | CategoricalPosterior) for p in part.parameters()}
     encoders = {id(p) for part in module.modules() if isinstance(part, Autoencoder) for p in part.encoder.parameters()}
     if config.encoder_share != 1 and not any(id(p) in encoders for p in parameters):
         raise ConfigError(
-            f"AdamConfig.encoder_share is {config.encoder_share}, but of the parameters of {type(module).__name__} that this optimizer "
-            "moves none belongs to the encoder of an autoencoder. Leave it at 1."
+            f"AdamConfig.encoder_share is {config.encoder_share}, but {type(module).__name__} has no encoder among the parameters of this "
+            "optimizer. Set it to 1."
         )
     groups: list[dict[str, Any]] = []
     for share, part in (

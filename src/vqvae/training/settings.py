@@ -1,4 +1,4 @@
-"""The settings of a training: what decides what is learned, and how the run is carried out."""
+"""Training settings: those that determine what is learned, and those of the run."""
 
 import math
 from dataclasses import field
@@ -17,39 +17,39 @@ from vqvae.training.optimizers import AdamConfig
 
 @settings
 class TrainConfig:
-    """Everything that decides what is learned. A run folder belongs to one of these.
+    """Everything that determines what is learned. A run folder belongs to one such configuration.
 
-    Settings that change nothing that is learned, such as ``accumulate`` and the place of the data, may differ when a run goes on.
+    Settings that do not affect the result, such as ``accumulate`` and the path of the data, may change when a run is resumed.
     """
 
     model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
-    """What is trained."""
+    """The model to train."""
     data: DataConfig | None = None
-    """What it is trained on; None for priors, which are trained on the codes of their run."""
+    """The training data; None for priors, which are trained on the codes of their run."""
     steps: int
     """Training steps."""
     minutes: float | None = field(default=None, metadata=INCIDENTAL)
-    """Minutes that the stage may take. A short measurement before training then gives the steps, and the run stores them."""
+    """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
     batch_size: int
-    """Examples a step, over all processes."""
+    """Examples per step, over all processes."""
     seed: int = 0
-    """Seed of the first weights, the order of the data and all noise."""
+    """Seed of the initial weights, the order of the data and all noise."""
     accumulate: int = field(default=1, metadata=INCIDENTAL)
-    """Parts that a process cuts its batch into, to save memory; their gradients are summed."""
+    """Number of parts into which each process splits its batch to save memory; gradients are summed."""
     optimizer: AdamConfig = field(default_factory=AdamConfig)
     """The optimizer."""
     adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
-    """The optimizer of adversaries among the criteria; nothing without them depends on it."""
+    """The optimizer of adversaries among the criteria; unused without adversaries."""
     average_decay: float = 0.0
-    """Decay of the running mean of weights that is evaluated and saved in place of the weights; 0 is off."""
+    """Decay of the running mean of weights. The mean is evaluated and saved in place of the weights. 0: off."""
     precision: Precision = "auto"
-    """Type of matrix products and convolutions; "auto" is bfloat16 where the hardware gains from it."""
+    """Type of matrix products and convolutions. "auto": bfloat16 if the hardware is faster with it, otherwise float32."""
     compile: bool = field(default=False, metadata=INCIDENTAL)
-    """Whether torch.compile makes kernels of the model; needs a C++ compiler and a minute at the start."""
+    """Compile the model with torch.compile. Needs a C++ compiler and takes about a minute at the start."""
     evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
-    """Steps between evaluations on held-out data; there is always one at the end. 0: only that one."""
+    """Steps between evaluations on held-out data. 0: only at the end."""
     start_from: str | None = None
-    """A run folder whose weights training begins with (fine-tuning)."""
+    """A run folder whose weights are the initial weights (fine-tuning)."""
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "steps", "batch_size", "accumulate")
@@ -63,18 +63,18 @@ class TrainConfig:
 
 @settings
 class RunOptions:
-    """How a run is carried out; nothing here changes what is learned."""
+    """How a run is carried out. None of this affects what is learned."""
 
     checkpoint_every: int = 1000
-    """Steps between checkpoints; there is always one at the end, at an interruption and at the best evaluation. 0: only those."""
+    """Steps between checkpoints. The end, an interruption and the best evaluation always save one. 0: only those."""
     keep_last: int = 2
-    """Checkpoints that are kept, besides the best."""
+    """Number of checkpoints to keep, besides the best."""
     log_every: int = 50
     """Steps between rows of metrics."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", ..."""
     threads: int | None = None
-    """CPU threads; None leaves it to torch."""
+    """CPU threads. None: torch's default."""
 
     estimate: bool = True
     """Time a few steps of a copy of the model before training starts, and say how long training will take."""
@@ -87,7 +87,7 @@ class RunOptions:
 
 
 def check_batch_size(config: TrainConfig, processes: int) -> None:
-    """Raise ConfigError unless batches can be shared out evenly."""
+    """Raise ConfigError unless batches can be split evenly."""
     if config.batch_size % (config.accumulate * processes):
         raise ConfigError(
             f"batch_size is {config.batch_size}; it must be a multiple of accumulate × processes ({config.accumulate} × {processes})."

@@ -1,4 +1,4 @@
-"""One loop for everything that is trained: a module that turns a batch into an objective."""
+"""One training loop for every module that turns a batch into an objective."""
 
 import copy
 import dataclasses
@@ -42,13 +42,13 @@ _GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
 
 
 def build(config: TrainConfig) -> nn.Module:
-    """Build what a configuration trains, with first weights drawn from its seed."""
+    """Build a configuration's model, with initial weights drawn from its seed."""
     seeding.seed_everything(config.seed, "weights")
     return config.model.build()
 
 
 class Trainer:
-    """Train a module whose ``forward(batch)`` is an Objective, and keep everything about it in a run folder.
+    """Train a module whose ``forward(batch)`` is an Objective, and save everything in a run folder.
 
     A run that is killed and started again ends with the same weights, bit for bit, on one kind of CPU with the same number of threads.
     Batches and noise are functions of the seed and the step; checkpoints hold the rest.
@@ -84,7 +84,7 @@ class Trainer:
         """
         self._began, self._open = time.perf_counter(), False
         storage.check_storable(module)
-        # Built to be thrown away: what does not fit is found before there is a folder.
+        # Built only to find settings that do not fit, before there is a folder.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
         self.parts = configuration.kinds(module.config)
         self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
@@ -139,7 +139,7 @@ class Trainer:
             return lay_out(storage.load(self.folder / self.stage, self.parts).to(self.device), self.dtype)
 
     def _begin(self) -> Progress | None:
-        """Find the state to begin with; None if the run is finished."""
+        """Find the initial state; None if the run is finished."""
         # Decide how to begin. The order is important.
         # 1. A finished part of as many steps: nothing is left to do.
         # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
@@ -328,7 +328,7 @@ class Trainer:
             meter.add(norms)
             found |= norms
             own = interruption.signal or 0
-            # One exchange for all that the processes must agree on. Inside accumulate(): what raises here changes no codebook.
+            # One exchange for everything that processes must agree on. Inside accumulate(): an error here changes no codebook.
             sent = [*(value.float() for value in found.values()), torch.tensor(float(own), dtype=torch.float32, device=self.device)]
             *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
             check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
@@ -366,7 +366,7 @@ class Trainer:
         meter = Meter()
         for first in range(0, len(indices), self.config.batch_size):
             mine = indices[first : first + self.config.batch_size][distributed.rank() :: distributed.world_size()]
-            # A process for which no example is left evaluates one that does not count: modules sum over processes, too.
+            # A process without an example evaluates one with weight 0: modules sum over processes too.
             objective = self._objective(module, held_out.batch(mine if len(mine) else indices[:1]).to(self.device))
             meter.add({**losses_of(objective), **objective.metrics}, weight=len(mine))
         return {f"held_out_{name}": value for name, value in meter.take().items()}
@@ -386,7 +386,7 @@ class Trainer:
 
     @torch.no_grad()
     def _start_codebooks(self, module: Tokenizer | Joint) -> None:
-        """Start codebooks from the first batches. One process does it for all, so that it does not matter how many there are."""
+        """Initialise codebooks from the first batches. One process does it for all, so the number of processes has no effect."""
         config, train = self.config, self.splits.train
         if distributed.is_main():
             seeding.seed_everything(config.seed, "start")

@@ -129,7 +129,7 @@ def test_wrong_use_is_an_error() -> None:
         evaluate_tokenizer(model(), batches(), log_priors={"uniform": lambda codes, condition: codes.sum()})
     with pytest.raises(DataError, match="IdentityQuantizer has no codebook"):
         evaluate_tokenizer(model(quantizer=IdentityQuantizerConfig(dim=4)), batches(), log_priors={})
-    with pytest.raises(DataError, match="No examples"):
+    with pytest.raises(DataError, match="no examples"):
         evaluate_tokenizer(model(), [], log_priors={})
 
 

@@ -48,5 +48,5 @@ def test_every_batch_has_its_own_draws() -> None:
 
 
 def test_nothing_to_score_is_an_error() -> None:
-    with pytest.raises(DataError, match="Hold some data out"):
+    with pytest.raises(DataError, match="Hold out some data"):
         score_bound(toy.make(VQVAEConfig).bound, [])

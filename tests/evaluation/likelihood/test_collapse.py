@@ -147,7 +147,7 @@ def test_entropies_are_those_of_each_column() -> None:
 def test_one_example_cannot_be_shuffled() -> None:
     with pytest.raises(DataError, match="numbers has 1"):
         measure_collapse(Codes(), Numbers(1))
-    with pytest.raises(DataError, match="1 are taken"):
+    with pytest.raises(DataError, match="1 are used"):
         measure_collapse(Codes(), Numbers(8), count=1)
 
 

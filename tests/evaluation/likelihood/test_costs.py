@@ -40,5 +40,5 @@ def test_what_a_mask_leaves_out_counts_nowhere() -> None:
 def test_kept_names_and_no_data_are_refused() -> None:
     with pytest.raises(ConfigError, match="uniform"):
         Costs(LAYOUT, {"uniform": lambda *given: torch.zeros(1)})
-    with pytest.raises(DataError, match="nothing to score"):
+    with pytest.raises(DataError, match="no examples to score"):
         Costs(LAYOUT, {}).scores()

@@ -121,7 +121,7 @@ def test_draws_are_those_of_the_generator() -> None:
 
 def test_what_has_no_other_codes_is_refused() -> None:
     for kind in (VAEConfig, VIMCOConfig):
-        with pytest.raises(ConfigError, match=r"(VAE|VIMCO) has no codebook whose codes could be replaced; a VQVAE"):
+        with pytest.raises(ConfigError, match=r"(VAE|VIMCO) has no codebook whose codes could be replaced. Use a VQVAE"):
             sum_over_codes(toy.make(kind), toy.image(), samples=1)
     single = toy.make(VQVAEConfig, quantizer=VectorQuantizerConfig(dim=3, codebook_size=1))
     with pytest.raises(ConfigError, match="at least 2"):

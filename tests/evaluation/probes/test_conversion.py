@@ -48,7 +48,7 @@ def test_who_is_heard_and_what_is_near() -> None:
     assert scores["mel_cepstral_distance_converted"] == pytest.approx((near + far) / 2)
     assert scores["mel_cepstral_distance_source"] == pytest.approx((near + far) / 2)
     assert set(score_conversions([without], classifier, RATE)) == {"target_speaker_named", "conversions"}, "no such words, no distance"
-    with pytest.raises(DataError, match="No conversions"):
+    with pytest.raises(DataError, match="no conversions"):
         score_conversions([], classifier, RATE)
 
 

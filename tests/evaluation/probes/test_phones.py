@@ -62,7 +62,7 @@ def test_labels_that_are_not_known_teach_nothing() -> None:
 def test_accuracy_is_of_frames_with_a_phone() -> None:
     labels = torch.tensor([[1, 2, 0, UNLABELLED, 3]])
     assert frame_accuracy(torch.tensor([[1, 1, 1, 1, 3]]), labels) == pytest.approx(2 / 3)
-    with pytest.raises(DataError, match="Not one of 3 frames"):
+    with pytest.raises(DataError, match="None of 3 frames"):
         frame_accuracy(torch.zeros(1, 3, dtype=torch.int64), torch.tensor([[0, 0, UNLABELLED]]))
 
 
@@ -74,9 +74,9 @@ def test_settings_that_do_not_fit_are_errors() -> None:
 
 def test_data_that_does_not_fit_is_an_error() -> None:
     x = torch.zeros(2, 1, 800)
-    with pytest.raises(DataError, match=r"the shape None; one a frame is expected, \(2, 10\)"):
+    with pytest.raises(DataError, match=r"the shape None; expected one per frame, \(2, 10\)"):
         RECOGNISER.build()(Batch(x))
-    with pytest.raises(DataError, match=r"\(2, 9\); one a frame is expected, \(2, 10\)"):
+    with pytest.raises(DataError, match=r"\(2, 9\); expected one per frame, \(2, 10\)"):
         RECOGNISER.build()(Batch(x, targets=(torch.zeros(2, 9, dtype=torch.int64))))
     with pytest.raises(DataError, match="this probe has 4 phones, with silence"):
         RECOGNISER.build()(Batch(x, targets=(torch.full((2, 10), 4))))

@@ -1,1 +1,1 @@
-"""How likely held-out data is, and what the latents have to do with it."""
+"""The likelihood of held-out data, and the role of the latents in it."""

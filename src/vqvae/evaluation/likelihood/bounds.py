@@ -1,4 +1,4 @@
-"""A row of a table of likelihoods: the bound on log p(x) of any model over held-out data, taken apart into data and latents."""
+"""A row of a table of likelihoods: the bound on log p(x) of any model over held-out data, split into data and latents."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -18,20 +18,20 @@ Bounding = Callable[[Batch], Bound]
 
 @torch.inference_mode()
 def score_bound(bound: Bounding, batches: Iterable[Batch], *, seed: int = 0, device: torch.device | str = "cpu") -> dict[str, float]:
-    """The bound over batches, in bits a dimension (channels × positions). Draws are seeded by the number of the batch.
+    """The bound over batches, in bits per dimension (channels × positions). The batch number seeds the draws.
 
     ``bits_per_dim``: −log₂ of the bound.
-    ``bits_per_dim_reconstruction``: its part −log₂ p(x|z), for the data once the latents are known.
-    ``bits_per_dim_latents``: the rest, which is what the latents cost.
+    ``bits_per_dim_reconstruction``: its part −log₂ p(x|z), the data given the latents.
+    ``bits_per_dim_latents``: the rest, the cost of the latents.
     ``standard_error``: of ``bits_per_dim``, from its spread over examples.
 
     Args:
         bound: the bound of a model in evaluation mode, on ``device``.
         batches: held-out examples, the same for all rows of a table.
-        seed: of the latents' draws.
+        seed: seed of the latents' draws.
 
     Raises:
-        DataError: there are no examples.
+        DataError: if there are no examples.
     """
     bits, pixels = [], []
     for number, batch in enumerate(batches):
@@ -41,7 +41,7 @@ def score_bound(bound: Bounding, batches: Iterable[Batch], *, seed: int = 0, dev
         bits.append(bits_per_dim(-exact(nats), dims).cpu())
         pixels.append(bits_per_dim(-exact(log_likelihood), dims).cpu())
     if not bits:
-        raise DataError("No examples came, so there is no bound to take the mean of. Hold some data out.")
+        raise DataError("There are no examples, so there is no bound to average. Hold out some data.")
     total, data = torch.cat(bits), torch.cat(pixels)
     return {
         "bits_per_dim": float(total.mean()),

@@ -1,8 +1,8 @@
-"""Whether the latents of a model are used, or ignored by its decoder: posterior collapse, E5 of [VQVAE §4.2].
+"""Whether a decoder uses its latents or ignores them (posterior collapse): E5 of [VQVAE §4.2].
 
-A decoder that predicts each value from those before it can do without latents. Three questions are asked on held-out data. How much
-do the latents tell of an example? How much worse does the decoder do with those of another example? And how much better than the same
-decoder that was trained without any?
+A decoder that predicts each value from earlier ones can do without latents. Held-out data answers three questions. How much information
+do the latents carry about an example? How much worse is the decoder with another example's latents? How much better is it than the same
+decoder trained without latents?
 """
 
 import math
@@ -21,10 +21,10 @@ from vqvae.errors import DataError
 from vqvae.exact import exact, exact_sum
 
 ACTIVE_VARIANCE = 0.01
-"""A Gaussian latent is active where the variance of its posterior mean over examples is above this: Burda et al. 2015,
+"""A Gaussian latent is active if the variance of its posterior mean over examples is above this: Burda et al. 2015,
 https://arxiv.org/abs/1509.00519."""
 ACTIVE_BITS = 0.1
-"""A code is active where its entropy over examples is above this."""
+"""A code is active if its entropy over examples is above this."""
 BATCH = 64
 
 
@@ -39,7 +39,7 @@ class WithCodes(Protocol):
 
 @runtime_checkable
 class Posterior(Protocol):
-    """q(z|x), a Gaussian of its own for each latent."""
+    """q(z|x), one Gaussian per latent."""
 
     @property
     def mean(self) -> Tensor: ...
@@ -68,32 +68,34 @@ def measure_collapse(
     batch_size: int = BATCH,
     count: int | None = None,
 ) -> dict[str, float]:
-    """How far the latents of a model are used. Everything is in bits an example, but the counts.
+    """How much a model uses its latents. All results except counts are in bits per example.
 
-    ``code_entropy``: of models with codes, the entropies of all codes of an example, added up.
-    ``kl_bits``: of models with Gaussian latents, the mean of KL(q(z|x) ‖ p(z)).
+    ``code_entropy``: for models with codes, the sum of the entropies of an example's codes.
+    ``kl_bits``: for models with Gaussian latents, the mean of KL(q(z|x) ‖ p(z)).
     ``mutual_information``: an estimate of I(x; z), the mean of log q(z|x) − log q(z), where q(z) is the mean of the posteriors of
     these examples. It is at most log₂ of their number.
     ``active_units`` of ``units``: the latents that change with the example, by ``ACTIVE_BITS`` or ``ACTIVE_VARIANCE``.
     ``bits_given_latents``: −log₂ p(x|z) for one z drawn from q(z|x).
-    ``bits_lost_when_shuffled``: how many more these are when every example is given the z of another one.
-    ``bits_gained``, where ``without`` is given: how many fewer these are than ``bits_without_latents``.
+    ``bits_lost_when_shuffled``: how many more these are if every example gets another example's z.
+    ``bits_gained``, if ``without`` is given: how many fewer these are than ``bits_without_latents``.
 
     Args:
-        model: what is measured, in evaluation mode, on ``device``.
-        held_out: examples that it was not trained on.
+        model: the model, in evaluation mode, on ``device``.
+        held_out: examples on which it was not trained.
         without: log p(x) in nats by the same decoder, trained without latents.
-        seed: of the posterior's draws and of the shuffle.
-        device: where the model is.
+        seed: seed of the posterior's draws and of the shuffle.
+        device: the model's device.
         batch_size: examples at once.
-        count: how many examples are taken at most, spread over all of them; None for all.
+        count: the most examples to use, spread over the set; None for all.
 
     Raises:
-        DataError: fewer than two examples.
+        DataError: if there are fewer than two examples.
     """
     examples = len(held_out) if count is None else min(count, len(held_out))
     if examples < 2:
-        raise DataError(f"{held_out.name} has {len(held_out)} examples; {examples} are taken. Latents can be shuffled between two or more.")
+        raise DataError(
+            f"{held_out.name} has {len(held_out)} examples, of which {examples} are used. Shuffling latents needs at least two."
+        )
     generator = seeding.generator(seed, "collapse", device=device)
     latents = _Codes(model) if isinstance(model, WithCodes) else _Gaussians(model, generator)
     drawn, given, bare = [], 0.0, 0.0
@@ -112,7 +114,7 @@ def measure_collapse(
 
 
 def derangement(count: int, generator: torch.Generator) -> Int64[Tensor, " count"]:
-    """A permutation that leaves nothing in its place: one cycle through all, each cycle as likely as any other."""
+    """A permutation without fixed points: one random cycle through all, uniformly drawn."""
     order = torch.randperm(count, generator=generator)
     return torch.empty_like(order).scatter_(0, order, order.roll(1))
 
@@ -155,7 +157,7 @@ class _Codes:
 
 
 class _Gaussians:
-    """Latents that are drawn from a Gaussian for each example."""
+    """Latents drawn from a Gaussian for each example."""
 
     def __init__(self, model: WithGaussians, generator: torch.Generator) -> None:
         self._model, self._generator = model, generator

@@ -1,4 +1,4 @@
-"""What held-out data costs in bits: its codes under each prior, and the data itself once the codes are known. The one loop of scores."""
+"""The cost of held-out data in bits: its codes under each prior, and the data given the codes. All scores use this loop."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,22 +18,22 @@ UNIFORM, RECONSTRUCTION, LEARNED = "uniform", "reconstruction", "learned"
 
 
 class Costs:
-    """Nats over the batches that are added, and how the codes are used. What a mask leaves out counts nowhere."""
+    """Nats and code usage over the added batches. Masked positions do not count."""
 
     def __init__(self, layout: Sequence[Level], log_priors: Mapping[str, LogPrior]) -> None:
-        """Start with nothing added.
+        """Start empty.
 
         Args:
             layout: the levels of codes.
-            log_priors: p(codes) by name, beside the uniform one, which is always there; "learned" is the one that a bare
-                ``bits_per_code`` belongs to.
+            log_priors: p(codes) by name, besides the uniform prior, which is always included. A plain ``bits_per_code`` belongs to
+                "learned".
 
         Raises:
-            ConfigError: a prior has a name that means something else here.
+            ConfigError: if a prior has a reserved name.
         """
         taken = {UNIFORM, RECONSTRUCTION} & set(log_priors)
         if taken:
-            raise ConfigError(f"log_priors has the names {sorted(taken)}, which are kept for what is always measured; rename them.")
+            raise ConfigError(f"log_priors has the names {sorted(taken)}, which are reserved; rename them.")
         self.layout, self._log_priors = tuple(layout), dict(log_priors)
         self.usage = [CodebookUsage(level.num_codebooks, level.codebook_size) for level in self.layout]
         """How often each code of each level occurred."""
@@ -66,30 +66,30 @@ class Costs:
 
     @property
     def codes(self) -> int:
-        """How many codes were added, over all levels."""
+        """The number of added codes, over all levels."""
         return sum(self._counts)
 
     @property
     def nats(self) -> dict[str, float]:
-        """What all codes cost under each prior."""
+        """The cost of all codes under each prior."""
         uniform = sum(count * math.log(level.codebook_size) for count, level in zip(self._counts, self.layout, strict=True))
         return {UNIFORM: uniform, **self._nats}
 
     def scores(self, dim: str = "dim") -> dict[str, Any]:
-        """The scores of all that was added, by name.
+        """The scores over all added batches, by name.
 
-        ``bits_per_DIM_NAME`` is −log₂ of the bound log p(x|z) + log p(z) a dimension, with the prior of that name [VQVAE §3.2];
-        ``bits_per_DIM_reconstruction`` is its first term alone, the bits that are left to spend once the codes are known. Neither is there
-        without a likelihood. ``bits_per_code_NAME`` is what a code costs; then perplexity and the share of codes used.
+        ``bits_per_DIM_NAME`` is −log₂ of the bound log p(x|z) + log p(z) per dimension, with the prior of that name [VQVAE §3.2];
+        ``bits_per_DIM_reconstruction`` is its first term alone, the bits of the data given the codes. Both need a likelihood.
+        ``bits_per_code_NAME`` is the cost per code. Then follow perplexity and the share of codes used.
 
         Args:
-            dim: what a dimension is called.
+            dim: the name of a dimension.
 
         Raises:
-            DataError: nothing was added.
+            DataError: if nothing was added.
         """
         if self.examples == 0:
-            raise DataError("No examples came, so there is nothing to score. Hold some data out.")
+            raise DataError("There are no examples to score. Hold out some data.")
         scores: dict[str, Any] = {}
         if self.has_likelihood:
             scores |= {f"bits_per_{dim}_{name}": bits_per_dim(self._data_nats + cost, self.dims) for name, cost in self.nats.items()}
@@ -99,6 +99,6 @@ class Costs:
         return scores
 
     def usage_scores(self) -> dict[str, float]:
-        """Perplexity and share of codes used; of several levels, each by its number."""
+        """Perplexity and share of codes used. With several levels, names have the level's number."""
         named = [("" if len(self.usage) == 1 else f"_level_{number}", usage) for number, usage in enumerate(self.usage)]
         return {f"{name}{of}": getattr(usage, name) for of, usage in named for name in ("perplexity", "codes_used")}

@@ -1,4 +1,4 @@
-"""How much of p(x) lies with other codes than the encoder's: log Σ_z p(x|z) p(z) beside log p(x|z_q) p(z_q) [VQVAE §3.2]."""
+"""How much other codes than the encoder's add to p(x): log Σ_z p(x|z) p(z) beside log p(x|z_q) p(z_q) [VQVAE §3.2]."""
 
 import math
 from collections.abc import Sequence
@@ -17,24 +17,24 @@ from vqvae.models import VQVAE, LatentModel
 from vqvae.quantizers import CodebookQuantizer
 
 FARTHER = 0.1
-"""Share of the replacing codes that are drawn without regard to their distance, so that no code has a tiny probability."""
+"""Share of replacement codes drawn uniformly, whatever their distance, so that no code has a tiny probability."""
 
 
 class Marginal(NamedTuple):
     """Two lower bounds on log p(x) of each example, in nats."""
 
     own: Float[Tensor, " batch"]
-    """log p(x|z_q) + log p(z_q): the term of the encoder's own codes, which is what ``VQVAE.bound`` gives."""
+    """log p(x|z_q) + log p(z_q): the term of the encoder's codes, which ``VQVAE.bound`` returns."""
     total: Float[Tensor, " batch"]
-    """log of the sum over all codes, estimated: never below ``own``, and on average not above log p(x)."""
+    """The estimated log of the sum over all codes: never below ``own``, and on average not above log p(x)."""
 
 
 class NearCodes:
-    """A distribution r(z) over all grids of codes but one, z_q, which favours those that differ from it in few places and by little.
+    """A distribution r(z) over all grids of codes except z_q. It favours grids that differ from z_q in few places and by little.
 
-    A number of replacements is chosen from ``replaced``, all equally likely. Each place keeps its code, or gets another one with the
-    probability that makes so many replacements the average; grids without any are left out. The other code is drawn by a softmax of
-    -distance / spread, or in one case of ten from all alike.
+    A mean number of replacements is drawn uniformly from ``replaced``. Each place independently gets another code with the probability
+    that gives this mean; grids without replacements are excluded. The other code is drawn from a softmax of -distance / spread, or
+    uniformly in one case of ten.
     """
 
     def __init__(
@@ -44,11 +44,11 @@ class NearCodes:
 
         Args:
             distances: squared distances of each place's latent to all codes.
-            own: z_q, the code that each place has.
-            replaced: average numbers of replaced codes, before grids without any are left out.
+            own: z_q, the code at each place.
+            replaced: mean numbers of replaced codes, before grids without replacements are excluded.
 
         Raises:
-            ConfigError: there is only one code, or a number that is not positive.
+            ConfigError: if there is only one code, or a number is not positive.
         """
         places, size = distances.shape[1:]
         if size < 2:
@@ -66,7 +66,7 @@ class NearCodes:
         self.chances = torch.tensor([min(number / places, 1 - 1 / size) for number in replaced], dtype=torch.float64, device=own.device)
 
     def sample(self, generator: torch.Generator | None = None) -> Int[Tensor, "batch places"]:
-        """Draw one grid an example."""
+        """Draw one grid per example."""
         drawn = self.own.clone()
         if not drawn.numel():
             return drawn
@@ -87,7 +87,7 @@ class NearCodes:
         return torch.where(changed.any(1), whole, -math.inf)
 
     def _changed(self, uniforms: Float[Tensor, "2 batch 1"], each: Float[Tensor, "batch places"]) -> Bool[Tensor, "batch places"]:
-        """Which places are replaced: the first by inverse CDF given that there is one, those behind it by chance."""
+        """Which places are replaced: the first by inverse CDF given that there is one, later ones independently."""
         kind, first = uniforms
         chance = self.chances[(kind * len(self.chances)).long()]
         log_keep = torch.log1p(-chance)
@@ -106,33 +106,33 @@ def sum_over_codes(
     replaced: Sequence[float] = (1.0, 4.0),
     generator: torch.Generator | None = None,
 ) -> Marginal:
-    """Estimate how much log Σ_z p(x|z) p(z) exceeds the one term log p(x|z_q) p(z_q) that VQ-VAE is scored by [VQVAE §3.2].
+    """Estimate how much log Σ_z p(x|z) p(z) exceeds the single term log p(x|z_q) p(z_q) of the VQ-VAE's score [VQVAE §3.2].
 
     The term of z_q is exact, the others are sampled from r(z) of ``NearCodes``, which is positive wherever z differs from z_q:
 
     total = log( p(x|z_q) p(z_q) + 1/m Σ_i p(x|z_i) p(z_i) / r(z_i) )
 
     The sum inside has the expected value p(x), so by Jensen's inequality the expected ``total`` is a lower bound on log p(x). It
-    is never below ``own`` and rises with ``samples``, on average. Each sample costs a pass of the decoder, and one of the prior
-    where one is given.
+    is never below ``own`` and rises with ``samples``, on average. Each sample costs one pass of the decoder and, if given, of the
+    prior.
 
     Args:
-        model: a VQ-VAE with a codebook, or with several that share out the channels, in evaluation mode.
+        model: a VQ-VAE with one codebook, or several with their own channels, in evaluation mode.
         batch: examples.
         samples: m.
-        log_prior: log p(z) of codes; uniform where it is left out.
-        replaced: average numbers of codes that a sample replaces.
-        generator: what samples are drawn with; without it, torch's own.
+        log_prior: log p(z) of codes. Default: the uniform prior.
+        replaced: mean numbers of codes that a sample replaces.
+        generator: the generator for samples. Default: torch's own.
 
     Raises:
-        ConfigError: a model that is no such VQ-VAE, settings out of range, or a device without float64.
-        DataError: examples that do not fit the model.
+        ConfigError: if the model is not such a VQ-VAE, settings are out of range, or the device has no float64.
+        DataError: if examples do not fit the model.
     """
     quantizer = model.quantizer if isinstance(model, VQVAE) else None
     if not isinstance(model, VQVAE) or not isinstance(quantizer, CodebookQuantizer) or not quantizer.shares_out_channels:
         raise ConfigError(
-            f"{type(model if quantizer is None else quantizer).__name__} has no codebook whose codes could be replaced; a VQVAE with one, "
-            "or with several that share out the channels, is expected. "
+            f"{type(model if quantizer is None else quantizer).__name__} has no codebook whose codes could be replaced. Use a VQVAE "
+            "with one codebook, or with several that have their own channels. "
             "The bounds of models that draw their latents rise with their number of samples instead."
         )
     check_at_least(1, "", samples=samples)

@@ -1,7 +1,7 @@
-"""Classifiers of real data, which say what models have made."""
+"""Classifiers trained on real data and applied to models' outputs."""
 
 from vqvae.evaluation.probes.phones import PhoneRecogniserConfig
 from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
 
 ProbeConfig = SpeakerClassifierConfig | PhoneRecogniserConfig
-"""What ``storage.load`` needs among its ``parts`` to load a probe."""
+"""The ``parts`` that ``storage.load`` needs to load a probe."""

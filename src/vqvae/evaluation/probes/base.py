@@ -1,4 +1,4 @@
-"""What the probes of speech share: log-mel frames, 100 a second, what convolutions find around each, and recordings with their phones."""
+"""What speech probes share: 100 log-mel frames per second, residual convolutions, and recordings with their phones."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -18,9 +18,9 @@ from vqvae.layers.mel import LogMel
 from vqvae.signals import sound
 
 FRAME_RATE = 100
-"""Frames a second."""
+"""Frames per second."""
 SILENCE = 0
-"""The number of a frame where nobody speaks."""
+"""The class of a silent frame."""
 SPREAD = 3.0
 """About the standard deviation of log-mel frames of speech, in nats."""
 _WINDOW_SECONDS = 0.025
@@ -28,7 +28,7 @@ _KERNEL = 5
 
 
 class LabelledClip(NamedTuple):
-    """A recording and what is spoken there."""
+    """A recording and its phones."""
 
     name: str
     samples: Float[np.ndarray, " time"]
@@ -37,22 +37,22 @@ class LabelledClip(NamedTuple):
 
 
 class LabelledAudio(Dataset):
-    """Chunks of recordings with the number of the phone at each frame in ``targets``: (batch, frames), 0 where it is silent and
-    ``UNLABELLED`` where nothing is known. What reaches beyond a recording's end is digital silence without a label."""
+    """Chunks of recordings with the phone number of each frame in ``targets``: (batch, frames), 0 for silence and ``UNLABELLED`` if
+    unknown. Beyond a recording's end there is digital silence without a label."""
 
     def __init__(self, clips: Sequence[LabelledClip], *, phones: Sequence[str], sample_rate: int, chunk: int, name: str) -> None:
         """Lay out the chunks, end to end.
 
         Args:
             clips: the recordings; nothing is copied.
-            phones: the names of those that a recogniser tells apart; the first is number 1.
-            sample_rate: samples a second.
-            chunk: frames of an example.
-            name: the data set's.
+            phones: the names of a recogniser's phones; the first is number 1.
+            sample_rate: samples per second.
+            chunk: frames per example.
+            name: the data set's name.
 
         Raises:
-            ConfigError: a chunk of no frames.
-            DataError: no recordings, one that is shorter than a frame, or a phone that the recogniser does not know.
+            ConfigError: if a chunk has no frames.
+            DataError: if there are no recordings, one is shorter than a frame, or the recogniser does not know a phone.
         """
         if chunk < 1:
             raise ConfigError(f"chunk is {chunk} frames; it must be at least 1.")
@@ -65,11 +65,11 @@ class LabelledAudio(Dataset):
         self._places = [(i, first) for i, labels in enumerate(self._labels) for first in range(0, len(labels), chunk)]
 
     def __len__(self) -> int:
-        """How many chunks there are."""
+        """The number of chunks."""
         return len(self._places)
 
     def batch(self, indices: np.ndarray) -> Batch:
-        """The chunks at ``indices``: x is float32 (batch, 1, chunk · samples a frame)."""
+        """The chunks at ``indices``: x is float32 (batch, 1, chunk · samples per frame)."""
         x = np.zeros((len(indices), 1, self._chunk * self._hop_length), np.float32)
         labels = np.full((len(indices), self._chunk), UNLABELLED, np.int64)
         for row, index in enumerate(indices):
@@ -81,7 +81,7 @@ class LabelledAudio(Dataset):
 
 
 class Convolutions(nn.Module):
-    """What is found around each frame."""
+    """A residual convolution over time."""
 
     def __init__(self, mels: int, width: int, layers: int) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Convolutions(nn.Module):
 
 
 class _Block(nn.Module):
-    """x + what is found in five frames around, ``dilation`` apart; each frame is normalised by itself."""
+    """x plus a convolution over five frames, ``dilation`` apart. Each frame is normalised separately."""
 
     def __init__(self, width: int, dilation: int) -> None:
         super().__init__()
@@ -107,7 +107,7 @@ class _Block(nn.Module):
 
 
 def log_mel(sample_rate: int, mels: int) -> LogMel:
-    """The frames that probes hear."""
+    """The input frames of probes."""
     return LogMel(sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=hop_length(sample_rate), mels=mels)
 
 
@@ -128,7 +128,7 @@ def check_range(labels: Tensor, least: int, count: int, what: str) -> None:
 
 
 def check_probe(config: Any, *names: str) -> None:
-    """Raise ConfigError for a size of a probe that is out of range."""
+    """Raise ConfigError if a probe's size is out of range."""
     check_at_least(1, config, *names)
     check_at_least(0, config, "layers")
 
@@ -137,7 +137,7 @@ def _numbered(clip: LabelledClip, numbers: dict[str, int], sample_rate: int) -> 
     hop = hop_length(sample_rate)
     frames = len(clip.samples) // hop
     if not frames:
-        raise DataError(f"{clip.name} has {len(clip.samples)} samples; a frame takes {hop}. Leave it out.")
+        raise DataError(f"{clip.name} has {len(clip.samples)} samples; a frame needs {hop}. Remove it.")
     unknown = {phone.label for phone in clip.phones if not is_silence(phone.label)} - numbers.keys()
     if unknown:
         raise DataError(

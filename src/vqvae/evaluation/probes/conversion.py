@@ -1,7 +1,7 @@
-"""Whether a converted voice is the one that it should be, and still says the same: E7 of [VQVAE §4.3], which gives sound examples alone.
+"""Whether a converted voice is the target voice and still says the same: E7 of [VQVAE §4.3], which gives only sound examples.
 
-Classifiers that were trained on real speech say who speaks and which phones; where the same words are
-there in the voice aimed at, distances say whether a conversion has come nearer to it.
+Classifiers trained on real speech name the speaker and the phones. If there is a recording of the same
+words in the target voice, distances show whether a conversion is closer to it.
 """
 
 from collections.abc import Sequence
@@ -22,30 +22,30 @@ from vqvae.evaluation.speech.distances import mel_cepstral_distance
 
 
 class Conversion(NamedTuple):
-    """A recording, what was made of it, and what it should have become."""
+    """A recording, its conversion, and the target recording."""
 
     index: int
     """The number of the recording."""
     source: Float[Tensor, " time"]
     converted: Float[Tensor, " time"]
     speaker: int
-    """The number of the voice aimed at."""
+    """The number of the target voice."""
     target: Float[Tensor, " other_time"] | None = None
-    """The same words in that voice, where there is such a recording; its tempo may be another."""
+    """The same words in that voice, if there is such a recording; its tempo may differ."""
 
 
 def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, sample_rate: int) -> dict[str, float]:
-    """Who is heard in conversions, and what they are near to.
+    """Which speakers the classifier names in conversions, and how close conversions are to their targets.
 
-    ``target_speaker_named``: the share of conversions in which the classifier hears the voice aimed at.
+    ``target_speaker_named``: the share of conversions in which the classifier names the target voice.
     ``closer_to_target``: the share of those with a ``target`` whose mel-cepstral distance from it, after warping, is less than the
     source's. ``mel_cepstral_distance_converted`` and ``mel_cepstral_distance_source`` are the means of both, in dB.
 
     Raises:
-        DataError: there is nothing to score.
+        DataError: if there is nothing to score.
     """
     if not conversions:
-        raise DataError("No conversions came, so there is nothing to score.")
+        raise DataError("There are no conversions to score.")
     named = [int(classifier.predict(Batch(one.converted[None, None]))) == one.speaker for one in conversions]
     scores = {"target_speaker_named": float(np.mean(named)), "conversions": float(len(conversions))}
     pairs = [
@@ -61,10 +61,10 @@ def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClas
 
 
 def phones_told(recogniser: PhoneRecogniser, clips: Sequence[LabelledClip]) -> float:
-    """The share of frames with a phone that a recogniser tells right, over all clips; silence does not count.
+    """The share of frames with a phone that a recogniser gets right, over all clips. Silence does not count.
 
     Raises:
-        DataError: no clips, a phone that the recogniser does not know, or not one frame with a phone.
+        DataError: if there are no clips, the recogniser does not know a phone, or no frame has a phone.
     """
     frame = recogniser.mel.hop_length
     chunk = max((len(clip.samples) // frame for clip in clips), default=1)

@@ -1,6 +1,6 @@
-"""Which phones are spoken: a small recogniser that is trained on real recordings, and then held to reconstructions and conversions.
+"""A small phone recogniser, trained on real recordings and applied to reconstructions and conversions.
 
-What a tokenizer has kept of the words is what such a recogniser still finds in its sound.
+What it still recognises is what a tokenizer has kept of the words.
 """
 
 import itertools
@@ -26,9 +26,9 @@ class PhoneRecogniserConfig:
     """Log-mel frames, residual convolutions, logits for every frame."""
 
     phones: tuple[str, ...]
-    """The phones to tell apart. Silence is a class beside them and is not named here."""
+    """The phones. Silence is an additional class and is not listed here."""
     rate: int = 16_000
-    """Samples a second."""
+    """Samples per second."""
     mels: int = 40
     """Bands of the input."""
     width: int = 128
@@ -41,7 +41,7 @@ class PhoneRecogniserConfig:
         silent = [phone for phone in self.phones if is_silence(phone)]
         if not self.phones or silent or len(set(self.phones)) < len(self.phones):
             raise ConfigError(
-                f"phones has {len(self.phones)} names, {silent} of silence; at least one is expected, each once, none of silence."
+                f"phones has {len(self.phones)} names, {silent} of silence; expected at least one, each once, none of silence."
             )
 
     def build(self) -> "PhoneRecogniser":
@@ -49,7 +49,7 @@ class PhoneRecogniserConfig:
 
 
 class PhoneRecogniser(nn.Module):
-    """Which phone is spoken at each frame."""
+    """Predicts the phone at each frame."""
 
     def __init__(self, config: PhoneRecogniserConfig) -> None:
         super().__init__()
@@ -59,18 +59,18 @@ class PhoneRecogniser(nn.Module):
         self.head = nn.Conv1d(config.width, SILENCE + 1 + len(config.phones), 1)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats a labelled frame, ``targets`` as ``LabelledAudio`` gives them, and the share of right ones among those with a
-        phone.
+        """Nats per labelled frame, with ``targets`` from ``LabelledAudio``, and the share of right predictions among frames with
+        a phone.
 
         Raises:
-            DataError: there are no labels, they are of another length or out of range, or a wave is too short.
+            DataError: if there are no labels, they have the wrong length or range, or a wave is too short.
         """
         labels = batch.targets
         logits = self.logits(batch)
         if labels is None or labels.shape != logits[:, 0].shape:
             raise DataError(
                 f"A batch has labels (targets) of the shape {None if labels is None else tuple(labels.shape)}; "
-                f"one a frame is expected, {tuple(logits[:, 0].shape)}."
+                f"expected one per frame, {tuple(logits[:, 0].shape)}."
             )
         check_range(labels, UNLABELLED, logits.shape[1], "phones, with silence")
         known = (labels != UNLABELLED).sum().clamp(min=1)
@@ -85,24 +85,24 @@ class PhoneRecogniser(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, "batch frames"]:
-        """The most likely class at every frame: ``SILENCE``, or one more than the phone's place in ``config.phones``. It is on the CPU;
-        the batch may be anywhere."""
+        """The most likely class at every frame: ``SILENCE``, or the phone's index in ``config.phones`` plus one. The result is on the
+        CPU, whatever the batch's device."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()
 
     def sequences(self, batch: Batch) -> list[tuple[str, ...]]:
-        """The phones of each example: the most likely ones, repeats of the next frame and silence left out."""
+        """The phones of each example: the most likely ones, without silence and repeats in adjacent frames."""
         found = self.predict(batch).tolist()
         return [tuple(self.config.phones[one - 1] for one, _ in itertools.groupby(row) if one != SILENCE) for row in found]
 
 
 def frame_accuracy(predicted: Int[Tensor, "batch frames"], labels: Int[Tensor, "batch frames"]) -> float:
-    """The share of frames with a phone that are told right, over a whole set; the labels may be those of another recording that runs
-    beside, such as the original of a reconstruction.
+    """The share of frames with a phone that are right, over a whole set. Labels may come from a parallel recording, such as the
+    original of a reconstruction.
 
     Raises:
-        DataError: not one frame has a phone.
+        DataError: if no frame has a phone.
     """
     spoken = labels > SILENCE
     if not spoken.any():
-        raise DataError(f"Not one of {labels.numel()} frames has a phone: all is silence or has no label.")
+        raise DataError(f"None of {labels.numel()} frames has a phone: all are silent or unlabelled.")
     return float(exact((predicted == labels)[spoken]).mean())

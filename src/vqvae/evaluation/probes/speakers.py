@@ -1,6 +1,6 @@
-"""Who speaks: a small classifier that is trained on real recordings, and then held to reconstructions and conversions.
+"""A small speaker classifier, trained on real recordings and applied to reconstructions and conversions.
 
-What a tokenizer has kept of a speaker is what such a classifier still finds in its sound.
+What it still recognises is what a tokenizer has kept of a speaker.
 """
 
 import torch
@@ -19,9 +19,9 @@ class SpeakerClassifierConfig:
     """Log-mel frames, residual convolutions, mean and standard deviation over time, a layer of logits."""
 
     speakers: int
-    """How many there are; labels are 0 to one less."""
+    """Number of speakers; labels start at 0."""
     rate: int = 16_000
-    """Samples a second."""
+    """Samples per second."""
     mels: int = 40
     """Bands of the input."""
     width: int = 128
@@ -37,9 +37,9 @@ class SpeakerClassifierConfig:
 
 
 class SpeakerClassifier(nn.Module):
-    """Who speaks: mean and standard deviation over time of what the convolutions find.
+    """Predicts the speaker from mean and standard deviation over time of the convolutions' outputs.
 
-    Each frame is heard less its own mean, so that loudness, which is the recording's, tells nothing of the speaker.
+    Each frame's mean is subtracted, so that loudness, a property of the recording, carries no information about the speaker.
     """
 
     def __init__(self, config: SpeakerClassifierConfig) -> None:
@@ -50,20 +50,20 @@ class SpeakerClassifier(nn.Module):
         self.head = nn.Linear(2 * config.width, config.speakers)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats of the right speakers, ``condition.label``, and the share of them that come first.
+        """Nats of the right speakers, ``condition.label``, and the share of examples in which they come first.
 
         Raises:
-            DataError: there are no labels, one out of range, or a wave that is too short.
+            DataError: if there are no labels, a label is out of range, or a wave is too short.
         """
         label = batch.condition.label
         if label is None:
-            raise DataError("A batch has no condition.label; the classifier is trained on the speakers of its examples.")
+            raise DataError("A batch has no condition.label, but the classifier needs the speakers of its examples.")
         check_range(label, 0, self.config.speakers, "speakers")
         logits = self.logits(batch)
         return Objective(F.cross_entropy(logits, label), {"accuracy": (logits.detach().argmax(1) == label).float().mean()})
 
     def logits(self, batch: Batch) -> Float[Tensor, "batch speakers"]:
-        """Scores of all speakers. Where the batch has a mask, only frames count that lie in the data by half."""
+        """Scores of all speakers. With a mask, only frames count of which at least half is data."""
         frames = self.mel(batch.x[:, 0])
         found = self.body((frames - frames.mean(1, keepdim=True)) / SPREAD)
         weights = torch.ones_like(found[:, :1])
@@ -77,5 +77,5 @@ class SpeakerClassifier(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The most likely speakers, on the CPU; the batch may be anywhere."""
+        """The most likely speakers, on the CPU, whatever the batch's device."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()

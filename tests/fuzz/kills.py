@@ -1,0 +1,185 @@
+"""A process is killed before each of its calls that change the file system; the same command again must give the same run.
+
+``python -m tests.fuzz.kills [STAGE...] [--every N]`` dies before each N-th call of a stage: train (with codes and scores) or train-prior.
+"""
+
+import argparse
+import builtins
+import contextlib
+import hashlib
+import io
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from vqvae import disk
+from vqvae.cli.main import main
+
+KILLED = 137
+TRAIN = [
+    *("train", "images", "--data", "pictures", "--out", "run", "--data.size", "8", "--steps", "4", "--batch-size", "2", "--device", "cpu"),
+    *("--checkpoint-every", "2", "--evaluate-every", "2", "--model.quantizer.dim", "2", "--model.quantizer.codebook-size", "4"),
+    *("--model.encoder.widths", "4", "--model.decoder.widths", "4", "--model.encoder.residual-hidden", "2"),
+    *("--model.decoder.residual-hidden", "2"),
+]
+PRIOR = [
+    *("train-prior", "run", "--steps", "4", "--batch-size", "2", "--device", "cpu", "--checkpoint-every", "2", "--model.layers", "1"),
+    *("--model.hidden", "4"),
+]
+STAGES = {"train": TRAIN, "train-prior": PRIOR}
+COMPARED = ("tokenizer", "unigram", "prior", "codes")
+"""What must be the same byte for byte; times, logs and pictures of times may differ."""
+
+
+def place(folder: Path) -> None:
+    """The pictures that a run is trained on."""
+    rng = np.random.default_rng(0)
+    for side, count in (("train", 6), ("val", 2)):
+        (folder / "pictures" / side).mkdir(parents=True)
+        for number in range(count):
+            Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / "pictures" / side / f"{number}.png")
+
+
+def carry_out(command: list[str], folder: Path, last: int | None = None) -> tuple[int, int]:
+    """A command in a child, which dies before its call number ``last``: its exit status, and the calls that it made."""
+    read, write = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.close(read)
+        os.chdir(folder)
+        os.environ["XDG_CACHE_HOME"] = str(folder / "cache")
+        count = _count_calls(folder, last)
+        said, status = io.StringIO(), 1
+        with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+            try:
+                status = main(command)
+            except BaseException as error:  # noqa: BLE001  Whatever it is, it is a finding.
+                said.write(f"{type(error).__name__}: {error}")
+        os.write(write, json.dumps([count(), said.getvalue()[-500:]]).encode())
+        os._exit(status)
+    os.close(write)
+    with os.fdopen(read) as pipe:
+        told = pipe.read()
+    status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    calls, said = json.loads(told) if told else (last or 0, "")
+    if status not in (0, KILLED):
+        print(said, file=sys.stderr)
+    return status, calls
+
+
+def contents(run: Path) -> dict[str, str]:
+    """What a run holds that must not depend on kills, by name and digest."""
+    files = [file for name in COMPARED for file in (run / name).rglob("*") if file.is_file()]
+    return {file.relative_to(run).as_posix(): hashlib.sha256(_timeless(file)).hexdigest() for file in sorted(files)}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files that nobody works on any more."""
+    return [path.relative_to(folder).as_posix() for path in folder.rglob(f"{disk.TEMPORARY}/*")]
+
+
+def sweep(stage: str, every: int = 1, first: int = 0) -> tuple[int, list[str]]:
+    """Kill a stage before each ``every``-th of its calls: how many kills there were, and the faults that they showed."""
+    faults: list[str] = []
+    with tempfile.TemporaryDirectory() as top:
+        before, whole = Path(top, "before"), Path(top, "whole")
+        before.mkdir()
+        place(before)
+        for earlier in list(STAGES)[: list(STAGES).index(stage)]:
+            assert carry_out(STAGES[earlier], before)[0] == 0, earlier
+        shutil.copytree(before, whole)
+        status, calls = carry_out(STAGES[stage], whole)
+        assert status == 0, f"{stage} fails without a kill"
+        wanted, kills = contents(whole / "run"), 0
+        for last in range(first, calls, every):
+            folder = Path(top, "killed")
+            shutil.copytree(before, folder)
+            status, _ = carry_out(STAGES[stage], folder, last)
+            kills += status == KILLED
+            again, _ = carry_out(STAGES[stage], folder)
+            found = contents(folder / "run")
+            different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
+            if status not in (0, KILLED) or again != 0 or different or leftovers(folder):
+                faults.append(f"{stage}, call {last}: status {status}, then {again}; different: {different}; left: {leftovers(folder)}")
+            shutil.rmtree(folder)
+    return kills, faults
+
+
+def _timeless(file: Path) -> bytes:
+    """The bytes of a file; of settings without the scores, among which times are."""
+    content = file.read_bytes()
+    if file.name != "config.json":
+        return content
+    data = json.loads(content)
+    data.get("card", {}).pop("metrics", None)
+    return json.dumps(data).encode()
+
+
+def _count_calls(folder: Path, last: int | None) -> Callable[[], int]:
+    """Count this process's calls that change files below ``folder``, and die before the one with the number ``last``."""
+    count = 0
+
+    def dies(function: Callable[..., Any], writes: Callable[..., bool] = lambda *_, **__: True) -> Callable[..., Any]:
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            nonlocal count
+            if writes(*args, **kwargs):
+                if count == last:
+                    os._exit(KILLED)
+                count += 1
+            return function(*args, **kwargs)
+
+        return counted
+
+    def opens(path: Any, mode: str = "r", *_: Any, **__: Any) -> bool:
+        return isinstance(path, str | os.PathLike) and str(folder) in os.path.abspath(path) and bool(set(mode) & set("wax+"))
+
+    for name in ("replace", "rename", "link", "unlink", "remove", "mkdir", "rmdir", "fsync"):
+        setattr(os, name, dies(getattr(os, name)))
+    builtins.open = io.open = dies(open, opens)  # type: ignore[assignment]
+    for name in ("_exchange",):
+        setattr(disk, name, dies(getattr(disk, name)))
+    return lambda: count
+
+
+def warm() -> None:
+    """Import what the children would."""
+    with tempfile.TemporaryDirectory() as top:
+        place(Path(top))
+        here = os.getcwd()
+        os.chdir(top)
+        said = io.StringIO()
+        try:
+            with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+                for command in (["train", "--no-such-flag"], ["train-prior", "--no-such-flag"], ["info", "run"]):
+                    with contextlib.suppress(SystemExit):
+                        main(command)
+        finally:
+            os.chdir(here)
+
+
+def run() -> int:
+    """Carry out the sweeps that the command line asks for."""
+    parser = argparse.ArgumentParser(prog="python -m tests.fuzz.kills", description="Kills before every change of the file system.")
+    parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"one of {', '.join(STAGES)}; default: all")
+    parser.add_argument("--every", type=int, default=1, help="die before each N-th call only")
+    parser.add_argument("--first", type=int, default=0, help="the first call to die before")
+    asked = parser.parse_args()
+    warm()
+    wrong = 0
+    for stage in asked.stages or STAGES:
+        kills, faults = sweep(stage, asked.every, asked.first)
+        wrong += len(faults)
+        print(f"{stage}: {kills} kills, {len(faults)} faults", *faults, sep="\n  ", flush=True)
+    return int(wrong > 0)
+
+
+if __name__ == "__main__":
+    raise SystemExit(run())
