@@ -53,9 +53,9 @@ def test_rows_have_names_beside_them() -> None:
 @pytest.mark.parametrize("images", [torch.zeros(0, 3, 2, 2, dtype=torch.uint8), torch.zeros(2, 4, 2, 2, dtype=torch.uint8)])
 def test_what_cannot_be_shown_is_an_error(images: torch.Tensor) -> None:
     for show in (lambda: grid(images, 4), lambda: pair_grid(images, images, 4), lambda: labelled_rows({"name": images})):
-        with pytest.raises(DataError, match="Pictures have the shape"):
+        with pytest.raises(DataError, match="The images have shape"):
             show()
-    with pytest.raises(DataError, match="No pictures"):
+    with pytest.raises(DataError, match="no rows of images"):
         labelled_rows({})
 
 

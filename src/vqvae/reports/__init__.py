@@ -1,1 +1,1 @@
-"""Pages, charts, grids, players, and tables that say where they are from."""
+"""Report pages, charts, image grids, sound players, and result tables with their provenance."""

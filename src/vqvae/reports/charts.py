@@ -1,6 +1,6 @@
-"""Charts as inline SVG, without scripts: lines, areas and stacked bars, coloured by the classes ``a`` to ``d`` of the page's style.
+"""Charts as inline SVG, without scripts: lines, areas and stacked bars. The page's style colours the classes ``a`` to ``d``.
 
-Heat maps have their colours with them, so that they are at home in a page and in a file alike.
+Heat maps contain their colours, so they work in a page and as a file.
 """
 
 import math
@@ -22,25 +22,25 @@ _MOST_POINTS = 400
 _LINE = 18
 COLOURS = "abcd"
 QUIET, DARK = "#667080", "#2f6db3"
-"""Colours of words and of shapes that can be seen on white and on black."""
+"""Colours of text and shapes, visible on white and on black."""
 _CELL, _WIDE, _FAINTEST = 12, 640, 0.005
 _COLOURED = """
 text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }
 .dot { fill: #fff; stroke-width: 2; }
 .a { stroke: #2f6db3; } .b { stroke: #d9772b; } .c { stroke: #4b9a6a; } .d { stroke: #9a5fb0; }
 """
-"""The page's light colours, for a picture without a page."""
+"""The light colours of the page, for a stand-alone picture."""
 
 
 class Series(NamedTuple):
-    """A line through points in the order of x."""
+    """A line through points, ordered by x."""
 
     name: str
     points: Sequence[tuple[float, float]]
 
 
 class Bar(NamedTuple):
-    """A row of a bar chart: parts that add up, in as many colours, with words at the end."""
+    """A row of a bar chart: stacked parts, each in its own colour, and text at the end."""
 
     name: str
     parts: Sequence[float]
@@ -48,9 +48,9 @@ class Bar(NamedTuple):
 
 
 def line_chart(title: str, series: Sequence[Series]) -> str:
-    """Lines over a common x, which starts at 0. Points that are not finite are left out.
+    """Lines over a common x axis that starts at 0. Points that are not finite are omitted. A single point is a dot.
 
-    The frame holds every point but those above it in the first tenth of x, where a loss falls so fast that the rest would be flat.
+    The frame contains every point, except high ones in the first tenth of x: an early, steep loss would flatten the rest.
     """
     finite = _finite(series)
     if not any(one.points for one in finite):
@@ -60,10 +60,10 @@ def line_chart(title: str, series: Sequence[Series]) -> str:
 
 
 def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
-    """Write the lines of ``line_chart`` as an SVG file that stands for itself: with its colours, its title and a legend.
+    """Write the lines of ``line_chart`` as a stand-alone SVG file with colours, title and legend.
 
     Raises:
-        ValueError: there is no finite point to draw, or there are more lines than colours.
+        ValueError: if no point is finite, or there are more lines than colours.
     """
     finite = _finite(series)
     if not any(one.points for one in finite) or len(finite) > len(COLOURS):
@@ -85,7 +85,7 @@ def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
 
 
 def area_chart(title: str, series: Sequence[Series]) -> str:
-    """Lines down from a maximum, with what is below them filled; y starts at 0."""
+    """Lines with the area below them filled. The y axis starts at 0."""
     highest = max((y for one in series for _, y in one.points), default=0.0) or 1.0
     most = max((x for one in series for x, _ in one.points), default=0.0) or 1.0
     frame = _Frame(most, 0.0, highest * 1.05)
@@ -111,13 +111,13 @@ def bar_chart(title: str, bars: Sequence[Bar], legend: Sequence[str] = ()) -> st
 
 
 def heat_map(title: str, shares: Float[np.ndarray, "rows columns"], rows: Sequence[str], across: str) -> str:
-    """A table of numbers from 0 to 1, the larger the darker, as an SVG picture that stands for itself.
+    """A table of numbers from 0 to 1 as a stand-alone SVG picture. Larger numbers are darker.
 
     Args:
-        title: what the numbers are.
-        shares: the numbers; those below 0.005 are not drawn.
+        title: the title.
+        shares: the numbers. Numbers below 0.005 are not drawn.
         rows: the name of each row.
-        across: what the columns are.
+        across: the label of the columns.
     """
     count, width = len(rows), _WIDE / max(shares.shape[1], 1)
     left, top, bottom = 2 * _CELL + 7 * max(map(len, rows), default=0), 2 * _LINE, 2 * _LINE
@@ -136,7 +136,7 @@ def heat_map(title: str, shares: Float[np.ndarray, "rows columns"], rows: Sequen
 
 
 def svg(width: float, height: float, said: str, body: str) -> str:
-    """An SVG picture that stands for itself; ``body`` is drawn in it, its words small and grey."""
+    """A stand-alone SVG picture around ``body``, with small grey text. A screen reader says ``said``."""
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width:g} {height:g}" role="img" aria-label="{escape(said)}">'
         f'<g fill="{QUIET}" font-family="system-ui, sans-serif" font-size="11">{body}</g></svg>\n'
@@ -144,17 +144,17 @@ def svg(width: float, height: float, said: str, body: str) -> str:
 
 
 def save_svg(path: Path, text: str) -> None:
-    """Write a picture, whole or not at all; folders on the way are made.
+    """Write a picture, whole or not at all. Missing folders are created.
 
     Raises:
-        CheckpointError: the place cannot be written.
+        CheckpointError: if the file cannot be written.
     """
     with atomic(path, CheckpointError) as partial:
         partial.write_text(text, encoding="utf-8")
 
 
 class _Frame(NamedTuple):
-    """Where points of x in [0, most] and y in [low, high] lie in the picture."""
+    """The map from x in [0, most] and y in [low, high] to the picture."""
 
     most: float
     low: float
@@ -185,13 +185,13 @@ def _finite(series: Sequence[Series]) -> list[Series]:
 
 
 def _lines(series: Sequence[Series]) -> str:
-    """Axes and lines; there is at least one point."""
+    """Axes and lines of at least one point."""
     points = [point for one in series for point in one.points]
     most = max(x for x, _ in points) or 1.0
     low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
     frame = _Frame(most, *_padded(low, high))
     lines = "".join(_line(colour, one, frame) for colour, one in zip(_colours(), series, strict=False))
-    # Cut off at the frame by an inner svg: a clipping path would need an identifier, unique in the page.
+    # An inner svg clips at the frame. A clipping path would need an identifier that is unique in the page.
     body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
     return frame.axes() + body + f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
 
@@ -221,7 +221,7 @@ def _colours() -> Iterator[str]:
 
 
 def _thinned(points: Sequence[tuple[float, float]]) -> Sequence[tuple[float, float]]:
-    """At most 400 points, the first and the last among them."""
+    """At most 400 points, including the first and the last."""
     if len(points) <= _MOST_POINTS:
         return points
     return [points[round(i * (len(points) - 1) / (_MOST_POINTS - 1))] for i in range(_MOST_POINTS)]

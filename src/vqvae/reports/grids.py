@@ -1,5 +1,5 @@
-"""Pictures of many images, as uint8 arrays (height, width, 3), 2 white pixels apart. One channel is shown as grey. int32 stands for
-65,536 levels, whose high byte is shown."""
+"""Grids of images, as uint8 arrays (height, width, 3), with 2 white pixels between images. One channel is shown as grey. int32 images
+have 65,536 levels; their high byte is shown."""
 
 from collections.abc import Mapping
 
@@ -16,10 +16,10 @@ _WHITE = 255
 
 
 def grid(images: Integer[Tensor, "count channels height width"], columns: int) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
-    """Pictures in rows of ``columns``, in reading order.
+    """Images in rows of ``columns``, in reading order.
 
     Raises:
-        DataError: no images, or neither 1 nor 3 channels.
+        DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
     images = _shown(images)
     count, _, height, width = images.shape
@@ -33,10 +33,10 @@ def grid(images: Integer[Tensor, "count channels height width"], columns: int) -
 def pair_grid(
     above: Integer[Tensor, "count channels height width"], below: Integer[Tensor, "count channels height width"], columns: int
 ) -> UInt8[np.ndarray, "rows_height columns_width 3"]:
-    """Pictures in rows of ``columns``, each row of the first kind followed by the same row of the second.
+    """Images in rows of ``columns``. Below each row of ``above`` is the same row of ``below``.
 
     Raises:
-        DataError: no images, or neither 1 nor 3 channels.
+        DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
     above, below = _shown(above), _shown(below)
     columns = min(columns, len(above))
@@ -45,13 +45,13 @@ def pair_grid(
 
 
 def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ _ height width"]], zoom: int = 1) -> UInt8[np.ndarray, "_ _ 3"]:
-    """One row per kind of pictures, all of one size, with its name on the left. Pictures are enlarged by ``zoom``, names are not.
+    """Rows of images of one size, with the name of each row on the left. Images are enlarged by ``zoom``, names are not.
 
     Raises:
-        DataError: no images, or neither 1 nor 3 channels.
+        DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
     if not rows:
-        raise DataError("No pictures came; a picture of rows needs at least one.")
+        raise DataError("There are no rows of images. Give at least one.")
     strips = {name: grid(_enlarged(images, zoom), len(images)) for name, images in rows.items()}
     font = ImageFont.load_default(12)
     margin = 2 * GAP + max(int(np.ceil(font.getlength(name))) for name in rows)
@@ -71,12 +71,14 @@ def _enlarged(images: Tensor, zoom: int) -> Tensor:
 
 
 def _filled(images: Tensor, count: int) -> Tensor:
-    """As many images, the last ones white."""
+    """``count`` images, with white ones at the end."""
     return torch.cat([images, images.new_full((count - len(images), *images.shape[1:]), _WHITE)])
 
 
 def _shown(images: Tensor) -> Tensor:
     """Images with 256 levels."""
     if len(images) == 0 or images.shape[1] not in (1, 3):
-        raise DataError(f"Pictures have the shape {tuple(images.shape)}; expected at least one, with 1 or 3 channels.")
+        raise DataError(
+            f"The images have shape {tuple(images.shape)}; expected (n, channels, height, width) with 1 or 3 channels and n ≥ 1."
+        )
     return (images >> 8).to(torch.uint8) if images.dtype == torch.int32 else images

@@ -78,7 +78,7 @@ def write_report(
         beside: a run to compare with.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        CheckpointError: if the file cannot be written.
     """
     numbers = numbers_of(metrics)
     sections = [
@@ -113,7 +113,7 @@ def write_side_by_side(
         warning: why the scores may not compare.
 
     Raises:
-        CheckpointError: the file cannot be written.
+        CheckpointError: if the file cannot be written.
     """
     sections = [_warnings([warning] if warning else []), f"<h2>Scores</h2>{_comparison(names, scores)}"]
     drawn = "".join(f'<div class="beside">{_figures(row, {}, _WIDTH // 2)}</div>' for row in pictures if row)

@@ -1,4 +1,4 @@
-"""Measured numbers as NAME.md for people and NAME.json for machines, each with what it takes to measure them again."""
+"""Results as NAME.md for people and NAME.json for programs, both with the command, commit and hardware to repeat them."""
 
 import datetime
 import json
@@ -41,22 +41,22 @@ def write_results(
     notes: str = "",
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Write ``folder/name.md`` and ``folder/name.json``, each whole or not at all, and give the JSON object. Without a folder
+    """Write ``folder/name.md`` and ``folder/name.json``, each whole or not at all, and return the JSON object. Without a folder,
     nothing is written.
 
     Args:
-        columns, rows: the table as it is read, cells already formatted.
-        values: JSON values by name, floats unrounded; they stand in the object beside ``name``, ``command``, ``commit``,
-            ``hardware``, ``date`` (UTC), ``steps`` and ``seconds``. What is not finite becomes null.
+        columns, rows: the table, with formatted cells.
+        values: JSON values by name, with unrounded floats. They are stored beside ``name``, ``command``, ``commit``,
+            ``hardware``, ``date`` (UTC), ``steps`` and ``seconds``. Numbers that are not finite become null.
         seconds: wall time of everything measured.
-        notes: Markdown below the table: definitions, differences, what the numbers do not say.
-        device: where the numbers were measured, if not on the CPU.
+        notes: Markdown below the table, such as definitions and limits.
+        device: the device of the measurement. Default: the CPU.
 
-    Absolute paths in the command and in the values are cut down to their last name: they mean nothing on another machine.
+    Absolute paths in the command and in the values are shortened to their last name, because they mean nothing on another machine.
 
     Raises:
-        ValueError: a value has the name of one of the other fields, or a row another length than the columns.
-        CheckpointError: the place cannot be written.
+        ValueError: if a value has the name of another field, or a row does not have one cell per column.
+        CheckpointError: if a file cannot be written.
     """
     record: dict[str, Any] = {
         "name": name,
@@ -83,7 +83,7 @@ def write_results(
 
 
 def is_record(path: Path, name: str) -> bool:
-    """Whether a file is a record that ``write_results`` has written under this name."""
+    """Whether a file is a record that ``write_results`` wrote under this name."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError):
@@ -92,10 +92,10 @@ def is_record(path: Path, name: str) -> bool:
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown, its columns padded to one width so that it can be read on a terminal too.
+    """A table in Markdown. Columns are padded, so the table is legible on a terminal too.
 
     Raises:
-        ValueError: a row has another length than the columns.
+        ValueError: if a row does not have one cell per column.
     """
     for row in rows:
         if len(row) != len(columns):
@@ -106,12 +106,12 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def in_words(value: Any) -> str:
-    """A number with four digits, or a dash where there is none."""
+    """A number with four digits, or a dash for None."""
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def this_command() -> str:
-    """The command of this process, as it is typed at the root of the repository."""
+    """The command of this process, as typed at the root of the repository."""
     program = Path(sys.argv[0])
     if program.suffix != ".py":
         return shlex.join([program.name, *sys.argv[1:]])
@@ -121,8 +121,8 @@ def this_command() -> str:
 
 
 def commit(ignoring: Path | None = None) -> str:
-    """The commit that this package runs from, with "-dirty" where its working tree has changes, not counting those in the folder
-    ``ignoring`` (where results are written); "unknown" outside a checkout."""
+    """The commit that this package runs from. It ends in "-dirty" if the working tree has changes outside the folder ``ignoring``, to which
+    results are written. Outside a checkout it is "unknown"."""
     # Installed below a checkout of something else, the package is no file of that checkout.
     if _git("ls-files", "--error-unmatch", "../errors.py") is None:
         return "unknown"
@@ -136,7 +136,7 @@ def commit(ignoring: Path | None = None) -> str:
 
 
 def hardware(device: torch.device | str = "cpu") -> dict[str, Any]:
-    """The processor, its cores and what it has for fast products, the GPU if ``device`` is one, and torch's version."""
+    """The processor, its cores and vector instructions, the GPU if ``device`` is one, and torch's version."""
     found: dict[str, str] = {}
     if Path("/proc/cpuinfo").is_file():
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
@@ -168,7 +168,7 @@ def _in_words(record: Mapping[str, Any]) -> str:
 
 
 def _portable(value: Any) -> Any:
-    """The value with absolute paths cut down to their last name, and numbers that JSON does not have as None."""
+    """The value with absolute paths shortened to their last name, and None for numbers that JSON does not have."""
     if isinstance(value, Mapping):
         return {str(key): _portable(entry) for key, entry in value.items()}
     if isinstance(value, (list, tuple)):
@@ -184,7 +184,7 @@ def _portable(value: Any) -> Any:
 
 
 def _git(*words: str) -> str | None:
-    """What git says in this folder; None where it fails or is not there."""
+    """The output of git in this folder. None if git fails or is not installed."""
     try:
         found = subprocess.run(["git", *words], cwd=_HERE, capture_output=True, text=True, check=False)
     except OSError:

@@ -1,4 +1,4 @@
-"""Pictures of sound, and sound in a page: spectrograms, waves below each other as in figure 6 of [VQVAE §4.3], and a player."""
+"""Pictures and players of sound: spectrograms, waveforms as in figure 6 of [VQVAE §4.3], and an HTML player."""
 
 import base64
 import io
@@ -19,15 +19,15 @@ from vqvae.reports.colours import heat
 
 _MELS, _WINDOW_SECONDS, _HOP_SECONDS = 80, 0.05, 0.01
 _RANGE = 7 * np.log(10)
-"""70 dB from the loudest to black, in nats of power."""
+"""70 dB, in nats of power."""
 _COLUMNS, _ROW, _LEFT, _LINE = 640, 64, 12, 18
 
 
 def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.ndarray, "mels frames 3"]:
-    """A log-mel spectrogram as a picture: time to the right, 10 ms a pixel; 80 bands, high ones above; 70 dB from white to black.
+    """A log-mel spectrogram as a picture: 10 ms per column, 80 bands with the highest on top, 70 dB from black to the brightest colour.
 
     Raises:
-        DataError: there is less than 10 ms.
+        DataError: if the sound is shorter than 10 ms.
     """
     mel = LogMel(
         sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=_MELS
@@ -37,20 +37,20 @@ def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.n
 
 
 def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate: int) -> str:
-    """Waves below each other on common scales of time and of amplitude, as an SVG picture that stands for itself.
+    """Waveforms below each other, with common scales of time and amplitude, as a stand-alone SVG picture.
 
-    Each of 640 columns reaches from the least to the largest of its samples, so that no peak is lost.
+    Each of 640 columns spans the minimum and the maximum of its samples, so no peak is lost.
 
     Args:
-        title: what is to be seen.
-        waves: samples by the words above them.
-        sample_rate: samples a second.
+        title: the title.
+        waves: samples by caption.
+        sample_rate: samples per second.
 
     Raises:
-        DataError: there is no wave, or one without samples.
+        DataError: if there is no wave, or a wave has no samples.
     """
     if not waves or not all(len(samples) for samples in waves.values()):
-        raise DataError(f"{len(waves)} waves came; a picture takes at least one, each of at least one sample.")
+        raise DataError(f"{len(waves)} waves were given; expected at least one, each with at least one sample.")
     longest = max(len(samples) for samples in waves.values())
     loudest = max(float(samples.abs().max()) for samples in waves.values()) or 1.0
     parts = [f'<text x="{_LEFT}" y="13">{escape(title)}</text>']
@@ -70,10 +70,10 @@ def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate
 
 
 def wave_line(samples: Float[Tensor, " time"], peak: float, said: str) -> str:
-    """One wave as an SVG picture without words.
+    """One waveform as an SVG picture without text.
 
     Args:
-        samples: at least one.
+        samples: one sample or more.
         peak: the amplitude at the edge of the picture.
         said: what a screen reader says.
     """
@@ -90,10 +90,10 @@ def audio_player(samples: Float[Tensor, " time"], sample_rate: int, said: str = 
     """An HTML player with the sound inside, as a 16-bit WAV. Samples outside [-1, 1] are clipped. A screen reader says ``said``.
 
     Raises:
-        DataError: a sample is infinite or not a number.
+        DataError: if a sample is infinite or not a number.
     """
     if not torch.isfinite(samples).all():
-        raise DataError("A sample is infinite or not a number; such a sound cannot be played.")
+        raise DataError("The sound has a sample that is infinite or not a number, so it cannot be played.")
     levels = (samples.detach().cpu().double() * 32768).round().clamp(-32768, 32767)
     file = io.BytesIO()
     with wav.open(file, "wb") as writer:
@@ -105,7 +105,7 @@ def audio_player(samples: Float[Tensor, " time"], sample_rate: int, said: str = 
 
 
 class _Envelope(NamedTuple):
-    """The least and the largest sample of each column that a wave reaches."""
+    """The minimum and the maximum of each column of a waveform."""
 
     places: Float[np.ndarray, " columns"]
     low: Float[np.ndarray, " columns"]
@@ -113,7 +113,7 @@ class _Envelope(NamedTuple):
 
 
 def _envelope(samples: Float[np.ndarray, " time"], longest: int) -> _Envelope:
-    """The columns of a wave, where ``longest`` samples would fill the picture."""
+    """The columns of a waveform, if ``longest`` samples fill the picture."""
     columns = min(_COLUMNS, longest)
     starts = np.arange(columns) * longest // columns
     starts = starts[starts < len(samples)]

@@ -1,4 +1,4 @@
-"""The scores of a run on held-out data, with its pictures and its report."""
+"""Score a run on held-out data, and write its pictures and its report."""
 
 import json
 import time
@@ -42,8 +42,8 @@ def evaluate(
         The content of metrics.json.
 
     Raises:
-        CheckpointError: another process trains in the run folder, the folder cannot be written, or ``beside`` is no run.
-        ConfigError: ``beside`` is the run itself.
+        CheckpointError: if another process trains in the run folder, the folder cannot be written, or ``beside`` is no run.
+        ConfigError: if ``beside`` is the run itself.
     """
     other = None if beside is None else compare([run, beside], parts)
     with only_writer(run):
@@ -108,10 +108,10 @@ def beside_of(found: Sequence[Scored]) -> Beside:
 
 
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model on held-out data, as data of its kind is scored.
+    """Score a model on held-out data of its kind.
 
     Raises:
-        ConfigError: the model knows who speaks, or of which class an example is, and the data has others.
+        ConfigError: if the model knows speakers or classes, and the data has others.
     """
     if held_out.label_names != pipeline.label_names and (pipeline.speakers or pipeline.is_conditional):
         held_out = held_out.named(pipeline.label_names)

@@ -240,7 +240,7 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate
         )
     found = evaluate_phonemes(*sides, code_rate=sample_rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
     inventory = len(found.pop("inventory"))
-    # Not a number: the share of nothing.
+    # NaN is the share of nothing.
     return {name: None if value != value else value for name, value in found.items()} | {"phoneme_inventory": inventory}
 
 
