@@ -1,6 +1,5 @@
 """Kinds of parts by flags."""
 
-import dataclasses
 from typing import Any
 
 import pytest
@@ -45,7 +44,8 @@ def test_fields_keep_their_values_where_both_kinds_have_them() -> None:
     quantizer: Any = read("--model.quantizer", "fsq", "--model.quantizer.levels", "8", "8", "8").model
     assert quantizer.quantizer == FSQConfig(dim=64, levels=(8, 8, 8))
     model: Any = read("--model.quantizer=Product", "--model.quantizer.num-codebooks", "2", "--steps", "7").model
-    assert model.quantizer == dataclasses.replace(ProductQuantizerConfig(dim=64, codebook_size=512, num_codebooks=2), revive_after=100)
+    expected = ProductQuantizerConfig(dim=64, codebook_size=512, num_codebooks=2, revive_after=100, decay=0.9, commitment_cost=1.0)
+    assert model.quantizer == expected
     categorical: Any = read("--model.likelihood", "categorical").model
     assert isinstance(categorical.likelihood, CategoricalConfig) and categorical.likelihood.channels == 3
 

@@ -134,7 +134,7 @@ def test_blocks_that_end_too_early_or_too_late_are_errors(compiled: bool) -> Non
 
 def test_wrong_prefixes_are_errors() -> None:
     model = make()
-    with pytest.raises(DataError, match="1 sequences; 2 are expected"):
+    with pytest.raises(DataError, match="1 sequences; expected 2"):
         model.start(2, prefix=torch.zeros(1, 3, dtype=torch.int64))
     for wrong in (-2, SIZE):
         with pytest.raises(DataError, match=f"0 to {SIZE - 1}, with -1"):

@@ -141,7 +141,7 @@ def test_wrong_input_is_an_error() -> None:
         model(images(16, 16)._replace(mask=torch.ones(3, 16, 16, dtype=torch.bool)))
     with pytest.raises(DataError, match="shape"):
         model(Batch(torch.zeros(2, 3, 16, dtype=torch.uint8)))
-    with pytest.raises(DataError, match="as many channels"):
+    with pytest.raises(DataError, match="that many channels"):
         model(Batch(torch.zeros(2, 1, 16, 16, dtype=torch.uint8)))
     with pytest.raises(DataError, match="; expected "):
         model.decode((torch.zeros(1, 1, 2, 2, dtype=torch.int64),), size=(9, 9))

@@ -50,7 +50,7 @@ class Flag(NamedTuple):
     @property
     def is_switch(self) -> bool:
         """Whether the flag stands alone: ``--name`` or ``--no-name``."""
-        return self.annotation is bool
+        return self.annotation in (bool, bool | None)
 
     @property
     def kinds(self) -> tuple[type, ...]:
@@ -115,7 +115,8 @@ def with_switches(arguments: Sequence[str], known: Sequence[Flag]) -> list[str]:
         if value.lower() not in ("", "true", "false") or (equals and not value):
             raise WrongUse(f"{token} is neither True nor False. Write --{flag.name} or --{flag.off}.")
         on = (name in switches) == (value.lower() != "false")
-        out.append(f"--{flag.name if on else flag.off}")
+        # tyro has a pair of flags for bool, and a value for bool | None.
+        out += [f"--{flag.name if on else flag.off}"] if flag.annotation is bool else [f"--{flag.name}", str(on)]
     return out
 
 

@@ -26,7 +26,7 @@ def code_maps(batch: Batch, codes: Codes, layout: Sequence[Level]) -> UInt8[np.n
     return enlarged(rows)
 
 
-def surprise_maps(batch: Batch, bits: Sequence[Float[Tensor, "n height width"]]) -> tuple[UInt8[np.ndarray, "_ _ 3"], float]:
+def surprise_maps(batch: Batch, bits: Sequence[Float[Tensor, "n _ _"]]) -> tuple[UInt8[np.ndarray, "_ _ 3"], float]:
     """Images above heat maps of what their codes cost, one row per level, with the cost of the brightest colour.
 
     Args:
