@@ -148,3 +148,13 @@ def test_a_picture_that_fails_does_not_end_the_training(tmp_path: Path, capsys: 
     tiny.trainer(tmp_path / "run", tiny.settings(), callbacks=[Failing()]).run()
     assert (tmp_path / "run" / "tokenizer").is_dir()
     assert capsys.readouterr().err.count("Failing failed (no picture). The training goes on.") == 3
+
+
+def test_the_first_pictures_come_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr("vqvae.training.callbacks.EARLY", 2)
+    callbacks = [ReconstructionGrid(tiny.Noise(4, 1), pair_grid, every=every) for every in (5, 0)]
+    tiny.trainer(tmp_path / "often", tiny.settings(steps=6), callbacks=callbacks[:1]).run()
+    tiny.trainer(tmp_path / "once", tiny.settings(steps=6), callbacks=callbacks[1:]).run()
+    names = {run: sorted(path.name[-8:-4] for path in (tmp_path / run / "grids").iterdir()) for run in ("often", "once")}
+    assert names == {"often": ["0002", "0005", "0006"], "once": ["0006"]}
+    assert capsys.readouterr().err.count("The first pictures are in") == 1

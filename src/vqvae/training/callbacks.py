@@ -16,6 +16,10 @@ from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
 from vqvae.training.logging import say
 
+GRIDS = "grids"
+"""The folder in a run that holds the pictures drawn while training."""
+EARLY = 50
+"""The step after which callbacks draw for the first time, so that there is something to look at in the first minute."""
 Picture = UInt8[np.ndarray, "height width 3"]
 Pictures = Mapping[str, Picture]
 Pairs = Callable[[Tensor, Tensor, int], Picture]
@@ -26,18 +30,26 @@ Grid = Callable[[Tensor, int], Picture]
 
 @runtime_checkable
 class Callback(Protocol):
-    """Called by the first process after every ``every`` steps and at the end, with the module that is evaluated, in evaluation
-    mode and without gradients; ``folder`` is the run's. The pictures that it returns are shown in TensorBoard."""
+    """The first process calls it after every ``every`` steps, once early in the first minute, and at the end (0: only at the end). It gets
+    the module in evaluation mode, without gradients, and the folder of the run. TensorBoard shows the pictures that it returns."""
 
     every: int
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures: ...
 
 
+def is_due(callback: Callback, step: int) -> bool:
+    """Whether a callback is called after this step, apart from the last."""
+    return step == EARLY < callback.every or (callback.every > 0 and step % callback.every == 0)
+
+
 def drawn(callback: Callback, step: int, module: nn.Module, folder: Path) -> Pictures:
     """What a callback draws; nothing, with a word to the user, if it fails: pictures do not end a training."""
     try:
-        return callback(step, module, folder)
+        pictures = callback(step, module, folder)
+        if pictures and step == EARLY:
+            say(f"The first pictures are in {folder / GRIDS}.")
+        return pictures
     except Exception as error:
         say(f"No picture after step {step}: {type(callback).__name__} failed ({error}). The training goes on.")
         return {}
@@ -67,7 +79,7 @@ class ReconstructionGrid:
         batch = self.batch.to(next(module.parameters()).device)
         decoded = module.decode(module.encode(batch), batch.condition, size=tuple(batch.x.shape[2:])).cpu()
         pixels = self.pairs(self.batch.x, decoded, self.columns)
-        write_png(folder / "grids" / f"reconstructions-{step:06d}.png", pixels)
+        write_png(folder / GRIDS / f"reconstructions-{step:06d}.png", pixels)
         return {"reconstructions": pixels}
 
 
@@ -91,5 +103,5 @@ class SampleGrid:
         # The card has the names of the labels, the size of the data and its signal.
         data = Pipeline(self.pipeline.tokenizer, module, card=self.pipeline.card).sample(self.count)
         pixels = self.grid(data, self.columns)
-        write_png(folder / "grids" / f"samples-{step:06d}.png", pixels)
+        write_png(folder / GRIDS / f"samples-{step:06d}.png", pixels)
         return {"samples": pixels}

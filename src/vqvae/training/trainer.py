@@ -22,7 +22,7 @@ from vqvae.pipeline import part_of
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback, drawn
+from vqvae.training.callbacks import Callback, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
 from vqvae.training.estimate import Plan, Speed, in_words, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
@@ -373,7 +373,7 @@ class Trainer:
 
     def _call_back(self, done: int, last: bool, log: Log) -> None:
         for callback in self.callbacks:
-            if last or (callback.every and done % callback.every == 0):
+            if last or is_due(callback, done):
                 with distributed.alone(), torch.no_grad():
                     pictures = drawn(callback, done, self.learner.evaluated.eval(), self.folder)
                 for name, pixels in pictures.items():
