@@ -46,7 +46,7 @@ def test_tokens_that_do_not_fit_are_refused(
 
 def test_hostile_names_lead_nowhere_else(run: Path, tmp_path: Path) -> None:
     codes = (np.zeros((1, 2, 2), np.uint8),)
-    names = ["../../up.png", "/root/abs.png", "same.png", "SAME.jpg", "..", ""]
+    names = ["../../up.png", "/abs.png", "same.png", "SAME.jpg", "..", ""]
     write_tokens(tmp_path / "t.jsonl", [Tokens(name=name, size=(8, 8), levels=codes) for name in names], TokenLayout(levels=((1, 8),)))
     out = tmp_path / "a" / "b" / "out"
     assert main(["decode", str(run), str(tmp_path / "t.jsonl"), "--out", str(out)]) == 0
