@@ -2,12 +2,14 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
 from tests.training import tiny
 from vqvae.data import SyntheticImagesConfig
 from vqvae.data.base import Condition
+from vqvae.data.own import Subset
 from vqvae.evaluation.images.maps import error_maps
 from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import class_rows, log_priors, score_images
@@ -46,6 +48,12 @@ def test_priors_add_their_scores_and_samples() -> None:
         expected = -float(prior.log_prob(codes).detach().double().sum()) / codes.numel() / math.log(2)
         assert found.scores[name] == pytest.approx(expected, rel=1e-5)
     assert found.pictures["samples"].shape[2] == 3 and found.scores["frechet_samples_tokenizer-latents"] >= 0
+
+
+def test_one_held_out_example_is_scored() -> None:
+    found = score_images(pipeline(0), Subset(HELD_OUT, np.arange(1), "one"))
+    assert found.scores["examples"] == 1 and math.isfinite(found.scores["psnr"]) and math.isfinite(found.scores["bits_per_dim_learned"])
+    assert [value for name, value in found.scores.items() if name.startswith("frechet")] == [None, None]
 
 
 def test_a_prior_is_given_the_classes_that_it_takes() -> None:

@@ -86,6 +86,11 @@ class Moments:
         return self._scatter / (self.count - 1)
 
 
+def frechet_score(first: Moments, second: Moments) -> float | None:
+    """``frechet_distance``, or None if there are fewer than two examples, which have no covariance."""
+    return None if min(first.count, second.count) < 2 else frechet_distance(first, second)
+
+
 def frechet_distance(first: Moments, second: Moments) -> float:
     """|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½): at least 0, and 0 for equal moments. There may be more features than images.
 

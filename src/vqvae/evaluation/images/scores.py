@@ -10,7 +10,7 @@ from vqvae.data import in_order
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import spread_indices
 from vqvae.evaluation.base import Evaluation, bits_of_positions, coded_sizes, compression, log_priors, warnings_about
-from vqvae.evaluation.images.frechet import Moments, TokenizerFeatures, frechet_distance
+from vqvae.evaluation.images.frechet import Moments, TokenizerFeatures, frechet_score
 from vqvae.evaluation.images.maps import code_maps, enlarged, error_maps, surprise_maps
 from vqvae.evaluation.images.tokenizer import TokenizerEvaluation
 from vqvae.pipeline import Pipeline
@@ -37,7 +37,7 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         drawn = Moments()
         for part in samples.split(pipeline.batch_size):
             drawn.add(extractor(part.to(pipeline.device)))
-        scores[f"frechet_samples_{extractor.name}"] = frechet_distance(evaluation.moments[0], drawn)
+        scores[f"frechet_samples_{extractor.name}"] = frechet_score(evaluation.moments[0], drawn)
         pictures["samples"] = class_rows(pipeline, size) if pipeline.is_conditional else grid(samples[:SHOWN_SAMPLES], COLUMNS)
     more, captions = maps(pipeline, shown.take(slice(COLUMNS)))
     worst = held_out.batch(evaluation.psnrs.argsort()[:COLUMNS].numpy()).x

@@ -10,7 +10,7 @@ from torch import Tensor
 from vqvae.bits import bits_per_dim
 from vqvae.codes import LogPrior
 from vqvae.data.base import Batch
-from vqvae.evaluation.images.frechet import FeatureExtractor, Moments, frechet_distance
+from vqvae.evaluation.images.frechet import FeatureExtractor, Moments, frechet_score
 from vqvae.evaluation.images.reconstruction import NormalisedError, psnr, ssim
 from vqvae.evaluation.likelihood.costs import Costs
 from vqvae.exact import exact
@@ -112,7 +112,7 @@ class TokenizerEvaluation:
             **self.costs.usage_scores(),
         }
         if self.extractor is not None:
-            scores[f"frechet_{self.extractor.name}"] = frechet_distance(*self.moments)
+            scores[f"frechet_{self.extractor.name}"] = frechet_score(*self.moments)
         return {**scores, "examples": self.costs.examples}
 
 
