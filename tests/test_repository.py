@@ -96,9 +96,7 @@ def test_no_file_is_named_for_what_does_not_belong_anywhere() -> None:
 def test_nothing_is_unpickled() -> None:
     found = []
     for path in SOURCES:
-        # numba keeps kernels as pickles. This file reads only those that the same user has signed: see decision 21.
-        allowed = {"pickle"} if path.as_posix().endswith("layers/kernels/cache.py") else set()
-        found += [place(path, node) for name, node in imported(TREES[path]) if name.partition(".")[0] in UNPICKLERS - allowed]
+        found += [place(path, node) for name, node in imported(TREES[path]) if name.partition(".")[0] in UNPICKLERS]
         for call in (node for node in ast.walk(TREES[path]) if isinstance(node, ast.Call)):
             name, settings = ast.unparse(call.func), {keyword.arg: ast.unparse(keyword.value) for keyword in call.keywords}
             unsafe = name == "torch.load" and settings.get("weights_only") != "True"

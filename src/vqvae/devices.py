@@ -24,7 +24,7 @@ def pick_device(name: str | torch.device) -> torch.device:
         if device.type == "cuda" and device.index is None:
             device = torch.device("cuda", int(os.environ.get("LOCAL_RANK", "0")))
         torch.empty(0, device=device).cpu()
-    except (RuntimeError, AssertionError, ImportError, NotImplementedError, TypeError) as error:
+    except (RuntimeError, AssertionError, ImportError, TypeError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device is {str(name)!r}, which cannot be used here ({reason}). Take 'cpu', or 'auto' for the best.") from error
     if device.type == "cuda":

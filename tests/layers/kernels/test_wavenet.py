@@ -1,10 +1,5 @@
 """The WaveNet in one kernel draws what the PyTorch loop draws."""
 
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import Tensor
@@ -66,19 +61,3 @@ def test_several_examples_are_drawn_as_each_alone() -> None:
     assert torch.equal(together, torch.cat([drawn([i], True) for i in range(4)]))
     assert torch.equal(together, drawn([0, 1, 2, 3], False))
     assert drawn([], True).shape == drawn([], False).shape == (0, TIME)
-
-
-@pytest.mark.slow
-def test_a_kernel_from_disk_draws_what_a_fresh_one_draws(tmp_path: Path) -> None:
-    # The queues hold what the layers were given, to the last bit.
-    draw = (
-        "import torch; from vqvae.layers.wavenet import WaveNet; from vqvae.layers.autoregressive import extend; torch.manual_seed(0); "
-        "model = WaveNet(codebook_size=64, layers=8, cycle=4, residual=32, skip=64).eval(); state = model.start(1, int8=True); "
-        "extend(model, state, torch.rand(1, 500, dtype=torch.float64), compiled=True); "
-        "print(state._queues.view(torch.int32).flatten().tolist())"
-    )
-    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path)}
-    fresh, kept = (
-        subprocess.run([sys.executable, "-c", draw], env=environment, capture_output=True, text=True, check=True).stdout for _ in range(2)
-    )
-    assert list(tmp_path.rglob("*.nbc")) and fresh == kept

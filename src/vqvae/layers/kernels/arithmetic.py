@@ -1,15 +1,11 @@
 """What the kernels are made of: how they are compiled, e^x, the gate, rows that are copied and added, products of floats."""
 
-import hashlib
 import math
 from collections.abc import Callable
-from importlib.resources import files
 from typing import Any, no_type_check
 
 import numba
 import numpy as np
-
-from vqvae.layers.kernels.cache import sign
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 LARGEST = np.float32(87)
@@ -24,33 +20,13 @@ FASTMATH: Any = {"fastmath": True, "error_model": "numpy", "nogil": True}
 """Lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
 
 
-def _digest() -> int:
-    """A number that changes with any file of this folder."""
-    sources = sorted((file.name, file.read_bytes()) for file in files(__name__.rpartition(".")[0]).iterdir() if file.name.endswith(".py"))
-    return int.from_bytes(hashlib.sha256(repr(sources).encode()).digest()[:7])
-
-
-SOURCES = _digest()
-"""The default of each kernel's last argument. numba keeps a kernel on disk until the kernel's own file changes, with all parts from other
-files in it; it keeps it under its signature, of which a default is a part. So a change of any file here makes kernels anew."""
-
-
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, and keep the code on disk where that can be written. The last argument is to be ``SOURCES``."""
-    try:
-        compiled = numba.njit(cache=True, **FASTMATH)(function)
-    except RuntimeError:  # No folder for the cache can be written.
-        return numba.njit(**FASTMATH)(function)
-    sign(compiled)
-    return compiled
+    """Compile at the first call, anew in each process: numba would keep kernels on disk as pickles, and reading a pickle runs code."""
+    return numba.njit(**FASTMATH)(function)
 
 
 def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile into the kernels that call it. It is not kept on disk: there it could have old parts of other files in it.
-
-    Inlined in any case. A function that is called could be another machine code, whose sums round otherwise, in the process that compiles
-    the kernel than in those that read it from disk.
-    """
+    """Compile into the kernels that call it, always inlined: sums round the same way wherever it is called."""
     return numba.njit(forceinline=True, **FASTMATH)(function)
 
 

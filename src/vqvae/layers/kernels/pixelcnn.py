@@ -4,13 +4,13 @@ from typing import no_type_check
 
 import numpy as np
 
-from vqvae.layers.kernels.arithmetic import SOURCES, ZERO, add, add_product, add_products, copy, gate_row, kernel, part, relu
+from vqvae.layers.kernels.arithmetic import ZERO, add, add_product, add_products, copy, gate_row, kernel, part, relu
 from vqvae.layers.kernels.draw import draw_code
 
 
 @kernel
 @no_type_check
-def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights, sources=SOURCES):
+def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights):
     """Draw a map of codes from a gated PixelCNN: ``vqvae.layers.code_pixelcnn`` step by step, for one example.
 
     Args:
@@ -19,7 +19,6 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights,
         temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 where there are none.
         places: float32 (height, width, hidden), added to the embeddings.
         weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
-        sources: nothing to give; see ``SOURCES``.
     """
     embedding, rows, rows_bias, link, columns, columns_bias, residual, skip, skip_bias = weights[:9]
     output, output_bias, earlier, logits_matrix, logits_bias = weights[9:]

@@ -4,16 +4,14 @@ from typing import no_type_check
 
 import numpy as np
 
-from vqvae.layers.kernels.arithmetic import SOURCES, ZERO, add, copy, gate_row, kernel, part, relu
+from vqvae.layers.kernels.arithmetic import ZERO, add, copy, gate_row, kernel, part, relu
 from vqvae.layers.kernels.draw import draw_code
 from vqvae.layers.kernels.int8 import OUTPUTS, add_any_product
 
 
 @kernel
 @no_type_check
-def sample_wavenet(
-    values, uniforms, temperature, top_k, top_p, before, position, since, block, books, queues, bias, dilations, weights, sources=SOURCES
-):
+def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position, since, block, books, queues, bias, dilations, weights):
     """Draw the next values of a WaveNet: ``vqvae.layers.wavenet_decoding`` step by step, for one example.
 
     Args:
@@ -30,7 +28,6 @@ def sample_wavenet(
         dilations: int64 (layers).
         weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix: of one in 8 bits, which lies in memory as
             ``in_blocks`` has it, one for each output; else none.
-        sources: nothing to give; see ``SOURCES``.
     """
     embedding, pairs, pairs_scale, pairs_bias, outputs, outputs_scale, skip_bias = weights[:7]
     hidden, hidden_scale, hidden_bias, logits_matrix, logits_scale, logits_bias = weights[7:]
