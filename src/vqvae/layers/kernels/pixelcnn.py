@@ -72,7 +72,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights)
 @part
 @no_type_check
 def _run_rows(given, above, line, stream, is_first, weights):
-    """Run the vertical stack for one row, from ``line``, the inputs of the row above. It fills ``above``, the input of the horizontal stack.
+    """Run the vertical stack for one row, from ``line``, the inputs of the row above. It fills ``above`` for the horizontal stack.
 
     Overwrites ``line`` and ``stream``. ``given``, what each row contributes to itself and to later rows, moves on by one row.
     """
