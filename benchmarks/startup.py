@@ -1,9 +1,9 @@
-"""How long it takes until something happens: ``vqvae --help``, and ``import vqvae`` beside ``import torch``.
+"""Startup time: ``vqvae --help``, and ``import vqvae`` compared with ``import torch``.
 
     python benchmarks/startup.py [--rounds 15] [--out docs/results]
 
-Fresh processes in turns, their bytecode already compiled. ``import vqvae`` alone resolves no name and imports no torch; what
-counts is that all public names are resolved.
+Fresh processes take turns, with bytecode already compiled. ``import vqvae`` alone resolves no name and does not import torch. The bar is
+for resolving all public names.
 """
 
 import argparse
@@ -61,13 +61,13 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "startup",
-        title="Start of the program",
+        title="Startup time",
         command=this_command(),
         columns=columns,
         rows=rows,
         values={"help_seconds": seconds["help"], "import_seconds_beyond_torch": beyond, "seconds_by_command": seconds},
         seconds=time.perf_counter() - began,
-        notes=f"Medians of {arguments.rounds} rounds of fresh processes, in turns.",
+        notes=f"Medians of {arguments.rounds} rounds of fresh processes, taken in turns.",
     )
     print(json.dumps(record))
 
