@@ -62,7 +62,7 @@ class Residual(nn.Module):
 
 
 def own_loop(pixels: np.ndarray, seconds: float) -> tuple[int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-    """Train with vector-quantize-pytorch for this processor time. Return the steps, and a function that reconstructs and encodes batches."""
+    """Train with vector-quantize-pytorch for this processor time. Return the steps, and a function to reconstruct and encode batches."""
     torch.manual_seed(0)
     encoder = nn.Sequential(
         *(nn.Conv2d(1, HIDDEN // 2, 4, 2, 1), nn.ReLU(), nn.Conv2d(HIDDEN // 2, HIDDEN, 4, 2, 1), nn.ReLU()),
