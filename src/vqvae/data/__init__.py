@@ -1,4 +1,4 @@
-"""Examples in, batches out; nothing here knows of models."""
+"""Data sets and batches. Nothing here depends on models."""
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of

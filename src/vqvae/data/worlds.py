@@ -1,4 +1,4 @@
-"""Frames of 3-D worlds with the actions between them, rendered on the spot, as in experiment E4 of [VQVAE §4.1].
+"""Frames of 3-D worlds with the actions between them, rendered when needed, as in experiment E4 of [VQVAE §4.1].
 
 Differs from the paper: its frames come from DeepMind Lab, which has no package to install; ours come from ViZDoom.
 """
@@ -34,46 +34,46 @@ from vqvae.seeding import mix
 _log = logging.getLogger(__name__)
 
 ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
-"""Walk; turn on the spot; do both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
+"""Walk, turn on the spot, or both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
 _RENDERER = Path(__file__).with_name("render.py")
-_VERSION = 1  # Of the explorer and the view: a change to either makes other frames, which need another place in the cache.
+_VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
 
 
 @settings
 class WorldsConfig:
-    """What a walker sees who explores a ViZDoom map: the middle 240 by 240 pixels of 320 by 240, antialiased to ``size``.
+    """The view of a walker who explores a ViZDoom map: the central 240 by 240 pixels of 320 by 240, antialiased to ``size``.
 
-    Monsters, weapon and status bar are off. The last 5 % of the episodes, at least one, are held out. The same settings give the
-    same frames, from the cache or anew.
+    Monsters, weapon and status bar are off. The last 5 % of the episodes, at least one, are held out. The same settings give the same
+    frames, whether cached or rendered again.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps what was rendered; ~/.cache/vqvae/worlds where it is left out."""
+    """The folder for rendered frames; default: ~/.cache/vqvae/worlds."""
     scenario: str = "my_way_home"
-    """One of ViZDoom's scenarios; my_way_home is corridors and rooms with many kinds of walls."""
+    """One of ViZDoom's scenarios. my_way_home has corridors and rooms with many kinds of walls."""
     episodes: int = 100
-    """How many walks, each from a random place."""
+    """Number of walks, each from a random place."""
     frames_per_episode: int = 200
-    """Frames of each walk."""
+    """Frames per walk."""
     size: int = 84
     """Height and width in pixels."""
     seed: int = 0
-    """Another seed, other walks."""
+    """Seed of the walks."""
     frame_skip: int = 4
-    """Tics (1/35 s) from one frame to the next; the action lasts as long."""
+    """Tics (1/35 s) from one frame to the next. The action lasts as long."""
 
     def build(self) -> Splits:
-        """Render the episodes, or take them from the cache."""
+        """Render the episodes, or load them from the cache."""
         return _build(self)
 
 
 class WorldsDataset(Dataset):
-    """Whole episodes, one after another; an example is one frame with the action that was taken on seeing it.
+    """Whole episodes, one after another. An example is a frame with the action that followed it.
 
-    A batch is ``x`` uint8 (batch, 3, size, size) with ``condition.actions`` int64 (batch, 1), numbers into ``action_names``.
+    A batch has ``x``, uint8 (batch, 3, size, size), and ``condition.actions``, int64 (batch, 1), indices into ``action_names``.
     """
 
     action_names = ACTION_NAMES
@@ -90,9 +90,9 @@ class WorldsDataset(Dataset):
         self.frames = frames
         """uint8 (frames, 3, size, size), in the order of the walks."""
         self.actions = actions
-        """int64 (frames,): what was done after each frame."""
+        """int64 (frames,): the action after each frame."""
         self.episode = episode
-        """int64 (frames,): which walk each frame belongs to."""
+        """int64 (frames,): the walk of each frame."""
         self._examples = ArrayDataset(frames, name=name, actions=actions, action_names=ACTION_NAMES)
         self.signal = self._examples.signal
 
@@ -115,7 +115,7 @@ def _build(config: WorldsConfig) -> Splits:
     root = user_path(config.path) if config.path is not None else user_cache() / "worlds"
     folder = root / f"{config.scenario}-{digest}"
     _check_scenario(config.scenario)  # Before its name becomes part of a path.
-    advice = f"{ADVICE[:-1]}, or give another one with --data."
+    advice = f"{ADVICE[:-1]}, or give another folder with --data."
     if not exists(folder):
         with locked(folder, DataError, advice):
             if not folder.is_dir():
@@ -153,12 +153,12 @@ def _render(config: WorldsConfig, folder: Path) -> None:
     np.lib.format.open_memmap(paths["actions_path"], "w+", np.int64, shape).flush()
     _log.info("Rendering %d episodes of %d frames of %s with %d processes.", *shape, config.scenario, workers)
     start = time.perf_counter()
-    # In the folder itself, so that what a killed process leaves goes with the rest.
+    # In the folder itself: leftovers of a killed process are removed with it.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for worker in range(workers):
-                # Each episode has its own seed, so its frames do not depend on which process renders it, or after which other one.
+                # Each episode has its own seed, so its frames do not depend on the process that renders it, or on the order.
                 seeds = {
                     str(episode): f"{mix(config.seed, 'worlds', config.scenario, episode)}"
                     for episode in range(worker, config.episodes, workers)
@@ -176,7 +176,7 @@ def _render(config: WorldsConfig, folder: Path) -> None:
                     _fail(config, process.returncode, Path(scratch) / str(worker) / "errors")
         finally:
             for process in processes:
-                # With the engine, a process of its own that outlives a renderer and goes on writing beside it.
+                # Including the engine, a separate process that would outlive a renderer and go on writing.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
                 process.wait()

@@ -173,7 +173,7 @@ def _check_place(run: Path, names: Collection[str]) -> None:
     """Raise ConfigError where parts of these names would be mixed with things of others, or with a prior of another tokenizer."""
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
     if there and not storage.is_part(run / TOKENIZER):
-        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: yours is not mixed with a run.")
+        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: a run is not mixed with other files.")
     others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:
         raise ConfigError(f"{run} holds {others}, which this pipeline has not: they are another tokenizer's. Choose another folder.")

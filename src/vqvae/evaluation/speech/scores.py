@@ -49,7 +49,7 @@ LABEL_SOURCE = "the data set's own alignments"
 
 
 class Heard(NamedTuple):
-    """A recording, its reconstruction and its conversion, all of the same length."""
+    """A recording, its reconstruction and its conversion, all equally long."""
 
     name: str
     speaker: str
