@@ -1,8 +1,6 @@
 """How long a training takes: from a measurement to steps and words."""
 
-import pytest
-
-from vqvae.training.estimate import Plan, Speed, in_words, measure
+from vqvae.training.estimate import Plan, Speed, measure
 
 
 def test_steps_fit_the_budget_with_evaluations_and_what_follows() -> None:
@@ -19,10 +17,3 @@ def test_steps_are_counted_after_a_first_one() -> None:
     speed = measure(taken.append, looked.append, 100.0, most=3)
     assert (taken, looked) == ([0, 1, 2, 3], [0, 1])
     assert speed.step > 0 and speed.forward > 0
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 second"), (80, "80 seconds"), (24 * 60, "24 minutes"), (3 * 3600, "3.0 hours"), (4e5, "4.6 days")]
-)
-def test_durations_are_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words

@@ -165,6 +165,6 @@ def test_a_line_has_units_and_fits_a_terminal(tmp_path: Path, capsys: pytest.Cap
     log.row(50_002, {f"a_long_name_of_a_scalar_{number}": 1.0 for number in range(20)})
     log.close()
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first == "tokenizer  step 50000/100000  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
-    assert second == "tokenizer  step 50001/100000  held out:  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
+    assert first == "tokenizer  step 50000/100000  loss 1.5  1.000 bits/dim  codes used 50.0 %  perplexity 12.0 codes"
+    assert second == "tokenizer  step 50001/100000  held out:  loss 1.5  1.000 bits/dim  codes used 50.0 %  perplexity 12.0 codes"
     assert third.startswith("tokenizer  step 50002/100000  a_long_name_of_a_scalar_0 1  ") and len(third) <= 120

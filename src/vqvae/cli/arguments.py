@@ -2,16 +2,16 @@
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import tyro
 
 from vqvae.cli.flags import check_known, flags_of, with_switches
 from vqvae.cli.kinds import choose_kinds
-from vqvae.reports.measures import MEASURES, duration, in_words, measure
+from vqvae.reports.measures import MEASURES, in_words, measure
+from vqvae.words import duration
+from vqvae.words import say as say_line
 
 T = TypeVar("T")
 
@@ -65,10 +65,9 @@ def say(values: Mapping[str, Any], as_json: bool) -> None:
 
 
 def note(words: str) -> None:
-    """Say something that is no result, on stderr; of the processes that torchrun has started, the first one speaks."""
+    """Print something that is not a result on stderr. Of the processes of torchrun, only the first prints."""
     if os.environ.get("RANK", "0") == "0":
-        with suppress(OSError):  # Nobody may be there to read it.
-            print(words, file=sys.stderr, flush=True)
+        say_line(words)
 
 
 def _line(name: str, value: Any) -> tuple[str, str]:

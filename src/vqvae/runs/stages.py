@@ -27,8 +27,8 @@ from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
-from vqvae.training.logging import say
 from vqvae.training.machine import pick_device
+from vqvae.words import say
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
 """The recipe whose prior is taken for codes of so many axes where the run's own recipe is none of ours."""

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 _SPARE = 0.05
-"""The share of a budget that is left for what nobody can foresee, such as checkpoints."""
+"""Share of a budget that is kept for what cannot be foreseen, such as checkpoints."""
 _AT_LEAST = 0.5
-"""The share of a budget that goes to the training at least, however long the scores after it take."""
+"""Least share of a budget that goes to training, however long the scores take."""
 
 
 class Speed(NamedTuple):
@@ -64,13 +64,3 @@ def measure(step: Callable[[int], object], forward: Callable[[int], object], sec
     began = time.perf_counter()
     forward(1)
     return Speed(max(taken, 1e-6), max(time.perf_counter() - began, 1e-6))
-
-
-def in_words(seconds: float) -> str:
-    """A duration for people: ``24 minutes``."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 1.5 * size:
-            count = seconds / size
-            return f"{count:.1f} {unit}s" if count < 10 and unit != "minute" else f"{count:.0f} {unit}s"
-    count = max(1, round(seconds))
-    return f"{count} second{'s' if count > 1 else ''}"

@@ -1,7 +1,6 @@
 """What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
-import math
 import os
 import sys
 from collections import defaultdict
@@ -18,23 +17,27 @@ from torch import Tensor
 from vqvae import distributed
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
+from vqvae.reports.measures import in_words
+from vqvae.words import say
 
 METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
 """How the names of scores on held-out data begin."""
 LINE = 120
 """Characters of a line at most."""
-_SAID = {
-    "loss": ("loss {:.4g}", 1.0),
-    "nats_per_dim": ("{:.3f} bits/dim", 1 / math.log(2)),
-    "nats_per_code": ("{:.3f} bits/code", 1 / math.log(2)),
-    "psnr": ("PSNR {:.2f} dB", 1.0),
-    "perplexity": ("perplexity {:.1f}", 1.0),
-    "codes_used": ("codes used {:.1f} %", 100.0),
-    "adversary_loss": ("adversary's loss {:.4g}", 1.0),
-    "examples_per_second": ("{:.4g} examples/s", 1.0),
+LOGGED = {
+    "loss": "loss",
+    "nats_per_dim": "",
+    "nats_per_code": "",
+    "psnr": "PSNR",
+    "rmse": "RMSE",
+    "distance_per_dim": "distance",
+    "codes_used": "codes used",
+    "perplexity": "perplexity",
+    "adversary_loss": "adversary loss",
+    "examples_per_second": "",
 }
-"""How scalars are said, in this order, and what they are multiplied by."""
+"""The scalars of a log line, in this order, and what stands before each number."""
 _START = '{"step": '
 """How every row begins."""
 
@@ -116,7 +119,7 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
-        words = in_words(values)
+        words = logged(values)
         if self._progress is not None:
             self._progress.update(self._task, completed=step, words="  ".join(words[:3]))
         else:
@@ -140,20 +143,13 @@ class Log:
             say(f"{self.stage}  {words}")
 
 
-def in_words(values: Mapping[str, float]) -> list[str]:
-    """The numbers of a row that people follow, with their units. All of them are in ``metrics.jsonl``."""
+def logged(values: Mapping[str, float]) -> list[str]:
+    """The numbers of a row that a log line shows, with their units. ``metrics.jsonl`` has all of them."""
     known = {name.removeprefix(HELD_OUT): value for name, value in values.items()}
-    words = [word.format(known[name] * factor) for name, (word, factor) in _SAID.items() if name in known]
+    words = [" ".join(filter(None, (label, *in_words(name, known[name])))) for name, label in LOGGED.items() if name in known]
     held_out = any(name.startswith(HELD_OUT) for name in values)
     words = words or [f"{name} {value:.4g}" for name, value in values.items() if name != "seconds"]
     return ["held out:", *words] if held_out else words
-
-
-def say(words: str) -> None:
-    """Say something on stderr. That nobody reads it any more, as after a lost connection, does not end the training."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(words, file=sys.stderr, flush=True)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -24,16 +24,17 @@ from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
-from vqvae.training.estimate import Plan, Speed, in_words, measure
+from vqvae.training.estimate import Plan, Speed, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
-from vqvae.training.logging import Log, Meter, say
+from vqvae.training.logging import Log, Meter
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
 from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
 from vqvae.training.resuming import check_same, check_steps, more_steps
 from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
+from vqvae.words import duration, say
 
 START_BATCHES = 4
 EVALUATED = 1024
@@ -220,7 +221,7 @@ class Trainer:
                 if self.options.estimate and not config.compile and config.steps > state.step:
                     seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
                     if distributed.is_main():
-                        say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")
+                        say(f"{self.stage}  about {duration(seconds)} on this machine for {config.steps:,} steps.")
             return state
         budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
         speed = self._measure(min(_LOOK, 3 * config.minutes))
