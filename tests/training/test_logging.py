@@ -118,11 +118,13 @@ def test_a_terminal_gets_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture, mo
     monkeypatch.setenv("COLUMNS", "120")
     log = Log(tmp_path, "prior", step=4, steps=20, quiet=False)
     log.advance(7)
-    log.row(8, {"loss": 0.25})
     log.say("[a word]")
+    log.row(8, {"loss": 0.25, "psnr": 24.125, "codes_used": 0.5, "examples_per_second": 812.3})
+    log.row(8, {"held_out_loss": 0.5})
     log.close()
     out, err = capsys.readouterr()
-    assert out == "" and "8/20" in err and "loss 0.25" in err and "[a word]" in err and "step 8/20" not in err
+    assert out == "" and "8/20" in err and "PSNR 24.12 dB  codes used 50.0 %  812.3 examples/s" in err
+    assert "[a word]" in err and "step 8/20" in err and "held out:  loss 0.5" in err
 
 
 def test_without_tensorboard_all_the_rest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

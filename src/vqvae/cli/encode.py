@@ -15,6 +15,7 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import Kind, kind_of, whole
 from vqvae.media.tokens import TokenLayout, Tokens, check_suffix, write_tokens
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 from vqvae.training.machine import pick_device
 
 
@@ -78,7 +79,7 @@ def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLa
         DataError: if a file cannot be read and may not be skipped, or if none can be read.
     """
     kind, bad = kind_of(model.signal), 0
-    for name, path in named:
+    for name, path in tracked(named, "encoding files", len(named)):
         try:
             data = whole(kind.read(path, model.signal))
             codes = [level[0].numpy() for level in model.encode_batch(Batch(data))]

@@ -12,6 +12,7 @@ from difflib import get_close_matches
 
 from vqvae.cli.help import short_help
 from vqvae.errors import VqvaeError
+from vqvae.progress import showing
 from vqvae.words import say
 
 COMMANDS = {
@@ -94,7 +95,8 @@ def _run(arguments: list[str]) -> int:
         # A second or more passes before torch is imported.
         say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+    with showing():
+        return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
 
 
 def _open_streams() -> None:

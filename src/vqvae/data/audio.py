@@ -25,6 +25,7 @@ from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
+from vqvae.progress import tracked
 from vqvae.signals import sound
 
 _log = logging.getLogger(__name__)
@@ -347,8 +348,8 @@ def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
     bad: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / "samples.s16").open("wb") as output:
         # A few at a time, so that what is decoded does not pile up in memory before it is written.
-        for first in range(0, len(files), 64):
-            group = files[first : first + 64]
+        groups = [files[first : first + 64] for first in range(0, len(files), 64)]
+        for group in tracked(groups, "reading recordings", len(files), len):
             for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result

@@ -2,10 +2,8 @@
 
 import json
 import os
-import sys
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +15,8 @@ from torch import Tensor
 from vqvae import distributed
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
+from vqvae.progress import Progress
 from vqvae.reports.measures import in_words
-from vqvae.words import say
 
 METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
@@ -38,6 +36,8 @@ LOGGED = {
     "examples_per_second": "",
 }
 """The scalars of a log line, in this order, and what stands before each number."""
+IN_BAR = ("nats_per_code", "psnr", "rmse", "distance_per_dim", "codes_used", "examples_per_second")
+"""The scalars beside the bar."""
 _START = '{"step": '
 """How every row begins."""
 
@@ -80,29 +80,25 @@ class Log:
         self.stage, self.steps, self.quiet = stage, steps, quiet
         self._path, self._unwritten = run / METRICS, False
         self._board: Any = None
-        self._progress: Any = None
+        self._progress: Progress | None = None
         if quiet:
             return
         drop_rows(self._path, stage, step)
         with explained(CheckpointError, run / "tensorboard", advice="The last checkpoint is unchanged."):
             self._board = _tensorboard(run / "tensorboard" / stage, step)
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._progress = _bar()
-            self._task = self._progress.add_task(stage, total=steps, completed=step, words="")
-            self._progress.start()
+        self._progress = Progress(stage, steps, done=step, always=True)
 
     def close(self) -> None:
         """Stop the bar and write out what TensorBoard still holds."""
         if self._progress is not None:
-            with suppress(OSError):
-                self._progress.stop()
+            self._progress.close()
         if self._board is not None:
             self._board.close()
 
     def advance(self, step: int) -> None:
         """Move the bar to ``step`` steps."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=step)
+            self._progress.update(step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Write one row. If it cannot be written, say so once and go on: a log does not end a training."""
@@ -119,15 +115,15 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
-        words = logged(values)
-        if self._progress is not None:
-            self._progress.update(self._task, completed=step, words="  ".join(words[:3]))
-        else:
-            line = f"step {step}/{self.steps}"
-            for word in words:
-                if len(self.stage) + len(line) + len(word) + 4 <= LINE:
-                    line += f"  {word}"
-            self.say(line)
+        assert self._progress is not None, "this process is not quiet"
+        if self._progress.is_bar and not any(name.startswith(HELD_OUT) for name in values):
+            self._progress.update(step, "  ".join(logged(values, IN_BAR)))
+            return
+        line = f"step {step}/{self.steps}"
+        for word in filter(None, (self._progress.left(), *logged(values))):
+            if len(self.stage) + len(line) + len(word) + 4 <= LINE:
+                line += f"  {word}"
+        self.say(line)
 
     def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
         """Show a picture in TensorBoard."""
@@ -135,18 +131,15 @@ class Log:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def say(self, words: str) -> None:
-        """Say something to the user, above the bar."""
+        """Print a line, above the bar if there is one."""
         if self._progress is not None:
-            with suppress(OSError):
-                self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
-        elif not self.quiet:
-            say(f"{self.stage}  {words}")
+            self._progress.say(words)
 
 
-def logged(values: Mapping[str, float]) -> list[str]:
+def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[str]:
     """The numbers of a row that a log line shows, with their units. ``metrics.jsonl`` has all of them."""
     known = {name.removeprefix(HELD_OUT): value for name, value in values.items()}
-    words = [" ".join(filter(None, (label, *in_words(name, known[name])))) for name, label in LOGGED.items() if name in known]
+    words = [" ".join(filter(None, (LOGGED[name], *in_words(name, known[name])))) for name in names if name in known]
     held_out = any(name.startswith(HELD_OUT) for name in values)
     words = words or [f"{name} {value:.4g}" for name, value in values.items() if name != "seconds"]
     return ["held out:", *words] if held_out else words
@@ -209,23 +202,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-    ]
-    return Progress(*columns, console=Console(stderr=True))
