@@ -1,6 +1,11 @@
 """How long a training takes: from a measurement to steps and words."""
 
-from vqvae.training.estimate import Plan, Speed, measure
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from vqvae.training.estimate import Plan, Speed, introduction, measure
 
 
 def test_steps_fit_the_budget_with_evaluations_and_what_follows() -> None:
@@ -17,3 +22,8 @@ def test_steps_are_counted_after_a_first_one() -> None:
     speed = measure(taken.append, looked.append, 100.0, most=3)
     assert (taken, looked) == ([0, 1, 2, 3], [0, 1])
     assert speed.step > 0 and speed.forward > 0
+
+
+def test_the_start_says_what_is_trained_and_where() -> None:
+    words = introduction(nn.Linear(999, 2), torch.device("cpu"), Path("runs/photos"))
+    assert words == "2,000 parameters on cpu; the run folder is runs/photos."

@@ -98,7 +98,7 @@ def test_nobody_need_read_what_is_said(tmp_path: Path, stream: str, monkeypatch:
 
 
 def test_rows_go_to_a_file_to_stderr_and_to_tensorboard(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    log = Log(tmp_path, "prior", step=4, steps=20, quiet=False)
+    log = Log(tmp_path, "prior", step=4, steps=20, quiet=False, settings='{\n  "steps": 20\n}\n')
     log.row(8, {"loss": 0.25, "seconds": 3.0})
     log.picture(8, "grid", np.zeros((4, 6, 3), np.uint8))
     log.say("a word")
@@ -111,6 +111,7 @@ def test_rows_go_to_a_file_to_stderr_and_to_tensorboard(tmp_path: Path, capsys: 
     events = EventAccumulator(str(tmp_path / "tensorboard" / "prior")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(8, 0.25)]
     assert [event.step for event in events.Images("grid")] == [8]
+    assert b'  "steps": 20' in events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0]
 
 
 def test_a_terminal_gets_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:

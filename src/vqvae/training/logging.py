@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae import distributed
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
+from vqvae.models.autoencoder import Autoencoder
 from vqvae.progress import Progress
 from vqvae.reports.measures import in_words
 
@@ -76,7 +78,7 @@ class Log:
     ``quiet`` (every process but the first) nothing is written or said.
     """
 
-    def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool) -> None:
+    def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool, settings: str = "") -> None:
         self.stage, self.steps, self.quiet = stage, steps, quiet
         self._path, self._unwritten = run / METRICS, False
         self._board: Any = None
@@ -86,6 +88,8 @@ class Log:
         drop_rows(self._path, stage, step)
         with explained(CheckpointError, run / "tensorboard", advice="The last checkpoint is unchanged."):
             self._board = _tensorboard(run / "tensorboard" / stage, step)
+            if self._board is not None and settings:
+                self._board.add_text("settings", textwrap.indent(settings, "    "), step)  # Indented text is code in Markdown.
         self._progress = Progress(stage, steps, done=step, always=True)
 
     def close(self) -> None:
@@ -143,6 +147,13 @@ def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[s
     held_out = any(name.startswith(HELD_OUT) for name in values)
     words = words or [f"{name} {value:.4g}" for name, value in values.items() if name != "seconds"]
     return ["held out:", *words] if held_out else words
+
+
+def show_error(module: nn.Module, wanted: bool) -> None:
+    """Let the models in a module measure the reconstruction error of the next step, or only if that costs nothing."""
+    for part in module.modules():
+        if isinstance(part, Autoencoder):
+            part.shows_error = wanted
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
