@@ -31,6 +31,8 @@ class Arguments:
     """Who speaks, if the decoder has speakers."""
     overwrite: bool = False
     """Replace files that exist."""
+    checkpoint: str | None = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "decode", arguments, "Turn the tokens of 'vqvae encode' back into files.")
     if not chosen.tokens:
         raise ConfigError("No files were given: vqvae decode RUN tokens.npz --out DIR")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     layout = tuple((one.num_codebooks, one.codebook_size) for one in model.layout)
     rows: list[tuple[Tokens, TokenLayout, Path]] = []

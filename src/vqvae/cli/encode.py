@@ -33,6 +33,8 @@ class Arguments:
     """List files that cannot be read and go on without them."""
     overwrite: bool = False
     """Replace the file if it exists."""
+    checkpoint: str | None = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -43,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.files:
         raise ConfigError("No files were given: vqvae encode RUN FILE|FOLDER... --out tokens.npz")
     check_suffix(chosen.out)
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     layout = TokenLayout(levels=tuple((one.num_codebooks, one.codebook_size) for one in model.layout), offset=chosen.offset)
     named = _named(chosen.files, kind_of(model.signal))
     check_outputs([chosen.out], [path for _, path in named], overwrite=chosen.overwrite)

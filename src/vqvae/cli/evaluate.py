@@ -34,6 +34,8 @@ class Arguments:
     """Where these labels come from; it stands beside every score."""
     json: bool = False
     """Print one JSON object."""
+    checkpoint: str | None = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
     threads: int | None = None
@@ -50,13 +52,13 @@ def main(arguments: Sequence[str]) -> int:
         say(phones(chosen), chosen.json)
         return 0
     splits = stored_data(chosen.run, chosen.data)
-    if chosen.data is None or is_own(chosen.run, splits):
+    if chosen.checkpoint is None and (chosen.data is None or is_own(chosen.run, splits)):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)
         note(f"The report is {scores_folder(chosen.run, chosen.prior_name) / REPORT}.")
         return 0
-    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name, checkpoint=chosen.checkpoint)
     say(score(model, splits.held_out).scores, chosen.json)
     return 0
 
@@ -68,7 +70,7 @@ def phones(chosen: Arguments) -> dict[str, Any]:
         DataError: the data has no recordings, or no recording has an alignment.
     """
     assert chosen.phones is not None
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     held_out = recordings_of(stored_data(chosen.run, chosen.data).held_out)
     clips = spoken_codes(model, held_out, read_phones(chosen.phones, strip_stress=True))
     return score_phonemes(clips, model, held_out.rate, chosen.phones_source)

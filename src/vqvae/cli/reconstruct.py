@@ -6,12 +6,14 @@ from pathlib import Path
 import tyro
 
 from vqvae import pipeline
-from vqvae.cli.arguments import parse, say
+from vqvae.cli.arguments import note, parse, say, say_table
 from vqvae.cli.files import check_folder, reconstruct_file
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
+from vqvae.progress import tracked
+from vqvae.reports.measures import in_words, measure
 from vqvae.training.machine import pick_device
 
 
@@ -30,6 +32,8 @@ class Arguments:
     """Print one JSON object."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
+    checkpoint: str | None = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -40,11 +44,17 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
     if not chosen.files:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     suffix = kind_of(model.signal).suffixes[0]
     places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
     check_outputs(places, chosen.files, overwrite=chosen.overwrite)
-    pairs = zip(chosen.files, places, strict=True)
-    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}, chosen.json)
+    pairs = tracked(list(zip(chosen.files, places, strict=True)), "reconstructing files", len(places))
+    found = {str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}
+    if chosen.json:
+        say(found, as_json=True)
+        return 0
+    score = kind_of(model.signal).measure
+    say_table([(file, " ".join((measure(score).title, *in_words(score, value))).rstrip()) for file, value in found.items()])
+    note(f"The reconstructions are in {chosen.out}.")
     return 0
