@@ -9,6 +9,7 @@ import tyro
 
 from vqvae.cli.flags import check_known, flags_of, with_switches
 from vqvae.cli.kinds import choose_kinds
+from vqvae.cli.values import VALUES
 from vqvae.reports.measures import in_words, measure
 from vqvae.words import duration
 from vqvae.words import say as say_line
@@ -30,7 +31,7 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
     check_known(rest, known, command)
     # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
     flags = (tyro.conf.AvoidSubcommands,)
-    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags)
+    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:

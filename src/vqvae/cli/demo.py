@@ -4,10 +4,13 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from vqvae.cli.arguments import note, parse, say
 from vqvae.cli.settings import Options
+from vqvae.cli.values import Data, Minutes
 from vqvae.config import settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
@@ -23,14 +26,14 @@ DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-s
 class Arguments:
     modality: Literal["images", "speech"] = "images"
     """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
-    out: Path | None = None
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """The run folder; runs/demo or runs/demo-speech where it is left out."""
-    data: str | None = None
+    data: Data = None
     """Of images, the folder that keeps the rendered frames (default: the user's cache). Of speech, a folder of your own recordings
     (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
-    minutes: float | None = None
+    minutes: Minutes = None
     """Minutes for both stages together, in place of steps. Each gets half."""
     seed: int = 0
     """Seed of both stages."""

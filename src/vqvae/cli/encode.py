@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tyro
-
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
+from vqvae.cli.values import Checkpoint, Device, File, Files, Run
 from vqvae.config import settings
 from vqvae.data.base import Batch
 from vqvae.data.files import find_files, report_bad
@@ -21,11 +20,11 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: Files
     """Files, or folders of files, of the kind that the model was trained on."""
-    out: Path
+    out: File
     """The file for the tokens: NAME.npz, NAME.jsonl or NAME.parquet."""
     offset: int | None = None
     """The first token in another vocabulary. Each codebook gets a range of its own from there on. Default: tokens are codes."""
@@ -33,9 +32,9 @@ class Arguments:
     """List files that cannot be read and go on without them."""
     overwrite: bool = False
     """Replace the file if it exists."""
-    checkpoint: str | None = None
+    checkpoint: Checkpoint = None
     """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
-    device: str = "auto"
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 

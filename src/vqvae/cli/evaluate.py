@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.values import Checkpoint, Data, Device, Name, Run
 from vqvae.config import settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
@@ -20,13 +21,13 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    data: str | None = None
+    data: Data = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
-    prior_name: str | None = None
+    prior_name: Name = None
     """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
-    beside: Path | None = None
+    beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Another run, whose scores and pictures the report shows beside these."""
     phones: Path | None = None
     """For speech: who says which phone when, as .jsonl or TextGrids."""
@@ -34,9 +35,9 @@ class Arguments:
     """Where these labels come from; it stands beside every score."""
     json: bool = False
     """Print one JSON object."""
-    checkpoint: str | None = None
+    checkpoint: Checkpoint = None
     """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
-    device: str = "auto"
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
     threads: int | None = None
     """CPU threads; None leaves it to torch."""

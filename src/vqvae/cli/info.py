@@ -8,6 +8,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
+from vqvae.cli.values import Run
 from vqvae.config import dumps, settings
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline import TOKENIZER, best_step, checkpoint_steps, prior_names
@@ -17,11 +18,11 @@ from vqvae.storage import RunCard
 
 @settings
 class Arguments:
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    run: Run
     """The run folder."""
     settings: bool = False
     """Print the settings of a part as a file that 'vqvae train --settings FILE' reads."""
-    part: str = TOKENIZER
+    part: Annotated[str, tyro.conf.arg(metavar="NAME")] = TOKENIZER
     """Whose settings: tokenizer, prior, prior-1, ..."""
     json: bool = False
     """Print one JSON object."""

@@ -1,13 +1,11 @@
 """``vqvae reconstruct RUN FILE...``."""
 
 from collections.abc import Sequence
-from pathlib import Path
-
-import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say, say_table
 from vqvae.cli.files import check_folder, reconstruct_file
+from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Run
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
@@ -19,22 +17,22 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: Files
     """Files of the kind that the model was trained on: pictures of any size, in colour or grey; recordings of any length and rate; or
     arrays."""
-    out: Path
+    out: Folder
     """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
-    speaker: str | None = None
+    speaker: Name = None
     """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
     json: bool = False
     """Print one JSON object."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
-    checkpoint: str | None = None
+    checkpoint: Checkpoint = None
     """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
-    device: str = "auto"
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 

@@ -11,6 +11,7 @@ import tyro
 from vqvae.cli.arguments import first_words, note, option, parse
 from vqvae.cli.flags import WrongUse
 from vqvae.cli.settings import Options, Settings, read_settings
+from vqvae.cli.values import Data
 from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES, Recipe, fitted
@@ -27,7 +28,7 @@ DESCRIPTION = (
 class Arguments:
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
     """The name of a recipe, or a settings file NAME.json."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    data: Data = None
     """Your data; short for --data.path."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The run folder. Default: runs/RECIPE."""
