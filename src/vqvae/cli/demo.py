@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import tyro
 
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options
 from vqvae.cli.values import Data, Minutes
 from vqvae.config import settings
@@ -33,6 +34,8 @@ class Arguments:
     (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each of the two stages, in place of the recipe's."""
+    prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
+    """The kind of prior: pixelcnn or wavenet. Default: the recipe's."""
     minutes: Minutes = None
     """Minutes for both stages together, in place of steps. Each gets half."""
     seed: int = 0
@@ -51,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         recipe = "speech"
     config = RECIPES[recipe].tokenizer(chosen.data)
     config = dataclasses.replace(config, steps=chosen.steps or config.steps, minutes=chosen.minutes, seed=chosen.seed)
-    train_both(config, chosen.options, run, recipe=recipe, prior_steps=chosen.steps)
+    kind = None if chosen.prior is None else prior_kind(chosen.prior)
+    train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
     note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
     return 0

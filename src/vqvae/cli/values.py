@@ -1,6 +1,7 @@
 """How the values of flags are read, and what stands for them in ``--help-all``: N, X, TEXT, FILE."""
 
-import typing
+import functools
+import operator
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Annotated, Any
@@ -65,13 +66,14 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Unsupported
     kinds = members(info.type)
     if type(None) not in kinds or len(kinds) < 2:
         return None
-    rest = typing.Union[tuple(kind for kind in kinds if kind is not type(None))]  # noqa: UP007
+    rest = functools.reduce(operator.or_, (kind for kind in kinds if kind is not type(None)))
     inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(rest, info.markers))
     if isinstance(inner, UnsupportedTypeAnnotationError):
         return inner
-    counts = {1, *(inner.nargs if isinstance(inner.nargs, tuple) else (inner.nargs,))}
+    own = inner.nargs
+    counts = () if own == "*" else tuple(sorted({1, *(own if isinstance(own, tuple) else (own,))}))
     return PrimitiveConstructorSpec(
-        nargs="*" if "*" in counts else 1 if counts == {1} else tuple(sorted(counts)),
+        nargs="*" if not counts else 1 if counts == (1,) else counts,
         metavar=inner.metavar,
         instance_from_str=lambda words: None if words == ["None"] else inner.instance_from_str(words),
         is_instance=lambda value: value is None or inner.is_instance(value),
