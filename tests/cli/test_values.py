@@ -44,7 +44,7 @@ def test_values_and_none_are_read() -> None:
 
 def test_the_help_says_what_values_are(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        read("--help")
+        tyro.cli(Example, args=["--help"], registry=VALUES, prog="vqvae")
     out = capsys.readouterr().out
     for words in ("RUN FILE ...", "--count N", "--rate X", "--place FILE", "--side {left,right}"):
         assert words in out
