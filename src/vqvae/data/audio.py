@@ -18,14 +18,16 @@ from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
-from vqvae.data.files import find_files, report_bad
+from vqvae.data.files import find_files, of_kind, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.sides import Sides, find_sides
 from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
+from vqvae.progress import tracked
 from vqvae.signals import sound
+from vqvae.words import duration
 
 _log = logging.getLogger(__name__)
 
@@ -194,7 +196,8 @@ def _build(config: AudioFolderConfig) -> Splits:
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
     if not root.exists():
         raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
-    root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
+    files, ignored = of_kind(find_files(root), SUFFIXES) if root.is_dir() else ([root.name], "")
+    root = root if root.is_dir() else root.parent
     speakers, sides = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
@@ -212,6 +215,10 @@ def _build(config: AudioFolderConfig) -> Splits:
     decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
     speakers, decoded, rows = _split(config, root, speakers, sides, decoded)
+    found = zip(("recordings to train on", "held out"), rows, strict=True)
+    train, held_out = (f"{len(of):,} {side} ({duration(sum(decoded.lengths[row] for row in of) / config.rate)})" for side, of in found)
+    of = f"{len(label_names)} speakers" if label_names else "no speakers"
+    _log.info("%s, %s, %s; %s Hz%s.", train, held_out, of, f"{config.rate:,}", f"; ignoring {ignored}" if ignored else "")
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
     # Omitted if None: data keeps its name in runs from before ``crop`` existed.
@@ -346,9 +353,9 @@ def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / "samples.s16").open("wb") as output:
-        # A few at a time, so that decoded samples do not pile up in memory before they are written.
-        for first in range(0, len(files), 64):
-            group = files[first : first + 64]
+        # A few at a time, so that what is decoded does not pile up in memory before it is written.
+        groups = [files[first : first + 64] for first in range(0, len(files), 64)]
+        for group in tracked(groups, "reading recordings", len(files), len):
             for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result

@@ -61,6 +61,8 @@ class Autoencoder(LatentModel):
     has_likelihood: bool
     takes_masks: bool
     streams: bool
+    shows_error: bool = False
+    """Whether training steps measure the reconstruction error even if that costs time. Evaluation always does."""
 
     def _connect(self, network: Network) -> None:
         """Take the parts around the bottleneck.
@@ -175,6 +177,20 @@ class Autoencoder(LatentModel):
         cost = bound.log_likelihood - bound.nats
         return {"nats_per_dim": per_dim(-bound.nats, batch), "kl_nats_per_dim": per_dim(cost, batch)}
 
+    def _error(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> dict[str, Tensor]:
+        """The error of the reconstruction, the mean over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in its unit.
+
+        Empty for sound, whose waves may differ and sound alike; for decoders that see the data; and if the criterion has no mean.
+        """
+        criterion, signal = self.criterion, self.signal
+        is_sound = signal.axes == AXES[1] and signal.levels is None and (signal.low, signal.high) == (-1, 1)
+        if not isinstance(criterion, Expecting) or is_sound or self.draws or criterion.hop != 1 or batch.mask is not None:
+            return {}
+        if torch.is_grad_enabled() and not (criterion.is_plain or self.shows_error):
+            return {}
+        with torch.no_grad():
+            return reconstruction_error(criterion.mean(parameters), batch.x, signal)
+
 
 class Further(NamedTuple):
     """The losses of a batch under the further criteria."""
@@ -264,6 +280,24 @@ def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
     if batch.mask is None:
         return nats.sum() / max(batch.x.numel(), 1)
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
+
+
+def reconstruction_error(made: Float[Tensor, "batch channels *space"], x: Tensor, signal: Signal) -> dict[str, Tensor]:
+    """``psnr`` of data with bounds, in dB, or ``rmse`` of data without; means over the examples. Empty for an empty batch.
+
+    Args:
+        made: the expected data, on the scale of ``Signal.to_unit``.
+        x: raw data (batch, channels, *space).
+        signal: what the data is.
+    """
+    if not x.numel():
+        return {}
+    if signal.levels is None and signal.low is None:
+        return {"rmse": (made - signal.to_unit(x)).square().mean().sqrt()}
+    error = (made.clamp(-1, 1) - signal.to_unit(x)).square().flatten(1).mean(1)
+    # A perfect example counts as if one value were off by one level, as in the scores.
+    least = (2 / ((signal.levels or 2**16) - 1)) ** 2 / x[0].numel()
+    return {"psnr": (10 * (4 / error.clamp(min=least)).log10()).mean()}
 
 
 def _name(part: nn.Module, taken: Container[str]) -> str:

@@ -14,8 +14,9 @@ from vqvae.disk import atomic
 from vqvae.errors import CheckpointError
 from vqvae.reports.charts import Bar, Series, area_chart, bar_chart
 from vqvae.reports.curves import curves, is_number
-from vqvae.reports.measures import MEASURES, Words, duration, in_words, measure, size_in_words
+from vqvae.reports.measures import MEASURES, Words, in_words, measure, size_in_words
 from vqvae.reports.sounds import Row, picture, sound_rows
+from vqvae.words import duration
 
 _STYLE = "page.css"
 _WIDTH, _MOST_ZOOM, _CARDS = 900, 8, 4

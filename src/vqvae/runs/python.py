@@ -11,6 +11,7 @@ from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
+from vqvae.progress import showing
 from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
 from vqvae.runs.stages import prior_config, train_tokenizer
@@ -23,6 +24,7 @@ from vqvae.training.machine import pick_device
 from vqvae.training.trainer import START_BATCHES
 
 
+@showing()
 def train(
     model: Any,
     data: Any,
@@ -83,6 +85,7 @@ def train(
     return load(run, pick_device(options.device), parts)
 
 
+@showing()
 def train_prior(
     run: Path | str,
     model: Any = None,
@@ -132,6 +135,7 @@ def train_prior(
     return load(run, pick_device(options.device), parts, prior=name)
 
 
+@showing()
 def evaluate(
     run: Path | str,
     data: Any = None,

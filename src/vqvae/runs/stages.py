@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -18,7 +17,7 @@ from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
-from vqvae.priors import AutoregressivePrior
+from vqvae.priors import AutoregressivePrior, PixelCNNConfig
 from vqvae.recipes import RECIPES
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
@@ -27,8 +26,8 @@ from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
-from vqvae.training.logging import say
 from vqvae.training.machine import pick_device
+from vqvae.words import say
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
 """The recipe whose prior is taken for codes of so many axes where the run's own recipe is none of ours."""
@@ -148,7 +147,7 @@ def train_prior(
 
 
 def train_both(
-    config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_model: Any = None, prior_steps: int | None = None
+    config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_kind: type | None = None, prior_steps: int | None = None
 ) -> None:
     """Train the tokenizer and then the prior over its codes, score both, and draw samples. The data is read once.
 
@@ -157,7 +156,8 @@ def train_both(
         options: how training is carried out.
         run: the run folder.
         recipe: the name of the settings, whose prior is trained.
-        prior_model: the configuration of the prior; default: that of the recipe.
+        prior_kind: the class of the prior's configuration, which takes all that it shares with that of the recipe. Default: that of the
+            recipe.
         prior_steps: training steps of the prior; default: those of the recipe.
 
     Raises:
@@ -169,13 +169,16 @@ def train_both(
     began = time.perf_counter()
     splits, minutes = config.data.build(), config.minutes
     seconds = time.perf_counter() - began
+    if prior_kind is PixelCNNConfig and len(splits.train.signal.axes) != 2:
+        raise ConfigError(f"A PixelCNN needs codes with two axes, and the data has {splits.train.signal.axes}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * TOKENIZER_SHARE)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
         record_seconds(run, data=seconds)
     second = dataclasses.replace(prior_config(run), seed=config.seed)
-    if prior_model is not None:
-        second = dataclasses.replace(second, model=prior_model)
+    if prior_kind is not None:
+        names = [field.name for field in dataclasses.fields(prior_kind) if hasattr(second.model, field.name)]
+        second = dataclasses.replace(second, model=prior_kind(**{name: getattr(second.model, name) for name in names}))
     if prior_steps is not None:
         second = dataclasses.replace(second, steps=prior_steps)
     if minutes is not None:

@@ -12,6 +12,7 @@ from vqvae.evaluation.base import Evaluation, coded_sizes, compression, log_prio
 from vqvae.evaluation.likelihood.costs import Costs
 from vqvae.exact import exact
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 
 
 @torch.inference_mode()
@@ -23,7 +24,7 @@ def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """
     tokenizer = pipeline.tokenizer
     costs, error = Costs(tokenizer.layout, log_priors(pipeline)), SquaredError()
-    for batch in in_order(held_out, pipeline.batch_size):
+    for batch in tracked(in_order(held_out, pipeline.batch_size), "scoring", len(held_out), lambda batch: len(batch.x)):
         batch = batch.to(pipeline.device)
         codes = tokenizer.encode(batch)
         made = tokenizer.reconstruct(batch, codes)

@@ -29,6 +29,7 @@ from vqvae.evaluation.speech.pitch import f0_error
 from vqvae.media.sounds import flac_size
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 from vqvae.reports.sounds import Row, Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 
@@ -81,7 +82,8 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     log p(x|z) + log p(z), per sample, of the wave in the likelihood's own bins. Distances are means over some recordings.
     """
     scores, usage = score_codes(pipeline, held_out)
-    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
+    chosen = spread_indices(held_out.recordings, RECONSTRUCTED)
+    heard = [reconstruct(pipeline, held_out, int(i)) for i in tracked(chosen, "decoding recordings", len(chosen))]
     scores |= distances(heard, held_out.rate)
     sizes = recording_sizes(scores, held_out, pipeline)
     scores |= compression(sizes)
@@ -142,7 +144,8 @@ def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, A
     tokenizer = pipeline.tokenizer
     assert isinstance(tokenizer, CodeAutoencoder)
     costs = Costs(tokenizer.layout, log_priors(pipeline))
-    for batch in spread(held_out, SCORED, pipeline.batch_size):
+    scored = spread(held_out, SCORED, pipeline.batch_size)
+    for batch in tracked(scored, "scoring codes", min(SCORED, len(held_out)), lambda batch: len(batch.x)):
         batch = batch.to(pipeline.device)
         codes = tokenizer.encode(batch)
         costs.add(batch, codes, tokenizer.log_likelihood(batch, codes) if tokenizer.has_likelihood else None)
