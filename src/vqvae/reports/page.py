@@ -35,6 +35,8 @@ class Beside(NamedTuple):
     pictures: Mapping[str, UInt8[np.ndarray, "_ _ 3"]]
     same_data: bool
     """Whether it was scored on the same held-out data."""
+    missing: str = ""
+    """Why it has no scores, and what to do about it."""
 
 
 def write_report(
@@ -100,7 +102,13 @@ def write_report(
 
 
 def write_side_by_side(
-    path: Path, *, title: str, names: Sequence[str], scores: Sequence[Mapping[str, float]], pictures: Sequence[Mapping], warning: str = ""
+    path: Path,
+    *,
+    title: str,
+    names: Sequence[str],
+    scores: Sequence[Mapping[str, float]],
+    pictures: Sequence[Mapping],
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a page that compares runs, whole or not at all.
 
@@ -110,12 +118,12 @@ def write_side_by_side(
         names: the names of the runs.
         scores: the scores of each run, by name.
         pictures: rows of pictures. Each row has uint8 arrays (height, width, 3) by caption.
-        warning: why the scores may not compare.
+        warnings: why the scores may not compare.
 
     Raises:
         CheckpointError: if the file cannot be written.
     """
-    sections = [_warnings([warning] if warning else []), f"<h2>Scores</h2>{_comparison(names, scores)}"]
+    sections = [_warnings(warnings), f"<h2>Scores</h2>{_comparison(names, scores)}"]
     drawn = "".join(f'<div class="beside">{_figures(row, {}, _WIDTH // 2)}</div>' for row in pictures if row)
     _write(path, title, [*sections, f"<h2>Pictures</h2>{drawn}" if drawn else ""])
 
@@ -208,9 +216,10 @@ def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], ro
 def _beside(numbers: Mapping[str, float], beside: Beside | None) -> str:
     if beside is None:
         return ""
-    warning = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
+    different = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
+    warning = beside.missing or different
     shown = {f"{name.replace('_', ' ')}, {beside.name}": pixels for name, pixels in beside.pictures.items()}
-    table = _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
+    table = "" if beside.missing else _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
     return f"<h2>Beside {escape(beside.name)}</h2>{_warnings([warning] if warning else [])}{table}{_figures(shown, {})}"
 
 
@@ -319,5 +328,5 @@ def _times(seconds: Mapping[str, Any]) -> str:
 
 
 def _again(command: str, settings: str) -> str:
-    shown = f"<pre>{escape(command)}</pre>" if command else ""
+    shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
     return f"<h2>Repeat this run</h2>{shown}<details><summary>All settings</summary><pre>{escape(settings)}</pre></details>"
