@@ -81,9 +81,10 @@ def _evaluate(
         command=commands(run, name, parts),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
-        charts=[chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files],
+        charts={name: chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files},
         sizes=evaluation.sizes,
         classes=evaluation.classes,
+        grouped_by=evaluation.grouped_by,
         warnings=evaluation.warnings,
         beside=None if other is None else beside_of(other, held_out, options, parts),
     )
