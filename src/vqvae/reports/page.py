@@ -16,6 +16,7 @@ from vqvae.reports.charts import Bar, Series, area_chart, bar_chart
 from vqvae.reports.curves import curves, is_number
 from vqvae.reports.measures import MEASURES, Words, duration, in_words, measure, size_in_words
 from vqvae.reports.sounds import Row, picture, sound_rows
+from vqvae.reports.waves import ERROR_RANGE
 
 _STYLE = "page.css"
 _WIDTH, _MOST_ZOOM, _CARDS = 900, 8, 4
@@ -192,8 +193,15 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 
 def _sounds(sounds: Sequence[Row]) -> str:
+    if not sounds:
+        return ""
     words = "Below each sound: its waveform, spectrogram and codes, one colour per code. The waveforms of a row share a scale."
-    return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}" if sounds else ""
+    if any(one.original is not None for row in sounds for one in row.sounds):
+        words += (
+            " Below the spectrogram of a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
+            f"{ERROR_RANGE:g} dB or more."
+        )
+    return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}"
 
 
 def _pictures(pictures: Mapping[str, np.ndarray], charts: Mapping[str, str], captions: Mapping[str, str]) -> str:
