@@ -12,10 +12,11 @@ from vqvae.data.own import splits_of
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
 from vqvae.progress import showing
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
-from vqvae.runs.stages import prior_config, train_tokenizer
 from vqvae.runs.stages import train_prior as train_prior_stage
+from vqvae.runs.stages import train_tokenizer
 from vqvae.signals import Signal
 from vqvae.storage import check_rebuilt, check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
