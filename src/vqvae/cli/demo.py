@@ -8,7 +8,7 @@ from typing import Literal
 
 from vqvae.cli.arguments import note, parse, say
 from vqvae.cli.settings import Options
-from vqvae.config import settings
+from vqvae.config import SEED, settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
@@ -32,7 +32,7 @@ class Arguments:
     """Training steps of each of the two stages, in place of the recipe's."""
     minutes: float | None = None
     """Minutes for both stages together, in place of steps. Each gets half."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """Seed of both stages."""
     json: bool = False
     """Print the scores as one JSON object."""

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from vqvae import disk
 from vqvae.errors import DataError
 
 ADVICE = "Set XDG_CACHE_HOME to a folder that can be written."
@@ -23,12 +24,9 @@ def user_cache() -> Path:
 
 
 def user_path(text: str | Path) -> Path:
-    """A path that a user gives, with ``~`` and ``~NAME`` as home folders.
+    """A path that a user gives for data; see ``vqvae.disk.user_path``.
 
     Raises:
-        DataError: nobody has that name here, or has a home folder.
+        DataError: it cannot be a path.
     """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"{text} names no place ({error}). Write the path out.") from error
+    return disk.user_path(text, DataError)

@@ -22,7 +22,7 @@ from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.shard_format import MANIFEST, read_manifest
 from vqvae.devices import pick_device
-from vqvae.disk import exists, explained
+from vqvae.disk import exists, explained, user_path
 from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.model import Pipeline
@@ -54,7 +54,7 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (),
         CheckpointError: there is no tokenizer, a part is damaged, or there is no prior of that name.
         ConfigError: there is no such device here.
     """
-    run, device = Path(run).expanduser(), pick_device(device)
+    run, device = user_path(run, CheckpointError), pick_device(device)
     place = _tokenizer(run)
     card, tokenizer = storage.read(place, parts).card, storage.load(place, parts)
     if not isinstance(tokenizer, Tokenizer):
@@ -158,7 +158,11 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
         ConfigError: a part could not be built again from what would be stored, or the folder holds other things, or a prior of another
             tokenizer. Nothing has changed then.
     """
-    run = Path(run).expanduser()
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigError(
+            f"A {type(pipeline).__name__} cannot be saved as a run; expected a Pipeline: vqvae.save(Pipeline(model), folder)."
+        )
+    run = user_path(run, CheckpointError)
     named = [(run / TOKENIZER, pipeline.tokenizer), (run / UNIGRAM, pipeline.unigram)]
     named += [(prior_folder(run, level), prior) for level, prior in enumerate(pipeline.priors)]
     _check_place(run, [folder.name for folder, part in named if part is not None])
