@@ -22,7 +22,7 @@ from vqvae.data.files import find_files, of_kind, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.sides import Sides, find_sides
 from vqvae.data.split import split_of_any_size
-from vqvae.disk import atomic_folder, exists, locked
+from vqvae.disk import atomic_folder, exists, locked, read_text
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
 from vqvae.progress import tracked
@@ -33,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 _READER = 2
 """The libraries that read files. A later release may read files that an earlier one could not, so the cache depends on their versions."""
+_LARGEST_RECORD = 2**28
+"""Bytes of the lengths of all recordings: a few million of them."""
 _PIECE_SECONDS = 10
 """The length of the held-out pieces of a single recording, in seconds."""
 _VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
@@ -326,17 +328,32 @@ def _decode(config: AudioFolderConfig, root: Path, contents: Mapping[str, Conten
                 with atomic_folder(folder, DataError, advice) as partial:
                     _fill(partial, root, files, config.rate)
                     check_unchanged(root, contents)
-    kept = json.loads((folder / "recordings.json").read_text())
-    if not kept["lengths"]:
-        return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
-    samples = np.memmap(folder / "samples.s16", "<i2", "r")
-    return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])
+    lengths, bad = _kept(folder)
+    samples = np.memmap(folder / "samples.s16", "<i2", "r") if lengths else np.empty(0, np.int16)
+    return _Decoded(samples, list(lengths), list(lengths.values()), bad)
+
+
+def _kept(folder: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """The lengths of the good files in a cache, and why the others are bad.
+
+    Raises:
+        DataError: the cache is damaged.
+    """
+    try:
+        kept = json.loads(read_text(folder / "recordings.json", _LARGEST_RECORD))
+        lengths, bad = dict(kept["lengths"]), dict(kept["bad"])
+        if not all(type(length) is int and length > 0 for length in lengths.values()):
+            raise ValueError("a length is no positive number")
+        if sum(lengths.values()) * 2 != (folder / "samples.s16").stat().st_size:
+            raise ValueError("its samples are not those of its recordings")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{folder} is a damaged cache ({error}). Remove it: the recordings are then decoded again.") from error
+    return lengths, bad
 
 
 def _is_mended(folder: Path, root: Path, rate: int) -> bool:
     """Whether a file that could not be decoded before can be decoded now."""
-    bad = json.loads((folder / "recordings.json").read_text())["bad"]
-    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in bad)
+    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in _kept(folder)[1])
 
 
 def _samples(path: Path, rate: int) -> np.ndarray | str:

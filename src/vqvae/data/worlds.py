@@ -22,7 +22,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from vqvae.config import INCIDENTAL, settings, to_json
+from vqvae.config import INCIDENTAL, SEED, settings, to_json
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -60,7 +60,7 @@ class WorldsConfig:
     """Frames per walk."""
     size: int = 84
     """Height and width in pixels."""
-    seed: int = 0
+    seed: int = dataclasses.field(default=0, metadata=SEED)
     """Seed of the walks."""
     frame_skip: int = 4
     """Tics (1/35 s) from one frame to the next. The action lasts as long."""

@@ -6,8 +6,8 @@ import numpy as np
 from jaxtyping import Integer, UInt8
 from PIL import Image
 
-from vqvae.disk import atomic
-from vqvae.errors import CheckpointError, ConfigError
+from vqvae.disk import atomic, user_path
+from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.media.formats import SUFFIXES
 from vqvae.media.pictures import decoding, open_picture, pixels_of, to_eight_bits
 
@@ -43,7 +43,7 @@ def read_image(
         raise ConfigError(
             f"A picture was asked for with {channels} channels and {levels} levels; use 1 or 3 channels and 256 or 65536 levels."
         )
-    path = Path(path)
+    path = user_path(path, DataError)
     if size is None:
         picture = open_picture(path, levels=levels)
         with decoding(path):

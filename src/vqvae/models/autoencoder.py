@@ -20,7 +20,7 @@ from vqvae.likelihoods.adversary import Adversary, deceived
 from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.levels import check_mask
 from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
-from vqvae.models.decoding import crop, decode_vectors, parameters_of
+from vqvae.models.decoding import check_positions, crop, decode_vectors, parameters_of
 from vqvae.networks import AutoregressiveDecoder
 from vqvae.networks.base import trait
 from vqvae.signals import AXES, Signal
@@ -210,8 +210,9 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
 
         Raises:
             ConfigError: if the criterion is not a likelihood.
+            DataError: if codes or data do not fit the model, or each other.
         """
-        return self._log_likelihood(self.vectors(Codes.of(codes).tensor), batch)
+        return self._log_likelihood(self._vectors_of(codes, batch), batch)
 
     def decode(
         self,
@@ -222,11 +223,15 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
         """Codes to data; see ``Tokenizer.decode``."""
-        return self._decode(self.vectors(Codes.of(codes).tensor), condition, generator, temperature, size)
+        return self._decode(self._vectors_of(codes), condition, generator, temperature, size)
 
     def reconstruct(self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
-        """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
-        parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
+        """Decode a batch's codes once, for the criterion's mode and for log p(x|z).
+
+        Raises:
+            DataError: if codes or data do not fit the model, or each other.
+        """
+        parameters = self._parameters_of(self._vectors_of(codes, batch), batch)
         # An autoregressive decoder's parameters depend on the data, so the reconstruction is drawn from the codes alone.
         size = tuple(batch.x.shape[2:])
         # The last parameters may extend beyond the data.
@@ -241,6 +246,14 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         Raises:
             DataError: if the number of codebooks is wrong, or a code is out of range.
         """
+
+    def _vectors_of(self, codes: Tensor | tuple[Tensor, ...], batch: Batch | None = None) -> Float[Tensor, "batch dim *space"]:
+        """``vectors`` of codes whose space fits the decoder, and the data of ``batch``."""
+        if batch is not None:
+            self.signal.check(batch.x)
+        vectors = self.vectors(Codes.of(codes).tensor)
+        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch)
+        return vectors
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:
         """The most likely code at each position; 0 where there is no data."""

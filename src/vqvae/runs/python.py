@@ -9,6 +9,7 @@ from torch import nn
 from vqvae.config import Parts, kinds
 from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
+from vqvae.disk import user_path
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
 from vqvae.progress import showing
@@ -79,7 +80,7 @@ def train(
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
     # With minutes, the steps follow from a measurement; these stand there until then.
     training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
-    parts, run = kinds(config), Path(out).expanduser()
+    parts, run = kinds(config), user_path(out)
     check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
     train_tokenizer(training, options, run, recipe="", scored=scored, splits=splits, module=module, parts=parts)
@@ -119,7 +120,7 @@ def train_prior(
         ConfigError: settings that do not fit the codes.
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
-    run = Path(run).expanduser()
+    run = user_path(run)
     if isinstance(model, TrainConfig):
         training = dataclasses.replace(model, **settings)
     else:
@@ -159,7 +160,7 @@ def evaluate(
     Returns:
         The scores by name, as in metrics.json.
     """
-    run = Path(run).expanduser()
+    run = user_path(run)
     if isinstance(data, str | Path):
         splits = stored_data(run, str(data), parts)
     else:

@@ -87,7 +87,7 @@ class Trainer:
         # Built only to find unsuitable settings before the folder is created.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
         self.parts = configuration.kinds(module.config)
-        self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
+        self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, disk.user_path(folder), stage
         self.callbacks = callbacks
         self.training = configuration.to_json(config)
         train = splits.train
