@@ -4,6 +4,7 @@ from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
+from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
@@ -26,6 +27,7 @@ __all__ = [
     "AudioFolderConfig",
     "Batch",
     "Cifar10Config",
+    "ClipsDataset",
     "CodesDataset",
     "CodesHeader",
     "CodesManifest",
@@ -33,7 +35,9 @@ __all__ = [
     "Condition",
     "DataConfig",
     "Dataset",
+    "Episodes",
     "FileDataset",
+    "FramesDataset",
     "ImageFolderConfig",
     "LevelHeader",
     "Loader",
