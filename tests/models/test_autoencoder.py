@@ -23,7 +23,7 @@ from vqvae.likelihoods import (
     SpectralConfig,
 )
 from vqvae.models import VQVAE, VAEConfig, VIMCOConfig, VQVAEConfig, WeightedConfig
-from vqvae.models.autoencoder import config_of, per_dim
+from vqvae.models.autoencoder import config_of, per_dim, reconstruction_error
 from vqvae.networks import WaveNetDecoderConfig
 from vqvae.quantizers import EMAQuantizerConfig, IdentityQuantizerConfig, VectorQuantizerConfig
 from vqvae.signals import AXES, Signal, pictures, sound
@@ -285,3 +285,13 @@ def test_networks_of_ones_own_serve_every_model_by_their_settings(kind: type) ->
     model = kind(likelihood=DENSITY, encoder=own.OwnEncoderConfig(), decoder=own.OwnDecoderConfig(), **bottleneck).build()
     losses = own.train(model, [Batch(own.data(4, 5, 9))], 60)
     assert losses[-1] < losses[0] and torch.isfinite(model.bound(Batch(own.data(4, 5, 9))).nats).all()
+
+
+def test_the_error_of_data_with_and_without_bounds() -> None:
+    x = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    black = torch.full((2, 1, 1, 1), -1.0)
+    found = reconstruction_error(black, x, pictures(1))
+    assert found["psnr"].item() == pytest.approx(20 * math.log10(255) / 2), "one perfect picture, one as wrong as can be"
+    free = Signal(axes=("time",), channels=1)
+    assert reconstruction_error(torch.zeros(1, 1, 4), torch.full((1, 1, 4), 3.0), free) == {"rmse": torch.tensor(3.0)}
+    assert reconstruction_error(black[:0], x[:0], pictures(1)) == {}

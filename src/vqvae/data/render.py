@@ -1,18 +1,15 @@
-"""Render episodes of a ViZDoom scenario (Kempka et al. 2016, arXiv 1605.02097) into a .npy file; the only importer of vizdoom.
+"""Render episodes of ViZDoom scenarios (Kempka et al. 2016, arXiv 1605.02097) into .npy files; the only importer of vizdoom.
 
 ``worlds.py`` runs this file as a separate program, in an empty folder: the engine leaves files where it runs, and a scenario that crashes
 it must not crash the user's process. Therefore nothing here imports from the package.
 """
 
-import contextlib
+import itertools
 import json
 import os
 import random
-import re
-import signal
 import sys
-import threading
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import vizdoom
@@ -105,7 +102,7 @@ def _game(scenario: str) -> vizdoom.DoomGame:
     game.set_mode(vizdoom.Mode.PLAYER)
     # Turn by an angle, not by a button: a held button turns faster and faster, so an action would not always mean the same.
     game.set_available_buttons([vizdoom.Button.MOVE_FORWARD, vizdoom.Button.TURN_LEFT_RIGHT_DELTA])
-    game.set_available_game_variables([vizdoom.GameVariable.POSITION_X, vizdoom.GameVariable.POSITION_Y])
+    game.set_available_game_variables([vizdoom.GameVariable.POSITION_X, vizdoom.GameVariable.POSITION_Y, vizdoom.GameVariable.ANGLE])
     game.set_doom_skill(1)
     game.set_episode_start_time(10)
     game.set_episode_timeout(0)
@@ -114,67 +111,111 @@ def _game(scenario: str) -> vizdoom.DoomGame:
     return game
 
 
-def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, frame_skip: int) -> bool:
-    """Fill ``frames`` (time, 3, size, size) and ``actions`` (time,). False if the game ended too early."""
+def _begin(game: vizdoom.DoomGame, seed: str) -> None:
     game.set_seed(int.from_bytes(random.Random(seed).randbytes(4), "little"))
     game.new_episode()
     game.send_game_command("god")
+
+
+def _act(game: vizdoom.DoomGame, action: int, frame_skip: int) -> None:
+    forward, turn = _BUTTONS[action]
+    game.make_action([forward, turn * _DEGREES_PER_TIC], frame_skip)
+
+
+def _picture(state: vizdoom.GameState, size: int) -> np.ndarray:
+    """What the walker sees: uint8 (3, size, size)."""
+    picture = Image.fromarray(state.screen_buffer).resize(
+        (size, size), Image.Resampling.LANCZOS, box=(_LEFT_EDGE, 0, _RIGHT_EDGE, _HEIGHT), reducing_gap=1.0
+    )
+    return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, poses: np.ndarray, frame_skip: int) -> bool:
+    """Fill ``frames`` (time, 3, size, size), ``actions`` (time,) and ``poses`` (time, 3). False if the game ended too early."""
+    _begin(game, seed)
     explorer = _Explorer(seed)
-    size = frames.shape[-1]
     for time in range(len(frames)):
         if game.is_episode_finished():
             return False
         state = game.get_state()
-        picture = Image.fromarray(state.screen_buffer).resize(
-            (size, size), Image.Resampling.LANCZOS, box=(_LEFT_EDGE, 0, _RIGHT_EDGE, _HEIGHT), reducing_gap=1.0
-        )
-        frames[time] = np.asarray(picture).transpose(2, 0, 1)
         assert state.depth_buffer is not None and state.game_variables is not None  # Both are switched on in _game.
+        frames[time], poses[time] = _picture(state, frames.shape[-1]), state.game_variables
         # The nearest thing in a band at eye level, over the columns of the picture.
         depth = state.depth_buffer[_HEIGHT // 2 - 12 : _HEIGHT // 2 + 4, _LEFT_EDGE:_RIGHT_EDGE].min(0).astype(float)
-        view = _View(depth[:96].mean(), float(np.sort(depth[80:160])[16]), depth[144:].mean(), tuple(state.game_variables))
+        x, y, _ = state.game_variables
+        view = _View(depth[:96].mean(), float(np.sort(depth[80:160])[16]), depth[144:].mean(), (x, y))
         actions[time] = explorer.act(view)
-        forward, turn = _BUTTONS[int(actions[time])]
-        game.make_action([forward, turn * _DEGREES_PER_TIC], frame_skip)
+        _act(game, int(actions[time]), frame_skip)
     return True
 
 
-def _render(scenario: str, seeds: dict[str, str], frame_skip: int, frames_path: str, actions_path: str) -> None:
-    frames, actions = (np.load(path, mmap_mode="r+") for path in (frames_path, actions_path))
-    game = _game(scenario)
-    for episode, seed in seeds.items():
-        for attempt in range(_ATTEMPTS):
-            if _episode(game, f"{seed}/{attempt}", frames[int(episode)], actions[int(episode)], frame_skip):
-                break
-        else:
-            sys.exit(f"the game ended before {frames.shape[1]} frames in each of {_ATTEMPTS} attempts; use fewer frames_per_episode")
-    game.close()
-    frames.flush()
-    actions.flush()
+def _render(walks: list[tuple[int, str, str]], frame_skip: int, folder: str) -> None:
+    """Render walks, each a row of the arrays in ``folder``, a scenario and a seed."""
+    frames, actions, poses = (_array(folder, name) for name in ("frames", "actions", "poses"))
+    for scenario, group in itertools.groupby(walks, key=lambda walk: walk[1]):
+        game = _game(scenario)
+        for row, _, seed in group:
+            for attempt in range(_ATTEMPTS):
+                if _episode(game, f"{seed}/{attempt}", frames[row], actions[row], poses[row], frame_skip):
+                    break
+            else:
+                sys.exit(f"the game ended before {frames.shape[1]} frames in each of {_ATTEMPTS} attempts; use fewer frames_per_episode")
+        game.close()
+    for array in (frames, actions, poses):
+        array.flush()
 
 
-def _end_with_parent() -> None:
-    # Standard input is a pipe from the parent process: it closes when the parent ends, even by SIGKILL.
-    # os.read holds no lock that would block a normal exit.
-    os.read(0, 1)
-    for name in _shared_memory():
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-    # The engine is a separate process, in the process group of this one.
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+def _replay(game: vizdoom.DoomGame, seed: str, actions: list[int], frame_skip: int, expected: np.ndarray) -> bool:
+    """Walk as before. Whether the walker then sees ``expected``, uint8 (3, size, size)."""
+    _begin(game, seed)
+    for action in actions:
+        if game.is_episode_finished():
+            return False
+        _act(game, action, frame_skip)
+    return not game.is_episode_finished() and bool((_picture(game.get_state(), expected.shape[-1]) == expected).all())
 
 
-def _shared_memory() -> set[str]:
-    """Shared files of this process and its engine. Only these two know their names, and the files outlive both."""
-    try:
-        with open("/proc/self/maps", encoding="utf-8") as maps:
-            return {path[0] for line in maps if (path := re.findall(r"/dev/shm/ViZDoom\S*", line))}
-    except OSError:
-        return set()
+def _roll(rollouts: list[tuple[int, str, str, int, int]], held: list[int], frame_skip: int, walks: str, folder: str) -> None:
+    """Repeat the start of walks, then hold an action.
+
+    Args:
+        rollouts: row of the arrays in ``folder``, scenario, seed, row of the arrays in ``walks``, and frames of the walk to repeat.
+        held: actions, each held once after every start.
+    """
+    frames, poses, lengths = (_array(folder, name) for name in ("frames", "poses", "lengths"))
+    seen, done = (_array(walks, name, "r") for name in ("frames", "actions"))
+    for scenario, group in itertools.groupby(rollouts, key=lambda rollout: rollout[1]):
+        game = _game(scenario)
+        for row, _, seed, walk, context in group:
+            first, before = 0, done[walk, : context - 1].tolist()
+            for column, action in enumerate(held):
+                for attempt in range(first, _ATTEMPTS):
+                    if _replay(game, f"{seed}/{attempt}", before, frame_skip, seen[walk, context - 1]):
+                        first = attempt
+                        break
+                else:
+                    sys.exit("the engine does not repeat the walk; remove the folder of rendered frames to render them anew")
+                lengths[row, column] = _hold(game, action, frame_skip, frames[row, column], poses[row, column])
+        game.close()
+    for array in (frames, poses, lengths):
+        array.flush()
+
+
+def _hold(game: vizdoom.DoomGame, action: int, frame_skip: int, frames: np.ndarray, poses: np.ndarray) -> int:
+    """Hold an action and fill ``frames`` and ``poses``. How many frames there are before the game ends; the others stay black."""
+    for time in range(len(frames)):
+        _act(game, action, frame_skip)
+        if game.is_episode_finished():
+            return time
+        state = game.get_state()
+        frames[time], poses[time] = _picture(state, frames.shape[-1]), state.game_variables
+    return len(frames)
+
+
+def _array(folder: str, name: str, mode: Literal["r", "r+"] = "r+") -> np.ndarray:
+    return np.load(os.path.join(folder, f"{name}.npy"), mmap_mode=mode)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _render(**json.loads(sys.argv[1]))
+    _task = json.loads(sys.argv[1])
+    (_roll if "rollouts" in _task else _render)(**_task)

@@ -17,7 +17,6 @@ are empty. So a shard with one level and no actions is the same file in both ver
 import dataclasses
 import functools
 import hashlib
-import json
 import math
 import os
 from collections.abc import Sequence
@@ -29,6 +28,7 @@ from jaxtyping import Bool, Integer
 
 from vqvae import config as configuration
 from vqvae.codes import Level
+from vqvae.disk import read_text
 from vqvae.errors import ConfigError, DataError
 
 FORMAT_VERSION = 2
@@ -183,12 +183,12 @@ def read_manifest(folder: Path) -> CodesManifest:
     if not path.is_file():
         raise DataError(f"{folder} holds no {MANIFEST}: it has no codes, or writing them was interrupted. Write them again.")
     try:
-        data = json.loads(path.read_bytes())
+        data = configuration.loads(read_text(path), "It")
         version = data.get("version") if isinstance(data, dict) else None
         if isinstance(version, int) and version > FORMAT_VERSION:
             raise DataError(f"Its version is {version}, and this release reads 1 to {FORMAT_VERSION}; a later release can read it.")
         return configuration.from_json(CodesManifest, data, MANIFEST)
-    except (ValueError, RecursionError) as error:  # Our own errors, and those for text that is not JSON.
+    except (OSError, ValueError) as error:  # Our own errors among them.
         raise DataError(f"{path} is damaged: {error} Remove the folder; the codes are then made again.") from error
 
 
@@ -250,7 +250,7 @@ def _read_entries(file: BinaryIO, size: int) -> dict[str, Any]:
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"It has {size} bytes, too few for its header of {length}.")
-    entries = json.loads(file.read(length))
+    entries = configuration.loads(file.read(length).decode(), "Its header")
     if not isinstance(entries, dict):
         raise ValueError("Its header is not an object.")
     return entries

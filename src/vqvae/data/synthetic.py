@@ -1,8 +1,10 @@
 """Synthetic images with structure to learn, for tests and first trials."""
 
+from dataclasses import field
+
 import numpy as np
 
-from vqvae.config import settings
+from vqvae.config import SEED, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Splits
 from vqvae.errors import ConfigError
@@ -28,7 +30,7 @@ class SyntheticImagesConfig:
     """Colours; 1 is grey."""
     classes: int = 4
     """Number of shapes, up to 6."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """The seed of the drawing."""
 
     def build(self) -> Splits:

@@ -13,13 +13,14 @@ import importlib.metadata
 import json
 import threading
 from collections.abc import Iterable, Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, Int16
 
-from vqvae.config import check_at_least, settings, to_json
+from vqvae.config import SEED, check_at_least, settings, to_json
 from vqvae.data.audio import AudioDataset, Recording
 from vqvae.data.base import Splits
 from vqvae.data.phones import Phone
@@ -109,7 +110,7 @@ class VoicesConfig:
     """Samples per training example; default: ``chunk``. Short examples train faster; codes and scores need long ones."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next. Held-out examples do not overlap."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """Seed of the sentences."""
 
     def build(self) -> Splits:

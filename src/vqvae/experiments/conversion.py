@@ -48,9 +48,10 @@ from vqvae.recipes import speech
 from vqvae.recipes.base import cosine
 from vqvae.reports.results import in_words, this_command, write_results
 from vqvae.reports.waves import spectrogram
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import stored_config, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
-from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
+from vqvae.runs.stages import train_part, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 

@@ -108,6 +108,9 @@ class ParametricLikelihood(BinnedLikelihood):
 class Expecting(ABC):
     """A criterion with a differentiable mean of the data, which further criteria use."""
 
+    is_plain: bool = False
+    """Whether the parameters themselves are the mean, so that it costs nothing."""
+
     @abstractmethod
     def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:
         """The expected data, from -1 to 1 as ``Signal.to_unit`` gives it."""

@@ -50,6 +50,8 @@ class Gaussian(BinnedLikelihood, Expecting):
     one in all, and the density is discretised to levels, so that it stays bounded if a reconstruction is exact.
     """
 
+    is_plain = True
+
     def __init__(self, config: GaussianConfig) -> None:
         super().__init__()
         check_at_least(1, config, "channels")

@@ -20,7 +20,7 @@ from vqvae.likelihoods.adversary import Adversary, deceived
 from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.levels import check_mask
 from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
-from vqvae.models.decoding import crop, decode_vectors, parameters_of
+from vqvae.models.decoding import check_positions, crop, decode_vectors, parameters_of
 from vqvae.networks import AutoregressiveDecoder
 from vqvae.networks.base import trait
 from vqvae.signals import AXES, Signal
@@ -61,6 +61,8 @@ class Autoencoder(LatentModel):
     has_likelihood: bool
     takes_masks: bool
     streams: bool
+    shows_error: bool = False
+    """Whether training steps measure the reconstruction error even if that costs time. Evaluation always does."""
 
     def _connect(self, network: Network) -> None:
         """Take the parts around the bottleneck.
@@ -175,6 +177,20 @@ class Autoencoder(LatentModel):
         cost = bound.log_likelihood - bound.nats
         return {"nats_per_dim": per_dim(-bound.nats, batch), "kl_nats_per_dim": per_dim(cost, batch)}
 
+    def _error(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> dict[str, Tensor]:
+        """The error of the reconstruction, the mean over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in its unit.
+
+        Empty for sound, whose waves may differ and sound alike; for decoders that see the data; and if the criterion has no mean.
+        """
+        criterion, signal = self.criterion, self.signal
+        is_sound = signal.axes == AXES[1] and signal.levels is None and (signal.low, signal.high) == (-1, 1)
+        if not isinstance(criterion, Expecting) or is_sound or self.draws or criterion.hop != 1 or batch.mask is not None:
+            return {}
+        if torch.is_grad_enabled() and not (criterion.is_plain or self.shows_error):
+            return {}
+        with torch.no_grad():
+            return reconstruction_error(criterion.mean(parameters), batch.x, signal)
+
 
 class Further(NamedTuple):
     """The losses of a batch under the further criteria."""
@@ -194,8 +210,9 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
 
         Raises:
             ConfigError: if the criterion is not a likelihood.
+            DataError: if codes or data do not fit the model, or each other.
         """
-        return self._log_likelihood(self.vectors(Codes.of(codes).tensor), batch)
+        return self._log_likelihood(self._vectors_of(codes, batch), batch)
 
     def decode(
         self,
@@ -206,11 +223,15 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         size: tuple[int, ...] | None = None,
     ) -> Tensor:
         """Codes to data; see ``Tokenizer.decode``."""
-        return self._decode(self.vectors(Codes.of(codes).tensor), condition, generator, temperature, size)
+        return self._decode(self._vectors_of(codes), condition, generator, temperature, size)
 
     def reconstruct(self, batch: Batch, codes: Tensor | tuple[Integer[Tensor, "batch codebooks *space"], ...]) -> Reconstruction:
-        """Decode a batch's codes once, for the criterion's mode and for log p(x|z)."""
-        parameters = self._parameters_of(self.vectors(Codes.of(codes).tensor), batch)
+        """Decode a batch's codes once, for the criterion's mode and for log p(x|z).
+
+        Raises:
+            DataError: if codes or data do not fit the model, or each other.
+        """
+        parameters = self._parameters_of(self._vectors_of(codes, batch), batch)
         # An autoregressive decoder's parameters depend on the data, so the reconstruction is drawn from the codes alone.
         size = tuple(batch.x.shape[2:])
         # The last parameters may extend beyond the data.
@@ -225,6 +246,14 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         Raises:
             DataError: if the number of codebooks is wrong, or a code is out of range.
         """
+
+    def _vectors_of(self, codes: Tensor | tuple[Tensor, ...], batch: Batch | None = None) -> Float[Tensor, "batch dim *space"]:
+        """``vectors`` of codes whose space fits the decoder, and the data of ``batch``."""
+        if batch is not None:
+            self.signal.check(batch.x)
+        vectors = self.vectors(Codes.of(codes).tensor)
+        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch)
+        return vectors
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:
         """The most likely code at each position; 0 where there is no data."""
@@ -264,6 +293,24 @@ def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
     if batch.mask is None:
         return nats.sum() / max(batch.x.numel(), 1)
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
+
+
+def reconstruction_error(made: Float[Tensor, "batch channels *space"], x: Tensor, signal: Signal) -> dict[str, Tensor]:
+    """``psnr`` of data with bounds, in dB, or ``rmse`` of data without; means over the examples. Empty for an empty batch.
+
+    Args:
+        made: the expected data, on the scale of ``Signal.to_unit``.
+        x: raw data (batch, channels, *space).
+        signal: what the data is.
+    """
+    if not x.numel():
+        return {}
+    if signal.levels is None and signal.low is None:
+        return {"rmse": (made - signal.to_unit(x)).square().mean().sqrt()}
+    error = (made.clamp(-1, 1) - signal.to_unit(x)).square().flatten(1).mean(1)
+    # A perfect example counts as if one value were off by one level, as in the scores.
+    least = (2 / ((signal.levels or 2**16) - 1)) ** 2 / x[0].numel()
+    return {"psnr": (10 * (4 / error.clamp(min=least)).log10()).mean()}
 
 
 def _name(part: nn.Module, taken: Container[str]) -> str:

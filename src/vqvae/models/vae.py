@@ -15,6 +15,7 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import LikelihoodConfig
 from vqvae.models.autoencoder import Autoencoder, build_network, per_dim
 from vqvae.models.base import Bound, importance_weighted
+from vqvae.models.decoding import check_positions
 from vqvae.networks import DecoderConfig, EncoderConfig, ImageDecoderConfig, ImageEncoderConfig
 
 _WIDEST = 7.0
@@ -119,10 +120,7 @@ class VAE(Autoencoder):
         """
         self.signal.check(batch.x)
         latents = self._check_latents(latents)
-        expected = (len(batch.x), *(-(-length // step) for length, step in zip(batch.x.shape[2:], self.stride, strict=True)))
-        found = (len(latents), *latents.shape[2:])
-        if found != expected:
-            raise DataError(f"Latents have the shape {tuple(latents.shape)}; (batch, *space) must be {expected} for this data.")
+        check_positions("Latents", (len(latents), *latents.shape[2:]), self.stride, batch)
         return self._log_likelihood(latents, batch)
 
     def decode(

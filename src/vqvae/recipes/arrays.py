@@ -19,7 +19,7 @@ from vqvae.signals import Signal
 from vqvae.training import TrainConfig
 
 logger = logging.getLogger(__name__)
-_READ: dict[str, Callable[[str], Any]] = {"layout": str, "key": str, "levels": int, "low": float, "high": float}
+_READ: dict[str, Callable[[str], Any]] = {"layout": str, "key": str, "window": int, "levels": int, "low": float, "high": float}
 """Settings of the data that affect the model's settings, with their parsers."""
 _WIDTHS = {1: 128, 2: 96, 3: 48}
 """Channels of the network, by number of axes."""
