@@ -195,6 +195,15 @@ def test_what_was_decoded_is_kept_until_a_file_changes(tmp_path, cache, monkeypa
     assert len(list((tmp_path / "mine").glob("*/recordings.json"))) == 1
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", "", '{"lengths": {"a": -1}, "bad": {}}', '{"lengths": {"a": 3}, "bad": {}}'])
+def test_a_damaged_cache_is_an_error(tmp_path, cache, text):
+    _fill(tmp_path, ["a/1.wav", "a/2.wav"])
+    _config(tmp_path).build()
+    next(cache.glob("vqvae/audio/*/recordings.json")).write_text(text)
+    with pytest.raises(DataError, match="is a damaged cache .* Remove it"):
+        _config(tmp_path).build()
+
+
 def test_bad_files_stop_the_build_or_are_skipped(tmp_path, caplog):
     _fill(tmp_path, [f"a/{number}.wav" for number in range(6)])
     (tmp_path / "a" / "3.wav").write_text("no sound")

@@ -120,9 +120,7 @@ class Bare(nn.Module):
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
 def test_each_network_has_a_stride(role: str, stride: object) -> None:
     part = Bare() if stride is None else Bare(stride=stride)
-    with pytest.raises(
-        ConfigError, match=rf"The {role} \(Bare\) has the stride .*; a tuple of positive numbers is expected.*self.stride = "
-    ):
+    with pytest.raises(ConfigError, match=rf"The {role} \(Bare\) has the stride .*; expected a tuple of positive numbers.*self.stride = "):
         own.plain(DENSITY.build(), **{role: part})
 
 
@@ -137,7 +135,7 @@ def test_each_network_has_a_stride(role: str, stride: object) -> None:
             "Bare gives parameters for every 2 positions .* GaussianDensity takes them for every 1",
         ),
         (CepstralConfig(), {}, "gives parameters for every 1 positions of the data and Cepstral takes them for every 640"),
-        (SpectralConfig(), {"decoder": "wavenet"}, "WaveNetDecoder draws bins one by one, and Spectral counts none.*MuLawConfig"),
+        (SpectralConfig(), {"decoder": "wavenet"}, "WaveNetDecoder draws bins one by one, but Spectral has none.*MuLawConfig"),
         (GaussianDensityConfig(channels=1), {"decoder": "wavenet"}, "GaussianDensity counts none"),
         (MuLawMixtureConfig(), {"further": [(1.0, PixelDistanceConfig(channels=1, levels=None))]}, "MuLawMixture has no mean"),
         (
@@ -184,7 +182,7 @@ def test_what_a_model_is_follows_from_its_parts() -> None:
     deaf.takes_masks = False
     assert not own.plain(DENSITY.build(), further=[(1.0, deaf)]).takes_masks
     mask = torch.ones(2, 6, 6, dtype=torch.bool)
-    with pytest.raises(DataError, match="mask; VQVAE takes batches whose examples all have one size"):
+    with pytest.raises(DataError, match="mask; VQVAE only takes batches with examples of one size"):
         own.plain(distance.build(), 2)(Batch(own.data(2, 5, 6, 6), mask=mask))
 
 

@@ -12,7 +12,7 @@ from vqvae.cli.arguments import note, parse, say
 from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options
 from vqvae.cli.values import Data, Minutes
-from vqvae.config import settings
+from vqvae.config import SEED, settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
@@ -38,7 +38,7 @@ class Arguments:
     """The kind of prior: pixelcnn or wavenet. Default: the recipe's."""
     minutes: Minutes = None
     """Minutes for both stages together, instead of steps."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """Seed of both stages."""
     json: bool = False
     """Print the scores as one JSON object."""

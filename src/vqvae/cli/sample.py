@@ -1,12 +1,13 @@
 """``vqvae sample RUN``."""
 
 from collections.abc import Sequence
+from dataclasses import field
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_samples, sample_files, write_samples
 from vqvae.cli.values import Device, Folder, Name, Run, Seconds
-from vqvae.config import settings
+from vqvae.config import SEED, settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
@@ -23,7 +24,7 @@ class Arguments:
     axes ...). NAME.png: one picture of all samples."""
     count: int = 16
     """Number of samples."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """The same seed gives the same samples."""
     seconds: Seconds = None
     """Length of each sample, for data over time. Default: the length of a training example."""

@@ -14,8 +14,9 @@ from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.cli.values import Data, Run
 from vqvae.config import settings
 from vqvae.errors import ConfigError
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import REPORT, found_data, scores_folder
-from vqvae.runs.stages import prior_config, train_prior
+from vqvae.runs.stages import train_prior
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train the prior over the codes of a run. After a stop, the same command continues."

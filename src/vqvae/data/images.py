@@ -241,7 +241,7 @@ def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
     """Decode every file once, to find the bad ones before training starts, and remember if all are good."""
     record = user_cache() / "checked" / f"{name}.json"
     if record.is_file():
-        return _Decoded(None, json.loads(record.read_text()))
+        return _Decoded(None, {})
     _log.info("Checking %d files in %s: too many to keep decoded, so every one is read once first.", len(side.items), side.root)
 
     def check(item: Item) -> str | None:

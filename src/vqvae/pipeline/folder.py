@@ -22,7 +22,7 @@ from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.shard_format import MANIFEST, read_manifest
 from vqvae.devices import pick_device
-from vqvae.disk import exists, explained
+from vqvae.disk import exists, explained, user_path
 from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint, part_of
@@ -63,7 +63,7 @@ def load(
         CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
         ConfigError: there is no such device here, or a prior and a checkpoint are both chosen.
     """
-    run, device = Path(run).expanduser(), pick_device(device)
+    run, device = user_path(run, CheckpointError), pick_device(device)
     if checkpoint is not None and prior is not None:
         raise ConfigError("A checkpoint of the tokenizer has no priors. Choose a prior or a checkpoint.")
     place = _tokenizer(run) if checkpoint is None else chosen_checkpoint(run, checkpoint)
@@ -161,7 +161,11 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
         ConfigError: a part could not be built again from what would be stored, or the folder holds other things, or a prior of another
             tokenizer. Nothing has changed then.
     """
-    run = Path(run).expanduser()
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigError(
+            f"A {type(pipeline).__name__} cannot be saved as a run; expected a Pipeline: vqvae.save(Pipeline(model), folder)."
+        )
+    run = user_path(run, CheckpointError)
     named = [(run / TOKENIZER, pipeline.tokenizer), (run / UNIGRAM, pipeline.unigram)]
     named += [(prior_folder(run, level), prior) for level, prior in enumerate(pipeline.priors)]
     _check_place(run, [folder.name for folder, part in named if part is not None])
@@ -176,7 +180,7 @@ def _check_place(run: Path, names: Collection[str]) -> None:
     """Raise ConfigError where parts of these names would be mixed with things of others, or with a prior of another tokenizer."""
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
     if there and not storage.is_part(run / TOKENIZER):
-        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: yours is not mixed with a run.")
+        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: a run is not mixed with other files.")
     others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:
         raise ConfigError(f"{run} holds {others}, which this pipeline has not: they are another tokenizer's. Choose another folder.")

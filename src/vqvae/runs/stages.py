@@ -18,7 +18,7 @@ from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
-from vqvae.recipes import RECIPES
+from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
@@ -28,9 +28,6 @@ from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
 from vqvae.training.machine import pick_device
 from vqvae.words import say
-
-FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
-"""For runs without a known recipe: the recipe whose prior is used, by the number of axes of the codes."""
 
 TOKENIZER_SHARE = 0.6
 """Share of a number of minutes that the tokenizer gets if a prior follows."""
@@ -200,12 +197,6 @@ def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
         )
 
 
-def check_level(layout: Sequence[Level], level: int) -> None:
-    """Raise ConfigError unless there is such a level of codes."""
-    if not 0 <= level < len(layout):
-        raise ConfigError(f"level is {level}; the run has {len(layout)}, and the first is 0.")
-
-
 def _held_out(run: Path, splits: Splits | None, parts: Parts) -> Dataset | None:
     """The data to score after training, found before it starts. None, with a message, if it is gone."""
     if splits is not None:
@@ -245,16 +236,6 @@ def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder:
         VqvaeError: for an interruption, or a folder of another training.
     """
     return Trainer(build(config), splits, config, options, folder, stage, (), RunCard(recipe=recipe)).run()
-
-
-def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
-    """The settings of a prior by the run's recipe or, without a known recipe, by the number of axes of the codes."""
-    layout = load(run, parts=parts).layout
-    check_level(layout, level)
-    recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
-    train = read_codes(run, level=level, parts=parts).train
-    config = recipe.prior(layout[level], len(train.label_names))
-    return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 
 def check_signal(module: Tokenizer, splits: Splits) -> None:

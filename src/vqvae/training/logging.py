@@ -14,6 +14,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from vqvae import distributed
+from vqvae.config import loads
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
 from vqvae.models.autoencoder import Autoencoder
@@ -200,9 +201,9 @@ def _is_half(line: str) -> bool:
 def _row(line: str) -> dict[str, Any] | None:
     """What a line says; None where it is no row."""
     try:
-        row = json.loads(line)
+        row = loads(line)
         return row if isinstance(row["stage"], str) and isinstance(row["step"], int) else None
-    except (ValueError, KeyError, TypeError, RecursionError):
+    except (ValueError, KeyError, TypeError):
         return None
 
 

@@ -1,0 +1,69 @@
+"""Programs that fill arrays in a folder, several at once, and end with this process."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae.errors import DataError
+
+_CHILD = Path(__file__).with_name("child.py")
+_MOST = 8
+"""Programs at a time."""
+
+
+def worker_count(pieces: int) -> int:
+    """How many programs share so many pieces of work."""
+    return min(os.cpu_count() or 1, pieces, _MOST)
+
+
+def make_arrays(folder: Path, **arrays: tuple[Any, tuple[int, ...]]) -> None:
+    """Make NAME.npy files of zeros, given the type and shape of each, for programs to fill."""
+    for name, (dtype, shape) in arrays.items():
+        np.lib.format.open_memmap(folder / f"{name}.npy", "w+", dtype, shape).flush()
+
+
+def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, what: str, crash: str) -> None:
+    """Run a program once for each task, all at the same time, and wait.
+
+    Args:
+        program: a Python file that takes a task as JSON.
+        folder: where programs may leave files, which are removed at the end.
+        what: what is made, for errors.
+        crash: what a program that ends without a word may mean.
+
+    Raises:
+        DataError: if a program fails, with the last line that it printed.
+    """
+    # In the folder itself, so that what a killed process leaves goes with the rest.
+    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+        processes: list[subprocess.Popen[bytes]] = []
+        try:
+            for number, task in enumerate(tasks):
+                home = Path(scratch) / str(number)
+                home.mkdir()
+                with (home / "errors").open("wb") as errors:
+                    command = [sys.executable, "-P", str(_CHILD), str(program), json.dumps(task)]
+                    streams = {"stdin": subprocess.PIPE, "stdout": errors, "stderr": errors}
+                    processes.append(subprocess.Popen(command, cwd=home, start_new_session=True, **streams))
+            for number, process in enumerate(processes):
+                if process.wait():
+                    lines = (Path(scratch) / str(number) / "errors").read_text(errors="replace").strip().splitlines()
+                    reason = lines[-1].rstrip(".") if lines else f"the engine crashed (exit code {process.returncode}); {crash}"
+                    raise DataError(f"{what} was not rendered: {reason}.")
+        finally:
+            for process in processes:
+                # With the engine, a separate process that outlives a renderer and goes on writing.
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
+                process.wait()
+                assert process.stdin is not None
+                process.stdin.close()
