@@ -26,13 +26,13 @@ class Arguments:
     data: Data = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
     prior_name: Name = None
-    """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
+    """Name of the prior to score. Its scores and its report go to RUN/scores/NAME."""
     beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """Another run, whose scores and pictures the report shows beside these."""
+    """Another run. The report shows its scores and pictures beside these."""
     phones: Path | None = None
-    """For speech: who says which phone when, as .jsonl or TextGrids."""
+    """For speech: alignments of phones, as .jsonl or TextGrid files."""
     phones_source: str = "the given alignments"
-    """Where these labels come from; it stands beside every score."""
+    """Source of the alignments; the scores name it."""
     json: bool = False
     """Print one JSON object."""
     checkpoint: Checkpoint = None
@@ -40,7 +40,7 @@ class Arguments:
     device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
     threads: int | None = None
-    """CPU threads; None leaves it to torch."""
+    """CPU threads. None: torch's default."""
 
 
 def main(arguments: Sequence[str]) -> int:
