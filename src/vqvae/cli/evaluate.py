@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
@@ -24,6 +24,8 @@ class Arguments:
     """The run folder."""
     data: str | None = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
+    bounds: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
+    """The range of float data, if it is not that of training. Scores with another range change nothing in the run folder."""
     prior_name: str | None = None
     """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
     beside: Path | None = None
@@ -49,8 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
-    splits = stored_data(chosen.run, chosen.data)
-    if chosen.data is None or is_own(chosen.run, splits):
+    splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
+    if (chosen.data is None and chosen.bounds is None) or is_own(chosen.run, splits):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)

@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
-from vqvae.cli.files import check_folder, reconstruct_file
+from vqvae.cli.files import bounds_of, check_folder, reconstruct_file
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
@@ -26,6 +27,9 @@ class Arguments:
     """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
     speaker: str | None = None
     """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
+    bounds: Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")] = None
+    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    training."""
     json: bool = False
     """Print one JSON object."""
     overwrite: bool = False
@@ -46,5 +50,6 @@ def main(arguments: Sequence[str]) -> int:
     places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
     check_outputs(places, chosen.files, overwrite=chosen.overwrite)
     pairs = zip(chosen.files, places, strict=True)
-    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}, chosen.json)
+    bounds = bounds_of(chosen.run, chosen.bounds, kind_of(model.signal))
+    say({str(file): reconstruct_file(file, model, chosen.speaker, place, bounds) for file, place in pairs}, chosen.json)
     return 0
