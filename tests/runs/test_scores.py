@@ -12,7 +12,7 @@ from vqvae.evaluation.base import Evaluation
 from vqvae.runs import scores
 from vqvae.runs.comparison import compare
 from vqvae.runs.folder import read_metrics
-from vqvae.runs.scores import beside_of
+from vqvae.runs.scores import beside_of, facts
 from vqvae.training import RunOptions
 
 FOUND = Evaluation(
@@ -45,3 +45,12 @@ def test_a_run_of_other_data_without_scores_says_what_to_do(tmp_path: Path) -> N
 def test_scores_of_a_run_are_read(tmp_path: Path) -> None:
     beside = beside_of(compare([scored(tmp_path / name, 20) for name in "ab"]), tiny.Noise(4, 0), RunOptions(device="cpu"))
     assert beside.scores["psnr"] == 20 and list(beside.pictures) == ["reconstructions"] and beside.same_data
+
+
+def test_the_data_is_described_in_sentences() -> None:
+    noise = tiny.Noise(4, 0)
+    assert facts(noise, None, "class") == ["4 examples are held out.", "Classes: even, odd."]
+    noise.found, noise.label_names = ("Training on train/.", "40 images."), tuple(map(str, range(50)))
+    found = facts(noise, {"data": {"path": "/data/my photos"}}, "speaker")
+    assert found[:3] == ["From /data/my photos.", "Training on train/.", "40 images."]
+    assert found[3].startswith("Speakers: 0, 1, ") and found[3].endswith("39 and 10 more.")

@@ -50,6 +50,7 @@ def write_report(
     settings: str,
     words: Words = Words(),
     summary: str = "",
+    data: Sequence[str] = (),
     command: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
     captions: Mapping[str, str] = {},
@@ -71,6 +72,7 @@ def write_report(
         settings: the settings as JSON text.
         words: what the data is called.
         summary: a sentence or two about the model.
+        data: sentences about the data: where it is, what was found, and what it was taken for.
         command: the command that repeats this run.
         counts: how often each code occurs.
         captions: captions of pictures that have none in ``CAPTIONS``.
@@ -98,6 +100,7 @@ def write_report(
         curves(rows),
         _usage(counts),
         _table(numbers, words),
+        _data(data),
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
@@ -349,6 +352,11 @@ def _table(numbers: Mapping[str, float], words: Words) -> str:
         return ""
     head = "".join(f'<th scope="col">{cell}</th>' for cell in ("score", "value", "meaning"))
     return f'<h2>All scores</h2><div class="wide" tabindex="0"><table class="numbers"><tr>{head}</tr>{rows}</table></div>'
+
+
+def _data(sentences: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<h2>Data</h2><ul class="facts">{lines}</ul>' if lines else ""
 
 
 def _times(seconds: Mapping[str, Any]) -> str:

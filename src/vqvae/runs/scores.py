@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,9 @@ from vqvae.runs.folder import REPORT, read_metrics, read_rows, record_seconds, s
 from vqvae.training import RunOptions
 from vqvae.training.checkpoint import only_writer
 from vqvae.training.machine import pick_device
+
+NAMED = 40
+"""Classes or speakers that the report names."""
 
 
 def evaluate(
@@ -78,6 +81,7 @@ def _evaluate(
         captions=evaluation.captions,
         rows=read_rows(run),
         settings=json.dumps(settings, indent=2),
+        data=facts(held_out, about(run, parts).training, evaluation.grouped_by),
         command=commands(run, name, parts),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
@@ -98,6 +102,19 @@ def title_of(run: Path, parts: Parts = ()) -> str:
     path = data.get("path") if isinstance(data, dict) else None
     folder = Path(path).name if isinstance(path, str) else ""
     return ": ".join(name for name in (folder, card.recipe) if name) or run.resolve().name
+
+
+def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str) -> list[str]:
+    """The data in sentences: where it is, what was found there, and all classes or speakers."""
+    data = (training or {}).get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    groups, names = {"class": "Classes", "speaker": "Speakers"}[grouped_by], held_out.label_names
+    known = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+    return [
+        *([f"From {path}."] if isinstance(path, str) else []),
+        *(held_out.found or (f"{len(held_out):,} examples are held out.",)),
+        *([f"{groups}: {known}."] if names else []),
+    ]
 
 
 def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:
