@@ -8,12 +8,17 @@ import torch
 
 from tests.runs.test_comparison import scored
 from tests.training import tiny
+from vqvae import storage
+from vqvae.config import to_json
 from vqvae.evaluation.base import Evaluation
+from vqvae.pipeline import Pipeline, save
+from vqvae.priors import PixelCNNConfig
 from vqvae.runs import scores
 from vqvae.runs.comparison import compare
 from vqvae.runs.folder import read_metrics
-from vqvae.runs.scores import beside_of, facts
-from vqvae.training import RunOptions
+from vqvae.runs.scores import beside_of, facts, stage_settings
+from vqvae.storage import RunCard
+from vqvae.training import JointConfig, RunOptions
 
 FOUND = Evaluation(
     scores={"psnr": 17.0},
@@ -54,3 +59,12 @@ def test_the_data_is_described_in_sentences() -> None:
     found = facts(noise, {"data": {"path": "/data/my photos"}}, "speaker")
     assert found[:3] == ["From /data/my photos.", "Training on train/.", "40 images."]
     assert found[3].startswith("Speakers: 0, 1, ") and found[3].endswith("39 and 10 more.")
+
+
+def test_settings_of_a_tokenizer_and_a_prior_that_were_trained_together(tmp_path: Path) -> None:
+    prior = PixelCNNConfig(codebook_size=8, layers=1, hidden=4, output_hidden=4)
+    config = tiny.settings(model=JointConfig(tokenizer=tiny.model(), prior=prior))
+    joint = config.model.build()
+    save(Pipeline(joint.tokenizer, joint.prior), tmp_path)
+    storage.save(joint, tmp_path / "joint", RunCard(training=to_json(config)))
+    assert stage_settings(tmp_path) == {"joint": to_json(config)}

@@ -3,6 +3,7 @@
 from vqvae.pipeline.folder import (
     CHECKPOINTS,
     CODES,
+    LOCK,
     PRIOR,
     TOKENIZER,
     UNIGRAM,
@@ -22,6 +23,7 @@ from vqvae.pipeline.parts import mixture_log_prob
 __all__ = [
     "CHECKPOINTS",
     "CODES",
+    "LOCK",
     "PRIOR",
     "TOKENIZER",
     "UNIGRAM",

@@ -9,6 +9,8 @@ from vqvae.bits import bits
 from vqvae.reports.charts import Series, line_chart
 
 _NOT_SHOWN = {"step", "stage", "seconds", "learning_rate", "examples_per_second", "waited_share", "gradient_norm"}
+_TITLES = {"annealed": "weight of the cost of codes", "price": "squared distance per nat"}
+"""Titles of metrics whose names do not say what they are."""
 _SIDES = ("training", "held out")
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -32,7 +34,7 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
     text = ""
     for stage, names in found.items():
         charts = [
-            line_chart(name.replace("_", " "), [Series(side, sides[side]) for side in _SIDES if side in sides])
+            line_chart(_TITLES.get(name, name.replace("_", " ")), [Series(side, sides[side]) for side in _SIDES if side in sides])
             for name, sides in names.items()
             if _moves(list(sides.values())) and not (name == "loss" and _is_repeated(sides, names))
         ]

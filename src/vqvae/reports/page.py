@@ -73,7 +73,7 @@ def write_report(
         words: what the data is called.
         summary: a sentence or two about the model.
         data: sentences about the data: where it is, what was found, and what it was taken for.
-        command: the command that repeats this run.
+        command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
         captions: captions of pictures that have none in ``CAPTIONS``.
         sounds: rows of sounds to compare.
@@ -365,5 +365,8 @@ def _times(seconds: Mapping[str, Any]) -> str:
 
 
 def _again(command: str, settings: str) -> str:
-    shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
+    if command.startswith("# "):
+        shown = f"<p>{escape(command[2:])}</p>"
+    else:
+        shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
     return f"<h2>Repeat this run</h2>{shown}<details><summary>All settings</summary><pre>{escape(settings)}</pre></details>"
