@@ -25,6 +25,8 @@ class Arguments:
     """The run folder."""
     data: Data = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
+    bounds: Range = None
+    """The range of float data, if it is not that of training. Scores with another range change nothing in the run folder."""
     prior_name: Name = None
     """Name of the prior to score. Its scores and its report go to RUN/scores/NAME."""
     beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
@@ -52,8 +54,9 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
-    splits = stored_data(chosen.run, chosen.data)
-    if chosen.checkpoint is None and (chosen.data is None or is_own(chosen.run, splits)):
+    splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
+    is_stored = chosen.data is None and chosen.bounds is None
+    if chosen.checkpoint is None and (is_stored or is_own(chosen.run, splits)):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)

@@ -235,6 +235,10 @@ def _build(config: AudioFolderConfig) -> Splits:
         recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         datasets.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
+    minutes = sum(decoded.lengths) / config.rate / 60
+    counts = f"{len(rows[0]):,} recordings to train on, {len(rows[1]):,} held out: {minutes:,.1f} minutes, read at {config.rate:,} Hz."
+    for dataset in datasets:
+        dataset.found = tuple(words for words in (sides.words, counts) if words)
     return Splits(*datasets)
 
 

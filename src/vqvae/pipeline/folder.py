@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
 T = TypeVar("T")
 PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
+LOCK = ".lock"
+"""The file that marks a folder as a run's from the first step on."""
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -179,7 +181,8 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
 def _check_place(run: Path, names: Collection[str]) -> None:
     """Raise ConfigError where parts of these names would be mixed with things of others, or with a prior of another tokenizer."""
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    if there and not storage.is_part(run / TOKENIZER):
+    # A folder that was locked holds a training of the caller's own, such as one of a tokenizer and a prior together.
+    if there and not storage.is_part(run / TOKENIZER) and not (run / LOCK).is_file():
         raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: a run is not mixed with other files.")
     others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:
