@@ -35,6 +35,10 @@ SEED = {"bounds": (-LARGEST_INT, LARGEST_INT)}
 """Metadata of a seed, which may be any integer."""
 
 
+THREADS = {"bounds": (1, 1024)}
+"""Metadata of a number of threads: the system would start any number of them."""
+
+
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
 def settings(cls: type[C]) -> type[C]:
     """Make a class a configuration: a frozen, keyword-only dataclass that checks its values when it is made.

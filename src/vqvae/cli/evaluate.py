@@ -1,6 +1,7 @@
 """``vqvae evaluate RUN``."""
 
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
-from vqvae.config import settings
+from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
 from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
@@ -36,7 +37,7 @@ class Arguments:
     """Print one JSON object."""
     device: str = "auto"
     """"auto", "cpu", "cuda", ..."""
-    threads: int | None = None
+    threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads; None leaves it to torch."""
 
 
