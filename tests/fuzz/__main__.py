@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import vqvae
 from tests.fuzz.cases import CASES, flags, place
 from tests.fuzz.harness import Finding, attempt, report
+from tests.fuzz.results import add
 from vqvae.cli.main import COMMANDS
 
 SLICE = {"commands": 4, "python": 40, "runs": 3, "files": 20}
@@ -25,6 +27,7 @@ def main() -> int:
     parser.add_argument("--slice", action="store_true", help="few cases of every kind, for the ordinary tests")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", type=int, help="the number of one case")
+    parser.add_argument("--out", type=Path, help="a folder of results, to add these to its fuzzing.md and fuzzing.json")
     parser.add_argument("--seconds", type=float, default=20, help="limit of a case")
     chosen = parser.parse_args()
     if wrong := set(chosen.kinds) - set(CASES):
@@ -35,10 +38,18 @@ def main() -> int:
         began = time.monotonic()
         count = SLICE[kind] if chosen.slice else chosen.count
         numbers = range(count) if chosen.only is None else [chosen.only]
-        found = [one for number in numbers if (one := attempt(kind, CASES[kind], chosen.seed, number, seconds=chosen.seconds))]
-        print(f"{kind}: {len(numbers)} cases, {len(found)} that do not hold, {time.monotonic() - began:.0f} s", flush=True)
+        found: list[Finding] = []
+        for number in numbers:
+            one = attempt(kind, CASES[kind], chosen.seed, number, seconds=chosen.seconds)
+            if one is not None:
+                found.append(one)
+                print(f"{one.fault}\n    {one.command}", file=sys.stderr, flush=True)
+        seconds = time.monotonic() - began
+        print(f"{kind}: {len(numbers)} cases, {len(found)} that do not hold, {seconds:.0f} s", flush=True)
         report(found)
         findings += found
+        if chosen.out is not None:
+            add(chosen.out, "tests.fuzz", kind, f"seed {chosen.seed}", len(numbers), len(found), seconds)
     return 1 if findings else 0
 
 
