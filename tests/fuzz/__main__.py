@@ -26,6 +26,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=500, help="cases of each kind")
     parser.add_argument("--slice", action="store_true", help="few cases of every kind, for the ordinary tests")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--first", type=int, default=0, help="the number of the first case")
     parser.add_argument("--only", type=int, help="the number of one case")
     parser.add_argument("--out", type=Path, help="a folder of results, to add these to its fuzzing.md and fuzzing.json")
     parser.add_argument("--seconds", type=float, default=20, help="limit of a case")
@@ -37,9 +38,11 @@ def main() -> int:
     for kind in chosen.kinds or CASES:
         began = time.monotonic()
         count = SLICE[kind] if chosen.slice else chosen.count
-        numbers = range(count) if chosen.only is None else [chosen.only]
+        numbers = range(chosen.first, chosen.first + count) if chosen.only is None else [chosen.only]
         found: list[Finding] = []
         for number in numbers:
+            if number % 100 == 0 and not chosen.slice:
+                print(f"{kind}: case {number} of {len(numbers)}, {time.monotonic() - began:.0f} s", file=sys.stderr, flush=True)
             one = attempt(kind, CASES[kind], chosen.seed, number, seconds=chosen.seconds)
             if one is not None:
                 found.append(one)
