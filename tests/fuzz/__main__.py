@@ -9,8 +9,9 @@ from pathlib import Path
 
 import vqvae
 from tests.fuzz.cases import CASES, flags, place
-from tests.fuzz.harness import Finding, attempt, report
+from tests.fuzz.harness import GOLDEN, Finding, attempt, report, run_command
 from tests.fuzz.results import add
+from vqvae import storage
 from vqvae.cli.main import COMMANDS
 
 SLICE = {"commands": 4, "python": 40, "runs": 3, "files": 20}
@@ -57,9 +58,10 @@ def main() -> int:
 
 
 def _warm() -> None:
-    """Import what children would, and read the flags once."""
+    """Do once what children would all do: import, read the flags, and load parts (the first one imports SymPy and TorchDynamo)."""
     for name in vqvae.__all__:
         getattr(vqvae, name)
+    storage.load(GOLDEN / "gumbel" / "part")
     before = os.getcwd()
     with tempfile.TemporaryDirectory() as folder:
         place(Path(folder))
@@ -67,6 +69,8 @@ def _warm() -> None:
         try:
             for command in COMMANDS:
                 flags(command)
+            for command in (["evaluate", "run"], ["sample", "run", "--out", "out.png"], ["reconstruct", "run", "a.png", "--out", "out"]):
+                run_command([*command, "--device", "cpu"])
         finally:
             os.chdir(before)
 

@@ -98,7 +98,7 @@ def test_there_is_no_moment_without_the_part(part: nn.Module, tmp_path: Path) ->
 def test_files_of_others_are_not_lost(part: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
-    with pytest.raises(CheckpointError, match=r"home holds \['thesis.tex'\]"):
+    with pytest.raises(CheckpointError, match=r"home contains \['thesis.tex'\]"):
         storage.save(part, tmp_path / "home")
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
     assert [path.name for path in tmp_path.rglob("*")] == ["home", "thesis.tex"]
