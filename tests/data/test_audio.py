@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.media.test_sounds import tone
+from vqvae import building
 from vqvae.data import AudioDataset, AudioFolderConfig, Recording, audio, audio_blocks, write_audio
 from vqvae.data.audio import speaker_names
 from vqvae.data.split import is_held_out
@@ -319,3 +320,11 @@ def test_a_known_corpus_has_sides_too(tmp_path):
     train, held_out = _config(tmp_path).build()
     assert ([one.name[:6] for one in train.recordings], len(held_out.recordings)) == (["train/"] * 2, 1)
     assert train.label_names == ("1", "2")
+
+
+def test_a_chunk_beyond_the_memory_is_an_error(tmp_path, cache, monkeypatch):
+    _fill(tmp_path, ["a/1.wav", "a/2.wav"])
+    monkeypatch.setattr(building, "memory", lambda: 2.0**30)
+    for setting in ("chunk", "crop"):
+        with pytest.raises(ConfigError, match=r"An example of 2,000,000,000 samples takes .* Choose smaller sizes"):
+            _config(tmp_path, **{setting: 2_000_000_000}).build()
