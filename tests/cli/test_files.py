@@ -98,7 +98,7 @@ def test_commands_ask_before_the_work(
     before = Path("photo.png").read_bytes()
     for extra in ([], ["--overwrite"]):
         assert main(["reconstruct", str(run), "photo.png", "--out", ".", *extra]) == 1
-        assert "photo.png is the input photo.png itself" in capsys.readouterr().err
+        assert "photo.png is the input photo.png," in capsys.readouterr().err
     assert Path("photo.png").read_bytes() == before
     Path("figures.png").mkdir()
     Path("figures.png/thesis.tex").write_text("years of work")

@@ -46,7 +46,7 @@ def test_metrics_that_never_end_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").symlink_to("/dev/zero")
     (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
     for read in (read_metrics, read_rows):
-        with pytest.raises(CheckpointError, match="cannot be read .*no plain file"):
+        with pytest.raises(CheckpointError, match="cannot be read .*not a plain file"):
             read(tmp_path)
 
 

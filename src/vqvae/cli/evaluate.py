@@ -1,6 +1,7 @@
 """``vqvae evaluate RUN``."""
 
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
-from vqvae.cli.values import Checkpoint, Data, Device, Name, Run
-from vqvae.config import settings
+from vqvae.cli.values import Checkpoint, Data, Device, Name, Range, Run
+from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
 from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
@@ -41,7 +42,7 @@ class Arguments:
     """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
-    threads: int | None = None
+    threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""
 
 

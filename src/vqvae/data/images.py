@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Integer
 
+from vqvae.building import check_memory
 from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 Place = tuple[float, float]
 """Where a picture is cut, down and across: 0 is at the top or left, 1 at the bottom or right."""
 _CENTRE = (0.5, 0.5)
+_BYTES_OF_VALUE = 4
+"""Pictures are resized as pixels of four bytes, or as floats."""
 _PLACES = 4
 """Cuts of each training picture with random crops."""
 _LINE = 120
@@ -140,10 +144,11 @@ class _Side(NamedTuple):
 def _build(config: ImageFolderConfig) -> Splits:
     root = user_path(config.path)
     check_at_least(1, "ImageFolderConfig", size=min(config.shape[1:]))
+    check_memory(_BYTES_OF_VALUE * math.prod(config.shape), f"A picture of the size {config.size}")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of images.")
     sides, label_names, words = _find(root, config)
-    values = sum(len(side.cuts) for side in sides) * int(np.prod(config.shape))
+    values = sum(len(side.cuts) for side in sides) * math.prod(config.shape)
     in_memory = values * np.dtype(_dtype(config.levels)).itemsize <= config.memory_gib * 2**30
     contents = read_contents(root, [item.file for side in sides for item in side.items])
     names = [_content_name(side, contents, bool(label_names), config) for side in sides]
