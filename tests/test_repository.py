@@ -26,6 +26,7 @@ ONE_IMPORTER = {
     "vizdoom": "data/render.py",
     "soundfile": "media/sounds.py",
     "soxr": "media/sounds.py",
+    "av": "media/video.py",
     "pyarrow": "media/tokens.py",
     "espeakng_loader": "data/voices.py",
     "pystoi": "evaluation/speech/distances.py",

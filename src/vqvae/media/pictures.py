@@ -12,7 +12,7 @@ from jaxtyping import Float, Integer
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError, VqvaeError
 from vqvae.media.formats import NAMES, Format, format_of
 from vqvae.media.metadata import turn_of, without_metadata
 
@@ -190,7 +190,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
     try:
         yield
-    except (DataError, ConfigError):
+    except VqvaeError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} cannot be decoded: it takes more memory than there is.") from error
