@@ -13,12 +13,15 @@ from vqvae.data.shard_format import CodesHeader, CodesManifest, LevelHeader, rea
 from vqvae.data.shard_writer import CodesWriter, Shard
 from vqvae.data.shards import CodesDataset
 from vqvae.data.synthetic import SyntheticImagesConfig
+from vqvae.data.videos import VideosConfig
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig
 from vqvae.media.images import read_image
 from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
-DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+DataConfig = (
+    ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | VideosConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+)
 
 __all__ = [
     "PHONES",
@@ -50,6 +53,7 @@ __all__ = [
     "Splits",
     "SyntheticImagesConfig",
     "Utterance",
+    "VideosConfig",
     "VoicesConfig",
     "WorldsConfig",
     "audio_blocks",
