@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import torch
@@ -54,8 +55,8 @@ def test_another_thread_is_not_affected() -> None:
 
 
 def test_sizes_beyond_the_memory_are_refused_before_they_are_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"EMAQuantizerConfig asks for a tensor of \(1000000000000,\) numbers"):
-        EMAQuantizerConfig(dim=64, codebook_size=10**12).build()
+    with pytest.raises(ConfigError, match=r"EMAQuantizerConfig describes a module of 1,\d\d\d\.\d GiB"):
+        EMAQuantizerConfig(dim=64, codebook_size=2**31 - 1).build()
     monkeypatch.setattr(building, "memory", lambda: 1000.0)
     with building.building("Anything"), pytest.raises(ConfigError, match="Anything asks for"):
         nn.Linear(100, 100)
@@ -87,3 +88,46 @@ def test_memory_is_a_number_of_bytes() -> None:
 def test_an_empty_part_is_refused_when_it_is_built(config: ImageDecoderConfig) -> None:
     with pytest.raises(ConfigError, match="at least 1"):
         config.build(4, 3)
+
+
+def test_a_large_module_is_measured_before_it_takes_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = PixelCNNConfig(codebook_size=4, layers=1, hidden=4, output_hidden=4)
+    torch.manual_seed(0)
+    weights, drawn = config.build().state_dict(), torch.rand(1)
+    monkeypatch.setattr(building, "LARGE", 100)
+    torch.manual_seed(0)
+    assert all(torch.equal(value, weights[name]) for name, value in config.build().state_dict().items())
+    assert torch.equal(torch.rand(1), drawn)
+    monkeypatch.setattr(building, "memory", lambda: 1000.0)
+    with pytest.raises(ConfigError, match=r"PixelCNNConfig describes a module of .* Choose smaller sizes"):
+        config.build()
+
+
+def test_a_huge_number_of_layers_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "MOST_TENSORS", 200)
+    monkeypatch.setattr(building, "LARGE", 100)
+    with pytest.raises(ConfigError, match=r"ImageDecoderConfig describes a module of more than 200 tensors"):
+        ImageDecoderConfig(widths=(4,), residual_blocks=2**31 - 1, residual_hidden=4).build(4, 3)
+
+
+def test_a_module_that_does_not_work_on_the_meta_device_is_built(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "LARGE", 100)
+    made = building.build_module(lambda: nn.Linear(round(torch.full((), 20.0).item()), 20), "Mine")
+    assert made.weight.shape == (20, 20) and not made.weight.is_meta
+
+
+def test_a_failed_allocation_is_an_error_of_the_configuration() -> None:
+    with pytest.raises(ConfigError, match="Mine does not fit into the memory that is free"), building.building("Mine"):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+    with pytest.raises(RuntimeError, match="else"), building.building("Mine"):
+        raise RuntimeError("something else")
+
+
+def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    limit = tmp_path / "memory.max"
+    monkeypatch.setattr(building, "_CONTAINER_LIMITS", (str(limit),))
+    whole = building.memory()
+    limit.write_text("12345\n")
+    assert building.memory() == 12345
+    limit.write_text("max\n")
+    assert building.memory() == whole

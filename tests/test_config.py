@@ -260,3 +260,26 @@ def test_a_choice_has_the_type_of_its_choices() -> None:
 def test_long_values_are_cut_in_messages() -> None:
     assert config.shown("x" * 1000) == "'" + "x" * 58 + "…"
     assert config.shown(10**5000) == "a huge int"
+
+
+@config.settings
+class Counted:
+    size: int = 1
+    sizes: tuple[int, ...] = ()
+    level: int | None = field(default=None, metadata={"bounds": (-2, 2)})
+    seed: int = field(default=0, metadata=config.SEED)
+
+
+@pytest.mark.parametrize(
+    "values", [{"size": -1}, {"size": 2**31}, {"sizes": (1, -1)}, {"sizes": (2**40,)}, {"level": 3}, {"level": -3}, {"seed": 2**63}]
+)
+def test_every_integer_has_a_lower_and_an_upper_bound(values: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match=rf"Counted\.{next(iter(values))}.* (it must lie between|at most 63 bits)"):
+        Counted(**values)
+    with pytest.raises(ConfigError):
+        config.from_json(Counted, {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()})
+
+
+def test_bounds_of_settings_can_be_chosen() -> None:
+    made = Counted(size=0, sizes=(2**31 - 1,), level=-2, seed=-(2**62))
+    assert (made.size, made.level, made.seed) == (0, -2, -(2**62)) and Counted(level=None).level is None

@@ -12,7 +12,20 @@ from pathlib import Path
 import pytest
 
 from vqvae import disk
-from vqvae.disk import atomic, atomic_folder, check_outputs, clean, exists, explained, held, locked, remove, safe_name, safe_names
+from vqvae.disk import (
+    atomic,
+    atomic_folder,
+    check_outputs,
+    clean,
+    exists,
+    explained,
+    held,
+    locked,
+    remove,
+    safe_name,
+    safe_names,
+    user_path,
+)
 from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
 
 FORK = multiprocessing.get_context("fork")
@@ -392,3 +405,28 @@ print(len(names))
 def test_the_package_is_imported_where_there_is_no_fcntl() -> None:
     found = subprocess.run([sys.executable, "-c", PLATFORM], capture_output=True, text=True)
     assert found.returncode == 0 and int(found.stdout) > 100, found.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("a\0b", "NUL"),
+        ("\ud800", "Unicode"),
+        ("a" * 256, "too long"),
+        ("é" * 128, "too long"),
+        ("a/" * 2048, "too long"),
+        ("~nobody-of-this-name/a", "names no place"),
+        (b"a", "came as bytes"),
+        (1, "came as int"),
+        (None, "came as NoneType"),
+    ],
+)
+def test_what_cannot_be_a_path_is_an_error(path: object, why: str) -> None:
+    with pytest.raises(DataError, match=why):
+        user_path(path, DataError)
+
+
+def test_paths_of_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("~/a") == tmp_path / "a" and user_path(Path("a") / "b") == Path("a/b")
+    assert user_path("a" * 255) == Path("a" * 255) and user_path("\udcff").name == "\udcff"

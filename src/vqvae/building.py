@@ -8,7 +8,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -17,32 +17,85 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from vqvae.errors import ConfigError
 
+T = TypeVar("T")
 _FILLED = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.full, torch.eye})
 """Functions that make a tensor of a given size."""
 _MADE = _FILLED | {torch.tensor, torch.as_tensor, torch.scalar_tensor, torch.arange, torch.linspace, torch.logspace}
 _WINDOWS = frozenset({torch.hann_window, torch.hamming_window, torch.blackman_window, torch.bartlett_window, torch.kaiser_window})
+LARGE = 2**26
+"""Numbers in a module that is built without a rehearsal on the meta device, which costs a second for imports."""
+_CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 _active = threading.local()
+MOST_TENSORS = 2**14
+"""Tensors made while a module is built: many times more than the deepest network needs."""
+
+
+def build_module(build: Callable[[], T], what: str) -> T:
+    """Build a module under ``building``. A large one is built on the meta device first, which takes no memory: if it does not fit into
+    the machine's memory, none is taken.
+
+    Args:
+        build: makes the module. It may be called several times.
+        what: names the configuration in errors.
+
+    Raises:
+        ConfigError: if the module does not fit into memory, or has too many tensors.
+    """
+    if getattr(_active, "on", False) or torch.get_default_device().type == "meta":
+        return build()
+    draws = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    try:
+        with building(what, most=LARGE):
+            return build()
+    except _Large:
+        torch.set_rng_state(draws[0])
+        torch.cuda.set_rng_state_all(draws[1])
+    _rehearse(build, what)
+    with building(what):
+        return build()
 
 
 @contextmanager
-def building(what: str) -> Iterator[None]:
+def building(what: str, most: float = math.inf) -> Iterator[None]:
     """Build modules in float32, whatever torch's default type is. A tensor larger than memory is an error.
 
     Args:
         what: names the configuration in the error.
+        most: numbers in all tensors together after which the build stops.
 
     Raises:
-        ConfigError: if a tensor would not fit into memory.
+        ConfigError: if a tensor does not fit into memory.
     """
     if getattr(_active, "on", False):
         yield
         return
     _active.on = True
     try:
-        with _Float32(what):
+        with _Float32(what, most):
             yield
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
+            raise
+        raise ConfigError(f"{what} does not fit into the memory that is free. Choose smaller sizes, or end other programs.") from error
     finally:
         _active.on = False
+
+
+def _rehearse(build: Callable[[], Any], what: str) -> None:
+    """Raise ConfigError if a module has too many tensors or needs too much memory. One that fails on the meta device passes."""
+    try:
+        with torch.device("meta"), building(what):
+            part = build()
+    except ConfigError:
+        raise
+    except Exception:  # noqa: BLE001  The user's own code; if it is wrong, the real build says so.
+        return
+    needed, there = sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers())), memory()
+    if needed > there:
+        raise ConfigError(
+            f"{what} describes a module of {needed / 2**30:,.1f} GiB. This machine has {there / 2**30:,.1f} GiB of memory. "
+            "Choose smaller sizes."
+        )
 
 
 @contextmanager
@@ -66,15 +119,20 @@ def check_sizes(part: Any, what: str) -> None:
                 raise ConfigError(f"{what} gives {name} weights of shape {tuple(parameter.shape)}. Every size must be at least 1.")
 
 
+class _Large(Exception):
+    """A build has made more than it may without a rehearsal."""
+
+
 class _Float32(TorchFunctionMode):
-    def __init__(self, what: str) -> None:
+    def __init__(self, what: str, most: float) -> None:
         super().__init__()
-        self.what = what
+        self.what, self.most = what, most
+        self.tensors = self.numbers = 0
 
     def __torch_function__(self, func: Callable[..., Any], types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = dict(kwargs or {})
-        if func in _FILLED and torch.get_default_device().type != "meta":
-            self._check_size(args, kwargs)
+        if func in _FILLED:
+            self._count(args, kwargs)
         if kwargs.get("dtype") is not None or torch.get_default_dtype() == torch.float32 or func not in _MADE | _WINDOWS:
             return func(*args, **kwargs)
         if func in _WINDOWS or func in {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.eye}:
@@ -85,11 +143,24 @@ class _Float32(TorchFunctionMode):
         # Made again: rounding to a shorter default type lost digits.
         return func(*args, **{**kwargs, "dtype": torch.float32})
 
-    def _check_size(self, args: Any, kwargs: Any) -> None:
-        """Raise ConfigError if a tensor of the stated size cannot fit into memory."""
+    def _count(self, args: Any, kwargs: Any) -> None:
+        """Count a tensor before it is made.
+
+        Raises:
+            ConfigError: there are too many, or it cannot fit into memory.
+            _Large: there are more than are allowed here.
+        """
+        self.tensors += 1
+        if self.tensors > MOST_TENSORS:
+            raise ConfigError(f"{self.what} describes a module of more than {MOST_TENSORS} tensors. Choose fewer layers or blocks.")
         size = args if args and isinstance(args[0], int) else args[0] if args else kwargs.get("size", ())
-        if str(kwargs.get("device") or "").startswith("meta") or not all(isinstance(length, int) for length in size):
+        if torch.get_default_device().type == "meta" or str(kwargs.get("device") or "").startswith("meta"):
             return
+        if not all(isinstance(length, int) for length in size):
+            return
+        self.numbers += math.prod(size)
+        if self.numbers > self.most or self.tensors > self.most / 2**14:
+            raise _Large
         needed, there = 4 * math.prod(size), memory()
         if needed > there:
             raise ConfigError(
@@ -121,8 +192,31 @@ class _PrivateDraws(TorchDispatchMode):
 
 
 def memory() -> float:
-    """This machine's memory in bytes; infinity if unknown."""
+    """The memory in bytes that this process may use: the machine's, or less if it is limited; infinity if unknown."""
+    return min(_machine_memory(), _process_limit(), *map(_container_limit, _CONTAINER_LIMITS))
+
+
+def _machine_memory() -> float:
     try:
         return float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
     except (AttributeError, ValueError, OSError):
+        return math.inf
+
+
+def _process_limit() -> float:
+    """The limit of the address space (``ulimit -v``)."""
+    try:
+        import resource  # Not on Windows.
+    except ImportError:
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_AS)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else float(limit)
+
+
+def _container_limit(file: str) -> float:
+    """The limit of the container; infinity if there is none."""
+    try:
+        with open(file, encoding="ascii") as limit:
+            return float(limit.read())
+    except (OSError, ValueError):  # The file holds "max", or there is none.
         return math.inf

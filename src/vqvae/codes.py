@@ -49,8 +49,17 @@ class Codes(tuple[Tensor, ...]):
 
     @classmethod
     def of(cls, codes: "Tensor | tuple[Tensor, ...]") -> "Codes":
-        """Codes from the tensor of one level, or from a tuple with one tensor per level."""
-        return codes if isinstance(codes, cls) else cls((codes,) if isinstance(codes, Tensor) else codes)
+        """Codes from the tensor of one level, or from a tuple with one tensor per level.
+
+        Raises:
+            DataError: if they are anything else.
+        """
+        if isinstance(codes, cls):
+            return codes
+        levels: Any = (codes,) if isinstance(codes, Tensor) else codes
+        if not isinstance(levels, (tuple, list)) or not all(isinstance(level, Tensor) for level in levels):
+            raise DataError(f"Codes came as {type(codes).__name__}; expected a tensor, or a tuple with one tensor per level.")
+        return cls(levels)
 
     @property
     def tensor(self) -> Tensor:

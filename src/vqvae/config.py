@@ -28,6 +28,11 @@ Parts = Sequence[type]
 DEEPEST = 64
 """Levels of JSON: more than any configuration has."""
 LARGEST_INT = 2**63 - 1
+COUNT = (0, 2**31 - 1)
+"""Bounds of every integer setting, unless the metadata of its field has others: ``field(metadata={"bounds": (-8, 8)})``. The product of
+two sizes still fits an int64."""
+SEED = {"bounds": (-LARGEST_INT, LARGEST_INT)}
+"""Metadata of a seed, which may be any integer."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -36,10 +41,11 @@ def settings(cls: type[C]) -> type[C]:
 
     All entrances share this check: Python, JSON files and flags. Integers become floats, lists become tuples and NumPy's numbers
     become Python's where the annotation asks for it. Floats must be finite. ``build`` gives float32 modules, whatever torch's default
-    type is.
+    type is, and checks the size of a module before it takes memory.
 
     Raises:
-        ConfigError: at construction, a value that the annotation of its field does not allow.
+        ConfigError: at construction, a value that the annotation of its field does not allow, or an integer outside its bounds
+            (``COUNT``).
     """
     checks_more: Callable[[Any], None] | None = getattr(cls, "__post_init__", None)
 
@@ -66,6 +72,16 @@ def check_values(config: Any) -> None:
         checked = from_json(hints[field.name], value, f"{type(config).__name__}.{field.name}")
         if checked is not value:
             object.__setattr__(config, field.name, checked)
+        _check_bounds(checked, field.metadata.get("bounds", COUNT), f"{type(config).__name__}.{field.name}")
+
+
+def _check_bounds(value: Any, bounds: tuple[int, int], where: str) -> None:
+    """Raise ConfigError for an integer, or an integer in a tuple, that is outside the bounds."""
+    if isinstance(value, tuple):
+        for item in value:
+            _check_bounds(item, bounds, where)
+    elif type(value) is int and not bounds[0] <= value <= bounds[1]:
+        raise ConfigError(f"{where} is {value}; it must lie between {bounds[0]} and {bounds[1]}.")
 
 
 def _guarded(build: Callable[..., Any]) -> Callable[..., Any]:
@@ -73,14 +89,30 @@ def _guarded(build: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(build)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
-        from vqvae.building import building, check_sizes  # Here, because torch is slow to import and JSON needs none.
+        from vqvae.building import build_module, building, check_sizes  # Here, because torch is slow to import and JSON needs none.
 
-        with building(type(self).__name__):
-            part = build(self, *args, **kwargs)
-        check_sizes(part, type(self).__name__)
+        name = type(self).__name__
+        if _makes_module(build):
+            part = build_module(lambda: build(self, *args, **kwargs), name)
+        else:
+            with building(name):
+                part = build(self, *args, **kwargs)
+        check_sizes(part, name)
         return part
 
     return guarded
+
+
+@functools.cache
+def _makes_module(build: Callable[..., Any]) -> bool:
+    """Whether ``build`` is annotated to return a module. Data sets have a ``build``, too, which reads files."""
+    from torch import nn
+
+    try:
+        made = typing.get_type_hints(build).get("return")
+    except NameError:
+        return False
+    return isinstance(made, type) and issubclass(made, nn.Module)
 
 
 @functools.cache

@@ -19,6 +19,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
@@ -33,6 +34,8 @@ _MOMENT = 2.0
 LARGEST_TEXT = 2**24
 """Bytes: more than any settings, cards and scores take."""
 _LONGEST_NAME = 100
+_LONGEST_PART, _LONGEST_PATH = 255, 4095
+"""Bytes of one name and of a whole path: what Linux and most file systems take."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows."""
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
@@ -159,6 +162,33 @@ def held(file: Path, seconds: float = -1) -> Iterator[bool]:
             lock.release()
 
 
+def user_path(path: Any, error: type[VqvaeError] = ConfigError) -> Path:
+    """A path that a user or a settings file gives, with ``~`` and ``~NAME`` as home folders.
+
+    Args:
+        path: a string or a path.
+        error: the kind of error to raise.
+
+    Raises:
+        VqvaeError: it is no path, holds a NUL or text that is not Unicode, is too long, or names a home folder that does not exist.
+    """
+    if not isinstance(path, (str, os.PathLike)) or not isinstance(text := os.fspath(path), str):
+        raise error(f"A path came as {type(path).__name__}; expected a string or a pathlib.Path.")
+    brief = repr(text if len(text) <= 80 else f"{text[:79]}…")
+    try:
+        encoded = os.fsencode(text)
+    except UnicodeEncodeError as reason:
+        raise error(f"The path {brief} holds text that is not valid Unicode. Write it again.") from reason
+    if b"\0" in encoded:
+        raise error(f"The path {brief} holds a NUL character, which no file name can have. Remove it.")
+    if len(encoded) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_PART for part in Path(text).parts):
+        raise error(f"The path {brief} is too long: a name has at most {_LONGEST_PART} bytes, a path {_LONGEST_PATH}. Shorten it.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError as reason:
+        raise error(f"The path {brief} names no place ({reason}). Write the path out.") from reason
+
+
 def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
     """The text of a small file, in UTF-8. Never blocks on a pipe, and never reads more than ``limit`` bytes.
 
@@ -168,8 +198,9 @@ def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with open(descriptor, "rb") as file:
-        _check_regular(os.fstat(descriptor), path)
-        content = file.read(limit + 1)
+        found = os.fstat(descriptor)
+        _check_regular(found, path)
+        content = file.read(min(found.st_size, limit) + 1)  # Python allocates all that it may read.
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
     return content.decode("utf-8")

@@ -245,6 +245,40 @@ def test_wrong_codes_are_errors(kind: type) -> None:
         model.decode((torch.zeros(1, 3, 2, 2, dtype=torch.int64),))
 
 
+@tokenizers
+@pytest.mark.parametrize("space", [(), (4,), (4, 4, 4), (0, 4), (4, 0)])
+def test_codes_of_another_space_are_errors(kind: type, space: tuple[int, ...]) -> None:
+    model = make(kind)
+    codes = torch.zeros(3, SIZES["num_codebooks"], *space, dtype=torch.int64)
+    with torch.no_grad():
+        for call in (
+            model.decode,
+            lambda codes: model.log_likelihood(images(16, 16), codes),
+            lambda codes: model.reconstruct(images(16, 16), codes),
+        ):
+            with pytest.raises(DataError, match=r"Codes have the space .* takes 2 axes"):
+                call(codes)
+
+
+@tokenizers
+def test_codes_of_other_data_are_errors(kind: type) -> None:
+    model = make(kind)
+    for size, batch in (((12, 16), 3), ((20, 16), 3), ((16, 16), 2)):
+        codes = model.encode(images(*size, batch=batch))
+        with pytest.raises(DataError, match=r"data of the shape \(3, 3, 16, 16\) has \(3, 4, 4\)"):
+            model.log_likelihood(images(16, 16), codes)
+
+
+@tokenizers
+def test_codes_of_every_integer_type_mean_the_same(kind: type) -> None:
+    model = make(kind).eval()
+    codes = model.encode(images(16, 16)).tensor
+    with torch.no_grad():
+        for dtype in (torch.uint8, torch.int8, torch.int16, torch.int32):
+            assert torch.equal(model.decode(codes.to(dtype)), model.decode(codes))
+            assert torch.equal(model.vectors(codes.to(dtype)), model.vectors(codes))
+
+
 @every
 def test_wrong_data_is_an_error_that_says_what_came(kind: type) -> None:
     model, batch = make(kind).eval(), images(8, 8)

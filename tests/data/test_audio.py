@@ -195,6 +195,15 @@ def test_what_was_decoded_is_kept_until_a_file_changes(tmp_path, cache, monkeypa
     assert len(list((tmp_path / "mine").glob("*/recordings.json"))) == 1
 
 
+@pytest.mark.parametrize("text", ["[" * 100_000, "{}", "", '{"lengths": {"a": -1}, "bad": {}}', '{"lengths": {"a": 3}, "bad": {}}'])
+def test_a_damaged_cache_is_an_error(tmp_path, cache, text):
+    _fill(tmp_path, ["a/1.wav", "a/2.wav"])
+    _config(tmp_path).build()
+    next(cache.glob("vqvae/audio/*/recordings.json")).write_text(text)
+    with pytest.raises(DataError, match="is a damaged cache .* Remove it"):
+        _config(tmp_path).build()
+
+
 def test_bad_files_stop_the_build_or_are_skipped(tmp_path, caplog):
     _fill(tmp_path, [f"a/{number}.wav" for number in range(6)])
     (tmp_path / "a" / "3.wav").write_text("no sound")
@@ -310,3 +319,13 @@ def test_a_known_corpus_has_sides_too(tmp_path):
     train, held_out = _config(tmp_path).build()
     assert ([one.name[:6] for one in train.recordings], len(held_out.recordings)) == (["train/"] * 2, 1)
     assert train.label_names == ("1", "2")
+
+
+def test_what_was_found_is_said(tmp_path, caplog):
+    _fill(tmp_path, [f"{who}/{number}.wav" for who in "ab" for number in range(10)], seconds=1)
+    (tmp_path / "a" / "words.txt").write_text("hello")
+    with caplog.at_level(logging.INFO):
+        splits = _config(tmp_path).build()
+    train, held_out = (len(side.recordings) for side in splits)
+    counts = f"{train} recordings to train on ({train} s), {held_out} held out ({held_out}.0 s)"
+    assert f"{counts}, 2 speakers; 8,000 Hz; ignoring 1 .txt." in caplog.text

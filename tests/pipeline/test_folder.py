@@ -72,3 +72,11 @@ def test_a_prior_is_chosen_by_its_name(tmp_path: Path, caplog: pytest.LogCapture
         load(tmp_path, prior="other")
     with pytest.raises(ConfigError, match="letters"):
         prior_folder(tmp_path, 0, "../up")
+
+
+@pytest.mark.parametrize("folder", ["a\0b", "a" * 300, "\ud800"])
+def test_a_folder_that_is_no_path_is_an_error(folder: str) -> None:
+    model = Pipeline(tokenizer())
+    for call in (lambda: save(model, folder), lambda: load(folder)):
+        with pytest.raises(CheckpointError, match=r"[Pp]ath"):
+            call()

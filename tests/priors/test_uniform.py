@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from vqvae.data.base import Batch
+from vqvae.errors import ConfigError
 from vqvae.priors import UniformPriorConfig
 
 
@@ -26,3 +27,9 @@ def test_the_objective_is_log_k_and_there_is_nothing_to_train() -> None:
     mask = torch.zeros(2, 3, 3, dtype=torch.bool)
     mask[0, 0, :2] = True
     torch.testing.assert_close(prior.log_prob(torch.zeros(2, 1, 3, 3, dtype=torch.int64), mask=mask), torch.tensor([-2 * math.log(7), 0.0]))
+
+
+@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31}])
+def test_sizes_without_meaning_are_errors(sizes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=rf"UniformPriorConfig\.{next(iter(sizes))}"):
+        UniformPriorConfig(**{"codebook_size": 4, **sizes}).build()

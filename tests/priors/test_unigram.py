@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 from vqvae.priors import UnigramPriorConfig
 
 
@@ -39,3 +39,9 @@ def test_what_a_mask_hides_is_not_counted() -> None:
     prior = UnigramPriorConfig(codebook_size=3, num_codebooks=2).build()
     prior.count(torch.tensor([[[0, 1, 2], [2, 2, 0]]]), torch.tensor([[True, True, False]]))
     assert prior.counts.tolist() == [[1, 1, 0], [0, 0, 2]]
+
+
+@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31}])
+def test_sizes_without_meaning_are_errors(sizes: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=rf"UnigramPriorConfig\.{next(iter(sizes))}"):
+        UnigramPriorConfig(**{"codebook_size": 4, **sizes}).build()

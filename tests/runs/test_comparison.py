@@ -39,3 +39,13 @@ def test_other_data_is_said_and_one_run_is_refused(tmp_path: Path) -> None:
         compare(runs[:1])
     with pytest.raises(ConfigError, match="twice"):
         compare([runs[0], runs[0]])
+
+
+def test_a_run_without_scores_says_how_to_get_them(tmp_path: Path) -> None:
+    one, two = scored(tmp_path / "one", 20), scored(tmp_path / "two", 21)
+    (two / "metrics.json").write_text(json.dumps({"seconds_by_stage": {"tokenizer": 3.0}, "seconds": 3.0}))
+    found = compare([one, two])
+    assert [run.is_scored for run in found] == [True, False]
+    assert f"two has no scores yet. Score it, then run this command again: vqvae evaluate {two}" in table(found)
+    write_comparison(tmp_path / "page.html", found)
+    assert "two has no scores yet" in (tmp_path / "page.html").read_text()

@@ -3,10 +3,9 @@
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import tyro
-
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
+from vqvae.cli.values import Checkpoint, Device, File, Files, Run
 from vqvae.config import settings
 from vqvae.data.base import Batch
 from vqvae.data.files import find_files, report_bad
@@ -15,16 +14,17 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import Kind, kind_of, whole
 from vqvae.media.tokens import TokenLayout, Tokens, check_suffix, write_tokens
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 from vqvae.training.machine import pick_device
 
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: Files
     """Files, or folders of files, of the kind that the model was trained on."""
-    out: Path
+    out: File
     """The file for the tokens: NAME.npz, NAME.jsonl or NAME.parquet."""
     offset: int | None = None
     """The first token in another vocabulary. Each codebook gets a range of its own from there on. Default: tokens are codes."""
@@ -32,7 +32,9 @@ class Arguments:
     """List files that cannot be read and go on without them."""
     overwrite: bool = False
     """Replace the file if it exists."""
-    device: str = "auto"
+    checkpoint: Checkpoint = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if not chosen.files:
         raise ConfigError("No files were given: vqvae encode RUN FILE|FOLDER... --out tokens.npz")
     check_suffix(chosen.out)
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     layout = TokenLayout(levels=tuple((one.num_codebooks, one.codebook_size) for one in model.layout), offset=chosen.offset)
     named = _named(chosen.files, kind_of(model.signal))
     check_outputs([chosen.out], [path for _, path in named], overwrite=chosen.overwrite)
@@ -78,7 +80,7 @@ def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLa
         DataError: if a file cannot be read and may not be skipped, or if none can be read.
     """
     kind, bad = kind_of(model.signal), 0
-    for name, path in named:
+    for name, path in tracked(named, "encoding files", len(named)):
         try:
             data = whole(kind.read(path, model.signal))
             codes = [level[0].numpy() for level in model.encode_batch(Batch(data))]

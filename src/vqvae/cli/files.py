@@ -109,7 +109,8 @@ def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callabl
 
 def _reconstruct_picture(file: Path, model: Pipeline, out: Path) -> float:
     """Reconstruct a picture of any size; a large one comes and goes in pieces."""
-    picture, signal = open_picture(file), model.signal
+    signal = model.signal
+    picture = open_picture(file, levels=signal.levels or 256)
 
     def read(place: Place) -> Tensor:
         return _part(picture, place, signal)

@@ -4,11 +4,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.settings import Options
+from vqvae.cli.values import Data, Folder
 from vqvae.config import settings
 from vqvae.experiments.base import Scale
 from vqvae.experiments.reproduce import EXPERIMENTS, reproduce
@@ -21,17 +23,17 @@ DESCRIPTION = "Train and score an experiment of the paper and write its table: "
 
 @settings
 class Arguments:
-    experiment: tyro.conf.Positional[str]
+    experiment: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="EXPERIMENT")]
     """e1 to e9, or e11."""
     scale: Scale = "cpu"
     """"cpu" fits two cores; "paper" has the paper's sizes and wants a GPU. Either may be stopped and started again."""
-    data: str | None = None
+    data: Data = None
     """Where the data lies: photographs with train/CLASS/ and val/CLASS/ for e2 and e3; for e1 and e11
     the folder of CIFAR-10's binary files, which are downloaded where it is left out; for e4 and e5 the folder that keeps the frames; for e8
     LibriSpeech, and VCTK for e6 and e7 at paper scale; e9 takes LibriSpeech, too. Where e6, e7 and e9 are given nothing eSpeak speaks."""
-    out: Path = Path("docs/results")
+    out: Folder = Path("docs/results")
     """The folder for NAME.md, NAME.json and the pictures."""
-    runs: Path = Path("runs")
+    runs: Folder = Path("runs")
     """The folder for the run folders."""
     options: Options = field(default_factory=RunOptions)
 

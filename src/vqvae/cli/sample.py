@@ -1,14 +1,13 @@
 """``vqvae sample RUN``."""
 
 from collections.abc import Sequence
-from pathlib import Path
-
-import tyro
+from dataclasses import field
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_samples, sample_files, write_samples
-from vqvae.config import settings
+from vqvae.cli.values import Device, Folder, Name, Run, Seconds
+from vqvae.config import SEED, settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
@@ -18,20 +17,20 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder, with a trained prior in it."""
-    out: Path
+    out: Folder
     """A folder for a file each: PNG of pictures, WAV of sound, NPY of other data. NAME.npy for one array (count, channels, axes ...); of
     pictures also NAME.png, one picture of all samples."""
     count: int = 16
     """How many."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """The same seed gives the same samples."""
-    seconds: float | None = None
+    seconds: Seconds = None
     """Of data over time, how long each is; as long as the examples it was trained on where it is left out."""
-    label: str | None = None
+    label: Name = None
     """A class or a speaker by name or number, where the prior or the decoder takes one."""
-    prior_name: str | None = None
+    prior_name: Name = None
     """The prior to draw from, by its name, if the run has several."""
     temperature: float = 1.0
     """Divides the logits of the codes; 0 takes the likeliest code each time."""
@@ -41,7 +40,7 @@ class Arguments:
     """Draw only from the likeliest codes that hold this share of the probability."""
     overwrite: bool = False
     """Replace files that are there; never a folder, and never an input."""
-    device: str = "auto"
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 

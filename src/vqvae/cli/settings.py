@@ -1,12 +1,12 @@
 """Settings of a training as flags and as files."""
 
-import json
 from pathlib import Path
 from typing import Annotated
 
 import tyro
 
 from vqvae import config as configuration
+from vqvae import disk
 from vqvae.errors import ConfigError
 from vqvae.training import RunOptions, TrainConfig
 
@@ -22,8 +22,10 @@ def read_settings(path: Path) -> TrainConfig:
         ConfigError: the file cannot be read, or holds other fields.
     """
     try:
-        data = json.loads(path.expanduser().read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError, RuntimeError) as error:
+        data = configuration.loads(disk.read_text(disk.user_path(path)), str(path))
+    except ConfigError:
+        raise
+    except (OSError, ValueError) as error:
         raise ConfigError(
             f"{path} cannot be read as settings ({error}). Give a JSON file such as 'vqvae info RUN --settings' prints."
         ) from error

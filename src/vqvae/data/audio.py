@@ -18,19 +18,23 @@ from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
-from vqvae.data.files import find_files, report_bad
+from vqvae.data.files import find_files, of_kind, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.sides import Sides, find_sides
 from vqvae.data.split import split_of_any_size
-from vqvae.disk import atomic_folder, exists, locked
+from vqvae.disk import atomic_folder, exists, locked, read_text
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
+from vqvae.progress import tracked
 from vqvae.signals import sound
+from vqvae.words import duration
 
 _log = logging.getLogger(__name__)
 
 _READER = 2
 """The libraries that read files. A later release may read files that an earlier one could not, so the cache depends on their versions."""
+_LARGEST_RECORD = 2**28
+"""Bytes of the lengths of all recordings: a few million of them."""
 _PIECE_SECONDS = 10
 """The length of the held-out pieces of a single recording, in seconds."""
 _VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
@@ -194,7 +198,8 @@ def _build(config: AudioFolderConfig) -> Splits:
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
     if not root.exists():
         raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
-    root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
+    files, ignored = of_kind(find_files(root), SUFFIXES) if root.is_dir() else ([root.name], "")
+    root = root if root.is_dir() else root.parent
     speakers, sides = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
@@ -212,6 +217,10 @@ def _build(config: AudioFolderConfig) -> Splits:
     decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
     speakers, decoded, rows = _split(config, root, speakers, sides, decoded)
+    found = zip(("recordings to train on", "held out"), rows, strict=True)
+    train, held_out = (f"{len(of):,} {side} ({duration(sum(decoded.lengths[row] for row in of) / config.rate)})" for side, of in found)
+    of = f"{len(label_names)} speakers" if label_names else "no speakers"
+    _log.info("%s, %s, %s; %s Hz%s.", train, held_out, of, f"{config.rate:,}", f"; ignoring {ignored}" if ignored else "")
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
     # Omitted if None: data keeps its name in runs from before ``crop`` existed.
@@ -319,17 +328,32 @@ def _decode(config: AudioFolderConfig, root: Path, contents: Mapping[str, Conten
                 with atomic_folder(folder, DataError, advice) as partial:
                     _fill(partial, root, files, config.rate)
                     check_unchanged(root, contents)
-    kept = json.loads((folder / "recordings.json").read_text())
-    if not kept["lengths"]:
-        return _Decoded(np.empty(0, np.int16), [], [], kept["bad"])
-    samples = np.memmap(folder / "samples.s16", "<i2", "r")
-    return _Decoded(samples, list(kept["lengths"]), list(kept["lengths"].values()), kept["bad"])
+    lengths, bad = _kept(folder)
+    samples = np.memmap(folder / "samples.s16", "<i2", "r") if lengths else np.empty(0, np.int16)
+    return _Decoded(samples, list(lengths), list(lengths.values()), bad)
+
+
+def _kept(folder: Path) -> tuple[dict[str, int], dict[str, str]]:
+    """The lengths of the good files in a cache, and why the others are bad.
+
+    Raises:
+        DataError: the cache is damaged.
+    """
+    try:
+        kept = json.loads(read_text(folder / "recordings.json", _LARGEST_RECORD))
+        lengths, bad = dict(kept["lengths"]), dict(kept["bad"])
+        if not all(type(length) is int and length > 0 for length in lengths.values()):
+            raise ValueError("a length is no positive number")
+        if sum(lengths.values()) * 2 != (folder / "samples.s16").stat().st_size:
+            raise ValueError("its samples are not those of its recordings")
+    except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
+        raise DataError(f"{folder} is a damaged cache ({error}). Remove it: the recordings are then decoded again.") from error
+    return lengths, bad
 
 
 def _is_mended(folder: Path, root: Path, rate: int) -> bool:
     """Whether a file that could not be decoded before can be decoded now."""
-    bad = json.loads((folder / "recordings.json").read_text())["bad"]
-    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in bad)
+    return any(isinstance(_samples(root / file, rate), np.ndarray) for file in _kept(folder)[1])
 
 
 def _samples(path: Path, rate: int) -> np.ndarray | str:
@@ -346,9 +370,9 @@ def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / "samples.s16").open("wb") as output:
-        # A few at a time, so that decoded samples do not pile up in memory before they are written.
-        for first in range(0, len(files), 64):
-            group = files[first : first + 64]
+        # A few at a time, so that what is decoded does not pile up in memory before it is written.
+        groups = [files[first : first + 64] for first in range(0, len(files), 64)]
+        for group in tracked(groups, "reading recordings", len(files), len):
             for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result

@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+from vqvae import disk
 from vqvae.errors import DataError
 
 ADVICE = "Set XDG_CACHE_HOME to a writable folder."
@@ -23,12 +24,9 @@ def user_cache() -> Path:
 
 
 def user_path(text: str | Path) -> Path:
-    """A path that a user gives, with ``~`` and ``~NAME`` replaced by home folders.
+    """A path that a user gives for data; see ``vqvae.disk.user_path``.
 
     Raises:
-        DataError: if there is no such user, or no home folder.
+        DataError: it cannot be a path.
     """
-    try:
-        return Path(text).expanduser()
-    except RuntimeError as error:
-        raise DataError(f"{text} is not a path here ({error}). Write the path in full.") from error
+    return disk.user_path(text, DataError)

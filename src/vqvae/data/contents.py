@@ -22,6 +22,7 @@ from typing import Any, NamedTuple
 from vqvae.data.cache import user_cache
 from vqvae.disk import atomic
 from vqvae.errors import DataError
+from vqvae.progress import tracked
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +64,7 @@ def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
     if len(unknown) >= _MANY:
         _log.info("Reading %d files in %s to identify them by their contents.", len(unknown), root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(lambda file: _read(root / file), unknown, chunksize=1)
+        read = tracked(pool.map(lambda file: _read(root / file), unknown, chunksize=1), "reading files", len(unknown))
         fresh = {file: content for file, content in zip(unknown, read, strict=True) if content is not None}
     settled = time.time_ns() - _SETTLED_NS
     new = {file: content for file, content in fresh.items() if max(content.facts[2:]) < settled}

@@ -24,6 +24,7 @@ from vqvae.data.sides import Item, class_names, find_sides
 from vqvae.disk import atomic
 from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
+from vqvae.progress import tracked
 from vqvae.signals import pictures
 
 _log = logging.getLogger(__name__)
@@ -228,7 +229,8 @@ def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """
     groups = [items[first : first + _GROUP] for first in range(0, len(items), _GROUP)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        return [result for group in pool.map(lambda group: [work(item) for item in group], groups) for result in group]
+        done = pool.map(lambda group: [work(item) for item in group], groups)
+        return [result for group in tracked(done, "reading images", len(items), len) for result in group]
 
 
 def _reading(config: ImageFolderConfig) -> dict[str, Any]:
@@ -239,7 +241,7 @@ def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
     """Decode every file once, to find the bad ones before training starts, and remember if all are good."""
     record = user_cache() / "checked" / f"{name}.json"
     if record.is_file():
-        return _Decoded(None, json.loads(record.read_text()))
+        return _Decoded(None, {})
     _log.info("Checking %d files in %s: too many to keep decoded, so every one is read once first.", len(side.items), side.root)
 
     def check(item: Item) -> str | None:

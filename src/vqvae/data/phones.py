@@ -1,6 +1,5 @@
 """Which phone is spoken when: alignments of recordings, as JSON lines or as Praat's TextGrids."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -9,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from vqvae.config import loads
 from vqvae.data.cache import user_path
 from vqvae.errors import DataError
 
@@ -99,7 +99,7 @@ def _read_lines(path: Path) -> dict[str, tuple[Phone, ...]]:
             continue
         where = f"{path}, line {number},"
         try:
-            entry = json.loads(line)
+            entry = loads(line)
             name, rows = entry["file"], [(start, end, label) for start, end, label in entry["phones"]]
         except (ValueError, TypeError, KeyError) as error:
             raise DataError(f'{where} is not of the form {{"file": "a/b.flac", "phones": [[0.0, 0.16, "AH"], ...]}}.') from error

@@ -1,4 +1,4 @@
-"""Frames of 3-D worlds with the actions between them, rendered on the spot, as in experiment E4 of [VQVAE §4.1].
+"""Frames of 3-D worlds with the actions between them, rendered when needed, as in experiment E4 of [VQVAE §4.1].
 
 Differs from the paper: its frames come from DeepMind Lab, which has no package to install; ours come from ViZDoom.
 """
@@ -16,7 +16,7 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from vqvae.config import INCIDENTAL, check_at_least, settings, to_json
+from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.episodes import Episodes, dataset_of
@@ -30,40 +30,40 @@ from vqvae.seeding import mix
 _log = logging.getLogger(__name__)
 
 ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
-"""Walk; turn on the spot; do both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
+"""Walk, turn on the spot, or both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
 POSE_NAMES = ("x", "y", "angle")
 """Map units; degrees, counted to the left from the x axis."""
 _TICS = 35.0
 """Tics a second."""
 _RENDERER = Path(__file__).with_name("render.py")
-_VERSION = 1  # Of the explorer and the view: a change to either makes other frames, which need another place in the cache.
+_VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
 
 
 @settings
 class WorldsConfig:
-    """What a walker sees who explores a ViZDoom map: the middle 240 by 240 pixels of 320 by 240, antialiased to ``size``.
+    """The view of a walker who explores a ViZDoom map: the central 240 by 240 pixels of 320 by 240, antialiased to ``size``.
 
     Monsters, weapon and status bar are off. The last 5 % of the episodes of each map, at least one, are held out. The same settings give
-    the same frames, from the cache or anew.
+    the same frames, whether cached or rendered again.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps what was rendered; ~/.cache/vqvae/worlds where it is left out."""
+    """The folder for rendered frames; default: ~/.cache/vqvae/worlds."""
     scenario: str = "my_way_home"
-    """One of ViZDoom's scenarios; my_way_home is corridors and rooms with many kinds of walls."""
+    """One of ViZDoom's scenarios. my_way_home has corridors and rooms with many kinds of walls."""
     episodes: int = 100
-    """How many walks, each from a random place."""
+    """Number of walks, each from a random place."""
     frames_per_episode: int = 200
-    """Frames of each walk."""
+    """Frames per walk."""
     size: int = 84
     """Height and width in pixels."""
-    seed: int = 0
-    """Another seed, other walks."""
+    seed: int = dataclasses.field(default=0, metadata=SEED)
+    """Seed of the walks."""
     frame_skip: int = 4
-    """Tics (1/35 s) from one frame to the next; the action lasts as long."""
+    """Tics (1/35 s) from one frame to the next. The action lasts as long."""
     scenarios: tuple[str, ...] = ()
     """More maps, with as many episodes each."""
     held_out_scenario: str | None = None
@@ -72,7 +72,7 @@ class WorldsConfig:
     """Frames in a clip. 0: single frames."""
 
     def build(self) -> Splits:
-        """Render the episodes, or take them from the cache.
+        """Render the episodes, or load them from the cache.
 
         Raises:
             ConfigError: if a number is too small, or a scenario is unknown.

@@ -56,7 +56,7 @@ class Kind:
     write: Callable[[Path, Blocks, Signal], None]
     """Blocks to a file, whole or not at all."""
     measure: str
-    """How near a reconstruction is, in words."""
+    """The name of the score that says how near a reconstruction is; see ``vqvae.reports.measures``."""
     near: Callable[[Tensor, Tensor, Signal], float]
     """How near what was made (1, channels, *axes) is to the original."""
     running: Callable[[Signal], RunningLogMelDistance] | None = None
@@ -137,7 +137,7 @@ PICTURES = Kind(
     inputs=PICTURE_SUFFIXES,
     read=_read_picture,
     write=_write_picture,
-    measure="PSNR, dB",
+    measure="psnr",
     near=lambda made, original, signal: float(psnr(made, original, (signal.levels or 256) - 1).mean()),
     grid=grid,
     pairs=pair_grid,
@@ -151,7 +151,7 @@ SOUND = Kind(
     inputs=SOUND_SUFFIXES,
     read=_read_sound,
     write=_write_sound,
-    measure="log-mel distance, dB",
+    measure="log_mel_distance",
     near=_near_sound,
     running=lambda signal: RunningLogMelDistance(sample_rate_of(signal)),
 )
@@ -164,7 +164,7 @@ ARRAYS = Kind(
     inputs=READABLE,
     read=read_examples,
     write=write_examples,
-    measure="root mean squared error",
+    measure="rmse",
     near=_near_array,
 )
 KINDS = (PICTURES, SOUND, ARRAYS)

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.exact import check_float64, exact, exact_device
+from vqvae.progress import tracked
 
 ARGMAX_BELOW = 1e-6
 """Below this temperature the most likely code is taken. Dividing by so small a number could overflow and would not change the result."""
@@ -179,7 +180,8 @@ def _loop(
     codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
     is_known = None if known is None else known >= 0
     code = None
-    for position in range(first, uniforms.shape[1]):
+    positions = range(first, uniforms.shape[1])
+    for position in tracked(positions, "sampling", len(positions)):
         logits, state = model.step(None if code is None else code.to(state.device), state)
         code = draw(logits, uniforms[:, position : position + 1], choice)
         if is_known is not None:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int16
 
-from vqvae.disk import atomic
+from vqvae.disk import atomic, user_path
 from vqvae.errors import DataError, MissingExtraError
 from vqvae.media.containers import parts
 
@@ -42,7 +42,7 @@ def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Fl
     """Like ``read_audio``, in blocks of ``size`` samples; the last one may be shorter. Memory does not grow with the file: a block takes at
     most 4 MiB before its channels are averaged."""
     waiting, yielded = np.empty(0, np.float32), False
-    for block in _resampled(Path(path), rate):
+    for block in _resampled(user_path(path, DataError), rate):
         waiting = np.concatenate([waiting, block.clip(-1, 1)])
         while len(waiting) >= size:
             yield waiting[:size]
@@ -61,7 +61,7 @@ def write_audio(path: str | Path, samples: Float32[np.ndarray, " samples"] | Ite
         DataError: if the suffix is another one, a sample is not finite, or the file cannot be written.
         MissingExtraError: if soundfile is not installed.
     """
-    path, soundfile = Path(path), _soundfile()
+    path, soundfile = user_path(path, DataError), _soundfile()
     kind = path.suffix.lower()
     if kind not in (".wav", ".flac"):
         raise DataError(f"{path} ends in '{path.suffix}'; audio is written as .wav or .flac.")

@@ -25,6 +25,27 @@ def parameters_of(
     return crop(decoder(vectors, batch.condition), size)
 
 
+def check_positions(what: str, positions: tuple[int, ...], stride: tuple[int, ...], batch: Batch | None = None) -> None:
+    """Check that a decoder can decode latents or codes of this shape.
+
+    Args:
+        what: names them in the error.
+        positions: their shape without channels, (batch, *space).
+        stride: the model's stride.
+        batch: the data that they stand for. Default: any data.
+
+    Raises:
+        DataError: the number of axes is wrong, an axis is empty, or the shape does not fit the data.
+    """
+    if len(positions) != 1 + len(stride) or 0 in positions[1:]:
+        raise DataError(f"{what} have the space {positions[1:]}; this model takes {len(stride)} axes of at least one position.")
+    if batch is None:
+        return
+    expected = (len(batch.x), *(-(-length // step) for length, step in zip(batch.x.shape[2:], stride, strict=True)))
+    if positions != expected:
+        raise DataError(f"{what} have the shape (batch, *space) = {positions}; data of the shape {tuple(batch.x.shape)} has {expected}.")
+
+
 def decode_vectors(
     decoder: nn.Module,
     criterion: Criterion,
@@ -42,7 +63,7 @@ def decode_vectors(
         bins = sample(steps, len(vectors), space, condition=Given(vectors, condition), generator=generator, temperature=temperature)
         return criterion.restore(crop(bins, space if size is None else size))
     parameters = decoder(vectors, condition)
-    # Float32 under any autocast.
+    # Float32 even under autocast.
     parameters = crop(parameters, tuple(parameters.shape[2:]) if size is None else _of_parameters(criterion, size)).float()
     check_temperature(temperature)
     if temperature == 0 or not isinstance(criterion, Likelihood):
@@ -58,7 +79,7 @@ def _of_parameters(criterion: Criterion, size: tuple[int, ...]) -> tuple[int, ..
 
 
 def logits_of(decoder: AutoregressiveDecoder, likelihood: BinnedLikelihood) -> "AutoregressiveDecoder | LogitsOf":
-    """What the sampling loop draws from: the decoder itself if its parameters are logits, so that a compiled kernel can draw."""
+    """The model for the sampling loop. It is the decoder itself if its parameters are logits, so that a compiled kernel can draw."""
     return LogitsOf(decoder, likelihood) if isinstance(likelihood, ParametricLikelihood) else decoder
 
 

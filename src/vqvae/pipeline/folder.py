@@ -22,9 +22,10 @@ from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.shard_format import MANIFEST, read_manifest
 from vqvae.devices import pick_device
-from vqvae.disk import exists, explained
+from vqvae.disk import exists, explained, user_path
 from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
+from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint, part_of
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
@@ -33,12 +34,18 @@ from vqvae.storage import RunCard
 _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
 T = TypeVar("T")
-TOKENIZER, PRIOR, PRIORS, UNIGRAM, CHECKPOINTS, CODES = "tokenizer", "prior", "priors", "unigram", "checkpoints", "codes"
-_STEP = re.compile(r"step-(\d{6,12})")
+PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (), *, prior: str | None = None) -> Pipeline:
+def load(
+    run: Path | str,
+    device: torch.device | str = "cpu",
+    parts: Parts = (),
+    *,
+    prior: str | None = None,
+    checkpoint: str | int | None = None,
+) -> Pipeline:
     """Load a run folder: its tokenizer and its prior, if it has one. A stage that has stopped is loaded from its last checkpoint.
 
     A prior that is damaged, or does not fit the tokenizer, is left out with a warning, unless ``prior`` names it.
@@ -49,18 +56,24 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (),
         parts: configurations of the caller's own that the run holds.
         prior: the name of a prior (``vqvae train-prior --name``). Default: the one without a name; if there is none and only one has a
             name, that one.
+        checkpoint: "best", which has the lowest loss on held-out data, or a step: load this checkpoint of the tokenizer, without priors,
+            because they belong to the codes of the finished one.
 
     Raises:
-        CheckpointError: there is no tokenizer, a part is damaged, or there is no prior of that name.
-        ConfigError: there is no such device here.
+        CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
+        ConfigError: there is no such device here, or a prior and a checkpoint are both chosen.
     """
-    run, device = Path(run).expanduser(), pick_device(device)
-    place = _tokenizer(run)
+    run, device = user_path(run, CheckpointError), pick_device(device)
+    if checkpoint is not None and prior is not None:
+        raise ConfigError("A checkpoint of the tokenizer has no priors. Choose a prior or a checkpoint.")
+    place = _tokenizer(run) if checkpoint is None else chosen_checkpoint(run, checkpoint)
     card, tokenizer = storage.read(place, parts).card, storage.load(place, parts)
     if not isinstance(tokenizer, Tokenizer):
         raise CheckpointError(f"{place} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
-    _say_step(place, run / TOKENIZER)
     signal = _signal(card, tokenizer)
+    if checkpoint is not None:
+        return Pipeline(tokenizer, card=card, signal=signal).to(device)
+    _say_step(place, run / TOKENIZER)
     unigram = _usable(lambda: _fitting(run / UNIGRAM, UnigramPrior, tokenizer, 0, parts)) if exists(run / UNIGRAM) else None
     name, names = prior_name(run) if prior is None else prior, card.label_names
     found = None
@@ -103,16 +116,6 @@ def prior_name(run: Path) -> str | None:
         _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
         return None
     return names[0] if names else None
-
-
-def part_of(run: Path, folder: Path) -> Path | None:
-    """Where a part of a run can be read: its folder or, if its training has stopped, its last checkpoint; None if there is neither."""
-    if exists(folder):
-        return folder
-    stage = folder.relative_to(run)
-    checkpoints = run / CHECKPOINTS if stage == Path(TOKENIZER) else run / CHECKPOINTS / stage
-    steps = {int(match[1]): path for path in checkpoints.glob("step-*") if (match := _STEP.fullmatch(path.name))}
-    return steps[max(steps)] if steps else None
 
 
 def about(run: Path, parts: Parts = ()) -> RunCard:
@@ -158,7 +161,11 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
         ConfigError: a part could not be built again from what would be stored, or the folder holds other things, or a prior of another
             tokenizer. Nothing has changed then.
     """
-    run = Path(run).expanduser()
+    if not isinstance(pipeline, Pipeline):
+        raise ConfigError(
+            f"A {type(pipeline).__name__} cannot be saved as a run; expected a Pipeline: vqvae.save(Pipeline(model), folder)."
+        )
+    run = user_path(run, CheckpointError)
     named = [(run / TOKENIZER, pipeline.tokenizer), (run / UNIGRAM, pipeline.unigram)]
     named += [(prior_folder(run, level), prior) for level, prior in enumerate(pipeline.priors)]
     _check_place(run, [folder.name for folder, part in named if part is not None])

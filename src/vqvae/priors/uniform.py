@@ -4,7 +4,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import uniform_log_prob
-from vqvae.config import settings
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.priors.base import Prior, check_prior_codes
 
@@ -27,6 +27,7 @@ class UniformPrior(Prior):
 
     def __init__(self, config: UniformPriorConfig) -> None:
         super().__init__()
+        check_at_least(1, config, "codebook_size", "num_codebooks")
         self.config = config
         self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
 

@@ -5,7 +5,7 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import codes_that_count
-from vqvae.config import settings
+from vqvae.config import check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.exact import exact
 from vqvae.priors.base import Prior, check_prior_codes
@@ -31,6 +31,7 @@ class UnigramPrior(Prior):
 
     def __init__(self, config: UnigramPriorConfig) -> None:
         super().__init__()
+        check_at_least(1, config, "codebook_size", "num_codebooks")
         self.config = config
         self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
         self.register_buffer("counts", torch.zeros(config.num_codebooks, config.codebook_size, dtype=torch.int64))

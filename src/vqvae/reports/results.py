@@ -13,7 +13,8 @@ from typing import Any
 
 import torch
 
-from vqvae.disk import atomic
+from vqvae.config import loads
+from vqvae.disk import atomic, read_text, user_path
 from vqvae.errors import CheckpointError
 
 _HERE = Path(__file__).parent
@@ -61,7 +62,7 @@ def write_results(
     record: dict[str, Any] = {
         "name": name,
         "command": " ".join(shlex.quote(str(_portable(word))) for word in shlex.split(command)),
-        "commit": commit(ignoring=None if folder is None else Path(folder)),
+        "commit": commit(ignoring=None if folder is None else user_path(folder)),
         "hardware": hardware(device),
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "steps": steps,
@@ -72,7 +73,7 @@ def write_results(
         raise ValueError(f"values has {taken}, which write_results fills in itself; choose other names.")
     record |= _portable(values)
     if folder is not None:
-        folder = Path(folder)
+        folder = user_path(folder)
         table = markdown_table(columns, rows)
         foot = f"{_in_words(record)}\n\nWritten by `{record['command']}`; the numbers unrounded are in `{name}.json`."
         text = "\n\n".join(part for part in (f"# {title}", table, notes.strip(), foot) if part) + "\n"
@@ -85,8 +86,8 @@ def write_results(
 def is_record(path: Path, name: str) -> bool:
     """Whether a file is a record that ``write_results`` wrote under this name."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        record = loads(read_text(path))
+    except (OSError, ValueError):
         return False
     return isinstance(record, dict) and record.get("name") == name and {"command", "commit", "hardware"} <= set(record)
 

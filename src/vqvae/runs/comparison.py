@@ -17,6 +17,7 @@ from vqvae.runs.folder import read_metrics, scores_folder
 PICTURES = ("reconstructions", "samples")
 
 DIFFERENT = "These runs were scored on different held-out data: their scores do not compare."
+NO_SCORES = "has no scores yet. Score it, then run this command again"
 
 
 class Scored(NamedTuple):
@@ -28,6 +29,11 @@ class Scored(NamedTuple):
     metrics: dict[str, Any]
     data: str
     """The name of its held-out data, by its content."""
+
+    @property
+    def is_scored(self) -> bool:
+        """Whether it has scores, not only times."""
+        return any(name != "seconds" for name in _numbers(self))
 
 
 def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
@@ -66,9 +72,7 @@ def table(found: Sequence[Scored]) -> str:
     rows = cells(found)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if len({one.data for one in found}) > 1:
-        lines.append(DIFFERENT)
-    return "\n".join(lines)
+    return "\n".join([*lines, *warnings(found)])
 
 
 def write_comparison(path: Path, found: Sequence[Scored]) -> None:
@@ -79,9 +83,14 @@ def write_comparison(path: Path, found: Sequence[Scored]) -> None:
     """
     drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := picture_of(one, kind)) is not None} for kind in PICTURES]
     title = f"Comparison of {', '.join(one.name for one in found)}"
-    warning = DIFFERENT if len({one.data for one in found}) > 1 else ""
     names, scores = [one.name for one in found], [_numbers(one) for one in found]
-    write_side_by_side(path, title=title, names=names, scores=scores, pictures=drawn, warning=warning)
+    write_side_by_side(path, title=title, names=names, scores=scores, pictures=drawn, warnings=warnings(found))
+
+
+def warnings(found: Sequence[Scored]) -> list[str]:
+    """Why the scores of runs may not compare: different data, or no scores."""
+    missing = [f"{one.name} {NO_SCORES}: vqvae evaluate {one.place}" for one in found if not one.is_scored]
+    return [*([DIFFERENT] if len({one.data for one in found}) > 1 else []), *missing]
 
 
 def _numbers(one: Scored) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """The codes of a run's data in shards: written once by its tokenizer, read by its priors."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
 from vqvae.data.base import Splits
 from vqvae.pipeline import CODES, UNIGRAM, about, load, tokenizer_digest
 from vqvae.priors import UnigramPriorConfig
+from vqvae.progress import Progress
 from vqvae.runs.folder import record_seconds
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
@@ -33,10 +35,13 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
             action_names=dataset.action_names,
         )
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
-        for shard in writer.missing():
-            batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
-            writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
-            written += 1
+        missing = list(writer.missing())
+        with closing(Progress(f"encoding the {side} side", sum(len(shard.examples) for shard in missing))) as progress:
+            for shard in missing:
+                batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
+                batches = progress.over(batches, lambda batch: len(batch.x))
+                writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
+        written += len(missing)
         writer.finish()
     level, *_ = pipeline.layout
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()

@@ -31,7 +31,7 @@ from vqvae.pipeline import CHECKPOINTS, TOKENIZER, about, fits_codes, part_of, p
 from vqvae.training import TrainConfig
 from vqvae.training.logging import METRICS as JSON_LINES
 from vqvae.training.logging import read_rows as rows_of
-from vqvae.training.logging import say
+from vqvae.words import say
 
 METRICS, REPORT, FORMER, SCORES = "metrics.json", "report.html", "former", "scores"
 

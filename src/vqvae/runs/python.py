@@ -9,12 +9,15 @@ from torch import nn
 from vqvae.config import Parts, kinds
 from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
+from vqvae.disk import user_path
 from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
+from vqvae.progress import showing
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
-from vqvae.runs.stages import prior_config, train_tokenizer
 from vqvae.runs.stages import train_prior as train_prior_stage
+from vqvae.runs.stages import train_tokenizer
 from vqvae.signals import Signal
 from vqvae.storage import check_rebuilt, check_storable
 from vqvae.training import AdamConfig, RunOptions, TrainConfig
@@ -23,6 +26,7 @@ from vqvae.training.machine import pick_device
 from vqvae.training.trainer import START_BATCHES
 
 
+@showing()
 def train(
     model: Any,
     data: Any,
@@ -76,13 +80,14 @@ def train(
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
     # With minutes, the steps follow from a measurement; these stand there until then.
     training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
-    parts, run = kinds(config), Path(out).expanduser()
+    parts, run = kinds(config), user_path(out)
     check_run_folder(run)
     splits = splits_of(data, held_out=held_out, signal=signal)
     train_tokenizer(training, options, run, recipe="", scored=scored, splits=splits, module=module, parts=parts)
     return load(run, pick_device(options.device), parts)
 
 
+@showing()
 def train_prior(
     run: Path | str,
     model: Any = None,
@@ -115,7 +120,7 @@ def train_prior(
         ConfigError: settings that do not fit the codes.
         VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
     """
-    run = Path(run).expanduser()
+    run = user_path(run)
     if isinstance(model, TrainConfig):
         training = dataclasses.replace(model, **settings)
     else:
@@ -132,6 +137,7 @@ def train_prior(
     return load(run, pick_device(options.device), parts, prior=name)
 
 
+@showing()
 def evaluate(
     run: Path | str,
     data: Any = None,
@@ -154,7 +160,7 @@ def evaluate(
     Returns:
         The scores by name, as in metrics.json.
     """
-    run = Path(run).expanduser()
+    run = user_path(run)
     if isinstance(data, str | Path):
         splits = stored_data(run, str(data), parts)
     else:

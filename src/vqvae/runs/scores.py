@@ -14,12 +14,12 @@ from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import kind_of
 from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, about, load, part_of, prior_folder, prior_name
-from vqvae.recipes import RECIPES
 from vqvae.reports.charts import save_svg
 from vqvae.reports.measures import words_of
 from vqvae.reports.page import Beside, write_report
-from vqvae.runs.comparison import PICTURES, Scored, compare, picture_of
-from vqvae.runs.folder import REPORT, read_metrics, read_rows, recipe_of, record_seconds, scores_folder, update_metrics
+from vqvae.runs.comparison import NO_SCORES, PICTURES, Scored, compare, picture_of
+from vqvae.runs.defaults import commands
+from vqvae.runs.folder import REPORT, read_metrics, read_rows, record_seconds, scores_folder, update_metrics
 from vqvae.training import RunOptions
 from vqvae.training.checkpoint import only_writer
 from vqvae.training.machine import pick_device
@@ -64,11 +64,10 @@ def _evaluate(
         save_svg(place / f"{safe_name(title)}.svg", chart)
     update_metrics(place, evaluation.scores)
     record_seconds(place, evaluation=time.perf_counter() - began)
-    metrics, recipe = read_metrics(place), recipe_of(run, parts)
+    metrics = read_metrics(place)
     stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, name)}
     found = {stage: part_of(run, folder) for stage, folder in stages.items()}
     settings = {stage: storage.read(part, parts).card.training for stage, part in found.items() if part is not None}
-    known = RECIPES.get(recipe)
     write_report(
         place / REPORT,
         title=title_of(run, parts),
@@ -79,14 +78,15 @@ def _evaluate(
         captions=evaluation.captions,
         rows=read_rows(run),
         settings=json.dumps(settings, indent=2),
-        command=(known.command if known else "") or f"vqvae train {recipe}" + ("" if pipeline.prior is None else "\nvqvae train-prior RUN"),
+        command=commands(run, name, parts),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
-        charts=[chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files],
+        charts={name: chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files},
         sizes=evaluation.sizes,
         classes=evaluation.classes,
+        grouped_by=evaluation.grouped_by,
         warnings=evaluation.warnings,
-        beside=None if other is None else beside_of(other),
+        beside=None if other is None else beside_of(other, held_out, options, parts),
     )
     return metrics
 
@@ -100,11 +100,18 @@ def title_of(run: Path, parts: Parts = ()) -> str:
     return ": ".join(name for name in (folder, card.recipe) if name) or run.resolve().name
 
 
-def beside_of(found: Sequence[Scored]) -> Beside:
-    """The last of several runs, to compare with the first."""
+def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:
+    """The last of several runs, to compare with the first. If it has no scores yet, it is scored here on the same held-out data; its
+    folder stays as it is."""
     first, last = found[0], found[-1]
-    pictures = {kind: pixels for kind in PICTURES if (pixels := picture_of(last, kind)) is not None}
-    return Beside(last.name, last.metrics, pictures, first.data == last.data)
+    same_data = first.data == last.data
+    if last.is_scored:
+        pictures = {kind: pixels for kind in PICTURES if (pixels := picture_of(last, kind)) is not None}
+        return Beside(last.name, last.metrics, pictures, same_data)
+    if not same_data:
+        return Beside(last.name, {}, {}, same_data, f"{last.name} {NO_SCORES}: vqvae evaluate {last.place}")
+    evaluation = score(load(last.place, pick_device(options.device), parts), held_out)
+    return Beside(last.name, evaluation.scores, {kind: evaluation.pictures[kind] for kind in PICTURES if kind in evaluation.pictures}, True)
 
 
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:

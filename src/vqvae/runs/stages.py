@@ -5,7 +5,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from torch import nn
@@ -18,8 +17,8 @@ from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
-from vqvae.priors import AutoregressivePrior
-from vqvae.recipes import RECIPES
+from vqvae.priors import AutoregressivePrior, PixelCNNConfig
+from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
@@ -27,11 +26,8 @@ from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
-from vqvae.training.logging import say
 from vqvae.training.machine import pick_device
-
-FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
-"""The recipe whose prior is taken for codes of so many axes where the run's own recipe is none of ours."""
+from vqvae.words import say
 
 TOKENIZER_SHARE = 0.6
 """The share of a budget of minutes that the tokenizer gets when a prior follows."""
@@ -148,7 +144,7 @@ def train_prior(
 
 
 def train_both(
-    config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_model: Any = None, prior_steps: int | None = None
+    config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_kind: type | None = None, prior_steps: int | None = None
 ) -> None:
     """Train the tokenizer and then the prior over its codes, score both, and draw samples. The data is read once.
 
@@ -157,7 +153,8 @@ def train_both(
         options: how training is carried out.
         run: the run folder.
         recipe: the name of the settings, whose prior is trained.
-        prior_model: the configuration of the prior; default: that of the recipe.
+        prior_kind: the class of the prior's configuration, which takes all that it shares with that of the recipe. Default: that of the
+            recipe.
         prior_steps: training steps of the prior; default: those of the recipe.
 
     Raises:
@@ -169,13 +166,16 @@ def train_both(
     began = time.perf_counter()
     splits, minutes = config.data.build(), config.minutes
     seconds = time.perf_counter() - began
+    if prior_kind is PixelCNNConfig and len(splits.train.signal.axes) != 2:
+        raise ConfigError(f"A PixelCNN needs codes with two axes, and the data has {splits.train.signal.axes}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * TOKENIZER_SHARE)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
         record_seconds(run, data=seconds)
     second = dataclasses.replace(prior_config(run), seed=config.seed)
-    if prior_model is not None:
-        second = dataclasses.replace(second, model=prior_model)
+    if prior_kind is not None:
+        names = [field.name for field in dataclasses.fields(prior_kind) if hasattr(second.model, field.name)]
+        second = dataclasses.replace(second, model=prior_kind(**{name: getattr(second.model, name) for name in names}))
     if prior_steps is not None:
         second = dataclasses.replace(second, steps=prior_steps)
     if minutes is not None:
@@ -198,12 +198,6 @@ def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
             f"config.model is a prior of {prior.num_codebooks} codebooks of {prior.codebook_size} codes; the tokenizer has "
             f"{wanted.num_codebooks} of {wanted.codebook_size}. Omit model.num_codebooks and model.codebook_size: they follow from the run."
         )
-
-
-def check_level(layout: Sequence[Level], level: int) -> None:
-    """Raise ConfigError unless there is such a level of codes."""
-    if not 0 <= level < len(layout):
-        raise ConfigError(f"level is {level}; the run has {len(layout)}, and the first is 0.")
 
 
 def _held_out(run: Path, splits: Splits | None, parts: Parts) -> Dataset | None:
@@ -245,16 +239,6 @@ def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder:
         VqvaeError: an interruption, or a folder of another training.
     """
     return Trainer(build(config), splits, config, options, folder, stage, (), RunCard(recipe=recipe)).run()
-
-
-def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
-    """The second stage's settings by the recipe of the run's tokenizer; where that has none, by the number of axes of its codes."""
-    layout = load(run, parts=parts).layout
-    check_level(layout, level)
-    recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
-    train = read_codes(run, level=level, parts=parts).train
-    config = recipe.prior(layout[level], len(train.label_names))
-    return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 
 def check_signal(module: Tokenizer, splits: Splits) -> None:

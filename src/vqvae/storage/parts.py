@@ -49,7 +49,7 @@ def save(part: nn.Module, folder: Path | str, card: RunCard = RunCard()) -> None
         ConfigError: the part could not be built again from what would be stored.
     """
     check_storable(part)
-    with replacing(Path(folder)) as temporary:
+    with replacing(disk.user_path(folder, CheckpointError)) as temporary:
         write(part, temporary, card)
 
 
@@ -59,7 +59,7 @@ def load(folder: Path | str, parts: Parts = ()) -> nn.Module:
     Raises:
         CheckpointError: files that are missing, damaged, of a newer format, or do not fit each other.
     """
-    folder = Path(folder)
+    folder = disk.user_path(folder, CheckpointError)
     config = read(folder, parts).config
     part = build_like(config, read_header(folder / WEIGHTS), folder, own=bool(parts))
     tensors = read_tensors(folder / WEIGHTS)
@@ -78,8 +78,9 @@ def read(folder: Path | str, parts: Parts = ()) -> Stored:
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
     """
-    disk.exists(Path(folder))  # Puts back what a killed process was about to replace.
-    path = Path(folder) / CONFIG
+    folder = disk.user_path(folder, CheckpointError)
+    disk.exists(folder)  # Puts back what a killed process was about to replace.
+    path = folder / CONFIG
     data = read_json(path)
     cards = {1: ("extra", card_from_extra), 2: ("card", card_from_json)}
     name, read_card = cards[data["format_version"]]

@@ -14,7 +14,7 @@ from vqvae.media.images import write_png
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
 from vqvae.priors import AutoregressivePrior
-from vqvae.training.logging import say
+from vqvae.words import say
 
 GRIDS = "grids"
 """The folder in a run that holds the pictures drawn while training."""

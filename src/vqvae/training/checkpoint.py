@@ -21,13 +21,13 @@ from torch import Tensor, nn
 from vqvae import disk, storage
 from vqvae.config import from_json
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.pipeline import TOKENIZER
+from vqvae.pipeline import STATE, TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
 from vqvae.training.optimizers import Adam
 
-UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
+UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
 MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
 """What Adam keeps for a parameter: two running means, and the number of steps."""
 LOCK = ".lock"

@@ -4,7 +4,7 @@ import math
 from dataclasses import field
 
 from vqvae import config as configuration
-from vqvae.config import INCIDENTAL, check_at_least, settings
+from vqvae.config import INCIDENTAL, SEED, check_at_least, settings
 from vqvae.data import DataConfig
 from vqvae.errors import ConfigError
 from vqvae.evaluation.probes import ProbeConfig
@@ -32,7 +32,7 @@ class TrainConfig:
     """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
     batch_size: int
     """Examples per step, over all processes."""
-    seed: int = 0
+    seed: int = field(default=0, metadata=SEED)
     """Seed of the initial weights, the order of the data and all noise."""
     accumulate: int = field(default=1, metadata=INCIDENTAL)
     """Number of parts into which each process splits its batch to save memory; gradients are summed."""

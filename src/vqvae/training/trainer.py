@@ -24,19 +24,19 @@ from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
-from vqvae.training.estimate import Plan, Speed, in_words, measure
+from vqvae.training.estimate import EVALUATED, Plan, Speed, introduction, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
-from vqvae.training.logging import Log, Meter, say
+from vqvae.training.logging import Log, Meter, show_error
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
 from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
 from vqvae.training.resuming import check_same, check_steps, more_steps
 from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
+from vqvae.words import duration, say
 
 START_BATCHES = 4
-EVALUATED = 1024
 _GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
 """Limits of the measurement: seconds and steps for an estimate, and seconds for a time limit in minutes."""
 
@@ -87,7 +87,7 @@ class Trainer:
         # Built only to find unsuitable settings before the folder is created.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
         self.parts = configuration.kinds(module.config)
-        self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, Path(folder), stage
+        self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, disk.user_path(folder), stage
         self.callbacks = callbacks
         self.training = configuration.to_json(config)
         train = splits.train
@@ -129,8 +129,8 @@ class Trainer:
             state = self._begin()
             state = None if state is None else self._plan(state)
             if state is not None:
-                quiet = not distributed.is_main()
-                log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, steps=self.config.steps, quiet=quiet)))
+                shown = {"steps": self.config.steps, "settings": configuration.dumps(self.config), "quiet": not distributed.is_main()}
+                log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, **shown)))
                 with remembered_signals() as interruption:
                     self._train(state, log, interruption)
                 if distributed.is_main():
@@ -184,10 +184,9 @@ class Trainer:
         self.learner = self._learner()
         self.checkpoints.restore(self.learner, last.step)
         self.card = dataclasses.replace(self.card, metrics=card.metrics)
-        if distributed.is_main():
-            say(f"{self.stage}  resumes from {where}")
-            if last.training.get("steps") != self.config.steps and not self._open:
-                say(f"{self.stage}  {more_steps(self.config, last.training, last.step)}")
+        self._say(f"continues from {where}")
+        if last.training.get("steps") != self.config.steps and not self._open:
+            self._say(more_steps(self.config, last.training, last.step))
         return last
 
     def _adopt_steps(self, last: Progress | None) -> None:
@@ -209,19 +208,17 @@ class Trainer:
         self.card = dataclasses.replace(self.card, training=self.training)
 
     def _plan(self, state: Progress) -> Progress | None:
-        """Print how long training will take, and find the number of steps if minutes are given. None if a finished run has used up its
-        minutes."""
-        config, (train, held_out) = self.config, self.splits
-        evaluated = min(EVALUATED, len(held_out)) / config.batch_size
-        after = 3 * len(held_out) / config.batch_size + (len(train) / config.batch_size if isinstance(self.module, Tokenizer) else 0)
-        plan = Plan(config.evaluate_every, evaluated, after)
+        """Say how long the training will take; find its steps if minutes are given. None if a finished run's minutes are used up."""
+        config, what = self.config, introduction(self.module, self.device, self.folder)
+        plan = Plan.of(config, self.splits, coded=isinstance(self.module, Tokenizer))
         if config.minutes is None or not self._open:
-            # An estimate is not worth a minute of compilation. Nor may it fail: training itself explains errors better.
+            estimate = ""
+            # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
             with suppress(Exception):
                 if self.options.estimate and not config.compile and config.steps > state.step:
                     seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
-                    if distributed.is_main():
-                        say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")
+                    estimate = f" About {duration(seconds)} for {config.steps - state.step:,} steps."
+            self._say(what + estimate)
             return state
         budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
         speed = self._measure(min(_LOOK, 3 * config.minutes))
@@ -230,9 +227,12 @@ class Trainer:
         if self.config.steps <= state.step and disk.exists(self.folder / self.stage):
             self._keep(self.folder / self.stage, storage.read(self.folder / self.stage, self.parts).card)
             return None
-        if distributed.is_main():
-            say(f"{self.stage}  {config.minutes:g} minutes are {self.config.steps:,} steps at {speed.step:.3g} seconds each.")
+        self._say(f"{what} {config.minutes:g} minutes are {self.config.steps:,} steps of {speed.step:.3g} s each.")
         return state
+
+    def _say(self, words: str) -> None:
+        if distributed.is_main():
+            say(f"{self.stage}  {words}")
 
     def _measure(self, seconds: float, most: int = 10_000) -> Speed:
         """Time a few steps of a copy. This does not affect what is learned."""
@@ -270,15 +270,14 @@ class Trainer:
             check_compiler()
             self.module.compile()
         parallel = distributed.data_parallel(self.module)
-        rank, world_size = distributed.rank(), distributed.world_size()
         loader = Loader(
             self.splits.train,
             batch_size=config.batch_size,
             seed=config.seed,
             first_step=state.step,
             steps=config.steps,
-            rank=rank,
-            world_size=world_size,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
         )
         best = state.best
         began = time.perf_counter() - state.seconds
@@ -289,11 +288,13 @@ class Trainer:
                 self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
 
         for step, batch in saved_on_error(loader, state.step, keep):
-            number = self._learn(step, batch, parallel, meter, interruption)
             done, last = step + 1, step + 1 == config.steps
+            logged = done % options.log_every == 0 or last
+            show_error(self.module, logged)
+            number = self._learn(step, batch, parallel, meter, interruption)
             pace.stop()
             log.advance(done)
-            if done % options.log_every == 0 or last:
+            if logged:
                 rate = learning_rate(config.optimizer, step, config.steps)
                 seconds = time.perf_counter() - began
                 log.row(done, {**meter.take(), "seconds": seconds, "learning_rate": rate, **pace.take(done, loader.waited_seconds)})
@@ -359,8 +360,7 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self) -> dict[str, float]:
-        """The metrics of up to 1024 held-out examples, spread over the set: each time the same examples, with the same noise.
-        Empty if no data is held out."""
+        """The metrics of up to 1024 held-out examples: the same ones, with the same noise, each time. Empty if nothing is held out."""
         held_out, module = self.splits.held_out, self.learner.evaluated.eval()
         indices = spread_indices(held_out, EVALUATED)
         seeding.seed_everything(self.config.seed, "evaluation", distributed.rank())
