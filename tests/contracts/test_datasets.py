@@ -17,6 +17,7 @@ from vqvae.data import (
     Cifar10Config,
     DataConfig,
     Dataset,
+    GymConfig,
     ImageFolderConfig,
     Splits,
     SyntheticImagesConfig,
@@ -69,6 +70,12 @@ def _videos(folder, random):
     return VideosConfig(path=str(folder), size=8, clip_length=4, cache=str(folder / ".cache"))
 
 
+def _gym(folder, random):
+    pytest.importorskip("gymnasium")
+    pytest.importorskip("pygame")
+    return GymConfig(environment="FrozenLake-v1", episodes=3, steps=30, size=16, clip_length=2, path=str(folder))
+
+
 def _synthetic(folder, random):
     return SyntheticImagesConfig(count=24)
 
@@ -91,13 +98,14 @@ _SAMPLES = {
     ArrayConfig: _array,
     Cifar10Config: _cifar10,
     WorldsConfig: _worlds,
+    GymConfig: _gym,
     VideosConfig: _videos,
     SyntheticImagesConfig: _synthetic,
     AudioFolderConfig: _audio_folder,
     VoicesConfig: _voices,
 }
 _AUDIO = (AudioFolderConfig, VoicesConfig)
-_CLIPS = (VideosConfig,)
+_CLIPS = (GymConfig, VideosConfig)
 
 
 @pytest.fixture(scope="module", params=_KINDS, ids=lambda kind: kind.__name__)

@@ -5,6 +5,7 @@ from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordi
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
+from vqvae.data.gym import GymConfig
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
@@ -42,6 +43,7 @@ __all__ = [
     "Episodes",
     "FileDataset",
     "FramesDataset",
+    "GymConfig",
     "ImageFolderConfig",
     "LevelHeader",
     "Loader",

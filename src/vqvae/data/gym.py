@@ -49,7 +49,7 @@ class GymConfig:
     steps: int = 200
     """Frames in a row. If an episode ends earlier, another one begins in the same row."""
     size: int | tuple[int, int] = 64
-    """Height and width in pixels; one number for squares. The largest part of this shape is cut out and resized."""
+    """Height and width in pixels; one number for squares. The whole picture is resized, without keeping its shape."""
     seed: int = 0
     """Another seed, other episodes."""
     clip_length: int = 0
@@ -100,6 +100,8 @@ def _sides(config: GymConfig) -> tuple[_Side, _Side]:
     frame_size(config.size, "GymConfig")
     if not 0 <= config.persistence < 1:
         raise ConfigError(f"GymConfig.persistence is {config.persistence}; it must be at least 0 and below 1.")
+    if config.policy == "script" and not config.actions:
+        raise ConfigError("GymConfig.policy is script; a script needs actions. Give their names in order.")
     packages = {name: importlib.metadata.version(name) for name in _packages(config.environment)}
     identity = {**to_json(config), "version": _VERSION, "packages": packages, "path": None, "clip_length": 0}
     digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()

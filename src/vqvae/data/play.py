@@ -1,7 +1,8 @@
 """Play episodes of an environment into .npy files; the only importer of gymnasium (Towers et al. 2024, arXiv 2407.17032), crafter
 (Hafner 2021, arXiv 2109.06780) and ale_py (Bellemare et al. 2013, arXiv 1207.4708).
 
-``gym.py`` runs this file as a separate program, in an empty folder: environments may leave files, print, or crash.
+``gym.py`` runs this file as a separate program, in an empty folder: environments may leave files, print, or crash. Therefore nothing here
+imports from the package.
 """
 
 import collections
@@ -16,8 +17,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
-
-from vqvae.media.images import cut
 
 _FEW, _MANY = 16, 2**16
 """Numbers in a value of ``info`` that count as a pose, and in one that is kept at all."""
@@ -77,7 +76,8 @@ class _Environment:
         drawn = np.asarray(self._env.render())
         if drawn.dtype != np.uint8 or drawn.ndim != 3 or drawn.shape[2] != 3:
             sys.exit(f"it renders {drawn.dtype} {drawn.shape}; RGB frames are expected, uint8 (height, width, 3)")
-        return np.asarray(cut(Image.fromarray(drawn), self._size)).transpose(2, 0, 1)
+        height, width = self._size
+        return np.asarray(Image.fromarray(drawn).resize((width, height), Image.Resampling.LANCZOS)).transpose(2, 0, 1)
 
 
 class _Crafter:
@@ -86,6 +86,8 @@ class _Crafter:
     frame_rate = None
 
     def __init__(self, size: tuple[int, int]) -> None:
+        # Crafter needs no gym, but would take any folder of this name for it.
+        sys.modules["gym"] = None  # type: ignore[assignment]
         import crafter
 
         if min(size) < _LEAST_CRAFTER:
@@ -152,22 +154,23 @@ def _parts(info: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
             yield name, value
 
 
-def _pose(info: dict[str, Any]) -> tuple[list[str], list[float]]:
-    """Small values of ``info``, as one list of numbers with their names."""
-    names, numbers = [], []
+def _pose(info: dict[str, Any]) -> dict[str, float]:
+    """The numbers in small values of ``info``, by name."""
+    pose = {}
     for name, value in _parts(info):
         if value.size <= _FEW:
-            names += [name] if value.size == 1 else [f"{name}_{index}" for index in range(value.size)]
-            numbers += value.ravel().astype(float).tolist()
-    return names, numbers
+            names = [name] if value.size == 1 else [f"{name}_{index}" for index in range(value.size)]
+            pose |= dict(zip(names, value.ravel().astype(float).tolist(), strict=True))
+    return pose
 
 
 def _describe(environment: str, size: tuple[int, int], path: str) -> None:
-    """Write a JSON file with what the arrays of an environment need."""
+    """Write a JSON file with what the arrays of an environment need: what its ``info`` has after a reset and after a step."""
     env = _made(environment, size)
-    moment = env.reset(0)
-    extra = {name: [value.dtype.str, value.shape] for name, value in _parts(moment.info) if value.size > _FEW}
-    about = {"actions": env.action_names, "poses": _pose(moment.info)[0], "extra": extra, "frame_rate": env.frame_rate}
+    info = env.reset(0).info
+    both = {name: info[name] for name in env.step(0).info if name in info}
+    extra = {name: [value.dtype.str, value.shape] for name, value in _parts(both) if value.size > _FEW}
+    about = {"actions": env.action_names, "poses": list(_pose(both)), "extra": extra, "frame_rate": env.frame_rate}
     with open(path, "w", encoding="utf-8") as file:
         json.dump(about, file)
 
@@ -191,6 +194,7 @@ def _play(
     """Fill rows of the arrays in ``folder``. When an episode is over, the next one begins in the same row."""
     arrays = {name.removesuffix(".npy"): _array(folder, name) for name in os.listdir(folder) if name.endswith(".npy")}
     env = _made(environment, size)
+    poses = _pose_names(folder)
     for row, seed in rows:
         choices, number = _choices(seed, allowed, persistence), 0
         moment = env.reset(_seed(seed, number))
@@ -200,18 +204,18 @@ def _play(
                 moment = env.reset(_seed(seed, number))
             elif time:
                 moment = env.step(int(arrays["actions"][row, time - 1]))
-            _keep(arrays, (row, time), moment)
+            _keep(arrays, (row, time), moment, poses)
             arrays["numbers"][row, time], arrays["actions"][row, time] = number, next(choices)
     for array in arrays.values():
         array.flush()
 
 
-def _keep(arrays: dict[str, np.memmap], place: tuple[int, ...], moment: Moment) -> None:
+def _keep(arrays: dict[str, np.memmap], place: tuple[int, ...], moment: Moment, poses: list[str]) -> None:
     """Write a moment into the arrays. What ``info`` lacks is NaN in poses, and zero elsewhere."""
     arrays["frames"][place] = moment.frame
-    _, pose = _pose(moment.info)
-    if "poses" in arrays:
-        arrays["poses"][place] = pose if len(pose) == arrays["poses"].shape[-1] else np.nan
+    if poses:
+        pose = _pose(moment.info)
+        arrays["poses"][place] = [pose.get(name, np.nan) for name in poses]
     for name, value in _parts(moment.info):
         array = arrays.get(f"extra-{name}")
         if array is not None and value.shape == array.shape[len(place) :]:
@@ -229,7 +233,7 @@ def _roll(
     """
     arrays = {name: _array(folder, f"{name}.npy") for name in ("frames", "poses", "lengths")}
     seen, done = (_array(walks, f"{name}.npy", "r") for name in ("frames", "actions"))
-    env = _made(environment, size)
+    env, poses = _made(environment, size), _pose_names(walks)
     for row, seed, number, walk, first, context in rollouts:
         last = first + context - 1
         for column, action in enumerate(held):
@@ -242,10 +246,15 @@ def _roll(
                 if moment.is_over:
                     break
                 moment = env.step(action)
-                _keep(arrays, (row, column, time), moment)
+                _keep(arrays, (row, column, time), moment, poses)
                 arrays["lengths"][row, column] = time + 1
     for array in arrays.values():
         array.flush()
+
+
+def _pose_names(folder: str) -> list[str]:
+    with open(os.path.join(folder, "about.json"), encoding="utf-8") as file:
+        return json.load(file)["poses"]
 
 
 def _array(folder: str, name: str, mode: Any = "r+") -> np.memmap:
