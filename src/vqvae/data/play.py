@@ -223,7 +223,7 @@ def _keep(arrays: dict[str, np.memmap], place: tuple[int, ...], moment: Moment, 
 
 
 def _roll(
-    rollouts: list[tuple[int, str, int, int, int]], held: list[int], environment: str, size: tuple[int, int], walks: str, folder: str
+    rollouts: list[tuple[int, str, int, int, int, int]], held: list[int], environment: str, size: tuple[int, int], walks: str, folder: str
 ) -> None:
     """Repeat the start of episodes, then hold an action.
 
