@@ -1,7 +1,7 @@
 """Colours of 16 bits per channel.
 
 Pillow decodes them to 8 bits: it keeps the high byte of each value. Decoded again in the other byte order, it keeps the low byte. See
-docs/decisions/0024-colours-of-16-bits.md.
+docs/decisions/0026-colours-of-16-bits.md.
 """
 
 import re

@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError, VqvaeError
 from vqvae.media.deep import deep_pixels, has_deep_colours, low_bytes
 from vqvae.media.formats import NAMES, Format, format_of
 from vqvae.media.metadata import turn_of, without_metadata
@@ -218,7 +218,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
     try:
         yield
-    except (DataError, ConfigError):
+    except VqvaeError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} cannot be decoded: it takes more memory than there is.") from error
