@@ -67,8 +67,9 @@ def _raw_mode(args: object) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _swapped(args: str | tuple) -> str | tuple:
+def _swapped(args: object) -> str | tuple:
     """The same with the other byte order."""
     if isinstance(args, tuple):
         return (_swapped(args[0]), *args[1:])
-    return args[:-1] + _OTHER[args[-1]]
+    mode = str(args)
+    return mode[:-1] + _OTHER[mode[-1]]
