@@ -125,8 +125,9 @@ def main() -> None:
             "trainings": trained,
         },
         seconds=time.perf_counter() - began,
-        notes=f"Medians of {arguments.rounds} rounds of fresh processes, taken in turns, and of {arguments.trainings} trainings on "
-        f"{IMAGES:,} colour images of {SIZE}×{SIZE} pixels in a folder, with the settings that the command chooses.",
+        notes=f"Medians of {arguments.rounds} rounds of fresh processes, in turns, and of {arguments.trainings} trainings on {IMAGES:,} "
+        f"colour images of {SIZE}×{SIZE} pixels in a folder, with the settings that the command chooses "
+        f"and {os.environ.get('OMP_NUM_THREADS', 'all')} threads. Other programs were running on the machine.",
     )
     print(json.dumps(record))
 

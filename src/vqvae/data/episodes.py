@@ -10,11 +10,12 @@ from jaxtyping import Float32, Int, Shaped, UInt8
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 from vqvae.signals import AXES, Signal
 
 SEGMENT = 256
 """The most frames in an example of ``ClipsDataset.apart``."""
+_MOST_PIXELS = 2**24
 
 
 @dataclass(frozen=True)
@@ -187,3 +188,15 @@ class _Segments(ClipsDataset):
 def dataset_of(episodes: Episodes, clip_length: int, name: str) -> FramesDataset | ClipsDataset:
     """Clips of the given length, or single frames if it is 0."""
     return ClipsDataset(episodes, clip_length, f"{name}-clips-{clip_length}") if clip_length else FramesDataset(episodes, name)
+
+
+def frame_size(size: int | tuple[int, int], owner: str) -> tuple[int, int]:
+    """Height and width; one number is for squares.
+
+    Raises:
+        ConfigError: if one is below 1, or there are more than 16,777,216 pixels; it names the setting after ``owner``.
+    """
+    height, width = (size, size) if isinstance(size, int) else size
+    if min(height, width) < 1 or height * width > _MOST_PIXELS:
+        raise ConfigError(f"{owner}.size is {size}; height and width must be at least 1, and their product at most {_MOST_PIXELS:,}.")
+    return height, width

@@ -212,8 +212,8 @@ def _hold(game: vizdoom.DoomGame, action: int, frame_skip: int, frames: np.ndarr
     return len(frames)
 
 
-def _array(folder: str, name: str, mode: Literal["r", "r+"] = "r+") -> np.ndarray:
-    return np.load(os.path.join(folder, f"{name}.npy"), mmap_mode=mode)
+def _array(folder: str, name: str, mode: Literal["r", "r+"] = "r+") -> np.memmap:
+    return np.lib.format.open_memmap(os.path.join(folder, f"{name}.npy"), mode)
 
 
 if __name__ == "__main__":

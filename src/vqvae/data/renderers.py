@@ -32,7 +32,7 @@ def make_arrays(folder: Path, **arrays: tuple[Any, tuple[int, ...]]) -> None:
 
 
 def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, what: str, crash: str) -> None:
-    """Run a program once for each task, all at the same time, and wait.
+    """Run a program once for each task, all at the same time, and wait. It finds the packages that this process finds.
 
     Args:
         program: a Python file that takes a task as JSON.
@@ -43,6 +43,8 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
     Raises:
         DataError: if a program fails, with the last line that it printed.
     """
+    # In the order in which this process searches; "" is the working folder, which is another one there.
+    paths = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
     # In the folder itself: leftovers of a killed process are removed with it.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         processes: list[subprocess.Popen[bytes]] = []
@@ -53,7 +55,7 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
                 with (home / "errors").open("wb") as errors:
                     command = [sys.executable, "-P", str(_CHILD), str(program), json.dumps(task)]
                     streams = {"stdin": subprocess.PIPE, "stdout": errors, "stderr": errors}
-                    processes.append(subprocess.Popen(command, cwd=home, start_new_session=True, **streams))
+                    processes.append(subprocess.Popen(command, cwd=home, env=paths, start_new_session=True, **streams))
             for number, process in enumerate(processes):
                 if process.wait():
                     lines = (Path(scratch) / str(number) / "errors").read_text(errors="replace").strip().splitlines()

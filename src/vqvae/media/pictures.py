@@ -13,7 +13,7 @@ from jaxtyping import Float, Integer
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError, VqvaeError
 from vqvae.media.deep import deep_pixels, has_deep_colours, low_bytes
 from vqvae.media.formats import NAMES, Format, format_of
 from vqvae.media.metadata import turn_of, without_metadata
@@ -218,7 +218,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
     try:
         yield
-    except (DataError, ConfigError):
+    except VqvaeError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} cannot be decoded: it takes more memory than there is.") from error
@@ -322,7 +322,7 @@ def _scaled(
     return np.rint((values - low) * ((levels - 1) / (high - low)))
 
 
-_STATE_BOUNDS = "Give the range (bounds), or save the picture with 8 or 16 bits"
+_STATE_BOUNDS = "Give the range (--bounds LOW HIGH; in training --data.bounds LOW HIGH), or save the picture with 8 or 16 bits"
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:
