@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from vqvae.data import ClipsDataset, Episodes, FramesDataset
-from vqvae.data.episodes import dataset_of
-from vqvae.errors import DataError
+from vqvae.data.episodes import dataset_of, frame_size
+from vqvae.errors import ConfigError, DataError
 from vqvae.signals import Signal
 
 _LENGTHS = (5, 2, 9)
@@ -109,3 +109,10 @@ def test_arrays_that_do_not_fit_are_refused(changes, words):
 def test_a_clip_longer_than_every_episode_is_refused(length):
     with pytest.raises(DataError, match="the longest has 9. Choose a clip length from 1 to 9"):
         ClipsDataset(episodes(), length, "a")
+
+
+def test_a_size_is_one_number_or_two_within_bounds():
+    assert frame_size(5, "A") == (5, 5) and frame_size((3, 4), "A") == (3, 4)
+    for size in (0, (3, 0), 10**6, (1, 2**25)):
+        with pytest.raises(ConfigError, match=r"A\.size is .*at least 1, and their product at most 16,777,216"):
+            frame_size(size, "A")

@@ -5,6 +5,7 @@ from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordi
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
+from vqvae.data.gym import GymConfig
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
@@ -13,12 +14,15 @@ from vqvae.data.shard_format import CodesHeader, CodesManifest, LevelHeader, rea
 from vqvae.data.shard_writer import CodesWriter, Shard
 from vqvae.data.shards import CodesDataset
 from vqvae.data.synthetic import SyntheticImagesConfig
+from vqvae.data.videos import VideosConfig
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
 from vqvae.data.worlds import WorldsConfig
 from vqvae.media.images import read_image
 from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
-DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+DataConfig = (
+    ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | VideosConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+)
 
 __all__ = [
     "PHONES",
@@ -39,6 +43,7 @@ __all__ = [
     "Episodes",
     "FileDataset",
     "FramesDataset",
+    "GymConfig",
     "ImageFolderConfig",
     "LevelHeader",
     "Loader",
@@ -50,6 +55,7 @@ __all__ = [
     "Splits",
     "SyntheticImagesConfig",
     "Utterance",
+    "VideosConfig",
     "VoicesConfig",
     "WorldsConfig",
     "audio_blocks",

@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,7 @@ from jaxtyping import Float, Integer
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError, VqvaeError
 from vqvae.media.deep import deep_pixels, has_deep_colours, low_bytes
 from vqvae.media.formats import NAMES, Format, format_of
 from vqvae.media.metadata import turn_of, without_metadata
@@ -161,22 +162,24 @@ def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int =
     Raises:
         DataError: the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
     """
-    data = _contents(path)
-    with decoding(path):
-        kind = format_of(data[:16])
+    with _opened(path) as file, decoding(path):
+        start = file.read(25)
+        kind = format_of(start[:16])
         if kind is None:
             raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
-        depth = data[24] if kind.name == "PNG" and len(data) > 24 else 8
+        depth = start[24] if kind.name == "PNG" and len(start) > 24 else 8
         try:
-            image, low, is_deep = _decoded(kind, data, path, least, levels)
+            image, low, is_deep = _decoded(kind, file, path, least, levels)
             return Picture(image, turn_of(image.info), path, depth, low, is_deep)
         except DataError:
             raise
         except Exception:
+            file.seek(0)
+            data = file.read()
             clean, exif = without_metadata(data)
             if len(clean) == len(data):
                 raise
-        image, low, is_deep = _decoded(kind, clean, path, least, levels)
+        image, low, is_deep = _decoded(kind, io.BytesIO(clean), path, least, levels)
         return Picture(image, turn_of({"exif": exif}), path, depth, low, is_deep)
 
 
@@ -215,7 +218,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
     try:
         yield
-    except (DataError, ConfigError):
+    except VqvaeError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} cannot be decoded: it takes more memory than there is.") from error
@@ -253,11 +256,14 @@ def to_eight_bits(image: Image.Image, channels: int = 3, bounds: tuple[float, fl
     return image if image.mode == mode else (image if image.mode in ("1", "L") else image.convert("RGB")).convert(mode)
 
 
-def _contents(path: Path) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file. It is decoded as it is read: a large one is never in memory as a whole."""
     try:
         if path.exists() and not path.is_file():
             raise DataError(f"{path} cannot be read: it is not a file.")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -269,25 +275,29 @@ def _draft(image: ImageFile, least: tuple[int, int]) -> None:
 
 
 def _decoded(
-    kind: Format, data: bytes, path: Path, least: tuple[int, int] | None, levels: int
+    kind: Format, file: io.BufferedIOBase, path: Path, least: tuple[int, int] | None, levels: int
 ) -> tuple[ImageFile, Image.Image | None, bool]:
     """The decoded first picture of a file, its low bytes if more than 256 levels need them, and whether it has deep colours."""
-    image = kind.open(io.BytesIO(data))
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    image = kind.open(file)
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise DataError(
             f"{path} cannot be decoded: it has {width} x {height} pixels, and at most {MOST_PIXELS:,} are read. Make it smaller."
         )
     # A header can promise more than the file can hold; that must be known before memory is taken for it.
-    if kind.name == "PNG" and width * height // 8 > _MOST_DEFLATED * len(data):
+    if kind.name == "PNG" and width * height // 8 > _MOST_DEFLATED * size:
         raise DataError(f"{path} cannot be decoded: it is cut short.")
     if least is not None and kind.name == "JPEG":
         _draft(image, least)
     is_deep = has_deep_colours(image)
     image.load()
-    image.fp = None  # The file's bytes are no longer needed.
-    low = low_bytes(kind.open(io.BytesIO(data))) if is_deep and levels > 256 else None
-    return image, low, is_deep
+    image.fp = None  # Its caller closes it.
+    if not is_deep or levels <= 256:
+        return image, None, is_deep
+    file.seek(0)
+    return image, low_bytes(kind.open(file)), is_deep
 
 
 def _deep_values(image: Image.Image) -> Float[np.ndarray, "height width"]:
@@ -312,7 +322,7 @@ def _scaled(
     return np.rint((values - low) * ((levels - 1) / (high - low)))
 
 
-_STATE_BOUNDS = "Give the range (bounds), or save the picture with 8 or 16 bits"
+_STATE_BOUNDS = "Give the range (--bounds LOW HIGH; in training --data.bounds LOW HIGH), or save the picture with 8 or 16 bits"
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

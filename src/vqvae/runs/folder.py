@@ -53,12 +53,19 @@ def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainC
     return configuration.from_json(TrainConfig, dict(card.training), parts=parts)
 
 
-def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits:
-    """Build the training data of a run again. ``path`` replaces the stored path.
+def stored_data(run: Path, path: str | None = None, parts: Parts = (), *, bounds: tuple[float, float] | None = None) -> Splits:
+    """Build the training data of a run again.
+
+    Args:
+        run: the run folder.
+        path: where the data is now.
+        parts: configurations of the caller's own that the run contains.
+        bounds: the range of float data. Default: as in training.
 
     Raises:
-        CheckpointError: if the run was trained on an object, not on data from settings.
-        DataError: if the data is gone.
+        CheckpointError: if the run was trained on data that was not given as settings.
+        ConfigError: if the data takes no bounds.
+        DataError: if the data is no longer there.
     """
     data = stored_config(run, parts=parts).data
     if data is None:
@@ -66,7 +73,19 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
             f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Pass it again: "
             "vqvae.evaluate(run, data)."
         )
-    return (kept_here(data) if path is None else moved(data, path)).build()
+    data = kept_here(data) if path is None else moved(data, path)
+    return (data if bounds is None else bounded(data, bounds)).build()
+
+
+def bounded(data: DataConfig, bounds: tuple[float, float]) -> DataConfig:
+    """The same data with another range of floats."""
+    names = {field.name for field in dataclasses.fields(data)}
+    changed: Any = data
+    if "bounds" in names:
+        return dataclasses.replace(changed, bounds=bounds)
+    if "low" in names:
+        return dataclasses.replace(changed, low=bounds[0], high=bounds[1])
+    raise ConfigError(f"{type(data).__name__} takes no bounds: they are the range of pictures and arrays of floats. Omit the flag.")
 
 
 def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
