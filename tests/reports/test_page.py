@@ -217,3 +217,10 @@ def test_every_picture_has_words_and_every_table_has_headers(tmp_path: Path) -> 
     assert all(value for tag, name, value in page.attributes if name in ("alt", "aria-label"))
     assert sum(tag == "img" for tag, name, _ in page.attributes if name == "alt") == 3
     assert {value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")} == {"row", "col"}
+
+
+def test_bits_of_a_density_may_be_negative(tmp_path: Path) -> None:
+    scores = {"bits_per_dim_reconstruction": -0.9, "bits_per_dim_uniform": 0.1, "bits_per_dim_learned": -0.5}
+    page = report(tmp_path, metrics=scores)
+    assert "bits of a density" in page.text and "data, given the codes" not in page.text and "-0.500" in page.text
+    assert "bits of a density" not in report(tmp_path, metrics={**scores, "bits_per_dim_reconstruction": 0.05}).text

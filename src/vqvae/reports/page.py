@@ -202,7 +202,7 @@ def _sounds(sounds: Sequence[Row]) -> str:
     words = "Below each sound: its waveform, spectrogram and codes, one colour per code. The waveforms of a row share a scale."
     if any(one.original is not None for row in sounds for one in row.sounds):
         words += (
-            " Below the spectrogram of a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
+            " The last strip below a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
             f"{ERROR_RANGE:g} dB or more."
         )
     return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}"
@@ -276,14 +276,21 @@ def _likelihood(numbers: Mapping[str, float], words: Words) -> str:
         for name, value in numbers.items():
             kind = name.removeprefix(stem)
             if kind not in (name, "reconstruction"):
-                bars.append(Bar(f"{kind} prior", (max(data, 0.0), max(value - data, 0.0)), f"{value:.3f}"))
+                codes = max(value - data, 0.0)
+                bars.append(Bar(f"{kind} prior", (codes,) if data < 0 else (data, codes), f"{value:.3f}"))
         if bars:
             bars.sort(key=lambda bar: -sum(bar.parts))
             text = (
                 f"A model that assigns high probability to {words.examples} can store them in few bits. The bits have two parts: the codes "
                 f"under a prior, and the data given its codes. Fewer bits are better.{words.raw}"
             )
-            chart = bar_chart(f"bits per {'dimension' if dim == 'dim' else dim}", bars, ["data, given the codes", "codes"])
+            legend = ["codes"] if data < 0 else ["data, given the codes", "codes"]
+            if data < 0:
+                text += (
+                    " The values are continuous, so their part is the bits of a density, which may be negative. The numbers are sums; the "
+                    "bars show the codes alone."
+                )
+            chart = bar_chart(f"bits per {'dimension' if dim == 'dim' else dim}", bars, legend)
             return f"<h2>Likelihood of held-out {escape(words.examples)}</h2><p>{escape(text)}</p>{chart}"
     return ""
 
