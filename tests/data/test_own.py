@@ -162,7 +162,7 @@ def test_later_items_have_no_other_levels_than_the_first() -> None:
 
 
 def test_negative_levels_are_no_signal() -> None:
-    with pytest.raises(DataError, match="int64 from -1; integers from 0 up"):
+    with pytest.raises(DataError, match="int64 from -1; expected integers from 0 up"):
         dataset_of(np.full((4, 2, 8), -1))
 
 

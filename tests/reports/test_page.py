@@ -79,7 +79,7 @@ def test_every_measure_is_shown_with_its_unit_and_meaning(tmp_path: Path) -> Non
     for name in MEASURES:
         shown = measure(name, WORDS)
         assert shown.title in page.text and shown.meaning in page.text and "{" not in shown.title + shown.meaning
-    for words in ("31.26 dB", "50.0 %", "Fréchet distance of reconstructions, inception features", "Odd one", "1 min 40 s", "1 h 1 min"):
+    for words in ("31.26 dB", "50.0 %", "Fréchet distance of reconstructions, inception features", "Odd one", "1 min 40 s", "1 h 2 min"):
         assert words in page.text, words
     assert "absent" not in page.text
 
