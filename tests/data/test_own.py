@@ -114,7 +114,7 @@ def test_what_is_no_data_says_what_is() -> None:
         splits_of(SERIES[:, 0])
     with pytest.raises(DataError, match=r"\(30, 8, 6, 3\); \(n, channels, height, width\) is expected: x.transpose"):
         splits_of(IMAGES.transpose(0, 2, 3, 1))
-    with pytest.raises(DataError, match="complex64; integers from 0 up, or floats"):
+    with pytest.raises(DataError, match="complex64; expected integers from 0 up, or floats"):
         splits_of(SERIES.astype(np.complex64))
     with pytest.raises(DataError, match="holds a str"):
         splits_of(["a", "b"])
