@@ -66,24 +66,19 @@ def write_report(
     """Write the report of a run to ``path``, whole or not at all.
 
     Args:
-        title: the name of the run or of its data.
+        title: the name of the run or its data.
         metrics: scores by name, as in ``metrics.json``. None is not shown. ``seconds_by_stage`` becomes a chart.
-        pictures: uint8 arrays (height, width, 3) by name, such as "reconstructions" and "samples".
+        pictures, charts: uint8 arrays (height, width, 3) and SVG pictures, by name, such as "samples".
         rows: the rows of ``metrics.jsonl``, in order.
-        settings: the settings as JSON text.
-        words: what the data is called.
-        summary: a sentence or two about the model.
-        data: sentences about the data: where it is, what was found, and what it was taken for.
+        settings, words, summary: the settings as JSON text, what the data is called, and a sentence or two about the model.
+        data: sentences about the data.
         command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
-        captions: captions of pictures that have none in ``CAPTIONS``.
+        captions: captions of pictures and charts that have none in ``CAPTIONS``.
         sounds: rows of sounds to compare.
-        charts: SVG pictures by name. Their captions are in ``captions``.
         sizes: mean sizes in bytes, by what is stored.
-        classes: scores of each class or speaker.
-        grouped_by: what ``classes`` are: "class" or "speaker".
-        warnings: why some scores may mislead.
-        beside: a run to compare with.
+        classes, grouped_by: scores of each class or speaker, and "class" or "speaker".
+        warnings, beside: why some scores may mislead, and a run to compare with.
 
     Raises:
         CheckpointError: if the file cannot be written.

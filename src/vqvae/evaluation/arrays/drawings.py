@@ -9,6 +9,7 @@ from torch import Tensor
 
 from vqvae.data.arrays import FEW_LEVELS
 from vqvae.evaluation.images.maps import enlarged
+from vqvae.exact import exact
 from vqvae.reports.colours import code_colours, heat
 from vqvae.reports.grids import grid
 from vqvae.reports.series import Panel, series_chart
@@ -41,8 +42,8 @@ def draw_pairs(original: Tensor, made: Tensor, signal: Signal, title: str) -> Dr
     """
     original, made = original.cpu(), made.cpu()
     is_classes = signal.levels is not None and signal.levels <= FEW_LEVELS
-    wrong = (original != made) if is_classes else (original.double() - made.double()).abs()
-    error = wrong.double().mean(1)
+    wrong = (original != made) if is_classes else (exact(original) - exact(made)).abs()
+    error = exact(wrong).mean(1)
     if len(signal.axes) == 1:
         panels = [
             Panel(_named(example, channel, signal), (original[example, channel].numpy(), made[example, channel].numpy()), one)
@@ -111,14 +112,14 @@ def _coloured(
 ) -> tuple[list[UInt8[Tensor, "n 3 height width"]], tuple[float, float]]:
     """Maps (n, *axes) as pictures with one scale, and the ends of the scale. Without ``ends``, these are those of the first maps."""
     flat = [_slice(one) for one in maps]
-    first = flat[0].double()
+    first = exact(flat[0])
     low, high = ends or (float(first.min()), float(first.max()))
     pictures = []
     for one in flat:
         if ends is None and signal.levels is not None and signal.levels <= FEW_LEVELS:
             colours = code_colours(one.long().numpy(), signal.levels)
         else:
-            colours = heat(((one.double() - low) / ((high - low) or 1.0)).numpy())
+            colours = heat(((exact(one) - low) / ((high - low) or 1.0)).numpy())
         pictures.append(torch.from_numpy(colours).permute(0, 3, 1, 2))
     return pictures, (low, high)
 
