@@ -28,8 +28,8 @@ def test_results_are_said_as_json_or_as_lines(capsys: pytest.CaptureFixture[str]
         "PSNR        31.13 dB",
         "Codes used  98.4 %",
         "Total time  3 min 20 s",
-        "prior       -",
-        "others      a 1",
+        "Prior       -",
+        "Others      a 1",
     ]
 
 

@@ -32,3 +32,14 @@ def test_of_speech_it_names_the_speakers_and_the_rate(speech_run: Path, capsys: 
     assert main(["info", str(speech_run), "--json"]) == 0
     facts = json.loads(capsys.readouterr().out)
     assert facts["codes"].endswith("samples at 16000 Hz") and facts["speakers"] == ["en-us+f1", "en-us+m3"]
+
+
+def test_in_words_it_shows_the_path_of_the_data_the_priors_and_the_checkpoints(
+    run: Path, pictures: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", str(run)]) == 0
+    rows = dict(line.split("  ", 1) for line in capsys.readouterr().out.splitlines())
+    said = {name: words.strip() for name, words in rows.items()}
+    assert said["Data"] == str(pictures) and said["Size"] == "16 × 16 pixels" and said["Classes"] == "church, truck"
+    assert said["Priors"] == "without a name" and said["Checkpoints"] == "step 6 (best)"
+    assert said["PSNR"].endswith(" dB")

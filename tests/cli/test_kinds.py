@@ -6,13 +6,13 @@ import pytest
 
 from vqvae.cli.arguments import parse
 from vqvae.cli.flags import WrongUse, flags_of
-from vqvae.cli.kinds import choose_kinds, kind_name, kinds_of
+from vqvae.cli.kinds import choose_kinds, kind_name, kinds_of, prior_kind
 from vqvae.cli.train import Arguments, _default
 from vqvae.config import to_json
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
 from vqvae.models import VAEConfig
 from vqvae.networks import LogMelEncoderConfig, WaveNetDecoderConfig
-from vqvae.priors import PixelCNNConfig, UniformPriorConfig
+from vqvae.priors import PixelCNNConfig, UniformPriorConfig, WaveNetConfig
 from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig
 from vqvae.training import TrainConfig
 
@@ -73,3 +73,9 @@ def test_other_arguments_are_left() -> None:
 def test_data_is_a_place_and_no_kind() -> None:
     chosen, rest = choose_kinds(DEFAULT, ["images", "--data", "voices"])
     assert rest == ["images", "--data", "voices"] and chosen == DEFAULT
+
+
+def test_a_kind_of_prior_is_named_or_refused() -> None:
+    assert prior_kind("wavenet") is WaveNetConfig and prior_kind("auto", ("auto", "yes")) is None
+    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet."):
+        prior_kind("ye", ("auto", "yes"))

@@ -125,7 +125,7 @@ def test_what_the_system_refuses_is_one_line(tmp_path: Path, capsys: pytest.Capt
     assert main(["train", str(tmp_path / "deep.json"), "--out", str(tmp_path / "run")]) == 1
     assert "deep.json cannot be read as settings" in capsys.readouterr().err
     assert main(["train", "images", "--data", "~nosuchuser/x", "--out", str(tmp_path / "run")]) == 1
-    assert "~nosuchuser/x names no place" in capsys.readouterr().err and not (tmp_path / "run").exists()
+    assert "~nosuchuser/x is not a path here" in capsys.readouterr().err and not (tmp_path / "run").exists()
 
 
 @pytest.mark.parametrize(

@@ -17,15 +17,18 @@ from vqvae.data import (
     Cifar10Config,
     DataConfig,
     Dataset,
+    GymConfig,
     ImageFolderConfig,
     Splits,
     SyntheticImagesConfig,
+    VideosConfig,
     VoicesConfig,
     WorldsConfig,
     cifar10,
     in_order,
     write_audio,
 )
+from vqvae.media.video import write_video
 
 _KINDS = typing.get_args(DataConfig)
 
@@ -57,6 +60,22 @@ def _worlds(folder, random):
     return WorldsConfig(path=str(folder), episodes=2, frames_per_episode=6, size=16)
 
 
+def _videos(folder, random):
+    for side, count in (("train", 3), ("test", 2)):
+        (folder / side).mkdir()
+        for number in range(count):
+            frames = random.integers(0, 256, (7, 3, 12, 12), dtype=np.uint8)
+            write_video(folder / side / f"{number}.gif", frames, 10)
+            (folder / side / f"{number}.jsonl").write_text('{"action": "left"}\n{"action": "right"}\n' * 3 + '{"action": "left"}')
+    return VideosConfig(path=str(folder), size=8, clip_length=4, cache=str(folder / ".cache"))
+
+
+def _gym(folder, random):
+    pytest.importorskip("gymnasium")
+    pytest.importorskip("pygame")
+    return GymConfig(environment="FrozenLake-v1", episodes=3, steps=30, size=16, clip_length=2, path=str(folder))
+
+
 def _synthetic(folder, random):
     return SyntheticImagesConfig(count=24)
 
@@ -79,11 +98,14 @@ _SAMPLES = {
     ArrayConfig: _array,
     Cifar10Config: _cifar10,
     WorldsConfig: _worlds,
+    GymConfig: _gym,
+    VideosConfig: _videos,
     SyntheticImagesConfig: _synthetic,
     AudioFolderConfig: _audio_folder,
     VoicesConfig: _voices,
 }
 _AUDIO = (AudioFolderConfig, VoicesConfig)
+_CLIPS = (GymConfig, VideosConfig)
 
 
 @pytest.fixture(scope="module", params=_KINDS, ids=lambda kind: kind.__name__)
@@ -113,6 +135,8 @@ def test_a_batch_is_raw_with_channels_first(config, dataset):
     if isinstance(config, _AUDIO):
         assert batch.x.dtype == torch.float32 and batch.x.shape == (len(dataset), 1, config.chunk) and batch.x.abs().max() <= 1
         assert batch.mask is None or (batch.mask.dtype == torch.bool and batch.mask.shape == (len(dataset), config.chunk))
+    elif isinstance(config, _CLIPS):
+        assert batch.x.dtype == torch.uint8 and batch.x.shape[:3] == (len(dataset), 3, config.clip_length) and batch.mask is None
     else:
         assert batch.x.dtype == torch.uint8 and batch.x.ndim == 4 and batch.x.shape[:2] in ((len(dataset), 3), (len(dataset), 1))
         assert batch.mask is None
@@ -128,7 +152,8 @@ def test_conditions_are_in_range_of_their_names(dataset):
         assert condition.label.dtype == torch.int64 and condition.label.shape == (len(dataset),)
         assert condition.label.min() >= 0 and condition.label.max() < len(dataset.label_names)
     if condition.actions is not None:
-        assert condition.actions.dtype == torch.int64 and condition.actions.shape == (len(dataset), 1)
+        times = len(dataset.batch(np.arange(1)).x[0, 0]) if "time" in dataset.signal.axes else 1
+        assert condition.actions.dtype == torch.int64 and condition.actions.shape == (len(dataset), times)
         assert condition.actions.min() >= 0 and condition.actions.max() < len(dataset.action_names)
 
 

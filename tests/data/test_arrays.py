@@ -1,3 +1,4 @@
+import dataclasses
 import math
 import tracemalloc
 import zipfile
@@ -9,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vqvae.data import ArrayConfig, ArrayDataset
+from vqvae.data.arrays import open_source
 from vqvae.data.split import is_held_out
-from vqvae.errors import DataError
+from vqvae.errors import ConfigError, DataError
 
 
 def _pixels(*shape):
@@ -94,7 +96,8 @@ def test_a_channel_axis_that_cannot_be_told_is_asked_for(tmp_path):
     [
         ("a.npy", np.zeros((9, 4, 4), np.complex64), "Give real and imaginary parts"),
         ("a.npy", np.full((9, 4, 4), np.nan), "not finite"),
-        ("a.npy", np.zeros(9, np.uint8), "2 to 5 axes are expected"),
+        ("a.npy", np.zeros(9, np.uint8), "windows of 8 need at least 16"),
+        ("a.npy", np.zeros((2,) * 6, np.uint8), "1 to 5 axes are expected"),
         ("a.npy", np.zeros((0, 4, 4), np.uint8), "there is nothing in it"),
         ("a.npy", np.array([{}], dtype=object), "cannot be read"),
         ("a.npz", {"a": np.zeros(1), "b": np.zeros(1)}, "name them x_train and x_val"),
@@ -198,3 +201,33 @@ def test_sides_and_labels_of_other_names(tmp_path):
     train, held_out = ArrayConfig(path=str(tmp_path / "a.npz")).build()
     assert (len(train), len(held_out)) == (20, 4)
     assert held_out.batch(np.arange(4)).condition.label.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize(("shape", "layout"), [((3, 40_000), "auto"), ((40_000, 3), "auto"), ((3, 900), "c t"), ((1, 3, 900), "n c t")])
+def test_one_long_recording_is_cut_into_windows(tmp_path, shape, layout):
+    x = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+    np.save(tmp_path / "a.npy", x)
+    config = ArrayConfig(path=str(tmp_path / "a.npy"), layout=layout, window=64)
+    train, held_out = config.build()
+    series = x.T if shape[-1] == 3 else x.reshape(3, -1)
+    np.testing.assert_array_equal(train.batch(np.array([0, 1])).x.numpy(), np.stack([series[:, :64], series[:, 32:96]]))
+    assert train.signal.channels == 3 and train.signal.axes == ("time",) and held_out.apart() is held_out
+    apart = train.apart()
+    assert len(apart) == -(-len(train) // 2) and np.array_equal(apart.batch(np.array([1])).x[0].numpy(), series[:, 64:128])
+    words = open_source(config).describe()
+    assert "one recording of" in words and "windows of 64 to train on" in words and "held out" in words
+    assert held_out.found == (words,)
+    assert train.name != dataclasses.replace(config, window=32).build().train.name
+
+
+def test_two_recordings_are_two_sides(tmp_path):
+    np.savez(tmp_path / "a.npz", x_train=np.zeros((2, 40_000), np.float32), x_test=np.ones((2, 35_000), np.float32), y=np.arange(2))
+    train, held_out = ArrayConfig(path=str(tmp_path / "a.npz")).build()
+    assert train.batch(np.arange(len(train))).x.max() == 0 and held_out.batch(np.arange(len(held_out))).x.min() == 1
+    assert train.label_names == () and "not used: y" in open_source(ArrayConfig(path=str(tmp_path / "a.npz"))).describe()
+
+
+def test_a_window_of_many_examples_is_refused(tmp_path):
+    np.save(tmp_path / "a.npy", np.zeros((200, 40), np.float32))
+    with pytest.raises(ConfigError, match="data.window cuts one long recording"):
+        ArrayConfig(path=str(tmp_path / "a.npy"), window=8).build()

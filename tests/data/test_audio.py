@@ -322,6 +322,16 @@ def test_a_known_corpus_has_sides_too(tmp_path):
     assert train.label_names == ("1", "2")
 
 
+def test_what_was_found_is_said(tmp_path, caplog):
+    _fill(tmp_path, [f"{who}/{number}.wav" for who in "ab" for number in range(10)], seconds=1)
+    (tmp_path / "a" / "words.txt").write_text("hello")
+    with caplog.at_level(logging.INFO):
+        splits = _config(tmp_path).build()
+    train, held_out = (len(side.recordings) for side in splits)
+    counts = f"{train} recordings to train on ({train} s), {held_out} held out ({held_out}.0 s)"
+    assert f"{counts}, 2 speakers; 8,000 Hz; ignoring 1 .txt." in caplog.text
+
+
 def test_a_chunk_beyond_the_memory_is_an_error(tmp_path, cache, monkeypatch):
     _fill(tmp_path, ["a/1.wav", "a/2.wav"])
     monkeypatch.setattr(building, "memory", lambda: 2.0**30)

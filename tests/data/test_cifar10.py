@@ -39,7 +39,7 @@ def test_wrong_folders_and_damaged_files_are_named(records, tmp_path):
     with pytest.raises(DataError, match="holds neither test_batch.bin"):
         Cifar10Config(path=str(tmp_path)).build()
     (folder / "data_batch_2.bin").write_bytes(b"1234")
-    with pytest.raises(DataError, match=r"data_batch_2\.bin has 4 bytes; it must have 9219"):
+    with pytest.raises(DataError, match=r"data_batch_2\.bin has 4 bytes; expected 9219"):
         Cifar10Config(path=str(folder)).build()
     (folder / "data_batch_2.bin").write_bytes(b"\xff" * 9219)
     with pytest.raises(DataError, match="label 255"):

@@ -166,8 +166,8 @@ def test_times_that_were_rounded_may_overlap_a_little(tmp_path):
         ("p.jsonl", b'{"file": "a", "phones": []}\n{"file": "a", "phones": []}\n', "line 2, is a second alignment of a"),
         ("p.jsonl", b'{"file": "\xe9"}', "is not UTF-8: byte 10"),
         ("p.TextGrid", b"\x89binary", "is not UTF-8"),
-        ("p.TextGrid", b"hello", "is cut short, or is no TextGrid"),
-        ("p.TextGrid", b'"ooTextFile" "Pitch" 1', "is no TextGrid in text form"),
+        ("p.TextGrid", b"hello", "is cut short or not a TextGrid"),
+        ("p.TextGrid", b'"ooTextFile" "Pitch" 1', "is not a TextGrid in text format"),
         ("p.TextGrid", _LONG[:-60].encode(), "is cut short"),
         # Cut where an interval ends, all that is there is sound; only the number of intervals tells.
         ("p.TextGrid", _LONG[: _LONG.index("        intervals [2]")].encode(), "is cut short"),
@@ -175,7 +175,7 @@ def test_times_that_were_rounded_may_overlap_a_little(tmp_path):
         ("p.TextGrid", _SHORT.replace('0\n0.5\n""', '-1\n0.5\n""').encode(), "must not run backwards"),
         ("p.TextGrid", _SHORT.replace('"phones"', '"words"').encode(), r"no tier of intervals named 'phones'; it has \['words'\]"),
         ("p.TextGrid", _SHORT.replace('0.5\n1.5\n"OW', '0.4\n1.5\n"OW').encode(), "must not run backwards"),
-        ("p.txt", b"", "is no alignment"),
+        ("p.txt", b"", "is not an alignment"),
     ],
 )
 def test_files_that_are_no_alignment_are_explained(tmp_path, name, content, reason):

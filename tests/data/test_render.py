@@ -1,10 +1,6 @@
 """How the explorer of rendered worlds walks; the pictures themselves are tested with ``worlds``."""
 
 import math
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -71,25 +67,3 @@ def test_every_action_has_its_buttons_and_left_is_against_right() -> None:
 def test_numbers_between_two_ends_reach_both() -> None:
     explorer = _Explorer("a")
     assert {explorer._between(2, 6) for _ in range(500)} == {2, 3, 4, 5, 6}
-
-
-def test_what_an_engine_shares_goes_with_its_parent() -> None:
-    """A renderer whose parent is gone takes with it what it has mapped, and all processes that it has started."""
-    name = Path(f"/dev/shm/ViZDoomTest{os.getpid()}")
-    if not name.parent.is_dir():
-        pytest.skip("there is no shared memory among the files of this system")
-    code = (
-        f"import mmap, subprocess, sys; from vqvae.data.render import _end_with_parent\n"
-        f"file = open({str(name)!r}, 'w+b'); file.truncate(4096); shared = mmap.mmap(file.fileno(), 4096)\n"
-        "engine = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)'], stdout=subprocess.DEVNULL)\n"
-        "print(engine.pid, flush=True)\n_end_with_parent()"
-    )
-    streams = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
-    with subprocess.Popen([sys.executable, "-c", code], start_new_session=True, text=True, **streams) as renderer:
-        engine = int(renderer.stdout.readline())
-        assert name.exists() and Path(f"/proc/{engine}").exists()
-        renderer.stdin.close()
-        renderer.wait()
-    status = Path(f"/proc/{engine}/stat")
-    assert not status.exists() or status.read_text().split()[2] == "Z"
-    assert not name.exists()

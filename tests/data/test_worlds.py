@@ -88,11 +88,85 @@ def test_an_episode_does_not_depend_on_how_many_there_are_and_the_seed_matters(w
     assert (other.frames != fewer.frames).any() and other.name != fewer.name
 
 
+def test_what_an_earlier_release_rendered_is_found_again_and_gets_poses_only_for_clips(worlds, tmp_path):
+    (train, _), folder = worlds
+    kept = next(folder.glob("*/frames.npy")).parent
+    assert kept.name == "my_way_home-479b9e28f3395220", "the name of the folder must not change"
+    old = tmp_path / kept.name
+    old.mkdir()
+    for name in ("frames.npy", "actions.npy", "config.json"):
+        (old / name).write_bytes((kept / name).read_bytes())
+    assert WorldsConfig(path=str(tmp_path), **_SMALL).build().train.episodes.poses is None
+    assert not (old / "poses.npy").exists()
+    clips = WorldsConfig(path=str(tmp_path), clip_length=5, **_SMALL).build().train
+    np.testing.assert_array_equal(clips.episodes.frames, train.frames)
+    np.testing.assert_array_equal(clips.episodes.poses, train.episodes.poses)
+    assert [path.name for path in tmp_path.iterdir() if not path.name.startswith(".")] == [kept.name]
+
+
+def test_clips_are_cut_from_the_same_frames_and_have_a_rate(worlds):
+    (train, held_out), folder = worlds
+    clips, unseen = WorldsConfig(path=str(folder), clip_length=5, **_SMALL).build()
+    batch = clips.batch(np.array([0, 26]))
+    np.testing.assert_array_equal(batch.x[1].numpy().swapaxes(0, 1), train.frames[30:35])
+    assert batch.condition.actions[1].tolist() == train.actions[30:35].tolist()
+    assert len(clips) == 3 * 26 and len(unseen) == 26 and clips.signal.sample_rate == 8.75
+    np.testing.assert_array_equal(unseen.episodes.frames, held_out.frames)
+
+
+def test_poses_move_as_the_actions_say(worlds):
+    (train, _), _ = worlds
+    episodes = train.episodes
+    assert episodes.pose_names == ("x", "y", "angle") and episodes.poses.shape == (90, 3)
+    same = np.diff(episodes.episode) == 0
+    turn = (np.diff(episodes.poses[:, 2]) + 180) % 360 - 180
+    step = np.hypot(*np.diff(episodes.poses[:, :2], axis=0).T)
+    done = np.array(train.action_names)[episodes.actions[:-1]]
+    for name, degrees in (("forward", 0), ("left", 16), ("forward_right", -16)):
+        assert np.allclose(turn[same & (done == name)], degrees, atol=1), name
+    assert step[same & (done == "forward")].mean() > 10
+
+
+def test_more_maps_and_a_held_out_map(worlds, tmp_path):
+    (train, _), _ = worlds
+    small = {**_SMALL, "episodes": 2, "clip_length": 3, "path": str(tmp_path)}
+    both = WorldsConfig(scenarios=("take_cover",), held_out_scenario="basic", **small)
+    clips, unseen = both.build()
+    assert [name.partition("/")[0] for name in clips.episodes.names] == ["my_way_home", "take_cover"]
+    assert [name.partition("/")[0] for name in unseen.episodes.names] == ["basic", "basic"]
+    np.testing.assert_array_equal(clips.episodes.frames[:30], train.frames[:30])
+    known = WorldsConfig(scenarios=("take_cover",), **small).build()
+    assert known.train.name == clips.name and known.held_out.name != unseen.name
+    assert [name.partition("/")[0] for name in known.held_out.episodes.names] == ["my_way_home", "take_cover"]
+    assert len({name for side in (*known, unseen) for name in side.episodes.names}) == 6
+
+
+def test_a_rollout_goes_on_as_the_walk_did_and_another_action_goes_elsewhere(worlds):
+    (_, held_out), folder = worlds
+    episodes, names = held_out.episodes, held_out.action_names
+    done = [names[action] for action in episodes.actions]
+    # The first frame from which the walker did the same thing twice.
+    context = next(frame for frame in range(1, 28) if done[frame - 1] == done[frame])
+    other = "left" if done[context] != "left" else "right"
+    found = WorldsConfig(path=str(folder), **_SMALL).rollouts([(0, context), (0, 20)], [done[context], other], 3)
+    assert found.frames.shape == (2, 2, 3, 3, 24, 24) and found.lengths.tolist() == [[3, 3], [3, 3]]
+    np.testing.assert_array_equal(found.frames[0, 0, :2], episodes.frames[context : context + 2])
+    np.testing.assert_array_equal(found.poses[0, 0, :2], episodes.poses[context : context + 2])
+    turned = (found.poses[0, 1, :, 2] - episodes.poses[context - 1, 2] + 180) % 360 - 180
+    np.testing.assert_allclose(turned, (16 if other == "left" else -16) * np.arange(1, 4), atol=1)
+    with pytest.raises(ConfigError, match="no action 'jump'"):
+        WorldsConfig(path=str(folder), **_SMALL).rollouts([(0, 1)], ["jump"], 1)
+
+
 def test_wrong_settings_are_explained(tmp_path):
     with pytest.raises(ConfigError, match=r"scenario is 'my_way'; it must be one of \[.*'my_way_home'"):
         WorldsConfig(path=str(tmp_path), scenario="my_way").build()
     with pytest.raises(ConfigError, match="episodes is 1; it must be at least 2"):
         WorldsConfig(path=str(tmp_path), episodes=1).build()
+    with pytest.raises(ConfigError, match="names the scenario 'basic' twice"):
+        WorldsConfig(path=str(tmp_path), scenario="basic", held_out_scenario="basic").build()
+    with pytest.raises(ConfigError, match="clip_length is -1; it must be at least 0"):
+        WorldsConfig(path=str(tmp_path), clip_length=-1).build()
 
 
 def test_a_scenario_that_crashes_the_engine_is_an_error(tmp_path):

@@ -133,7 +133,7 @@ def _configs(r: random.Random) -> None:
     if r.random() < 0.7:
         given = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
         config = configuration.from_json(kind, {"kind": kind.__name__, **given})
-        if kind.__name__ in ("WorldsConfig", "VoicesConfig", "Cifar10Config"):
+        if kind.__name__ in ("WorldsConfig", "GymConfig", "VoicesConfig", "Cifar10Config"):
             return
         if hasattr(config, "build") and not list(inspect.signature(config.build).parameters):
             config.build()

@@ -159,7 +159,7 @@ def test_wrong_choices_are_errors(choice: dict) -> None:
 
 
 def test_wrong_uniforms_are_errors() -> None:
-    with pytest.raises(DataError, match=r"\(2, 6\) is expected"):
+    with pytest.raises(DataError, match=r"expected \(2, 6\)"):
         sample(Table(), 2, (3,), uniforms=uniforms(2, 3))
 
 

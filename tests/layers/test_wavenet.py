@@ -133,10 +133,10 @@ def test_a_bias_that_does_not_fit_is_an_error() -> None:
     with pytest.raises(DataError, match="5 blocks, which do not divide 24"):
         model(values, random_bias(model, 2, 5))
     for wrong in (random_bias(model, 2, 0), random_bias(model, 2, 3)[..., :-1]):
-        with pytest.raises(DataError, match="blocks at least 1"):
+        with pytest.raises(DataError, match="at least 1 block"):
             model(values, wrong)
     for wrong in (random_bias(model, 2, 0), random_bias(model, 2, 3)[..., :-1], random_bias(model, 1, 3)):
-        with pytest.raises(DataError, match="blocks at least 1"):
+        with pytest.raises(DataError, match="at least 1 block"):
             model.start(2, wrong, block=8)
 
 

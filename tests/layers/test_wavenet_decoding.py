@@ -124,11 +124,11 @@ def test_blocks_that_end_too_early_or_too_late_are_errors(compiled: bool) -> Non
     model = make()
     state = model.start(1, random_bias(model, 1, 2), block=BLOCK)
     extend(model, state, numbers(1, BLOCK), compiled=compiled)
-    with pytest.raises(DataError, match="6 of the 12 values that have a bias are drawn"):
+    with pytest.raises(DataError, match="6 of the 12 values with a bias are drawn"):
         state.go_on(random_bias(model, 1, 1))
     with pytest.raises(DataError, match="Call go_on"):
         extend(model, state, numbers(1, BLOCK + 1), compiled=compiled)
-    with pytest.raises(DataError, match="2 blocks of the bias came with the length None"):
+    with pytest.raises(DataError, match="The bias has 2 blocks of length None"):
         model.start(1, random_bias(model, 1, 2))
 
 

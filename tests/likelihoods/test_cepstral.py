@@ -80,5 +80,5 @@ def test_what_does_not_belong_together_is_an_error() -> None:
     with pytest.raises(DataError, match=r"The mask is torch.bool of the shape \(2, 639\); expected torch.bool \(2, 640\)"):
         DISTANCE.loss(told, x, torch.ones(2, 639, dtype=torch.bool))
     config = make().config
-    with pytest.raises(ConfigError, match="for every 64 positions of the data and Spectral takes them for every 1"):
+    with pytest.raises(ConfigError, match="for every 64 positions of the data, but Spectral takes them for every 1"):
         VQVAEConfig(quantizer=config.quantizer, likelihood=SpectralConfig(), encoder=config.encoder, decoder=config.decoder).build()

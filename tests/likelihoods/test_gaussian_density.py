@@ -100,5 +100,5 @@ def test_a_unit_moves_mean_and_deviation_alike() -> None:
         scaled.log_prob(parameters, 100 + 10 * x), plain.log_prob(parameters, x) - 5 * math.log(10), rtol=1e-4, atol=1e-4
     )
     for wrong in ({"unit": (1.0,)}, {"centre": (0.0,), "unit": (0.0,)}, {"centre": (0.0,) * 2, "unit": (1.0,) * 2}):
-        with pytest.raises(ConfigError, match="one a channel"):
+        with pytest.raises(ConfigError, match="one per channel"):
             GaussianDensityConfig(channels=1, **wrong).build()

@@ -61,7 +61,7 @@ def test_parameters_and_masks_must_fit_their_data() -> None:
     check_mask(None, x)
     check_mask(torch.ones(2, 5, dtype=torch.bool), x)
     refuse_mask(None)
-    with pytest.raises(DataError, match="takes no mask"):
+    with pytest.raises(DataError, match="does not accept a mask"):
         refuse_mask(torch.ones(2, 5, dtype=torch.bool))
 
 

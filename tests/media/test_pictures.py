@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.media.test_deep import write_tiff
 from vqvae.errors import DataError
 from vqvae.media import pictures
 from vqvae.media.images import read_image
 from vqvae.media.pictures import Box, Picture, open_picture, pixels_of, read_header
-from vqvae.media.png import write_png_rows
 
 
 @pytest.mark.parametrize("turn", [None, *Image.Transpose])
@@ -114,12 +114,11 @@ def test_a_lack_of_memory_is_a_data_error(tmp_path, monkeypatch):
         open_picture(tmp_path / "a.bmp")
 
 
-def test_colours_of_16_bits_are_not_cut_to_8_without_a_word(tmp_path):
-    write_png_rows(tmp_path / "a.png", [np.full((3, 2, 2), 300, np.int32)], (2, 2), 65_536)
-    assert (read_image(tmp_path / "a.png") == 1).all()
+def test_deep_colours_that_cannot_be_read_are_refused(tmp_path):
+    write_tiff(tmp_path / "a.tif", np.full((2, 2, 4), 300), photometric=5)
     for size in (None, 2):
-        with pytest.raises(DataError, match=r"a\.png cannot be decoded with 65536 levels: it has colours of 16 bits"):
-            read_image(tmp_path / "a.png", size, levels=65_536)
+        with pytest.raises(DataError, match=r"a\.tif cannot be decoded with 65536 levels: of its colours with more than 8 bits"):
+            read_image(tmp_path / "a.tif", size, levels=65_536)
 
 
 def test_a_deep_picture_that_becomes_dark_is_warned_of_once(tmp_path, monkeypatch, caplog):
@@ -128,7 +127,7 @@ def test_a_deep_picture_that_becomes_dark_is_warned_of_once(tmp_path, monkeypatc
         Image.fromarray(np.full((2, 2), 4095, np.uint16)).save(tmp_path / name)
         read_image(tmp_path / name)
         read_image(tmp_path / name, levels=65_536)
-    assert caplog.text.count("no value above 4095") == 1 and "16 greys are left" in caplog.text
+    assert caplog.text.count("no value above 4095") == 1 and "256 levels, 16 remain" in caplog.text
 
 
 @pytest.mark.parametrize("suffix", ["png", "jpg", "tif", "gif", "webp"])

@@ -23,7 +23,7 @@ from vqvae.likelihoods import (
     SpectralConfig,
 )
 from vqvae.models import VQVAE, VAEConfig, VIMCOConfig, VQVAEConfig, WeightedConfig
-from vqvae.models.autoencoder import config_of, per_dim
+from vqvae.models.autoencoder import config_of, per_dim, reconstruction_error
 from vqvae.networks import WaveNetDecoderConfig
 from vqvae.quantizers import EMAQuantizerConfig, IdentityQuantizerConfig, VectorQuantizerConfig
 from vqvae.signals import AXES, Signal, pictures, sound
@@ -120,9 +120,7 @@ class Bare(nn.Module):
 @pytest.mark.parametrize("role", ["encoder", "decoder"])
 def test_each_network_has_a_stride(role: str, stride: object) -> None:
     part = Bare() if stride is None else Bare(stride=stride)
-    with pytest.raises(
-        ConfigError, match=rf"The {role} \(Bare\) has the stride .*; a tuple of positive numbers is expected.*self.stride = "
-    ):
+    with pytest.raises(ConfigError, match=rf"The {role} \(Bare\) has the stride .*; expected a tuple of positive numbers.*self.stride = "):
         own.plain(DENSITY.build(), **{role: part})
 
 
@@ -137,7 +135,7 @@ def test_each_network_has_a_stride(role: str, stride: object) -> None:
             "Bare gives parameters for every 2 positions .* GaussianDensity takes them for every 1",
         ),
         (CepstralConfig(), {}, "gives parameters for every 1 positions of the data and Cepstral takes them for every 640"),
-        (SpectralConfig(), {"decoder": "wavenet"}, "WaveNetDecoder draws bins one by one, and Spectral counts none.*MuLawConfig"),
+        (SpectralConfig(), {"decoder": "wavenet"}, "WaveNetDecoder draws bins one by one, but Spectral has none.*MuLawConfig"),
         (GaussianDensityConfig(channels=1), {"decoder": "wavenet"}, "GaussianDensity counts none"),
         (MuLawMixtureConfig(), {"further": [(1.0, PixelDistanceConfig(channels=1, levels=None))]}, "MuLawMixture has no mean"),
         (
@@ -184,7 +182,7 @@ def test_what_a_model_is_follows_from_its_parts() -> None:
     deaf.takes_masks = False
     assert not own.plain(DENSITY.build(), further=[(1.0, deaf)]).takes_masks
     mask = torch.ones(2, 6, 6, dtype=torch.bool)
-    with pytest.raises(DataError, match="mask; VQVAE takes batches whose examples all have one size"):
+    with pytest.raises(DataError, match="mask; VQVAE only takes batches with examples of one size"):
         own.plain(distance.build(), 2)(Batch(own.data(2, 5, 6, 6), mask=mask))
 
 
@@ -287,3 +285,13 @@ def test_networks_of_ones_own_serve_every_model_by_their_settings(kind: type) ->
     model = kind(likelihood=DENSITY, encoder=own.OwnEncoderConfig(), decoder=own.OwnDecoderConfig(), **bottleneck).build()
     losses = own.train(model, [Batch(own.data(4, 5, 9))], 60)
     assert losses[-1] < losses[0] and torch.isfinite(model.bound(Batch(own.data(4, 5, 9))).nats).all()
+
+
+def test_the_error_of_data_with_and_without_bounds() -> None:
+    x = torch.tensor([0, 255], dtype=torch.uint8).view(2, 1, 1, 1)
+    black = torch.full((2, 1, 1, 1), -1.0)
+    found = reconstruction_error(black, x, pictures(1))
+    assert found["psnr"].item() == pytest.approx(20 * math.log10(255) / 2), "one perfect picture, one as wrong as can be"
+    free = Signal(axes=("time",), channels=1)
+    assert reconstruction_error(torch.zeros(1, 1, 4), torch.full((1, 1, 4), 3.0), free) == {"rmse": torch.tensor(3.0)}
+    assert reconstruction_error(black[:0], x[:0], pictures(1)) == {}

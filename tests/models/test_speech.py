@@ -175,14 +175,14 @@ def test_a_distance_has_no_nats() -> None:
     model, batch = make("spectral").eval(), speech(2)
     codes = model.encode(batch)
     for ask in (model.bound, model.elbo, lambda given: model.log_likelihood(given, codes)):
-        with pytest.raises(ConfigError, match="Spectral is a distance and no density"):
+        with pytest.raises(ConfigError, match="Spectral is a distance, not a density"):
             ask(batch)
     made = model.reconstruct(batch, codes)
     assert made.log_likelihood is None and torch.equal(made.x, model.decode(codes, batch.condition))
     likelihood, decoder = PARTS["spectral"]
     shared = {"dim": 4, "likelihood": likelihood, "encoder": ENCODERS["raw"], "decoder": decoder}
     for config in (VAEConfig(**shared), VIMCOConfig(**shared, codebook_size=8)):
-        with pytest.raises(ConfigError, match="only VQVAE trains"):
+        with pytest.raises(ConfigError, match="only VQVAE can train"):
             config.build()
 
 

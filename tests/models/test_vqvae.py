@@ -8,6 +8,7 @@ import torch
 from tests.models import toy
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAE, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
@@ -162,3 +163,19 @@ def test_a_rated_model_chooses_by_distance_and_cost_wherever_it_chooses() -> Non
         expected = plain.log_likelihood(toy.image(), (codes,))
         torch.testing.assert_close(again.bound(toy.image()).log_likelihood, expected)
         torch.testing.assert_close(again(toy.image()).metrics["nats_per_dim"], -again.bound(toy.image()).nats.mean() / 8)
+
+
+def test_training_shows_the_psnr_of_the_scores() -> None:
+    model, batch = make().eval(), images(16, 16)
+    psnrs = psnr(batch.x, model.reconstruct(batch, model.encode(batch)).x)
+    assert model(batch).metrics["psnr"].item() == pytest.approx(psnrs.mean().item(), abs=0.01)
+    assert not model.train()(batch).metrics["psnr"].requires_grad
+
+
+def test_a_mean_that_costs_time_is_taken_where_it_is_asked_for() -> None:
+    model, batch = toy.make(VQVAEConfig), toy.image(2)
+    assert "psnr" not in model(batch).metrics
+    with torch.no_grad():
+        assert "psnr" in model(batch).metrics
+    model.shows_error = True
+    assert "psnr" in model(batch).metrics

@@ -124,9 +124,9 @@ def test_wrong_input_is_an_error() -> None:
     with pytest.raises(DataError, match="0 to 7"):
         model(z, past=bins(64) + 1)
     for time in (65, 32):
-        with pytest.raises(DataError, match=r"\(1, 1, 64\) is expected"):
+        with pytest.raises(DataError, match=r"expected bins \(1, 1, 64\)"):
             model(z, past=bins(time))
-    with pytest.raises(DataError, match=r"they give 1 of \(64,\)"):
+    with pytest.raises(DataError, match=r"they decode to 1 of \(64,\)"):
         model.start(1, (63,), Given(z))
     with pytest.raises(DataError, match="for 2 waves"):
         model.start(2, (64,), Given(z))

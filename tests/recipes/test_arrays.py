@@ -45,7 +45,7 @@ def test_strides_leave_codes(size):
 def test_wrong_words_and_no_path_are_explained():
     with pytest.raises(ConfigError, match="--data x.npy"):
         RECIPES["arrays"].tokenizer(None)
-    with pytest.raises(ConfigError, match="a number is expected"):
+    with pytest.raises(ConfigError, match="expected a number"):
         RECIPES["arrays"].tokenizer("a.npy", levels="many")
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from vqvae.reports.measures import duration, in_words, measure, size_in_words, words_of
+from vqvae.reports.measures import in_words, measure, size_in_words, words_of
 from vqvae.signals import Signal
 
 
@@ -24,6 +24,5 @@ def test_numbers_have_units(name: str, value: float, expected: tuple[str, str]) 
     assert in_words(name, value) == expected
 
 
-def test_sizes_and_durations() -> None:
+def test_sizes() -> None:
     assert [size_in_words(size) for size in (12.0, 3_072.0, 2.5e6)] == ["12 bytes", "3.07 kB", "2.5 MB"]
-    assert [duration(seconds) for seconds in (1.25, 100.0, 3_700.0)] == ["1.2 s", "1 min 40 s", "1 h 1 min"]

@@ -116,7 +116,7 @@ def test_sounds_and_charts_are_inside(tmp_path: Path) -> None:
     page = report(
         tmp_path,
         sounds=[Row("clip", (Sound("original & more", wave, 8000), Sound("other", -wave, 8000)))],
-        charts=[wave_chart("w", {"x": wave}, 8000)],
+        charts={"w": wave_chart("w", {"x": wave}, 8000)},
     )
     sources = [value for tag, name, value in page.attributes if (tag, name) == ("audio", "src")]
     assert len(sources) == 2 and all(source.startswith("data:audio/wav;base64,") for source in sources)

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from vqvae.errors import DataError
-from vqvae.reports.waves import audio_player, spectrogram, wave_chart
+from vqvae.reports.waves import audio_player, error_spectrogram, spectrogram, wave_chart
 
 RATE = 16_000
 
@@ -86,3 +86,13 @@ def test_what_cannot_be_shown_is_an_error() -> None:
     for waves in ({}, {"empty": torch.zeros(0)}):
         with pytest.raises(DataError, match="at least one"):
             wave_chart("none", waves, RATE)
+
+
+def test_an_error_is_black_where_sounds_agree() -> None:
+    wave = 0.5 * torch.sin(torch.arange(RATE) * 0.3)
+    assert not error_spectrogram(wave, wave, RATE).any()
+    half = torch.cat([wave[: RATE // 2], torch.zeros(RATE // 2)])
+    picture = error_spectrogram(half, wave, RATE).astype(int).sum(2)
+    assert not picture[:, :40].any() and picture[:, 60:].max() == 255 + 255 + 224, "what is missing is the brightest"
+    quiet = 1e-5 * torch.randn(RATE, generator=torch.Generator().manual_seed(0))
+    assert not error_spectrogram(wave, wave + quiet, RATE)[:20].any(), "noise far below the sound is no error"

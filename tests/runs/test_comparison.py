@@ -24,7 +24,7 @@ def scored(run: Path, psnr: float, data: str = "held out") -> Path:
 def test_scores_stand_in_columns_and_pictures_side_by_side(tmp_path: Path) -> None:
     runs = [scored(tmp_path / name, psnr) for name, psnr in (("one", 20.5), ("two", 21.25))]
     found = compare(runs)
-    assert table(found).splitlines() == ["score  one   two", "psnr   20.5  21.25"]
+    assert table(found).splitlines() == ["Score  one       two", "PSNR   20.50 dB  21.25 dB"]
     write_comparison(tmp_path / "page.html", found)
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img") == 2 and "Reconstructions, two" in page and "<b>21.25 dB</b>" in page
@@ -39,3 +39,13 @@ def test_other_data_is_said_and_one_run_is_refused(tmp_path: Path) -> None:
         compare(runs[:1])
     with pytest.raises(ConfigError, match="twice"):
         compare([runs[0], runs[0]])
+
+
+def test_a_run_without_scores_says_how_to_get_them(tmp_path: Path) -> None:
+    one, two = scored(tmp_path / "one", 20), scored(tmp_path / "two", 21)
+    (two / "metrics.json").write_text(json.dumps({"seconds_by_stage": {"tokenizer": 3.0}, "seconds": 3.0}))
+    found = compare([one, two])
+    assert [run.is_scored for run in found] == [True, False]
+    assert f"two has no scores yet. Score it, then run this command again: vqvae evaluate {two}" in table(found)
+    write_comparison(tmp_path / "page.html", found)
+    assert "two has no scores yet" in (tmp_path / "page.html").read_text()

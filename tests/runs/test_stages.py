@@ -21,10 +21,11 @@ from vqvae.pipeline import Pipeline
 from vqvae.priors import PixelCNNConfig, WaveNetConfig
 from vqvae.recipes import RECIPES
 from vqvae.runs import scores
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import moved, read_metrics, recipe_of, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate, score
-from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
+from vqvae.runs.stages import train_part, train_prior, train_tokenizer
 
 DATA = SyntheticImagesConfig(count=60, size=8, classes=3)
 PRIOR = PixelCNNConfig(codebook_size=8, layers=1, hidden=4, output_hidden=4)

@@ -1,8 +1,11 @@
 """How long a training takes: from a measurement to steps and words."""
 
-import pytest
+from pathlib import Path
 
-from vqvae.training.estimate import Plan, Speed, in_words, measure
+import torch
+from torch import nn
+
+from vqvae.training.estimate import Plan, Speed, introduction, measure
 
 
 def test_steps_fit_the_budget_with_evaluations_and_what_follows() -> None:
@@ -21,8 +24,6 @@ def test_steps_are_counted_after_a_first_one() -> None:
     assert speed.step > 0 and speed.forward > 0
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.2, "1 second"), (80, "80 seconds"), (24 * 60, "24 minutes"), (3 * 3600, "3.0 hours"), (4e5, "4.6 days")]
-)
-def test_durations_are_words(seconds: float, words: str) -> None:
-    assert in_words(seconds) == words
+def test_the_start_says_what_is_trained_and_where() -> None:
+    words = introduction(nn.Linear(999, 2), torch.device("cpu"), Path("runs/photos"))
+    assert words == "2,000 parameters on cpu; the run folder is runs/photos."

@@ -98,7 +98,7 @@ def test_nobody_need_read_what_is_said(tmp_path: Path, stream: str, monkeypatch:
 
 
 def test_rows_go_to_a_file_to_stderr_and_to_tensorboard(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    log = Log(tmp_path, "prior", step=4, steps=20, quiet=False)
+    log = Log(tmp_path, "prior", step=4, steps=20, quiet=False, settings='{\n  "steps": 20\n}\n')
     log.row(8, {"loss": 0.25, "seconds": 3.0})
     log.picture(8, "grid", np.zeros((4, 6, 3), np.uint8))
     log.say("a word")
@@ -111,6 +111,7 @@ def test_rows_go_to_a_file_to_stderr_and_to_tensorboard(tmp_path: Path, capsys: 
     events = EventAccumulator(str(tmp_path / "tensorboard" / "prior")).Reload()
     assert [(event.step, event.value) for event in events.Scalars("loss")] == [(8, 0.25)]
     assert [event.step for event in events.Images("grid")] == [8]
+    assert b'  "steps": 20' in events.Tensors("settings/text_summary")[0].tensor_proto.string_val[0]
 
 
 def test_a_terminal_gets_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,11 +119,13 @@ def test_a_terminal_gets_a_bar(tmp_path: Path, capsys: pytest.CaptureFixture, mo
     monkeypatch.setenv("COLUMNS", "120")
     log = Log(tmp_path, "prior", step=4, steps=20, quiet=False)
     log.advance(7)
-    log.row(8, {"loss": 0.25})
     log.say("[a word]")
+    log.row(8, {"loss": 0.25, "psnr": 24.125, "codes_used": 0.5, "examples_per_second": 812.3})
+    log.row(8, {"held_out_loss": 0.5})
     log.close()
     out, err = capsys.readouterr()
-    assert out == "" and "8/20" in err and "loss 0.25" in err and "[a word]" in err and "step 8/20" not in err
+    assert out == "" and "8/20" in err and "PSNR 24.12 dB  codes used 50.0 %  812.3 examples/s" in err
+    assert "[a word]" in err and "step 8/20" in err and "held out:  loss 0.5" in err
 
 
 def test_without_tensorboard_all_the_rest_is_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,6 +168,6 @@ def test_a_line_has_units_and_fits_a_terminal(tmp_path: Path, capsys: pytest.Cap
     log.row(50_002, {f"a_long_name_of_a_scalar_{number}": 1.0 for number in range(20)})
     log.close()
     first, second, third = capsys.readouterr().err.splitlines()
-    assert first == "tokenizer  step 50000/100000  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
-    assert second == "tokenizer  step 50001/100000  held out:  loss 1.5  1.000 bits/dim  perplexity 12.0  codes used 50.0 %"
+    assert first == "tokenizer  step 50000/100000  loss 1.5  1.000 bits/dim  codes used 50.0 %  perplexity 12.0 codes"
+    assert second == "tokenizer  step 50001/100000  held out:  loss 1.5  1.000 bits/dim  codes used 50.0 %  perplexity 12.0 codes"
     assert third.startswith("tokenizer  step 50002/100000  a_long_name_of_a_scalar_0 1  ") and len(third) <= 120

@@ -173,7 +173,7 @@ def test_minutes_become_steps_that_stay(tmp_path: Path, monkeypatch: pytest.Monk
 def test_an_estimate_comes_before_the_training(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     tiny.trainer(tmp_path, tiny.settings(), estimate=True).run()
     said = capsys.readouterr().err
-    assert "on this machine for 12 steps" in said and said.index("on this machine") < said.index("step 2/12")
+    assert "s for 12 steps." in said and said.index("for 12 steps") < said.index("step 2/12")
 
 
 def test_data_that_fails_in_the_middle_costs_no_step(tmp_path: Path) -> None:

@@ -1,17 +1,18 @@
-"""What the commands share: how arguments are read, and how results are said."""
+"""What the commands share: how arguments are read and results are printed."""
 
 import json
 import os
-import sys
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from typing import Any, TypeVar
 
 import tyro
 
 from vqvae.cli.flags import check_known, flags_of, with_switches
 from vqvae.cli.kinds import choose_kinds
-from vqvae.reports.measures import MEASURES, duration, in_words, measure
+from vqvae.cli.values import VALUES
+from vqvae.reports.measures import in_words, measure
+from vqvae.words import duration
+from vqvae.words import say as say_line
 
 T = TypeVar("T")
 
@@ -30,11 +31,11 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
     check_known(rest, known, command)
     # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
     flags = (tyro.conf.AvoidSubcommands,)
-    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags)
+    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:
-    """The arguments before the first option: what decides on the defaults of all others."""
+    """The arguments before the first option. They decide the defaults of all others."""
     words = []
     for argument in arguments:
         if argument.startswith("-"):
@@ -54,38 +55,44 @@ def option(arguments: Sequence[str], name: str) -> str | None:
 
 
 def say(values: Mapping[str, Any], as_json: bool) -> None:
-    """Print results on stdout: one JSON object, or a line each, in words and with units."""
+    """Print results on stdout: one JSON object, or a line for each, in words and with units."""
     if as_json:
         print(json.dumps(values))
-        return
-    lines = [_line(name, value) for name, value in values.items()]
-    width = max((len(name) for name, _ in lines), default=0)
-    for name, words in lines:
+    else:
+        say_table([_line(name, value) for name, value in values.items()])
+
+
+def say_table(rows: Sequence[tuple[str, str]]) -> None:
+    """Print names and what belongs to them in two columns on stdout."""
+    width = max((len(name) for name, _ in rows), default=0)
+    for name, words in rows:
         print(f"{name:<{width}}  {words}")
 
 
 def note(words: str) -> None:
-    """Say something that is no result, on stderr; of the processes that torchrun has started, the first one speaks."""
+    """Print something that is not a result on stderr. Of the processes of torchrun, only the first prints."""
     if os.environ.get("RANK", "0") == "0":
-        with suppress(OSError):  # Nobody may be there to read it.
-            print(words, file=sys.stderr, flush=True)
+        say_line(words)
 
 
 def _line(name: str, value: Any) -> tuple[str, str]:
-    """A result in words. Scores that reports know have a title and a unit."""
+    """A result in words: its title, and its value with its unit."""
     if name == "seconds_by_stage":
         return "Time by stage", ", ".join(f"{stage} {duration(seconds)}" for stage, seconds in value.items())
-    if name.partition("_level_")[0] not in MEASURES or isinstance(value, bool) or not isinstance(value, (int, float)):
-        return name, _words(value)
+    title = measure(name).title
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return title, _words(value)
     if name == "seconds":
-        return measure(name).title, duration(value)
+        return title, duration(value)
     number, unit = in_words(name, value)
-    return measure(name).title, f"{number} {unit}".rstrip()
+    return title, f"{number} {unit}".rstrip()
 
 
 def _words(value: Any) -> str:
     if isinstance(value, dict):
         return ", ".join(f"{name} {_words(part)}" for name, part in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(_words, value)) or "-"
     if value is None:
         return "-"
     return f"{value:.4g}" if isinstance(value, float) else str(value)

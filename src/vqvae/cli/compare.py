@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.values import File
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.runs.comparison import compare, table, write_comparison
@@ -13,12 +15,12 @@ from vqvae.runs.comparison import compare, table, write_comparison
 
 @settings
 class Arguments:
-    runs: tyro.conf.Positional[tuple[Path, ...]]
+    runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
     """The run folders, two or more."""
-    out: Path = Path("comparison.html")
-    """The page to write, with the scores and the pictures of all runs side by side."""
+    out: File = Path("comparison.html")
+    """The page to write: scores and pictures of all runs, side by side."""
     overwrite: bool = False
-    """Replace the page if it is there already."""
+    """Replace an existing page."""
     json: bool = False
     """Print the scores as one JSON object."""
 

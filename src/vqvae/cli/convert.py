@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_file, check_folder, convert_file
+from vqvae.cli.values import Device, File, Name, Run
 from vqvae.config import settings
 from vqvae.disk import check_outputs, safe_names
 from vqvae.errors import ConfigError
@@ -17,19 +19,19 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
-    """The run folder of a model of speech whose decoder has speakers."""
-    file: tyro.conf.Positional[Path]
-    """A recording of anyone: an audio file of any length and sample rate."""
-    out: Path
+    run: Run
+    """The run folder of a speech model with speakers."""
+    file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
+    """A recording of any speaker, length and sample rate."""
+    out: File
     """The WAV or FLAC file to write; with --all-speakers, a folder for one file per speaker."""
-    speaker: str | None = None
+    speaker: Name = None
     """The target speaker: a name or a number."""
     all_speakers: bool = False
     """Convert to every speaker of the decoder."""
     overwrite: bool = False
     """Replace existing files, but never a folder or an input."""
-    device: str = "auto"
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 

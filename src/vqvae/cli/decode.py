@@ -4,11 +4,11 @@ from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 
 import torch
-import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_folder, write_file
+from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Run
 from vqvae.codes import Codes
 from vqvae.config import settings
 from vqvae.disk import check_outputs, safe_name, safe_names
@@ -21,17 +21,19 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder of the model that encoded the files."""
-    tokens: tyro.conf.Positional[tuple[Path, ...]]
+    tokens: Files
     """Files of tokens from 'vqvae encode'."""
-    out: Path
+    out: Folder
     """The folder for the decoded files: PNG, WAV or NPY, in the sub-folders that the names have."""
-    speaker: str | None = None
+    speaker: Name = None
     """Who speaks, if the decoder has speakers."""
     overwrite: bool = False
     """Replace files that exist."""
-    device: str = "auto"
+    checkpoint: Checkpoint = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 
@@ -40,7 +42,7 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "decode", arguments, "Turn the tokens of 'vqvae encode' back into files.")
     if not chosen.tokens:
         raise ConfigError("No files were given: vqvae decode RUN tokens.npz --out DIR")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     layout = tuple((one.num_codebooks, one.codebook_size) for one in model.layout)
     rows: list[tuple[Tokens, TokenLayout, Path]] = []

@@ -4,17 +4,21 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options
+from vqvae.cli.values import Data, Minutes
 from vqvae.config import SEED, settings
 from vqvae.recipes import RECIPES
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."
+DESCRIPTION = "Make data on the spot, train a tokenizer and a prior, score both, and draw samples."
 DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech")}
 """The recipe and the run folder of each."""
 
@@ -23,15 +27,17 @@ DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-s
 class Arguments:
     modality: Literal["images", "speech"] = "images"
     """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
-    out: Path | None = None
-    """The run folder; runs/demo or runs/demo-speech where it is left out."""
-    data: str | None = None
-    """Of images, the folder that keeps the rendered frames (default: the user's cache). Of speech, a folder of your own recordings
-    (default: sentences in eSpeak's voices)."""
+    out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """The run folder. Default: runs/demo or runs/demo-speech."""
+    data: Data = None
+    """Images: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings (default:
+    sentences in eSpeak's voices)."""
     steps: int | None = None
-    """Training steps of each of the two stages, in place of the recipe's."""
-    minutes: float | None = None
-    """Minutes for both stages together, in place of steps. Each gets half."""
+    """Training steps of each stage. The default depends on the recipe."""
+    prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
+    """The kind of prior: pixelcnn or wavenet. Default: the recipe's."""
+    minutes: Minutes = None
+    """Minutes for both stages together, instead of steps."""
     seed: int = field(default=0, metadata=SEED)
     """Seed of both stages."""
     json: bool = False
@@ -40,7 +46,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the recipe of a demo from the data to the report."""
+    """Run a demo, from the data to the report."""
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
     recipe, folder = DEMOS[chosen.modality]
     run = chosen.out or Path(folder)
@@ -48,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         recipe = "speech"
     config = RECIPES[recipe].tokenizer(chosen.data)
     config = dataclasses.replace(config, steps=chosen.steps or config.steps, minutes=chosen.minutes, seed=chosen.seed)
-    train_both(config, chosen.options, run, recipe=recipe, prior_steps=chosen.steps)
+    kind = None if chosen.prior is None else prior_kind(chosen.prior)
+    train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
     note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
     return 0

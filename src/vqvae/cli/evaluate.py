@@ -3,13 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import torch
 import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.values import Checkpoint, Data, Device, Name, Range, Run
 from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
@@ -21,24 +22,28 @@ from vqvae.training.machine import pick_device
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    data: str | None = None
+    data: Data = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
-    prior_name: str | None = None
-    """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
-    beside: Path | None = None
-    """Another run, whose scores and pictures the report shows beside these."""
+    bounds: Range = None
+    """The range of float data, if it is not that of training. Scores with another range change nothing in the run folder."""
+    prior_name: Name = None
+    """Name of the prior to score. Its scores and its report go to RUN/scores/NAME."""
+    beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
+    """Another run. The report shows its scores and pictures beside these."""
     phones: Path | None = None
-    """For speech: who says which phone when, as .jsonl or TextGrids."""
+    """For speech: alignments of phones, as .jsonl or TextGrid files."""
     phones_source: str = "the given alignments"
-    """Where these labels come from; it stands beside every score."""
+    """Source of the alignments; the scores name it."""
     json: bool = False
     """Print one JSON object."""
-    device: str = "auto"
+    checkpoint: Checkpoint = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
     threads: int | None = field(default=None, metadata=THREADS)
-    """CPU threads; None leaves it to torch."""
+    """CPU threads. None: torch's default."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -50,14 +55,15 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
-    splits = stored_data(chosen.run, chosen.data)
-    if chosen.data is None or is_own(chosen.run, splits):
+    splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
+    is_stored = chosen.data is None and chosen.bounds is None
+    if chosen.checkpoint is None and (is_stored or is_own(chosen.run, splits)):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)
         note(f"The report is {scores_folder(chosen.run, chosen.prior_name) / REPORT}.")
         return 0
-    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name, checkpoint=chosen.checkpoint)
     say(score(model, splits.held_out).scores, chosen.json)
     return 0
 
@@ -69,7 +75,7 @@ def phones(chosen: Arguments) -> dict[str, Any]:
         DataError: the data has no recordings, or no recording has an alignment.
     """
     assert chosen.phones is not None
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     held_out = recordings_of(stored_data(chosen.run, chosen.data).held_out)
     clips = spoken_codes(model, held_out, read_phones(chosen.phones, strip_stress=True))
     return score_phonemes(clips, model, held_out.rate, chosen.phones_source)

@@ -10,8 +10,11 @@ from typing import Any, TypeVar
 import tyro
 
 from vqvae.cli.flags import Flag, WrongUse, flag_name, flags_of, members
+from vqvae.priors import PixelCNNConfig, WaveNetConfig
 
 T = TypeVar("T")
+PRIORS: dict[str, type] = {"pixelcnn": PixelCNNConfig, "wavenet": WaveNetConfig}
+"""The priors that can be trained."""
 FAMILIES = ("Quantizer", "Encoder", "Decoder", "Prior")
 """Last words of a class name that the flag says already."""
 
@@ -23,6 +26,19 @@ def kind_name(kind: type) -> str:
         name = name.removesuffix(family) or name
     parts = re.sub(r"(?<=[a-z])(?=[A-Z])", "-", name).lower()
     return parts.replace("wave-net", "wavenet").replace("pixel-cnn", "pixelcnn")
+
+
+def prior_kind(words: str, others: Sequence[str] = ()) -> type | None:
+    """The configuration of the kind of prior that ``--prior`` names; None for one of ``others``.
+
+    Raises:
+        WrongUse: if there is no such kind.
+    """
+    if words in others:
+        return None
+    if words not in PRIORS:
+        raise WrongUse(f"--prior is {words!r}. Choose one of {', '.join((*others, *PRIORS))}.")
+    return PRIORS[words]
 
 
 def choose_kinds(default: T, arguments: Sequence[str]) -> tuple[T, list[str]]:

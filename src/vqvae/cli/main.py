@@ -1,4 +1,4 @@
-"""``vqvae COMMAND``: commands are imported only when they are called, so that help is there at once."""
+"""``vqvae COMMAND``. A command is imported when it is called, so that help appears at once."""
 
 import importlib
 import importlib.metadata
@@ -8,11 +8,12 @@ import os
 import shlex
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from difflib import get_close_matches
 
 from vqvae.cli.help import short_help
 from vqvae.errors import VqvaeError
+from vqvae.progress import showing
+from vqvae.words import say
 
 COMMANDS = {
     "demo": "train on rendered pictures or speech, and look at samples, in minutes",
@@ -31,7 +32,7 @@ COMMANDS = {
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
 WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "reproduce")
-"""The commands that take a while, and say at once that they have started."""
+"""Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -47,30 +48,30 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except VqvaeError as error:
-        _say(f"vqvae {command}: {error}")
+        say(f"vqvae {command}: {error}")
         return getattr(error, "exit_code", FAILURE)
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has enough of it. Nothing may be written at the exit of Python either.
+        # The reader of the output, such as `head`, has closed it. Python must not write at its exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
-        _say(f"vqvae {command}: interrupted.")
+        say(f"vqvae {command}: interrupted.")
         return INTERRUPTED
     except OSError as error:
-        # What no part has explained: a name that is too long, a folder that may not be read, a full disk.
+        # Errors that no part explains: a name that is too long, a folder that cannot be read, a full disk.
         where = "" if error.filename is None else f"{error.filename}: "
-        _say(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
+        say(f"vqvae {command}: {where}{error.strerror or error}. Give another place, check permissions, or free some space.")
         return FAILURE
     except MemoryError:
-        _say(f"vqvae {command}: there is not enough memory. Choose smaller sizes, or close other programs.")
+        say(f"vqvae {command}: not enough memory. Choose smaller sizes, or close other programs.")
         return FAILURE
     except RecursionError:
-        _say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
+        say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
         return FAILURE
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
-        _say(f"vqvae {command}: the device has not enough memory. Choose a smaller batch or smaller sizes.")
+        say(f"vqvae {command}: not enough memory on the device. Choose a smaller batch or smaller sizes.")
         return FAILURE
 
 
@@ -85,21 +86,22 @@ def _run(arguments: list[str]) -> int:
     if command not in COMMANDS:
         near = get_close_matches(command, COMMANDS, n=1)
         hint = f" Did you mean '{near[0]}'?" if near else ""
-        _say(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help")
+        say(f"vqvae: there is no command '{command}'.{hint} See: vqvae --help")
         return WRONG_USE
     if set(rest) & {"-h", "--help"}:
         print(short_help(command))
         return 0
     if command in WORKING and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
         # A second or more passes before torch is imported.
-        _say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
+        say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
+    with showing():
+        return importlib.import_module(f"vqvae.cli.{command.replace('-', '_')}").main(rest) or 0
 
 
 def _open_streams() -> None:
-    """Where the caller has closed stdout or stderr, let what is said go nowhere: not to the other, nor into a file that gets its number.
-    What a stream has no letter for is written as an escape."""
+    """Open the null device if the caller closed stdout or stderr, so that no other file gets their number. Characters that a stream cannot
+    encode are written as escapes."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -115,12 +117,6 @@ def _open_streams() -> None:
 def _is_out_of_memory(error: RuntimeError) -> bool:
     """Whether torch could not allocate memory. It has an error of its own only for accelerators."""
     return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
-
-
-def _say(words: str) -> None:
-    """Print a line on stderr, even if nobody reads it."""
-    with suppress(OSError, ValueError):
-        print(words, file=sys.stderr, flush=True)
 
 
 def usage() -> str:

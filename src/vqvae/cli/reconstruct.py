@@ -1,36 +1,41 @@
 """``vqvae reconstruct RUN FILE...``."""
 
 from collections.abc import Sequence
-from pathlib import Path
-
-import tyro
 
 from vqvae import pipeline
-from vqvae.cli.arguments import parse, say
-from vqvae.cli.files import check_folder, reconstruct_file
+from vqvae.cli.arguments import note, parse, say, say_table
+from vqvae.cli.files import bounds_of, check_folder, reconstruct_file
+from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Range, Run
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
+from vqvae.progress import tracked
+from vqvae.reports.measures import in_words, measure
 from vqvae.training.machine import pick_device
 
 
 @settings
 class Arguments:
-    run: tyro.conf.Positional[Path]
+    run: Run
     """The run folder."""
-    files: tyro.conf.Positional[tuple[Path, ...]]
+    files: Files
     """Files of the kind that the model was trained on: pictures of any size, in colour or grey; recordings of any length and rate; or
     arrays."""
-    out: Path
+    out: Folder
     """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
-    speaker: str | None = None
+    speaker: Name = None
     """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
+    bounds: Range = None
+    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    training."""
     json: bool = False
     """Print one JSON object."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
-    device: str = "auto"
+    checkpoint: Checkpoint = None
+    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
 
@@ -40,11 +45,18 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
     if not chosen.files:
         raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
-    model = pipeline.load(chosen.run, pick_device(chosen.device))
+    model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     suffix = kind_of(model.signal).suffixes[0]
     places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
     check_outputs(places, chosen.files, overwrite=chosen.overwrite)
-    pairs = zip(chosen.files, places, strict=True)
-    say({str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}, chosen.json)
+    pairs = tracked(list(zip(chosen.files, places, strict=True)), "reconstructing files", len(places))
+    bounds = bounds_of(chosen.run, chosen.bounds, kind_of(model.signal))
+    found = {str(file): reconstruct_file(file, model, chosen.speaker, place, bounds) for file, place in pairs}
+    if chosen.json:
+        say(found, as_json=True)
+        return 0
+    score = kind_of(model.signal).measure
+    say_table([(file, " ".join((measure(score).title, *in_words(score, value))).rstrip()) for file, value in found.items()])
+    note(f"The reconstructions are in {chosen.out}.")
     return 0

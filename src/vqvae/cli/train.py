@@ -4,13 +4,15 @@ import dataclasses
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import tyro
 
 from vqvae.cli.arguments import first_words, note, option, parse
 from vqvae.cli.flags import WrongUse
+from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options, Settings, read_settings
+from vqvae.cli.values import Data
 from vqvae.config import settings
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES, Recipe, fitted
@@ -27,7 +29,7 @@ DESCRIPTION = (
 class Arguments:
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
     """The name of a recipe, or a settings file NAME.json."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    data: Data = None
     """Your data; short for --data.path."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The run folder. Default: runs/RECIPE."""
@@ -37,9 +39,9 @@ class Arguments:
     """List files that cannot be decoded and continue without them. Default: stop before training starts."""
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """Start from the weights of this run's tokenizer (fine-tuning)."""
-    prior: Literal["auto", "yes", "no"] = "auto"
-    """Whether to train a prior over the codes too, score it, and draw samples. "auto": unless --steps or a settings file is given, since
-    these are of the tokenizer alone."""
+    prior: Annotated[str, tyro.conf.arg(metavar="auto|yes|no|KIND")] = "auto"
+    """Whether to train a prior over the codes too, score it, and draw samples. "auto": unless --steps or a settings file is given, which
+    belong to the tokenizer. A kind, pixelcnn or wavenet: yes, of this kind."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
@@ -48,6 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     """Train a tokenizer by a recipe, and its prior too; score them."""
     default = _default(arguments)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
+    kind = prior_kind(chosen.prior, ("auto", "yes", "no"))
     config = fitted(chosen.config, default.config)
     if chosen.data is not None:
         if config.data is None:
@@ -61,8 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.source is not None:
         config = dataclasses.replace(config, start_from=str(chosen.source))
     name, alone = Path(chosen.recipe).stem, option(arguments, "steps") is not None or chosen.recipe not in RECIPES
-    if chosen.prior == "yes" or (chosen.prior == "auto" and not alone):
-        train_both(config, chosen.options, chosen.out, recipe=name)
+    if kind is not None or chosen.prior == "yes" or (chosen.prior == "auto" and not alone):
+        train_both(config, chosen.options, chosen.out, recipe=name, prior_kind=kind)
         note(f"The report is {chosen.out / REPORT}. Next: vqvae sample {chosen.out} --out samples")
     else:
         train_tokenizer(config, chosen.options, chosen.out, recipe=name)

@@ -11,10 +11,12 @@ import tyro
 from vqvae.cli.arguments import first_words, note, option, parse
 from vqvae.cli.flags import WrongUse
 from vqvae.cli.settings import Options, Settings, read_settings
+from vqvae.cli.values import Data, Run
 from vqvae.config import settings
 from vqvae.errors import ConfigError
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import REPORT, found_data, scores_folder
-from vqvae.runs.stages import prior_config, train_prior
+from vqvae.runs.stages import train_prior
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Train the prior over the codes of a run. After a stop, the same command continues."
@@ -22,7 +24,7 @@ DESCRIPTION = "Train the prior over the codes of a run. After a stop, the same c
 
 @settings
 class Arguments:
-    run: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
+    run: Run
     """A run folder with a trained tokenizer."""
     settings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from a settings file instead of the recipe. 'vqvae info RUN --settings --part prior' prints one."""
@@ -30,7 +32,7 @@ class Arguments:
     """The name of the prior, if the run gets several."""
     level: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The level of codes to learn, if the tokenizer has several. 0 is the coarsest."""
-    data: Annotated[str | None, tyro.conf.arg(metavar="PATH")] = None
+    data: Data = None
     """Where the run's data is now, for the scores."""
     config: Settings
     options: Options = field(default_factory=RunOptions)

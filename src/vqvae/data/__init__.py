@@ -1,22 +1,28 @@
-"""Examples in, batches out; nothing here knows of models."""
+"""Data sets and batches. Nothing here depends on models."""
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
+from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
+from vqvae.data.gym import GymConfig
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
+from vqvae.data.rollouts import Rollouts, spread_starts
 from vqvae.data.shard_format import CodesHeader, CodesManifest, LevelHeader, read_manifest
 from vqvae.data.shard_writer import CodesWriter, Shard
 from vqvae.data.shards import CodesDataset
 from vqvae.data.synthetic import SyntheticImagesConfig
+from vqvae.data.videos import VideosConfig
 from vqvae.data.voices import PHONES, Utterance, VoicesConfig, known_voices, speak
-from vqvae.data.worlds import WorldsConfig, WorldsDataset
+from vqvae.data.worlds import WorldsConfig
 from vqvae.media.images import read_image
 from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
-DataConfig = ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+DataConfig = (
+    ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | VideosConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+)
 
 __all__ = [
     "PHONES",
@@ -26,6 +32,7 @@ __all__ = [
     "AudioFolderConfig",
     "Batch",
     "Cifar10Config",
+    "ClipsDataset",
     "CodesDataset",
     "CodesHeader",
     "CodesManifest",
@@ -33,20 +40,24 @@ __all__ = [
     "Condition",
     "DataConfig",
     "Dataset",
+    "Episodes",
     "FileDataset",
+    "FramesDataset",
+    "GymConfig",
     "ImageFolderConfig",
     "LevelHeader",
     "Loader",
     "Objective",
     "Phone",
     "Recording",
+    "Rollouts",
     "Shard",
     "Splits",
     "SyntheticImagesConfig",
     "Utterance",
+    "VideosConfig",
     "VoicesConfig",
     "WorldsConfig",
-    "WorldsDataset",
     "audio_blocks",
     "check_phones",
     "global_indices",
@@ -59,5 +70,6 @@ __all__ = [
     "read_phones",
     "recordings_of",
     "speak",
+    "spread_starts",
     "write_audio",
 ]

@@ -1,5 +1,6 @@
 """Arrays: examples that are kept in memory, and .npy and .npz files of pictures, series, spectrograms or volumes."""
 
+import copy
 import dataclasses
 import hashlib
 from dataclasses import dataclass
@@ -12,9 +13,10 @@ from vqvae.config import INCIDENTAL, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import user_path
 from vqvae.data.labels import numbered
-from vqvae.data.layout import Axes, axes_of
+from vqvae.data.layout import TIME, Axes, axes_of
 from vqvae.data.roles import Roles, roles_of
 from vqvae.data.split import split_of_any_size
+from vqvae.data.windows import OVERLAP, check_window, cut, default_window, windows
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.arrays import StoredArray, open_arrays
 from vqvae.signals import Signal, pictures
@@ -49,18 +51,31 @@ class ArrayDataset(Dataset):
         action_names: tuple[str, ...] = (),
         mirror: bool = False,
         signal: Signal | None = None,
+        overlap: int = 1,
     ) -> None:
-        """Keep a reference to the arrays; ``rows`` picks and orders examples without copying them."""
+        """Keep a reference to the arrays; ``rows`` picks and orders examples without copying them.
+
+        Args:
+            overlap: each value is in so many examples that follow each other.
+        """
         # A view without numpy's memmap class, which a batch would keep.
         array = np.asarray(images)
         self._images = np.moveaxis(array, -1, 1) if channels_last else array
         self.signal = signal or pictures(self._images.shape[1])
         self.name, self.label_names, self.action_names = name, label_names, action_names
         self._labels, self._actions, self._mirror = labels, actions, mirror
-        self._rows = np.arange(len(images)) if rows is None else rows
+        self._rows, self._overlap = np.arange(len(images)) if rows is None else rows, overlap
 
     def __len__(self) -> int:
         return len(self._rows) * (2 if self._mirror else 1)
+
+    def apart(self) -> "ArrayDataset":
+        """The same data in examples that do not overlap."""
+        if self._overlap == 1:
+            return self
+        found = copy.copy(self)
+        found._rows, found._overlap = self._rows[:: self._overlap], 1
+        return found
 
     def batch(self, indices: np.ndarray) -> Batch:
         rows = self._rows[indices % len(self._rows) if self._mirror else indices]
@@ -82,6 +97,8 @@ class ArrayConfig:
     An .npz may hold ``x`` alone, or ``x_train`` with ``x_val`` or ``x_test``; other names with ``train``, ``val`` or ``test`` in them will
     do. Labels are ``y``, ``labels``, ``y_train`` and so on. If no array is named as held out, 5 % of the examples are, by a hash of the
     example's number.
+
+    One long recording, such as (channels, time), is cut into windows. Those of its last 5 % are held out.
     """
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
@@ -91,6 +108,8 @@ class ArrayConfig:
     goes by the shape, and asks if that does not tell; channels_first and channels_last say where the channels are."""
     key: str | None = None
     """The array of the .npz to train on; found by its name if omitted."""
+    window: int | None = None
+    """Positions of the windows that one long recording is cut into. Default: at most 1,024, and about 64 windows or more."""
     levels: int | None = None
     """Levels of whole numbers: values are 0 to below this. If omitted, those of their type, or as many as occur if they are few."""
     low: float | None = None
@@ -110,7 +129,9 @@ class ArrayConfig:
         found = open_source(self)
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=8)).hexdigest()
-        choice = self.layout + "".join(f"-{value}" for value in (self.key, self.levels, self.low, self.high) if value is not None)
+        choice = self.layout + "".join(
+            f"-{value}" for value in (self.key, self.levels, self.low, self.high, self.window) if value is not None
+        )
         return found.splits(f"array-{path.stem}-{digest}-{choice}", self.mirror)
 
 
@@ -143,6 +164,8 @@ class Source:
     """The training array and, if the file has one, the held-out array: (n, channels, *axes)."""
     labels: tuple[np.ndarray | None, ...]
     label_names: tuple[str, ...]
+    recorded: int = 0
+    """Positions of the one recording that the examples are windows of; 0 if they are no windows."""
 
     def splits(self, name: str, mirror: bool = False) -> Splits:
         """Both sides as data sets."""
@@ -155,10 +178,13 @@ class Source:
             (x,), (y,) = self.sides, self.labels
             x_held_out, y_held_out = x, y
             rows, held_out_rows = split_of_any_size([str(row) for row in range(len(x))], self.where)
-        return Splits(
-            ArrayDataset(x, name=train, rows=rows, labels=y, mirror=mirror, **common),
+        splits = Splits(
+            ArrayDataset(x, name=train, rows=rows, labels=y, mirror=mirror, overlap=OVERLAP if self.recorded else 1, **common),
             ArrayDataset(x_held_out, name=f"{name}-held-out", rows=held_out_rows, labels=y_held_out, **common),
         )
+        for dataset in splits:
+            dataset.found = (self.describe(),)
+        return splits
 
     def describe(self) -> str:
         """What was taken for what, in a line."""
@@ -167,10 +193,17 @@ class Source:
             values += f" in [{self.signal.low:g}, {self.signal.high:g}]"
         size = "×".join(map(str, self.size))
         channels = f"{self.signal.channels} channel{'s' if self.signal.channels > 1 else ''}"
-        train, held_out = self.roles.train, self.roles.held_out
-        rest = f"{held_out!r} is held out ({len(self.sides[1])})" if held_out else "5 % of the examples are held out"
         labels = f", {len(self.label_names)} classes" if self.label_names else ""
         unused = f"; not used: {', '.join(self.roles.unused)}" if self.roles.unused else ""
+        train, held_out = self.roles.train, self.roles.held_out
+        if self.recorded:
+            end = f"from {held_out!r}" if held_out else "from its last 5 %"
+            return (
+                f"{self.where}: {train!r} is read as '{self.axes.layout}': one recording of {self.recorded:,} positions, {channels}, "
+                f"{values}; {len(self.sides[0]):,} windows of {size} to train on, which overlap by half, and {len(self.sides[1]):,} {end} "
+                f'held out{unused}. For another length: --data.window N. If these are separate series: --data.layout "n t".'
+            )
+        rest = f"{held_out!r} is held out ({len(self.sides[1])})" if held_out else "5 % of the examples are held out"
         axes = f"{size} ({', '.join(self.signal.axes)})"
         return (
             f"{self.where}: {train!r} is read as '{self.axes.layout}': {len(self.sides[0])} examples of {axes}, {channels}, {values}"
@@ -195,8 +228,19 @@ def open_source(config: ArrayConfig) -> Source:
     for key in keys:
         _check_header(arrays[key], arrays[roles.train], axes)
     sides = tuple(axes.apply(arrays[key].read()) for key in keys)
+    recorded = _recorded(axes, [arrays[key] for key in keys])
+    if recorded:
+        sides = _cut(sides, axes, config.window, f"{path}, array {roles.train!r},")
+        unused = tuple(key for key in (roles.train_labels, roles.held_out_labels) if key)
+        roles = dataclasses.replace(roles, train_labels=None, held_out_labels=None, unused=(*roles.unused, *unused))
+        keys = keys if len(keys) == 2 else keys * 2
+    elif config.window is not None:
+        count = axes.count(arrays[roles.train].shape)
+        raise ConfigError(
+            f'data.window cuts one long recording; {path} has {count:,} examples. Omit it, or name the axes: --data.layout "c t"'
+        )
     found = [_statistics(side, arrays[key]) for key, side in zip(keys, sides, strict=True)]
-    label_keys = (roles.train_labels, roles.held_out_labels)[: len(keys)]
+    label_keys = (roles.train_labels, roles.held_out_labels)[: len(sides)]
     given = [None if key is None else arrays[key] for key in label_keys]
     labels, names = numbered(given, [len(side) for side in sides])
     return Source(
@@ -209,7 +253,28 @@ def open_source(config: ArrayConfig) -> Source:
         sides=sides,
         labels=tuple(labels),
         label_names=names,
+        recorded=recorded,
     )
+
+
+def _recorded(axes: Axes, arrays: list[StoredArray]) -> int:
+    """The length of the recording that the training array is; 0 if it holds several examples. A single example is a recording, too."""
+    shape = arrays[0].shape
+    is_single = len(arrays) == 1 and axes.count(shape) == 1 and TIME in axes.all
+    return shape[axes.all.index(TIME)] if axes.is_recording or is_single else 0
+
+
+def _cut(sides: tuple[np.ndarray, ...], axes: Axes, window: int | None, where: str) -> tuple[np.ndarray, np.ndarray]:
+    """A recording as windows of two sides. If there is a second recording, it is held out."""
+    time = 2 + axes.names.index(TIME)
+    if len(sides) == 1:
+        return cut(sides[0], time, window, where)
+    lengths = [side.shape[time] for side in sides]
+    window = default_window(min(lengths), len(axes.names)) if window is None else window
+    check_window(window)
+    if min(lengths) < window:
+        raise DataError(f"{where} has recordings of {lengths} positions; at least one window of {window:,} is expected. Set data.window.")
+    return windows(sides[0], time, window, max(1, window // OVERLAP)), windows(sides[1], time, window, window)
 
 
 def _check_header(array: StoredArray, train: StoredArray, axes: Axes) -> None:

@@ -19,26 +19,28 @@ from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
-from vqvae.data.files import find_files, report_bad
+from vqvae.data.files import find_files, of_kind, report_bad
 from vqvae.data.phones import Phone
 from vqvae.data.sides import Sides, find_sides
 from vqvae.data.split import split_of_any_size
 from vqvae.disk import atomic_folder, exists, locked, read_text
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.sounds import SUFFIXES, audio_blocks, to_float32, to_int16
+from vqvae.progress import tracked
 from vqvae.signals import sound
+from vqvae.words import duration
 
 _log = logging.getLogger(__name__)
 
 _READER = 2
-"""Of what reads files: a later one may read files that an earlier one could not, so the cache does not keep what that one made."""
+"""The libraries that read files. A later release may read files that an earlier one could not, so the cache depends on their versions."""
 _LARGEST_RECORD = 2**28
 """Bytes of the lengths of all recordings: a few million of them."""
 _BYTES_OF_SAMPLE = 7
 """A sample as read, as a float, and its mask."""
 _PIECE_SECONDS = 10
-"""How long the held-out pieces of a single recording are."""
-_VERSION = 1  # Of how files become samples: a change makes others, which need another place in the cache.
+"""The length of the held-out pieces of a single recording, in seconds."""
+_VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
 
 
 @settings
@@ -46,13 +48,13 @@ class AudioFolderConfig:
     """Every audio file in a folder and its sub-folders, or one long recording, as one channel at one rate.
 
     LibriSpeech and VCTK (0.80, and the first microphone of 0.92) are recognised by their paths. In any other folder, each sub-folder is a
-    speaker; files without sub-folders have no speakers. ``train/``, ``test/``, ``val/`` and the like are sides and not speakers; see
-    ``vqvae.data.sides``. The held-out side has the ``held_out_speakers`` or such a folder; without either, 5 % of the recordings, at
-    least one, by a hash of the relative path; of a single recording, its last 5 %. Hidden files and folders are ignored.
+    speaker; files without sub-folders have no speakers. ``train/``, ``test/``, ``val/`` and the like are sides, not speakers; see
+    ``vqvae.data.sides``. The held-out side is the ``held_out_speakers`` or such a folder. Without either, it is 5 % of the recordings, at
+    least one, chosen by a hash of the relative path. For a single recording, it is the last 5 %. Hidden files and folders are ignored.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
-    """The field with the folder of cached files, and a pattern that matches them."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder, or one long recording."""
@@ -61,18 +63,18 @@ class AudioFolderConfig:
     chunk: int = 20_480
     """Samples per example."""
     crop: int | None = None
-    """Samples per training example; default: ``chunk``. Short ones train faster, while codes and scores need long ones."""
+    """Samples per training example; default: ``chunk``. Short examples train faster; codes and scores need long ones."""
     hop: int = 1_280
-    """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
+    """Samples from the start of a training example to the start of the next. Held-out examples do not overlap."""
     held_out_speakers: tuple[str, ...] = ()
-    """Speakers to hold out. If given, all recordings of the others are trained on."""
+    """Speakers to hold out. If given, all recordings of the other speakers are training data."""
     cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder for decoded samples; default: ~/.cache/vqvae/audio."""
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip files that cannot be decoded, with a warning, instead of stopping."""
 
     def build(self) -> Splits:
-        """Find the files, and decode them or take them from the cache."""
+        """Find the files, and decode them or load them from the cache."""
         return _build(self)
 
 
@@ -80,17 +82,17 @@ class Recording(NamedTuple):
     """One recording of a data set."""
 
     name: str
-    """The file's path relative to the folder of the data set."""
+    """The file's path, relative to the folder of the data set."""
     speaker: int
     """An index into ``label_names``; 0 if the data set has no speakers."""
     samples: int
-    """Its length in samples."""
+    """The length in samples."""
 
 
 class AudioDataset(Dataset):
     """Recordings of any length, end to end in one array. An example is a chunk of a recording.
 
-    Chunks start at every multiple of ``hop`` samples and are complete. A recording shorter than a chunk is one example, padded with
+    Chunks are complete and start at every multiple of ``hop`` samples. A recording shorter than a chunk is one example, padded with
     silence that the mask excludes. A batch has ``x``, float32 (batch, 1, chunk) in [-1, 1); ``condition.label``, the speakers, int64
     (batch,), if there are any; and ``mask``, bool (batch, chunk), or None if no example is padded.
     """
@@ -112,23 +114,23 @@ class AudioDataset(Dataset):
         """Keep a reference to the array (in memory, or a memory-mapped file).
 
         Args:
-            starts: where in it each recording begins.
-            apart: samples of the chunks that ``apart`` makes; default: ``chunk``.
+            starts: the first sample of each recording in the array.
+            apart: length of the chunks that ``apart`` makes, in samples; default: ``chunk``.
         """
         self.name, self.label_names, self.signal = name, label_names, sound(rate)
         self.recordings = tuple(recordings)
         """The recordings, in the order of the examples."""
         self.rate = rate
-        """Samples a second."""
+        """Samples per second."""
         self.phones: dict[str, tuple[Phone, ...]] = dict(phones or {})
-        """The phones of each recording that has an alignment, by its name."""
-        # A view without numpy's memmap class, which slices would carry on.
+        """The phones of each aligned recording, by its name."""
+        # A view without numpy's memmap class, which slices would inherit.
         self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
         self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
         self._speakers = np.array([recording.speaker for recording in self.recordings], np.int64)
         check_memory(_BYTES_OF_SAMPLE * max(chunk, apart or 0), f"An example of {max(chunk, apart or 0):,} samples")
         self._chunk, self._hop, self._apart = chunk, hop, apart or chunk
-        # Of the examples: how many there are up to the end of each recording.
+        # Number of examples up to the end of each recording.
         self._ends = np.cumsum(np.maximum(self._lengths - chunk, 0) // hop + 1)
 
     def __len__(self) -> int:
@@ -187,7 +189,7 @@ def recordings_of(dataset: Dataset) -> AudioDataset:
 
 
 class _Decoded(NamedTuple):
-    """The good files' samples, end to end, with their names and lengths; and the bad files, with the reason."""
+    """The samples of the good files, end to end, with their names and lengths; and the bad files, with the reasons."""
 
     samples: Int16[np.ndarray, " samples"]
     names: list[str]
@@ -200,13 +202,14 @@ def _build(config: AudioFolderConfig) -> Splits:
     check_at_least(1, config, "rate", "chunk", "hop", "crop")
     if not root.exists():
         raise DataError(f"There is no folder or file {root}. Give the path of a folder of recordings, or of one long recording.")
-    root, files = (root, find_files(root, SUFFIXES)) if root.is_dir() else (root.parent, [root.name])
+    files, ignored = of_kind(find_files(root), SUFFIXES) if root.is_dir() else ([root.name], "")
+    root = root if root.is_dir() else root.parent
     speakers, sides = _speakers(root, files)
     if not speakers:
         raise DataError(f"{root} holds no audio files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
     if sides.words:
         _log.info("%s", sides.words)
-    # Those that are held out come last: the first ones are a decoder's speakers.
+    # Held-out speakers come last: a decoder has the first ones.
     everybody = {who for who in speakers.values() if who is not None}
     unseen = everybody - _trained(speakers, sides) | set(config.held_out_speakers)
     label_names = tuple(sorted(everybody, key=lambda who: (who in unseen, who)))
@@ -218,9 +221,13 @@ def _build(config: AudioFolderConfig) -> Splits:
     decoded = _decode(config, root, contents, tuple(speakers), digest)
     report_bad({str(root / file): reason for file, reason in decoded.bad.items()}, len(speakers), "audio", config.skip_bad)
     speakers, decoded, rows = _split(config, root, speakers, sides, decoded)
+    found = zip(("recordings to train on", "held out"), rows, strict=True)
+    train, held_out = (f"{len(of):,} {side} ({duration(sum(decoded.lengths[row] for row in of) / config.rate)})" for side, of in found)
+    of = f"{len(label_names)} speakers" if label_names else "no speakers"
+    _log.info("%s, %s, %s; %s Hz%s.", train, held_out, of, f"{config.rate:,}", f"; ignoring {ignored}" if ignored else "")
     starts = np.cumsum([0, *decoded.lengths[:-1]])
     labels = [0 if (speaker := speakers[name]) is None else label_names.index(speaker) for name in decoded.names]
-    # Left out where it is None: folders of runs from before there was a crop keep the name of their data.
+    # Omitted if None: data keeps its name in runs from before ``crop`` existed.
     crop = [] if config.crop is None else [config.crop]
     by_folder = [] if sides.held_out is None else ["sides"]
     name = content_name("audio", [digest, config.chunk, *crop, config.hop, config.held_out_speakers, *by_folder])
@@ -232,13 +239,17 @@ def _build(config: AudioFolderConfig) -> Splits:
         recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         datasets.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
+    minutes = sum(decoded.lengths) / config.rate / 60
+    counts = f"{len(rows[0]):,} recordings to train on, {len(rows[1]):,} held out: {minutes:,.1f} minutes, read at {config.rate:,} Hz."
+    for dataset in datasets:
+        dataset.found = tuple(words for words in (sides.words, counts) if words)
     return Splits(*datasets)
 
 
 def _split(
     config: AudioFolderConfig, root: Path, speakers: Mapping[str, str | None], sides: Sides, decoded: _Decoded
 ) -> tuple[Mapping[str, str | None], _Decoded, tuple[np.ndarray, np.ndarray]]:
-    """The speakers, the recordings, and which recordings are on each side."""
+    """The speakers, the recordings, and the recordings on each side."""
     if sides.held_out is not None:
         if config.held_out_speakers:
             raise ConfigError(f"config.data.held_out_speakers is given, but {root} has a folder to hold out. {sides.words} Use only one.")
@@ -256,7 +267,7 @@ def _split(
 def speaker_names(path: str) -> tuple[str, ...]:
     """The speakers of a folder of recordings, in alphabetical order.
 
-    There are none if there is no such folder, or it has no speakers, or some of them are only held out: a decoder could not learn those.
+    Empty if there is no such folder, it has no speakers, or some speakers are only held out: a decoder could not learn those.
     """
     root = user_path(path)
     speakers, sides = _speakers(root, find_files(root, SUFFIXES) if root.is_dir() else [])
@@ -267,8 +278,8 @@ def speaker_names(path: str) -> tuple[str, ...]:
 def _cut(
     speakers: Mapping[str, str | None], decoded: _Decoded, config: AudioFolderConfig
 ) -> tuple[dict[str, str | None], _Decoded, tuple[np.ndarray, np.ndarray]]:
-    """A single recording as a stretch to train on and, at its end, pieces that are held out: 5 % of it, or a chunk if that is more, but
-    never more than half."""
+    """A single recording, split into a part to train on and held-out pieces at its end. These are 5 % of it, or a chunk if that is more,
+    but never more than half."""
     (name,), (total,) = decoded.names, decoded.lengths
     held = min(max(total // 20, config.chunk), total // 2)
     if not held:
@@ -282,10 +293,10 @@ def _cut(
 
 
 def _speakers(root: Path, files: Sequence[str]) -> tuple[dict[str, str | None], Sides]:
-    """The files that belong to the data set, each with its speaker, if it has speakers; and their sides."""
+    """The files of the data set, each with its speaker, if there are speakers; and their sides."""
     sides = find_sides(root, files)
     items = sorted([*sides.train, *(sides.held_out or ())])
-    # The folder may be the whole of a corpus or a part: what tells is above it, too.
+    # The folder may be a whole corpus or a part of one: the folders above it help to recognise it.
     full = {item.file: (root.resolve() / item.file).as_posix() for item in items}
     librispeech = {file: re.search(r"/(\d+)/(\d+)/\1-\2-\d+\.\w+$", path) for file, path in full.items()}
     if all(librispeech.values()):
@@ -301,22 +312,22 @@ def _speakers(root: Path, files: Sequence[str]) -> tuple[dict[str, str | None], 
 
 
 def _trained(speakers: Mapping[str, str | None], sides: Sides) -> set[str]:
-    """The speakers that are not only in a folder to hold out."""
+    """The speakers with recordings outside the held-out folders."""
     return {who for item in sides.train if (who := speakers.get(item.file)) is not None}
 
 
 def _digest(contents: Mapping[str, Content], files: Sequence[str], rate: int) -> str:
-    """What the decoded recordings are called: by the bytes of the files. One that cannot be read has no digest."""
+    """The name of the decoded recordings, from the bytes of the files. A file that cannot be read has no digest."""
     return content_name("", [[(file, contents[file].digest if file in contents else None) for file in files], rate, _VERSION])[1:]
 
 
 def _decode(config: AudioFolderConfig, root: Path, contents: Mapping[str, Content], files: Sequence[str], digest: str) -> _Decoded:
-    """Decode the files into one in the cache, if it is not there, and map it into memory: hours of speech need not fit.
+    """Decode the files into one file in the cache, if it is not there yet, and map it into memory: hours of speech need not fit.
 
-    Failures are not remembered: files that could not be decoded are tried again, and once one can be, all are decoded anew.
+    Failures are not final: each time, files that could not be decoded are tried again. If one of them can be now, all are decoded anew.
     """
     folder = (user_cache() / "audio" if config.cache is None else user_path(config.cache)) / f"{digest}-{_READER}"
-    advice = f"{ADVICE[:-1]}, or give another one with --data.cache."
+    advice = f"{ADVICE[:-1]}, or give another folder with --data.cache."
 
     if not exists(folder) or _is_mended(folder, root, config.rate):
         with locked(folder, DataError, advice):
@@ -349,12 +360,12 @@ def _kept(folder: Path) -> tuple[dict[str, int], dict[str, str]]:
 
 
 def _is_mended(folder: Path, root: Path, rate: int) -> bool:
-    """Whether a file that could not be decoded can be now."""
+    """Whether a file that could not be decoded before can be decoded now."""
     return any(isinstance(_samples(root / file, rate), np.ndarray) for file in _kept(folder)[1])
 
 
 def _samples(path: Path, rate: int) -> np.ndarray | str:
-    """The samples of a file, or why it cannot be decoded."""
+    """The samples of a file, or the reason why it cannot be decoded."""
     try:
         return np.concatenate([to_int16(block) for block in audio_blocks(path, rate)])
     except DataError as error:
@@ -362,14 +373,14 @@ def _samples(path: Path, rate: int) -> np.ndarray | str:
 
 
 def _fill(folder: Path, root: Path, files: Sequence[str], rate: int) -> None:
-    """Write samples.s16, and recordings.json with the lengths of the good files and the reasons of the bad ones."""
+    """Write samples.s16, and recordings.json with the lengths of the good files and the reasons for the bad ones."""
 
     lengths: dict[str, int] = {}
     bad: dict[str, str] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool, (folder / "samples.s16").open("wb") as output:
         # A few at a time, so that what is decoded does not pile up in memory before it is written.
-        for first in range(0, len(files), 64):
-            group = files[first : first + 64]
+        groups = [files[first : first + 64] for first in range(0, len(files), 64)]
+        for group in tracked(groups, "reading recordings", len(files), len):
             for file, result in zip(group, pool.map(lambda file: _samples(root / file, rate), group), strict=True):
                 if isinstance(result, str):
                     bad[file] = result

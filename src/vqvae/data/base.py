@@ -1,4 +1,4 @@
-"""What data is made of: batches, conditions, objectives, and data sets with random access."""
+"""The types of data: batches, conditions, objectives, and data sets with random access."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -16,14 +16,14 @@ Change = Callable[[Tensor], Tensor]
 
 
 class Condition(NamedTuple):
-    """What is known about each example beside its data or codes. All fields are optional; parts ignore the fields that they do not use."""
+    """What is known about each example besides its data or codes. All fields are optional; parts ignore fields that they do not use."""
 
     label: Int[Tensor, " batch"] | None = None
-    """Class or speaker. The names are on the run's card."""
+    """Class or speaker. The run's card lists the names."""
     actions: Int[Tensor, "batch time"] | None = None
-    """The action at each time. The names are on the run's card."""
+    """The action at each time. The run's card lists the names."""
     codes: tuple[Integer[Tensor, "batch codebooks *space"], ...] = ()
-    """Codes of the levels above, or of past frames."""
+    """Codes of the levels above or of past frames."""
 
     def map(self, change: Change) -> "Condition":
         """Apply a function to every tensor."""
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     """Raw data, (batch, channels, *space). For priors: codes, (batch, codebooks, *space)."""
     condition: Condition = Condition()
     mask: Bool[Tensor, "batch *space"] | None = None
-    """True where there is data. None if there is data everywhere."""
+    """True for data, False for padding. None if there is no padding."""
     targets: Tensor | None = None
     """Targets of a classifier, (batch, ...)."""
 
@@ -72,12 +72,12 @@ def _changed(tensor: Tensor | None, change: Change) -> Tensor | None:
 
 
 class Objective(NamedTuple):
-    """What every trainable module returns: a scalar to minimise, and detached scalars to show."""
+    """What every trainable module returns: a scalar to minimise, and detached scalars to log."""
 
     loss: Float[Tensor, ""]
     metrics: dict[str, Tensor]
     adversary: Float[Tensor, ""] | None = None
-    """The loss of the module's adversaries, which only changes their parameters. None if there are none."""
+    """The loss of the module's adversaries. It changes only their parameters. None without adversaries."""
 
 
 class Dataset(ABC):
@@ -85,9 +85,11 @@ class Dataset(ABC):
 
     name: str
     signal: Signal
-    """What the examples are."""
+    """The signal that the examples have."""
     label_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    """What was found where the data is, and what it was taken for, as sentences for a report."""
 
     @abstractmethod
     def __len__(self) -> int:
@@ -98,7 +100,7 @@ class Dataset(ABC):
         """The examples at ``indices`` (int64, within range, in any order, repeats allowed) as one batch on the CPU."""
 
     def apart(self) -> "Dataset":
-        """The same data in examples that do not overlap, for uses that must see each value once."""
+        """The same data in examples that do not overlap, for uses that need each value exactly once."""
         return self
 
     def named(self, label_names: tuple[str, ...]) -> "Dataset":
@@ -116,7 +118,7 @@ class Dataset(ABC):
 
 
 class Splits(NamedTuple):
-    """The two sides of a data set: one to train on, and one that every reported number is measured on."""
+    """The two sides of a data set: one for training, and one for every reported score."""
 
     train: Dataset
     held_out: Dataset

@@ -1,4 +1,4 @@
-"""Where rendered and downloaded data is kept."""
+"""The cache of rendered and downloaded data."""
 
 import os
 from pathlib import Path
@@ -6,21 +6,21 @@ from pathlib import Path
 from vqvae import disk
 from vqvae.errors import DataError
 
-ADVICE = "Set XDG_CACHE_HOME to a folder that can be written."
-"""What to do where the user's cache cannot be written."""
+ADVICE = "Set XDG_CACHE_HOME to a writable folder."
+"""Advice if the user's cache cannot be written."""
 
 
 def user_cache() -> Path:
-    """The folder for what can be made again: ``$XDG_CACHE_HOME/vqvae``, or ``~/.cache/vqvae``.
+    """The cache folder: ``$XDG_CACHE_HOME/vqvae``, or ``~/.cache/vqvae``. Everything in it can be made again.
 
     Raises:
-        DataError: neither is known.
+        DataError: if neither folder is known.
     """
     place = os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(place or Path.home() / ".cache") / "vqvae"
     except RuntimeError as error:
-        raise DataError(f"There is no home folder to keep data in ({error}). {ADVICE}") from error
+        raise DataError(f"There is no home folder for the cache ({error}). {ADVICE}") from error
 
 
 def user_path(text: str | Path) -> Path:

@@ -14,7 +14,7 @@ from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import DataError
 
 _URL = "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz"
-_CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"  # MD5 is what the publisher states.
+_CHECKSUM = "md5:c32a1d4ab5d03f1284b67883e8d87530"  # The publisher gives an MD5 checksum.
 _FOLDER = "cifar-10-batches-bin"
 _FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 _HELD_OUT_FILE = "test_batch.bin"
@@ -24,13 +24,13 @@ _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 
 @settings
 class Cifar10Config:
-    """50,000 images of 32 by 32 pixels in ten classes; the official test batch of 10,000 is what is held out."""
+    """50,000 images of 32 by 32 pixels in ten classes. The official test batch of 10,000 images is held out."""
 
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder cifar-10-batches-bin, or the one that holds it; where it is left out, the data is downloaded once (170 MB)."""
+    """The folder cifar-10-batches-bin, or the folder that contains it. If omitted, the data is downloaded once (170 MB)."""
 
     def build(self) -> Splits:
-        """Read the six files, after a download where there is no path."""
+        """Read the six files. Download them first if there is no path."""
         return _build(self)
 
 
@@ -51,7 +51,7 @@ def _given(path: Path) -> Path:
             return folder
     raise DataError(
         f"{path} holds neither {_HELD_OUT_FILE} nor a folder {_FOLDER}. Give the folder of the unpacked 'binary version' of CIFAR-10, "
-        f"or leave the path out to download it."
+        f"or omit the path to download it."
     )
 
 
@@ -69,16 +69,16 @@ def _downloaded() -> Path:
 
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (n, 3, 32, 32) and labels (n,): each record is one byte of label and 3072 of pixels, channels first."""
+    """Images (n, 3, 32, 32) and labels (n,). Each record is one byte for the label and 3072 for the pixels, channels first."""
     if not path.is_file():
-        raise DataError(f"{path} is missing: the data set is six files. Unpack the archive again.")
+        raise DataError(f"{path} is missing: the data set has six files. Unpack the archive again.")
     expected = _IMAGES_PER_FILE * (1 + 3 * 32 * 32)
     if path.stat().st_size != expected:
         raise DataError(
-            f"{path} has {path.stat().st_size} bytes; it must have {expected}. It is cut short or of another version: unpack it again."
+            f"{path} has {path.stat().st_size} bytes; expected {expected}. It is cut short or another version. Unpack it again."
         )
     records = np.fromfile(path, np.uint8).reshape(_IMAGES_PER_FILE, -1)
     labels = records[:, 0].astype(np.int64)
     if labels.max() >= len(_LABELS):
-        raise DataError(f"{path} has the label {labels.max()}; labels go from 0 to 9. It is damaged: unpack it again.")
+        raise DataError(f"{path} has the label {labels.max()}; labels go from 0 to 9. It is damaged. Unpack it again.")
     return records[:, 1:].reshape(-1, 3, 32, 32), labels

@@ -1,11 +1,11 @@
-"""What files are called: by their bytes, not by their paths, sizes or times.
+"""Names of files by their bytes, not by their paths, sizes or times.
 
-Data that moved, or whose folder was renamed, keeps its name. Data of which one byte changed gets another.
+Data keeps its name if it moves or its folder is renamed. If one byte changes, it gets another name.
 
-Reading every byte takes a while, so a digest is remembered in the user's cache. It is used again while a file's size, inode, time of
-modification and time of change (``ctime``) are the same. Programs that keep the time of modification (``cp -p``, ``rsync -a``, ``tar``)
-cannot keep ``ctime``, so a replaced file is read again. Symbolic links stand for the files that they point to. A digest is not remembered
-if the file changed within the last seconds, because a further change could leave the same times, or if the file could not be read.
+Reading every byte takes a while, so the user's cache stores digests. A digest is valid as long as a file's size, inode, modification time
+and change time (``ctime``) stay the same. Programs that preserve the modification time (``cp -p``, ``rsync -a``, ``tar``) cannot preserve
+``ctime``, so a replaced file is read again. Symbolic links stand for their targets. A digest is not stored if the file cannot be read, or
+changed within the last seconds: another change could leave the same times.
 """
 
 import contextlib
@@ -22,13 +22,14 @@ from typing import Any, NamedTuple
 from vqvae.data.cache import user_cache
 from vqvae.disk import atomic
 from vqvae.errors import DataError
+from vqvae.progress import tracked
 
 _log = logging.getLogger(__name__)
 
 _MANY = 5_000
-"""From so many files on, reading them takes long enough to say so."""
+"""From this number of files on, reading them takes long enough for a message."""
 _SETTLED_NS = 3 * 10**9
-"""A file that changed within this time may change again without a change of its times: file systems count in up to 2 s."""
+"""A file that changed within this time may change again and keep its times: file systems are as coarse as 2 s."""
 _ATTEMPTS = 3
 
 Facts = tuple[int, int, int, int]
@@ -36,18 +37,18 @@ Facts = tuple[int, int, int, int]
 
 
 class Content(NamedTuple):
-    """What is known of a file."""
+    """A file's facts and digest."""
 
     facts: Facts
     digest: str
-    """BLAKE2b of its bytes, 128 bits in hexadecimal."""
+    """BLAKE2b of the file's bytes, 128 bits in hexadecimal."""
 
 
 def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
-    """The contents of files below a folder, by their paths relative to it. Files that cannot be read are left out.
+    """The contents of files below a folder, by their paths relative to it. Files that cannot be read are omitted.
 
     Raises:
-        DataError: a file keeps changing while it is read.
+        DataError: if a file keeps changing while it is read.
     """
     memory = _memory(root)
     known = _recall(memory)
@@ -61,9 +62,9 @@ def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
             else:
                 unknown.append(file)
     if len(unknown) >= _MANY:
-        _log.info("Reading %d files in %s to know them by their contents.", len(unknown), root)
+        _log.info("Reading %d files in %s to identify them by their contents.", len(unknown), root)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        read = pool.map(lambda file: _read(root / file), unknown, chunksize=1)
+        read = tracked(pool.map(lambda file: _read(root / file), unknown, chunksize=1), "reading files", len(unknown))
         fresh = {file: content for file, content in zip(unknown, read, strict=True) if content is not None}
     settled = time.time_ns() - _SETTLED_NS
     new = {file: content for file, content in fresh.items() if max(content.facts[2:]) < settled}
@@ -73,10 +74,10 @@ def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
 
 
 def check_unchanged(root: Path, contents: Mapping[str, Content]) -> None:
-    """Say so if a file is another one than when its contents were read.
+    """Raise an error if a file has changed since its contents were read.
 
     Raises:
-        DataError: at least one file was changed, replaced or removed since.
+        DataError: if at least one file was changed, replaced or removed.
     """
     changed = [file for file, content in contents.items() if not _is_same(root / file, content)]
     if changed:
@@ -87,7 +88,7 @@ def check_unchanged(root: Path, contents: Mapping[str, Content]) -> None:
 
 
 def content_name(kind: str, facts: Any) -> str:
-    """A name for data: its kind and a hash of facts, which ``json.dumps`` takes, such as digests and settings."""
+    """A name for data: its kind and a hash of facts, such as digests and settings. The facts must be valid JSON."""
     return f"{kind}-{hashlib.blake2b(json.dumps(facts).encode(), digest_size=12).hexdigest()}"
 
 
@@ -117,7 +118,7 @@ def _read(path: Path) -> Content | None:
 
 
 def _memory(root: Path) -> Path | None:
-    """Where digests of files below a folder are remembered; None if there is no place."""
+    """The file for the digests of a folder; None if there is no cache."""
     try:
         folder = user_cache() / "contents"
     except DataError:
@@ -126,7 +127,7 @@ def _memory(root: Path) -> Path | None:
 
 
 def _recall(memory: Path | None) -> dict[str, Content]:
-    """What is remembered; nothing if it cannot be read or is damaged."""
+    """The stored digests; empty if they cannot be read or are damaged."""
     if memory is None:
         return {}
     try:
@@ -137,11 +138,11 @@ def _recall(memory: Path | None) -> dict[str, Content]:
 
 
 def _remember(memory: Path | None, known: Mapping[str, Content]) -> None:
-    """Keep digests for the next time. Where that fails, the next time takes longer; nothing else is lost."""
+    """Store digests for the next time. If that fails, the next time only takes longer."""
     if memory is None:
         return
     try:
         with atomic(memory, DataError) as partial:
             partial.write_text(json.dumps({file: [*content.facts, content.digest] for file, content in known.items()}))
     except DataError as error:
-        _log.info("Digests of files are not remembered: %s", error)
+        _log.info("Digests of files are not stored: %s", error)

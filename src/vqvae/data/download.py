@@ -1,4 +1,4 @@
-"""Fetching public data sets: checked against a published checksum, and never left half-done."""
+"""Download public data sets: checked against a published checksum, and complete or not at all."""
 
 import hashlib
 import http.client
@@ -16,15 +16,15 @@ _CHUNK = 1 << 20
 
 
 def download(url: str, path: Path, *, checksum: str) -> None:
-    """Fetch ``url`` to ``path`` and keep it only if ``checksum`` ("sha256:..." or "md5:...") is right.
+    """Download ``url`` to ``path``, and keep it only if ``checksum`` ("sha256:..." or "md5:...") matches.
 
     Args:
         url: http, https or file.
-        path: appears when the whole file has arrived and was checked; a file that is already there with the right checksum is kept.
+        path: the file, which appears once it is complete and checked. An existing file with the right checksum is kept.
         checksum: the algorithm, a colon, and the digest in hexadecimal.
 
     Raises:
-        DataError: no network, an answer other than the file, or a wrong checksum.
+        DataError: if there is no network, the answer is not the file, or the checksum is wrong.
     """
     algorithm, _, expected = checksum.partition(":")
     if path.is_file():
@@ -39,16 +39,16 @@ def download(url: str, path: Path, *, checksum: str) -> None:
                 file.write(chunk)
         if digest.hexdigest() != expected:
             raise DataError(
-                f"{url} came with {algorithm} {digest.hexdigest()}, but {expected} is expected: it was damaged on the way or has changed. "
+                f"{url} came with {algorithm} {digest.hexdigest()}; expected {expected}. It was damaged on the way or has changed. "
                 "Try again, or fetch it yourself and give its folder with --data DIR."
             )
 
 
 def extract(archive: Path, folder: Path) -> None:
-    """Unpack a .tar or .tar.gz; names that point out of ``folder``, devices and the like are refused.
+    """Unpack a .tar or .tar.gz. Names that point outside of ``folder``, devices and the like are refused.
 
     Raises:
-        DataError: the archive is damaged or holds such a name.
+        DataError: if the archive is damaged or holds such a name.
     """
     try:
         with tarfile.open(archive) as tar:
@@ -58,7 +58,7 @@ def extract(archive: Path, folder: Path) -> None:
 
 
 def _chunks(url: str) -> Iterator[bytes]:
-    """The answer piece by piece; what goes wrong on the network becomes an error that says what to do."""
+    """The answer, piece by piece. Network failures become errors that say what to do."""
     try:
         with urllib.request.urlopen(url, timeout=_SECONDS) as answer:
             length = answer.headers.get("Content-Length")

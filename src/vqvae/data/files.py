@@ -13,14 +13,14 @@ _log = logging.getLogger(__name__)
 
 
 LEFT_BEHIND = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found")
-"""Folders, in lower case, that systems and archives leave in the folders of users."""
+"""Folders, in lower case, that systems and archives leave in users' folders."""
 _KINDS_SHOWN = 4
 
 
 def find_files(root: Path, suffixes: tuple[str, ...] = ("",)) -> list[str]:
-    """The files below ``root`` with one of the suffixes, in any case, as sorted POSIX paths relative to it.
+    """The files below ``root`` with one of the suffixes (upper or lower case), as sorted POSIX paths relative to it.
 
-    Hidden files and folders and those of ``LEFT_BEHIND`` are left out. Links are followed, except back to a parent.
+    Hidden files and folders are ignored, and so are the folders in ``LEFT_BEHIND``. Links are followed, except back to a parent.
 
     Raises:
         DataError: if a folder cannot be read.
@@ -43,7 +43,7 @@ def find_files(root: Path, suffixes: tuple[str, ...] = ("",)) -> list[str]:
 
 
 def of_kind(files: Sequence[str], suffixes: tuple[str, ...]) -> tuple[list[str], str]:
-    """The files with one of the suffixes, and the others in words: ``3 .txt, 1 .mov``; "" if there are none."""
+    """The files with one of the suffixes, and a summary of the others: ``3 .txt, 1 .mov``, or "" if there are none."""
     chosen = [file for file in files if file.lower().endswith(suffixes)]
     others = Counter(Path(file).suffix.lower() or "without suffix" for file in files if not file.lower().endswith(suffixes))
     words = [f"{count:,} {kind}" for kind, count in others.most_common(_KINDS_SHOWN)]

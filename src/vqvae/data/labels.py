@@ -1,4 +1,4 @@
-"""Labels of arrays, whole numbers or words, as numbers of names."""
+"""Labels of arrays, integers or words, as indices into names."""
 
 from collections.abc import Sequence
 
@@ -11,12 +11,12 @@ MAX_LABELS = 2**16
 
 
 def numbered(sides: Sequence[StoredArray | None], counts: Sequence[int]) -> tuple[list[np.ndarray | None], tuple[str, ...]]:
-    """The labels of each side as numbers (n,), and their names.
+    """The labels of each side as indices (n,), and their names.
 
-    Whole numbers below 65,536 keep their numbers. Greater ones, and words, are numbered in their order.
+    Integers below 65,536 stay the same. Larger integers, and words, are numbered in sorted order.
 
     Raises:
-        DataError: labels are neither whole numbers from 0 nor words, not one an example, or more than 65,536 different ones.
+        DataError: if labels are neither integers from 0 nor words, there is not one per example, or more than 65,536 differ.
     """
     read = [None if side is None else _read(side, count) for side, count in zip(sides, counts, strict=True)]
     there = [labels for labels in read if labels is not None]
@@ -31,7 +31,7 @@ def numbered(sides: Sequence[StoredArray | None], counts: Sequence[int]) -> tupl
         )
     names = np.unique(np.concatenate([np.unique(labels) for labels in there]))
     if len(names) > MAX_LABELS:
-        raise DataError(f"There are {len(names)} different labels; at most {MAX_LABELS} are expected. Leave the labels out of the file.")
+        raise DataError(f"There are {len(names)} different labels; at most {MAX_LABELS} are possible. Remove the labels from the file.")
     found = [None if labels is None else np.searchsorted(names, labels).astype(np.int64) for labels in read]
     return found, tuple(str(name) for name in names)
 

@@ -10,12 +10,15 @@ EXAMPLES, CHANNELS = "n", "c"
 _LETTERS = {"h": "height", "w": "width", "d": "depth", "t": "time", "f": "frequency", "channels": CHANNELS, "batch": EXAMPLES}
 _SPACE = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 _FEW_CHANNELS, _SERIES_CHANNELS = 4, 16
+_LONG = 2**15
+"""Without examples in the layout, series of at least so many positions and few channels are one recording."""
+TIME = "time"
 _HELP = 'Name the axes: --data.layout "n h w c" for pictures, "n t c" for series, "n f t" for spectrograms, "n d h w" for volumes.'
 
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of an array in order: "n", perhaps "c", and names of space."""
+    """The axes of an array in order: "n", perhaps "c", and names of space. Without "n", the array is one recording."""
 
     all: tuple[str, ...]
 
@@ -29,18 +32,25 @@ class Axes:
         """The axes of an example without its channels."""
         return tuple(name for name in self.all if name not in (EXAMPLES, CHANNELS))
 
+    @property
+    def is_recording(self) -> bool:
+        """Whether there is no axis of examples, so that the array is cut along time."""
+        return EXAMPLES not in self.all
+
     def count(self, shape: tuple[int, ...]) -> int:
         """Examples in an array of this shape."""
-        return shape[self.all.index(EXAMPLES)]
+        return 1 if self.is_recording else shape[self.all.index(EXAMPLES)]
 
     def example(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one example in an array of this shape, axes in their order."""
-        return tuple(length for name, length in zip(self.all, shape, strict=True) if name != EXAMPLES)
+        """The shape of one example in an array of this shape, axes in their order. A recording may have any length."""
+        free = TIME if self.is_recording else EXAMPLES
+        return tuple(length for name, length in zip(self.all, shape, strict=True) if name != free)
 
     def apply(self, array: np.ndarray) -> np.ndarray:
-        """The array as (n, channels, *axes), without a copy."""
+        """The array as (n, channels, *axes), without a copy. A recording has n = 1."""
         order = [name for name in (EXAMPLES, CHANNELS, *self.names) if name in self.all]
         view = array.transpose([self.all.index(name) for name in order])
+        view = view[None] if self.is_recording else view
         return view if CHANNELS in self.all else view[:, None]
 
 
@@ -56,13 +66,19 @@ def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) ->
         words = list(layout)
     if layout not in ("auto", "channels_first", "channels_last"):
         axes = Axes(tuple(_LETTERS.get(word.lower(), word.lower()) for word in words))
-        if EXAMPLES not in axes.all or len(set(axes.all)) < len(axes.all) or not 1 <= len(axes.names) <= 3:
-            raise ConfigError(f"data.layout is {layout!r}; n, at most one c, and one to three other axes are expected, each once. {_HELP}")
+        missing = axes.is_recording and TIME not in axes.all
+        if missing or len(set(axes.all)) < len(axes.all) or not 1 <= len(axes.names) <= 3:
+            raise ConfigError(
+                f"data.layout is {layout!r}; n, at most one c, and one to three other axes are expected, each once. One long recording has "
+                f't and no n: "c t". {_HELP}'
+            )
         if len(axes.all) != len(shape):
             raise DataError(f"{where} has shape {shape}, which is {len(shape)} axes; data.layout {layout!r} names {len(axes.all)}.")
         return axes
+    if len(shape) == 1:
+        return Axes((TIME,))
     if not 2 <= len(shape) <= 5:
-        raise DataError(f"{where} has shape {shape}; 2 to 5 axes are expected: examples, 1 to 3 axes, and perhaps channels. {_HELP}")
+        raise DataError(f"{where} has shape {shape}; 1 to 5 axes are expected: examples, 1 to 3 axes, and perhaps channels. {_HELP}")
     if layout == "auto":
         return _by_shape(shape, dtype, where)
     if len(shape) == 2 or (len(shape) == 3 and dtype == np.uint8):
@@ -73,6 +89,8 @@ def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) ->
 def _by_shape(shape: tuple[int, ...], dtype: np.dtype, where: str) -> Axes:
     space = shape[1:]
     if len(space) == 1:
+        if min(shape) <= _SERIES_CHANNELS and max(shape) >= _LONG:
+            return Axes((TIME, CHANNELS) if shape[0] > shape[1] else (CHANNELS, TIME))
         return _without_channels(1)
     if len(space) == 2:
         least, most = min(space), max(space)

@@ -1,4 +1,4 @@
-"""Batches in an order that is a function of the seed, prepared ahead of whoever trains on them."""
+"""Batches in an order that depends only on the seed, prepared ahead in threads."""
 
 import contextlib
 import functools
@@ -22,10 +22,10 @@ _USUAL_BATCH = 4096
 
 
 def global_indices(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, " batch_size"]:
-    """The examples of the batch of ``step``, over all processes: a pure function of the arguments.
+    """The indices of the examples of ``step``, over all processes: a pure function of the arguments.
 
-    Every epoch is a permutation of all ``size`` examples. Batches straddle epochs, so none is short and none is dropped; a
-    batch may be larger than the data set.
+    Every epoch is a permutation of all ``size`` examples. Batches straddle epochs, so no batch is short and none is dropped. A batch
+    may be larger than the data set.
     """
     positions = np.arange(step * batch_size, (step + 1) * batch_size)
     epochs, places = positions // size, positions % size
@@ -37,11 +37,11 @@ def global_indices(seed: int, step: int, batch_size: int, size: int) -> Int[np.n
 
 
 class Loader:
-    """Iterate over ``(step, batch)`` for the steps from ``first_step`` to before ``steps``.
+    """Iterate over ``(step, batch)``, from ``first_step`` up to, but not including, ``steps``.
 
-    Batches are prepared by threads, up to ``prefetch`` ahead, and come in order. Threads serve data in memory and files alike:
-    numpy's ``take`` and Pillow's decoders release the interpreter's lock. An error while a batch is prepared is raised where that
-    batch is asked for. A consumer may stop at any time: the threads end with the iteration.
+    Threads prepare up to ``prefetch`` batches ahead; batches come in order. Threads suit both arrays in memory and image files: numpy's
+    ``take`` and Pillow's decoders release the interpreter's lock. An error in the preparation of a batch is raised when the consumer
+    reaches that batch. A consumer may stop at any time: the threads end with the iteration.
     """
 
     def __init__(
@@ -57,22 +57,22 @@ class Loader:
         workers: int | None = None,
         prefetch: int = 4,
     ) -> None:
-        """Check the sizes; nothing is read before the iteration.
+        """Check the sizes. Nothing is read before the iteration.
 
         Args:
-            dataset: what to read from.
-            batch_size: examples of a step over all processes; each process gets a contiguous ``batch_size / world_size`` of them.
-            seed: what the order depends on.
-            steps: the step to end before, not a number of steps.
-            first_step: where to begin; a resumed run gives the step that comes next.
-            rank: this process.
-            world_size: how many processes there are.
-            workers: threads; one for each core, up to four, where it is left out.
-            prefetch: how many batches are prepared ahead.
+            dataset: the data set to read.
+            batch_size: examples per step over all processes. Each process gets a contiguous ``batch_size / world_size`` of them.
+            seed: determines the order.
+            steps: the step before which the iteration ends, not a number of steps.
+            first_step: the first step. A resumed run passes its next step.
+            rank: the number of this process.
+            world_size: the number of processes.
+            workers: the number of threads; default: one per core, up to four.
+            prefetch: the number of batches to prepare ahead.
 
         Raises:
-            ConfigError: the batch cannot be shared out evenly, or a number is not positive.
-            DataError: the data set is empty.
+            ConfigError: if the batch cannot be divided evenly, or a number is not positive.
+            DataError: if the data set is empty.
         """
         if batch_size < 1 or batch_size % world_size:
             raise ConfigError(f"batch_size is {batch_size}; it must be a positive multiple of the number of processes, {world_size}.")
@@ -80,7 +80,7 @@ class Loader:
         if not len(dataset):
             raise DataError(f"The data set {dataset.name} is empty.")
         self.waited_seconds = 0.0
-        """How long the consumer has waited for batches so far: the time that the model was idle."""
+        """The time that the consumer has waited for batches so far, when the model was idle."""
         self._dataset, self._batch_size, self._seed = dataset, batch_size, seed
         self._steps = range(first_step, steps)
         self._share = slice(rank * batch_size // world_size, (rank + 1) * batch_size // world_size)
@@ -109,19 +109,19 @@ class Loader:
 
 
 def in_order(dataset: Dataset, batch_size: int, *, start: int = 0, stop: int | None = None, workers: int | None = None) -> Iterator[Batch]:
-    """Every example from ``start`` to before ``stop`` once, in order, for scores and tokenization; the last batch may be short."""
+    """Every example from ``start`` to before ``stop`` once, in order, for scores and tokenization. The last batch may be short."""
     stop = len(dataset) if stop is None else stop
     return _ahead(dataset, (np.arange(first, min(first + batch_size, stop)) for first in range(start, stop, batch_size)), workers, 4)
 
 
 def spread(dataset: Dataset, count: int, batch_size: int) -> Iterator[Batch]:
-    """The examples of ``spread_indices``, in order, for scores that need not see the whole set."""
+    """The examples of ``spread_indices``, in order, for scores that do not need the whole set."""
     indices = spread_indices(dataset, count)
     return _ahead(dataset, (indices[first : first + batch_size] for first in range(0, len(indices), batch_size)), None, 4)
 
 
 def spread_indices(items: Sized, count: int) -> Int[np.ndarray, " count"]:
-    """At most ``count`` indices at equal distances over a data set, or over anything else that has a length, int64, in order."""
+    """At most ``count`` equally spaced indices of a data set, or of anything else with a length: int64, in order."""
     count = min(count, len(items))
     return np.arange(count, dtype=np.int64) * len(items) // max(count, 1)
 

@@ -29,7 +29,7 @@ class Look(NamedTuple):
     channels: Literal[1, 3]
     """1 if the images are grey."""
     levels: Literal[256, 65_536]
-    """65,536 if there are greys of 16 bits."""
+    """65,536 if there are images of 16 bits per channel."""
     classes: bool
     """Whether the sub-folders are classes."""
 
@@ -54,7 +54,7 @@ def look(path: str) -> Look | None:
         return None
     colours = [file for file, header in headers.items() if header.channels == 3]
     channels = 1 if all(map(_is_grey, colours[:: max(1, len(colours) // _SAMPLE_OF_COLOURS)])) else 3
-    is_deep = channels == 1 and any(header.levels == 65_536 for header in headers.values())
+    is_deep = any(header.levels == 65_536 for header in headers.values())
     classes = bool(class_names(root, train, held_out, None))
     return Look(len(train), _size([header.size for header in headers.values()]), channels, 65_536 if is_deep else 256, classes)
 

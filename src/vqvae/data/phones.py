@@ -13,38 +13,38 @@ from vqvae.data.cache import user_path
 from vqvae.errors import DataError
 
 SILENCES = frozenset({"", "SIL", "<SIL>", "SP", "<SP>", "SPN", "<SPN>", "NSN", "<NSN>", "PAU", "H#", "#", "<EPS>"})
-"""Labels in capitals that name no phone: silence, pauses, and spoken or other noise, as aligners write them."""
+"""Labels, in capitals, that are not phones: silence, pauses, and spoken or other noise, as aligners write them."""
 
 _LARGEST = 2**25
-"""Bytes of a TextGrid that are read: some hours of speech. What is damaged or no TextGrid must not take all memory."""
+"""The largest TextGrid, in bytes: enough for some hours of speech. A damaged file must not take all memory."""
 
 
 class Phone(NamedTuple):
     """One phone of a recording."""
 
     start: float
-    """Seconds from the recording's start."""
+    """The start, in seconds from the start of the recording."""
     end: float
-    """Seconds; the first moment that no longer belongs to it."""
+    """The end, in seconds; it no longer belongs to the phone."""
     label: str
-    """Its name, such as ``AH0``; one of ``SILENCES``, in any case, where nobody speaks."""
+    """The name, such as ``AH0``. For silence, one of ``SILENCES``, in upper or lower case."""
 
 
 def read_phones(path: str | Path, *, strip_stress: bool = False) -> dict[str, tuple[Phone, ...]]:
     """Read alignments, by the path of their recording.
 
-    What is read: a ``.jsonl`` file with a line ``{"file": "a/b.flac", "phones": [[start, end, "AH0"], ...]}`` for each recording; one
-    ``.TextGrid`` in Praat's long or short text form, with a tier of intervals named ``phones``; or a folder of those, at the paths of
-    the audio files that they belong to, as the Montreal Forced Aligner writes them. Names of a folder are relative to it. A TextGrid
-    does not tell its audio file's suffix; ``check_phones`` gives every alignment the name of its recording.
+    Three forms are read: a ``.jsonl`` file with a line ``{"file": "a/b.flac", "phones": [[start, end, "AH0"], ...]}`` for each recording;
+    one ``.TextGrid`` in Praat's long or short text format, with an interval tier named ``phones``; or a folder of TextGrids at the paths
+    of their audio files, as the Montreal Forced Aligner writes them. Names in a folder are relative to it. A TextGrid does not state the
+    suffix of its audio file; ``check_phones`` gives every alignment the name of its recording.
 
     Args:
         path: the file or the folder.
-        strip_stress: take the digit off ARPAbet vowels, so that ``AH0`` and ``AH1`` are both ``AH``.
+        strip_stress: remove the digit from ARPAbet vowels, so that ``AH0`` and ``AH1`` are both ``AH``.
 
     Raises:
-        DataError: there is nothing of the kind, a file is not UTF-8 (or UTF-16 with a mark, as Praat also writes), is no alignment, or
-            has times that run backwards or are not finite.
+        DataError: if there is no such file, or a file is not UTF-8 (or UTF-16 with a byte order mark, as Praat also writes), is not an
+            alignment, or has times that run backwards or are not finite.
     """
     path = user_path(path)
     if path.is_dir():
@@ -57,7 +57,7 @@ def read_phones(path: str | Path, *, strip_stress: bool = False) -> dict[str, tu
     elif path.suffix.lower() == ".jsonl":
         phones = _read_lines(path)
     else:
-        raise DataError(f"{path} is no alignment. Give a .jsonl file, a .TextGrid file, or a folder of TextGrids.")
+        raise DataError(f"{path} is not an alignment. Give a .jsonl file, a .TextGrid file, or a folder of TextGrids.")
     if strip_stress:
         return {
             name: tuple(phone._replace(label=re.sub(r"(?<=[A-Z])[012]$", "", phone.label)) for phone in of) for name, of in phones.items()
@@ -66,10 +66,10 @@ def read_phones(path: str | Path, *, strip_stress: bool = False) -> dict[str, tu
 
 
 def check_phones(phones: Mapping[str, tuple[Phone, ...]], names: Iterable[str]) -> dict[str, tuple[Phone, ...]]:
-    """The alignments of the recordings ``names``, by those names. Recordings without one are left out, as are others' alignments.
+    """The alignments of the recordings ``names``, by name. Recordings without one are omitted, and so are alignments of other recordings.
 
     Raises:
-        DataError: none of the recordings has an alignment.
+        DataError: if none of the recordings has an alignment.
     """
     names = tuple(names)
     candidates = ((name, phones.get(name, phones.get(_without_suffix(name)))) for name in names)
@@ -83,7 +83,7 @@ def check_phones(phones: Mapping[str, tuple[Phone, ...]], names: Iterable[str]) 
 
 
 def labels_at(phones: Sequence[Phone], times: Iterable[float]) -> list[str | None]:
-    """The label at each of the times (seconds, in any order): that of the phone with start ≤ time < end, or None where there is none."""
+    """The label at each of the times (seconds, in any order): the phone with start ≤ time < end, or None without a phone."""
     times = np.fromiter(times, np.float64)
     # The last phone that has begun: phones are in order and do not overlap.
     places = np.searchsorted([phone.start for phone in phones], times, side="right") - 1
@@ -109,9 +109,9 @@ def _read_lines(path: Path) -> dict[str, tuple[Phone, ...]]:
     return phones
 
 
-# What counts in Praat's text files: strings, in which a quote is doubled, flags, and numbers that stand alone. The long form has words
-# around them, which are not read; the short form has not. A comment runs from an exclamation mark to the end of its line.
-# Each run of other letters is taken whole (``*+``): remembering every letter to go back to would take 140 bytes for each.
+# The tokens that matter in Praat's text files: strings (a quote inside is doubled), flags, and numbers that stand alone. The long form
+# has words around them, which are skipped; the short form has none. A comment runs from an exclamation mark to the end of its line.
+# Runs of other letters match possessively (``*+``): backtracking would need 140 bytes per letter.
 _TOKEN = re.compile(r'"([^"]*+(?:""[^"]*+)*)"|(<\w+>)|(?<!\S)([-+]?\d[-+.\deE]*)(?!\S)|![^\n]*')
 
 
@@ -121,7 +121,7 @@ def _read_text_grid(path: Path) -> tuple[Phone, ...]:
     names: list[str] = []
     try:
         if [next(tokens), next(tokens)] != ["ooTextFile", "TextGrid"]:
-            raise DataError(f"{path} is no TextGrid in text form. Save it in Praat with 'Save as text file...'.")
+            raise DataError(f"{path} is not a TextGrid in text format. Save it in Praat with 'Save as text file...'.")
         _, _, _, count = (next(tokens) for _ in range(4))
         for _ in range(int(count)):
             kind, name, _, _, size = (next(tokens) for _ in range(5))
@@ -133,7 +133,7 @@ def _read_text_grid(path: Path) -> tuple[Phone, ...]:
     except (StopIteration, RuntimeError, ValueError) as error:
         if isinstance(error, DataError):
             raise
-        raise DataError(f"{path} is cut short, or is no TextGrid.") from error
+        raise DataError(f"{path} is cut short or not a TextGrid.") from error
     raise DataError(f"{path} has no tier of intervals named 'phones'; it has {names}.")
 
 
@@ -165,7 +165,7 @@ def _checked(rows: Iterable[tuple[Any, Any, Any]], where: str) -> tuple[Phone, .
     for start, end, label in rows:
         if not (isinstance(start, int | float) and isinstance(end, int | float) and isinstance(label, str)):
             raise DataError(f"{where} has the phone {[start, end, label]}; it must be two times in seconds and a label.")
-        # Half of a millisecond: what times that were rounded to milliseconds may overlap by.
+        # Half a millisecond: times that are rounded to milliseconds may overlap this much.
         if not (math.isfinite(end) and last - 0.0005 <= start <= end):
             raise DataError(
                 f"{where} has a phone {label!r} from {start} s to {end} s after one that ends at {last} s: times must not run backwards."

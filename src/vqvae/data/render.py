@@ -1,35 +1,32 @@
-"""Render episodes of a ViZDoom scenario (Kempka et al. 2016, arXiv 1605.02097) into a .npy file; the only importer of vizdoom.
+"""Render episodes of ViZDoom scenarios (Kempka et al. 2016, arXiv 1605.02097) into .npy files; the only importer of vizdoom.
 
-``worlds.py`` runs this file as a program of its own, in an empty folder: the engine leaves files where it runs, and a scenario
-that crashes it must not take the user's process along. So nothing here imports from the package.
+``worlds.py`` runs this file as a separate program, in an empty folder: the engine leaves files where it runs, and a scenario that crashes
+it must not crash the user's process. Therefore nothing here imports from the package.
 """
 
-import contextlib
+import itertools
 import json
 import os
 import random
-import re
-import signal
 import sys
-import threading
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import vizdoom
 from PIL import Image
 
-# Larger than what is kept: the engine picks single texels, so distant walls flicker unless several of its pixels make one of ours.
+# Larger than the frames: the engine picks single texels, so distant walls flicker unless we average several of its pixels.
 _WIDTH, _HEIGHT = 320, 240
 _LEFT_EDGE, _RIGHT_EDGE = (_WIDTH - _HEIGHT) // 2, (_WIDTH + _HEIGHT) // 2
 _FORWARD, _LEFT, _RIGHT, _FORWARD_LEFT, _FORWARD_RIGHT = range(5)
 _DEGREES_PER_TIC = 4.0
-# Move forward or not, and the sign of the turn, for each action.
+# For each action: whether to move forward, and the sign of the turn.
 _BUTTONS = {_FORWARD: (1, 0), _LEFT: (0, -1), _RIGHT: (0, 1), _FORWARD_LEFT: (1, -1), _FORWARD_RIGHT: (1, 1)}
 _ATTEMPTS = 50
 
 
 class _View(NamedTuple):
-    """What the explorer knows: how far it is to what it sees (engine units, about 7 map units each), and where it stands."""
+    """What the explorer sees: the distance to each thing in view (engine units, about 7 map units each), and its own position."""
 
     left: float
     ahead: float
@@ -38,17 +35,17 @@ class _View(NamedTuple):
 
 
 class _Explorer:
-    """Walk where there is room: veer away from what comes near, turn on the spot before a wall until the view is open.
+    """Walk where there is room: veer away from near obstacles, and turn on the spot in front of a wall until the view is open.
 
-    A walk in a straight line until it is blocked, with random turns, would spend most of its frames with the nose on a wall.
+    Straight walks with random turns when blocked would face a wall in most frames.
     """
 
     NEAR, VEER, OPEN = 5, 12, 15
     WANDER = 0.08
-    """How often, in the open, it begins a random turn while it walks."""
+    """The probability of starting a random turn while walking in the open."""
     FULL_TURN = 26
     STUCK = 4.0
-    """Map units; a walk that gets it less far is blocked, by a sill perhaps, whatever the depth says."""
+    """Map units. A walk that covers less is blocked, perhaps by a sill, even if the depth shows open space."""
 
     def __init__(self, seed: str) -> None:
         self._random = random.Random(seed)
@@ -74,7 +71,7 @@ class _Explorer:
     def _choose(self, view: _View, close: bool) -> None:
         to_the_left = view.left > view.right
         if close:
-            if self._random.random() < 0.2:  # Now and then the other way, or it would circle in a corner for ever.
+            if self._random.random() < 0.2:  # Sometimes the other way, or it would circle in a corner for ever.
                 to_the_left = not to_the_left
             self._action, self._left, self._turned = (_LEFT if to_the_left else _RIGHT), self._between(2, 4), 0
         elif view.ahead < self.VEER:
@@ -85,14 +82,14 @@ class _Explorer:
             self._action = _FORWARD
 
     def _between(self, first: int, last: int) -> int:
-        # random() gives the same numbers in every release of Python; randint does not promise to.
+        # random() gives the same numbers in every release of Python; randint does not guarantee that.
         return first + int(self._random.random() * (last - first + 1))
 
 
 def _game(scenario: str) -> vizdoom.DoomGame:
-    """The engine without window, sound, monsters, weapon or status bar: nothing but the world."""
+    """The engine without window, sound, monsters, weapon or status bar: only the world."""
     game = vizdoom.DoomGame()
-    # The free game data of the package itself, even where the user has others.
+    # The package's own free game data, even if the user has other data.
     game.set_doom_game_path(os.path.join(os.path.dirname(vizdoom.__file__), "freedoom2.wad"))
     game.set_doom_scenario_path(os.path.join(vizdoom.scenarios_path, f"{scenario}.wad"))
     game.set_screen_resolution(vizdoom.ScreenResolution.RES_320X240)
@@ -103,9 +100,9 @@ def _game(scenario: str) -> vizdoom.DoomGame:
     game.set_window_visible(False)
     game.set_sound_enabled(False)
     game.set_mode(vizdoom.Mode.PLAYER)
-    # A turn by an angle, not by a button: the button's turn speeds up while it is held, so one action would not mean one thing.
+    # Turn by an angle, not by a button: a held button turns faster and faster, so an action would not always mean the same.
     game.set_available_buttons([vizdoom.Button.MOVE_FORWARD, vizdoom.Button.TURN_LEFT_RIGHT_DELTA])
-    game.set_available_game_variables([vizdoom.GameVariable.POSITION_X, vizdoom.GameVariable.POSITION_Y])
+    game.set_available_game_variables([vizdoom.GameVariable.POSITION_X, vizdoom.GameVariable.POSITION_Y, vizdoom.GameVariable.ANGLE])
     game.set_doom_skill(1)
     game.set_episode_start_time(10)
     game.set_episode_timeout(0)
@@ -114,67 +111,111 @@ def _game(scenario: str) -> vizdoom.DoomGame:
     return game
 
 
-def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, frame_skip: int) -> bool:
-    """Fill ``frames`` (time, 3, size, size) and ``actions`` (time,); False where the game ended too early."""
+def _begin(game: vizdoom.DoomGame, seed: str) -> None:
     game.set_seed(int.from_bytes(random.Random(seed).randbytes(4), "little"))
     game.new_episode()
     game.send_game_command("god")
+
+
+def _act(game: vizdoom.DoomGame, action: int, frame_skip: int) -> None:
+    forward, turn = _BUTTONS[action]
+    game.make_action([forward, turn * _DEGREES_PER_TIC], frame_skip)
+
+
+def _picture(state: vizdoom.GameState, size: int) -> np.ndarray:
+    """What the walker sees: uint8 (3, size, size)."""
+    picture = Image.fromarray(state.screen_buffer).resize(
+        (size, size), Image.Resampling.LANCZOS, box=(_LEFT_EDGE, 0, _RIGHT_EDGE, _HEIGHT), reducing_gap=1.0
+    )
+    return np.asarray(picture).transpose(2, 0, 1)
+
+
+def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, poses: np.ndarray, frame_skip: int) -> bool:
+    """Fill ``frames`` (time, 3, size, size), ``actions`` (time,) and ``poses`` (time, 3). False if the game ended too early."""
+    _begin(game, seed)
     explorer = _Explorer(seed)
-    size = frames.shape[-1]
     for time in range(len(frames)):
         if game.is_episode_finished():
             return False
         state = game.get_state()
-        picture = Image.fromarray(state.screen_buffer).resize(
-            (size, size), Image.Resampling.LANCZOS, box=(_LEFT_EDGE, 0, _RIGHT_EDGE, _HEIGHT), reducing_gap=1.0
-        )
-        frames[time] = np.asarray(picture).transpose(2, 0, 1)
         assert state.depth_buffer is not None and state.game_variables is not None  # Both are switched on in _game.
-        # The nearest thing in a band at eye level, in the columns that the picture shows.
+        frames[time], poses[time] = _picture(state, frames.shape[-1]), state.game_variables
+        # The nearest thing in a band at eye level, over the columns of the picture.
         depth = state.depth_buffer[_HEIGHT // 2 - 12 : _HEIGHT // 2 + 4, _LEFT_EDGE:_RIGHT_EDGE].min(0).astype(float)
-        view = _View(depth[:96].mean(), float(np.sort(depth[80:160])[16]), depth[144:].mean(), tuple(state.game_variables))
+        x, y, _ = state.game_variables
+        view = _View(depth[:96].mean(), float(np.sort(depth[80:160])[16]), depth[144:].mean(), (x, y))
         actions[time] = explorer.act(view)
-        forward, turn = _BUTTONS[int(actions[time])]
-        game.make_action([forward, turn * _DEGREES_PER_TIC], frame_skip)
+        _act(game, int(actions[time]), frame_skip)
     return True
 
 
-def _render(scenario: str, seeds: dict[str, str], frame_skip: int, frames_path: str, actions_path: str) -> None:
-    frames, actions = (np.load(path, mmap_mode="r+") for path in (frames_path, actions_path))
-    game = _game(scenario)
-    for episode, seed in seeds.items():
-        for attempt in range(_ATTEMPTS):
-            if _episode(game, f"{seed}/{attempt}", frames[int(episode)], actions[int(episode)], frame_skip):
-                break
-        else:
-            sys.exit(f"the game ended before {frames.shape[1]} frames in each of {_ATTEMPTS} attempts; use fewer frames_per_episode")
-    game.close()
-    frames.flush()
-    actions.flush()
+def _render(walks: list[tuple[int, str, str]], frame_skip: int, folder: str) -> None:
+    """Render walks, each a row of the arrays in ``folder``, a scenario and a seed."""
+    frames, actions, poses = (_array(folder, name) for name in ("frames", "actions", "poses"))
+    for scenario, group in itertools.groupby(walks, key=lambda walk: walk[1]):
+        game = _game(scenario)
+        for row, _, seed in group:
+            for attempt in range(_ATTEMPTS):
+                if _episode(game, f"{seed}/{attempt}", frames[row], actions[row], poses[row], frame_skip):
+                    break
+            else:
+                sys.exit(f"the game ended before {frames.shape[1]} frames in each of {_ATTEMPTS} attempts; use fewer frames_per_episode")
+        game.close()
+    for array in (frames, actions, poses):
+        array.flush()
 
 
-def _end_with_parent() -> None:
-    # Standard input is a pipe from the process that started this one: it ends when that one does, even by SIGKILL.
-    # os.read takes no lock that would stand in the way of a normal exit.
-    os.read(0, 1)
-    for name in _shared_memory():
-        with contextlib.suppress(OSError):
-            os.unlink(name)
-    # The engine is a process of its own, in the group that this one leads.
-    if hasattr(os, "killpg") and os.getpgrp() == os.getpid():
-        os.killpg(0, signal.SIGKILL)
-    os._exit(1)
+def _replay(game: vizdoom.DoomGame, seed: str, actions: list[int], frame_skip: int, expected: np.ndarray) -> bool:
+    """Repeat a walk. Returns whether the walker then sees ``expected``, uint8 (3, size, size)."""
+    _begin(game, seed)
+    for action in actions:
+        if game.is_episode_finished():
+            return False
+        _act(game, action, frame_skip)
+    return not game.is_episode_finished() and bool((_picture(game.get_state(), expected.shape[-1]) == expected).all())
 
 
-def _shared_memory() -> set[str]:
-    """What this process and its engine share, which outlives both: files whose names only they know."""
-    try:
-        with open("/proc/self/maps", encoding="utf-8") as maps:
-            return {path[0] for line in maps if (path := re.findall(r"/dev/shm/ViZDoom\S*", line))}
-    except OSError:
-        return set()
+def _roll(rollouts: list[tuple[int, str, str, int, int]], held: list[int], frame_skip: int, walks: str, folder: str) -> None:
+    """Repeat the start of walks, then hold an action.
+
+    Args:
+        rollouts: row of the arrays in ``folder``, scenario, seed, row of the arrays in ``walks``, and frames of the walk to repeat.
+        held: actions, each held once after every start.
+    """
+    frames, poses, lengths = (_array(folder, name) for name in ("frames", "poses", "lengths"))
+    seen, done = (_array(walks, name, "r") for name in ("frames", "actions"))
+    for scenario, group in itertools.groupby(rollouts, key=lambda rollout: rollout[1]):
+        game = _game(scenario)
+        for row, _, seed, walk, context in group:
+            first, before = 0, done[walk, : context - 1].tolist()
+            for column, action in enumerate(held):
+                for attempt in range(first, _ATTEMPTS):
+                    if _replay(game, f"{seed}/{attempt}", before, frame_skip, seen[walk, context - 1]):
+                        first = attempt
+                        break
+                else:
+                    sys.exit("the engine does not repeat the walk; remove the folder of rendered frames to render them anew")
+                lengths[row, column] = _hold(game, action, frame_skip, frames[row, column], poses[row, column])
+        game.close()
+    for array in (frames, poses, lengths):
+        array.flush()
+
+
+def _hold(game: vizdoom.DoomGame, action: int, frame_skip: int, frames: np.ndarray, poses: np.ndarray) -> int:
+    """Hold an action and fill ``frames`` and ``poses``. Returns the number of frames until the game ends; the others stay black."""
+    for time in range(len(frames)):
+        _act(game, action, frame_skip)
+        if game.is_episode_finished():
+            return time
+        state = game.get_state()
+        frames[time], poses[time] = _picture(state, frames.shape[-1]), state.game_variables
+    return len(frames)
+
+
+def _array(folder: str, name: str, mode: Literal["r", "r+"] = "r+") -> np.memmap:
+    return np.lib.format.open_memmap(os.path.join(folder, f"{name}.npy"), mode)
 
 
 if __name__ == "__main__":
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-    _render(**json.loads(sys.argv[1]))
+    _task = json.loads(sys.argv[1])
+    (_roll if "rollouts" in _task else _render)(**_task)

@@ -1,4 +1,4 @@
-"""The parts that the arrays of an .npz play, by their names: data and labels, to train on and held out."""
+"""The roles of the arrays of an .npz, by their names: data and labels, for training and held out."""
 
 import re
 from collections.abc import Iterable
@@ -25,13 +25,13 @@ class Roles:
 
 
 def roles_of(names: Iterable[str], key: str | None, where: str) -> Roles:
-    """What each array is taken for.
+    """The role of each array.
 
     Args:
-        key: the array to train on; None: by the names.
+        key: the array to train on. None: decide by the names.
 
     Raises:
-        DataError: there is no array ``key``, or the names do not tell.
+        DataError: if there is no array ``key``, or the names do not identify the data.
     """
     names = list(names)
     if key is not None and key not in names:
@@ -73,7 +73,7 @@ def _words(name: str) -> list[str]:
 
 
 def _alone(names: list[str]) -> str | None:
-    """The one array, or the one with a usual name."""
+    """The only array, or the one with a usual name."""
     if len(names) == 1:
         return names[0]
     return next((name for usual in _PREFERRED for name in names if name.lower() == usual), None)

@@ -1,4 +1,4 @@
-"""English sentences to be spoken, as many as are asked for, from a small grammar of our own."""
+"""Any number of English sentences to speak, from a small grammar of our own."""
 
 import re
 
@@ -65,20 +65,20 @@ _SLOT = re.compile(r"\{(\w+)\}")
 
 
 def sentences(count: int, seed: int) -> tuple[str, ...]:
-    """Sentences of about three seconds, with every phone of English; the one at ``i`` is a pure function of ``(seed, i)``.
+    """Sentences of about three seconds that cover every phone of English. Sentence ``i`` is a pure function of ``(seed, i)``.
 
-    Other seeds give other sentences, but for a rare one that comes twice, as may happen with one seed, too.
+    Other seeds give other sentences. Rarely a sentence occurs twice, within one seed or across seeds.
 
     Raises:
-        ConfigError: ``count`` is negative.
+        ConfigError: if ``count`` is negative.
     """
     if count < 0:
-        raise ConfigError(f"sentences was asked for {count} sentences; it must be 0 or more.")
+        raise ConfigError(f"The number of sentences is {count}; it must be 0 or more.")
     return tuple(_sentence(mix(seed, "sentence", index)) for index in range(count))
 
 
 def _sentence(number: int) -> str:
-    """Fill slot after slot by the digits of a number of 63 bits, of which a sentence needs fewer."""
+    """Fill the slots one by one with the digits of a 63-bit number; a sentence needs fewer bits."""
     text = "{sentence}"
     while slot := _SLOT.search(text):
         options = _CHOICES[slot[1]]

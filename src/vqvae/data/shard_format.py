@@ -1,17 +1,17 @@
-"""What codes of a whole data set are on disk; ``shard_writer`` writes them and ``shards`` reads them.
+"""The files that hold the codes of a whole data set. ``shard_writer`` writes them, ``shards`` reads them.
 
-A folder has a safetensors file for every ``shard_size`` examples, and ``manifest.json``. The tensors of a shard, each integer in the
-smallest type that its range needs:
+A folder has one safetensors file for every ``shard_size`` examples, and ``manifest.json``. A shard has these tensors. Integers have the
+smallest type that fits their range.
 
 - ``codes`` (examples, codebooks, *space).
-- ``labels`` (examples,) and ``actions`` (examples, time), where the header has names for them.
-- ``lengths`` (examples,) int64, where sequences are filled up at their ends, or ``mask`` (examples, *space) bool, where what stands for
-  data is of any other form. A shard has neither where all of it stands for data.
+- ``labels`` (examples,) and ``actions`` (examples, time), if the header names them.
+- ``lengths`` (examples,) int64, if sequences are padded only at their ends; ``mask`` (examples, *space) bool for any other padding;
+  neither without padding.
 - ``codes.1``, ``lengths.1``, ``mask.1`` and so on for the levels after the first.
 
-Two versions of the manifest are read. Version 1 does not say its version; it has one level, no actions and no masks but lengths. Version
-2 is what is written. Shards have no version: the metadata of one repeats the header without the fields that version 1 did not have where
-these are empty, so a shard of one level without actions is the same file in both. What an interrupted run of version 1 left is kept.
+Manifests of versions 1 and 2 can be read; version 2 is written. Version 1 does not state its version. It has one level, no actions, and
+lengths instead of masks. Shards have no version. Their metadata repeats the header and omits the fields that are new in version 2 if they
+are empty. So a shard with one level and no actions is the same file in both versions, and an interrupted run of version 1 can resume.
 """
 
 import dataclasses
@@ -34,23 +34,23 @@ from vqvae.errors import ConfigError, DataError
 FORMAT_VERSION = 2
 MANIFEST = "manifest.json"
 _TYPES = {np.dtype(kind): name for kind, name in ((bool, "BOOL"), ("u1", "U8"), ("<u2", "U16"), ("<u4", "U32"), ("<i8", "I64"))}
-"""What safetensors calls them."""
+"""The names of the types in safetensors."""
 _LONGEST_HEADER = 100_000_000
-"""Bytes: the limit of safetensors itself."""
+"""In bytes: the limit of safetensors itself."""
 _MOST_AXES = 30
-"""numpy 1 has no more than 32, and examples and codebooks are two."""
+"""numpy 1 allows 32 axes, and examples and codebooks take two."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LevelHeader:
-    """What the codes of one level are."""
+    """The codes of one level."""
 
     num_codebooks: int
-    """Codes at each position."""
+    """Number of codes at each position."""
     codebook_size: int
-    """Every code is from 0 to below it."""
+    """Number of possible codes, from 0."""
     space: tuple[int, ...]
-    """Positions along each axis."""
+    """Number of positions along each axis."""
 
     def __post_init__(self) -> None:
         if min(self.num_codebooks, self.codebook_size, *self.space) < 1:
@@ -61,26 +61,26 @@ class LevelHeader:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CodesHeader:
-    """What the codes are, and where they are from."""
+    """The form of the codes, and their source."""
 
     source: str
-    """Names the tokenizer's weights and the data, so that codes of others are never taken for these."""
+    """Identifies the tokenizer's weights and the data, so that other codes are never mistaken for these."""
     num_codebooks: int
-    """Codes at each position of the first level."""
+    """Number of codes at each position of the first level."""
     codebook_size: int
-    """Every code of the first level is from 0 to below it."""
+    """Number of possible codes of the first level, from 0."""
     space: tuple[int, ...]
-    """Positions along each axis of the first level."""
+    """Number of positions along each axis of the first level."""
     count: int
-    """Examples."""
+    """Number of examples."""
     label_names: tuple[str, ...] = ()
-    """Names of the labels; empty where there are none."""
+    """Names of the labels; empty without labels."""
     shard_size: int = 4096
-    """Examples in every shard but the last."""
+    """Number of examples in every shard but the last."""
     further: tuple[LevelHeader, ...] = ()
     """The levels after the first, in the order in which priors draw them."""
     action_names: tuple[str, ...] = ()
-    """Names of the actions; empty where there are none."""
+    """Names of the actions; empty without actions."""
 
     def __post_init__(self) -> None:
         if min(self.count, self.shard_size) < 1:
@@ -102,11 +102,11 @@ class CodesHeader:
         """The header of a tokenizer's codes.
 
         Args:
-            layout: of the tokenizer, with at least one level.
-            spaces: of each level, the positions along each axis.
+            layout: the tokenizer's layout, with at least one level.
+            spaces: for each level, the number of positions along each axis.
 
         Raises:
-            ConfigError: not one space for each level, or a number below 1.
+            ConfigError: if there is not one space per level, or a number is below 1.
         """
         if not layout or len(layout) != len(spaces):
             raise ConfigError(f"The layout has {len(layout)} levels and there are {len(spaces)} spaces; give one space for each level.")
@@ -128,13 +128,13 @@ class CodesHeader:
 
     @functools.cached_property
     def levels(self) -> tuple[LevelHeader, ...]:
-        """All levels, the first among them."""
+        """All levels, including the first."""
         first = LevelHeader(num_codebooks=self.num_codebooks, codebook_size=self.codebook_size, space=self.space)
         return (first, *self.further)
 
     @property
     def num_shards(self) -> int:
-        """How many files the examples take."""
+        """The number of files."""
         return -(-self.count // self.shard_size)
 
     def examples(self, shard: int) -> range:
@@ -144,10 +144,10 @@ class CodesHeader:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CodesManifest:
-    """The header and the sha256 of each shard's file, in order; it is written last, so that it stands for a complete set."""
+    """The header, and the sha256 of each shard's file, in order. It is written last, so it marks a complete set."""
 
     version: int = 1
-    """Of the format; 1 where a manifest does not say."""
+    """The version of the format; 1 if a manifest does not state it."""
     header: CodesHeader
     sha256: tuple[str, ...]
 
@@ -159,29 +159,29 @@ class CodesManifest:
 
     @property
     def digest(self) -> str:
-        """Names the codes by their content."""
+        """Identifies the codes by their content."""
         return hashlib.blake2b("".join(self.sha256).encode(), digest_size=8).hexdigest()
 
 
 class OpenShard(NamedTuple):
-    """A shard that is mapped into memory."""
+    """A shard, mapped into memory."""
 
     tensors: dict[str, np.ndarray]
     metadata: Any
-    """What its file says; not checked."""
+    """The metadata in the file; not checked."""
     stamp: tuple[int, int, int]
-    """Tells its file from one that has taken its place since."""
+    """Distinguishes the file from one that has replaced it since."""
 
 
 def read_manifest(folder: Path) -> CodesManifest:
-    """What a folder of codes holds.
+    """The manifest of a folder of codes.
 
     Raises:
-        DataError: there is no manifest, it is not one, or a later release wrote it.
+        DataError: if the manifest is missing or damaged, or a later release wrote it.
     """
     path = folder / MANIFEST
     if not path.is_file():
-        raise DataError(f"{folder} holds no {MANIFEST}: there are no codes in it, or writing them was never finished. Start that again.")
+        raise DataError(f"{folder} holds no {MANIFEST}: it has no codes, or writing them was interrupted. Write them again.")
     try:
         data = configuration.loads(read_text(path), "It")
         version = data.get("version") if isinstance(data, dict) else None
@@ -189,25 +189,25 @@ def read_manifest(folder: Path) -> CodesManifest:
             raise DataError(f"Its version is {version}, and this release reads 1 to {FORMAT_VERSION}; a later release can read it.")
         return configuration.from_json(CodesManifest, data, MANIFEST)
     except (OSError, ValueError) as error:  # Our own errors among them.
-        raise DataError(f"{path} is damaged: {error} Remove the folder to have the codes made anew.") from error
+        raise DataError(f"{path} is damaged: {error} Remove the folder; the codes are then made again.") from error
 
 
 def open_shard(folder: Path, header: CodesHeader, number: int, sha256: str | None = None) -> OpenShard:
-    """Map a shard into memory, once its own header agrees with that of the codes and with the size of its file.
+    """Map a shard into memory, after a check of its header against the codes' header and the file size.
 
     Args:
-        sha256: what the file must have; not checked where it is left out.
+        sha256: the expected sha256 of the file; not checked if omitted.
 
     Raises:
-        DataError: the shard is missing, is damaged or holds other codes.
+        DataError: if the shard is missing, damaged or holds other codes.
     """
     path = shard_path(folder, number)
     if not path.is_file():
-        raise DataError(f"{path} is missing. Have the codes written again: shards that are there are kept.")
+        raise DataError(f"{path} is missing. Write the codes again: existing shards are kept.")
     with path.open("rb") as file:
         if sha256 is not None and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
             raise DataError(
-                f"{path} is not the file that was written: its sha256 differs from the manifest's. Remove it and have it written again."
+                f"{path} is not the file that was written: its sha256 differs from the manifest's. Remove it and write the codes again."
             )
         status = os.fstat(file.fileno())
         try:
@@ -215,7 +215,7 @@ def open_shard(folder: Path, header: CodesHeader, number: int, sha256: str | Non
             metadata, start = entries.pop("__metadata__", {}), file.tell()
             _check_entries(entries, header, len(header.examples(number)), status.st_size - start)
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{path} is damaged: {error} Remove it and have it written again.") from error
+            raise DataError(f"{path} is damaged: {error} Remove it and write the codes again.") from error
         data = np.memmap(file, np.uint8, "r", shape=(status.st_size,)).view(np.ndarray)[start:]
     kinds = {name: kind for kind, name in _TYPES.items()}
     tensors = {
@@ -230,7 +230,7 @@ def shard_path(folder: Path, number: int) -> Path:
 
 
 def tensor_name(kind: str, level: int) -> str:
-    """What the codes, lengths or mask of a level are called in a shard."""
+    """The name of a level's codes, lengths or mask in a shard."""
     return f"{kind}.{level}" if level else kind
 
 
@@ -245,14 +245,14 @@ def mask_of_lengths(lengths: Integer[np.ndarray, " examples"], full: int) -> Boo
 
 
 def _read_entries(file: BinaryIO, size: int) -> dict[str, Any]:
-    """What a safetensors file says of its tensors, by name; the file stands at their data then."""
+    """The header entries of a safetensors file, by tensor name. Afterwards the file is positioned at the data."""
     file.seek(0)
     length = int.from_bytes(file.read(8), "little")
     if size < 8 or length > min(size - 8, _LONGEST_HEADER):
         raise ValueError(f"It has {size} bytes, too few for its header of {length}.")
     entries = configuration.loads(file.read(length).decode(), "Its header")
     if not isinstance(entries, dict):
-        raise ValueError("Its header is no object.")
+        raise ValueError("Its header is not an object.")
     return entries
 
 
@@ -261,7 +261,7 @@ def _check_entries(entries: dict[str, Any], header: CodesHeader, examples: int, 
     needed, taken = _expected(header, examples, optional=False), 0
     allowed = needed | _expected(header, examples, optional=True)
     if not needed.keys() <= entries.keys() <= allowed.keys():
-        raise ValueError(f"It has the tensors {sorted(entries)}; {sorted(needed)} are expected.")
+        raise ValueError(f"It has the tensors {sorted(entries)}; expected {sorted(needed)}.")
     for name, entry in entries.items():
         kind, expected = allowed[name]
         shape, offsets = (entry.get(field) if isinstance(entry, dict) else None for field in ("shape", "data_offsets"))
@@ -269,17 +269,17 @@ def _check_entries(entries: dict[str, Any], header: CodesHeader, examples: int, 
             raise ValueError(f"Its tensor {name!r} has no shape or no place.")
         fits = len(shape) == len(expected) and all(wanted in (None, there) for wanted, there in zip(expected, shape, strict=True))
         if not fits or entry.get("dtype") != _TYPES[kind]:
-            raise ValueError(f"Its tensor {name!r} is {entry.get('dtype')} of the shape {shape}; {_TYPES[kind]} of {expected} is expected.")
+            raise ValueError(f"Its tensor {name!r} is {entry.get('dtype')} of the shape {shape}; expected {_TYPES[kind]} of {expected}.")
         begin, end = offsets
         if end > size or end - begin != math.prod(shape) * kind.itemsize:
-            raise ValueError(f"Its tensor {name!r} of the shape {shape} is said to lie at the bytes {begin} to {end} of {size}.")
+            raise ValueError(f"Its tensor {name!r} of the shape {shape} claims bytes {begin} to {end} of {size}.")
         taken += end - begin
     if taken != size:
         raise ValueError(f"Its tensors take {taken} bytes, but it has {size}.")
 
 
 def _expected(header: CodesHeader, examples: int, *, optional: bool) -> dict[str, tuple[np.dtype, tuple[int | None, ...]]]:
-    """The types and shapes of tensors that a shard has, or of those that it may have; None stands for any size."""
+    """The types and shapes of a shard's required or optional tensors; None stands for any size."""
     found: dict[str, tuple[np.dtype, tuple[int | None, ...]]] = {}
     for number, level in enumerate(header.levels):
         if not optional:

@@ -1,4 +1,4 @@
-"""Write codes of a whole data set in shards, batch by batch; ``shard_format`` tells what they are."""
+"""Write the codes of a whole data set in shards, batch by batch; see ``shard_format``."""
 
 import hashlib
 import json
@@ -35,14 +35,14 @@ _SINCE_VERSION_2 = ("further", "action_names")
 
 
 class Shard(NamedTuple):
-    """One shard still to be written, and the examples that belong in it."""
+    """A shard to write, and its examples."""
 
     number: int
     examples: range
 
 
 class CodesWriter:
-    """Write codes shard by shard; what an interrupted run has finished is kept.
+    """Write codes shard by shard. Shards that an interrupted run has finished are kept.
 
     ```
     writer = CodesWriter(folder, header)
@@ -50,15 +50,15 @@ class CodesWriter:
         writer.write(shard, ((encode(batch), batch.condition) for batch in batches_of(shard.examples)))
     writer.finish()
     ```
-    Several processes may share the work, each taking other shards; one of them calls ``finish`` when all are done.
+    Several processes may share the work, each with different shards. One of them calls ``finish`` when all are done.
     """
 
     def __init__(self, folder: Path, header: CodesHeader, *, on_mismatch: Literal["error", "rewrite"] = "error") -> None:
         """Open or create the folder.
 
         Raises:
-            DataError: the folder has codes of another source or shape, and ``on_mismatch`` does not allow to write over them; or it cannot
-                be made.
+            DataError: if the folder has codes of another source or shape and ``on_mismatch`` does not allow overwriting, or it cannot be
+                created.
         """
         self._folder, self._header = folder, header
         manifest = folder / MANIFEST
@@ -73,42 +73,40 @@ class CodesWriter:
             folder.mkdir(parents=True, exist_ok=True)
 
     def missing(self) -> Iterator[Shard]:
-        """The shards that are not there, are damaged, or hold codes of another source, with the examples they need."""
+        """The shards that are missing, damaged, or hold codes of another source, with their examples."""
         for number in range(self._header.num_shards):
             shard = Shard(number, self._header.examples(number))
             if not self._is_good(shard):
                 yield shard
 
     def write(self, shard: Shard, encoded: Iterable[tuple[Codes, Condition]]) -> None:
-        """Write one shard, whole or not at all. Memory holds this shard, in the smallest types, and one batch.
+        """Write one shard, completely or not at all. Memory holds this shard, in the smallest types, and one batch.
 
         Args:
-            encoded: the shard's examples in order, in batches of any size: the codes of all levels with their masks, and what is given
-                with them, of which labels and actions are kept. A generator will do; it is run through once.
+            encoded: the shard's examples in order, in batches of any size: the codes of all levels with their masks, and the condition,
+                whose labels and actions are kept. It may be a generator; it is iterated once.
 
         Raises:
-            DataError: wrong number of examples, wrong levels or shapes, codes out of range, or labels or actions that do not fit the
-                header's names, such as some where it has none (or the reverse).
+            DataError: if the number of examples, the levels or shapes are wrong, codes are out of range, or labels or actions do not fit
+                the header's names, for example because only one of the two has them.
         """
         path = shard_path(self._folder, shard.number)
         arrays = _arrays_of(self._header, len(shard.examples), encoded, path)
         with atomic(path, DataError) as partial:
             try:
                 save_file(arrays, partial, metadata=self._metadata(shard, arrays))
-            except SafetensorError as error:  # Such as a full disk.
-                raise DataError(f"{path} could not be written ({error}). What was there before is unchanged.") from error
+            except SafetensorError as error:  # For example a full disk.
+                raise DataError(f"{path} could not be written ({error}). Existing files are unchanged.") from error
 
     def finish(self) -> CodesManifest:
         """Write the manifest.
 
         Raises:
-            DataError: a shard is still missing.
+            DataError: if a shard is missing.
         """
         missing = [shard.number for shard in self.missing()]
         if missing:
-            raise DataError(
-                f"{self._folder} still lacks {len(missing)} shards, the first of them {missing[0]}; write them before finish()."
-            )
+            raise DataError(f"{self._folder} still lacks {len(missing)} shards, first {missing[0]}; write them before finish().")
         digests = tuple(_sha256(shard_path(self._folder, number)) for number in range(self._header.num_shards))
         manifest = CodesManifest(version=FORMAT_VERSION, header=self._header, sha256=digests)
         with atomic(self._folder / MANIFEST, DataError) as partial:
@@ -125,7 +123,7 @@ class CodesWriter:
     def _metadata(self, shard: Shard, arrays: dict[str, np.ndarray]) -> dict[str, str]:
         header = configuration.to_json(self._header)
         header = {name: value for name, value in header.items() if value or name not in _SINCE_VERSION_2}
-        # One entry: safetensors writes several in an order that changes from run to run, and equal shards must be equal files.
+        # One entry: safetensors writes several in random order, and equal shards must be equal files.
         return {"shard": json.dumps([header, shard.number, _content(arrays)])}
 
 
@@ -157,7 +155,7 @@ def _arrays_of(header: CodesHeader, examples: int, encoded: Iterable[tuple[Codes
 
 
 def _check_batch(header: CodesHeader, codes: Codes, path: Path) -> int:
-    """The examples of a batch; raise DataError unless it has what the header says."""
+    """The examples of a batch. Raise DataError if it does not match the header."""
     if len(codes) != len(header.levels):
         raise DataError(f"{path} was given codes of {len(codes)} levels; it takes {len(header.levels)}.")
     for level, tensor, mask in zip(header.levels, codes, codes.masks, strict=True):
@@ -172,7 +170,7 @@ def _check_batch(header: CodesHeader, codes: Codes, path: Path) -> int:
 
 
 class _Mask:
-    """Which codes of one level stand for data: lengths as long as sequences are filled up at their ends, else every position."""
+    """The codes of a level that stand for data: lengths as long as padding is only at the end, else a flag per position."""
 
     def __init__(self, examples: int, space: tuple[int, ...]) -> None:
         self._examples, self._space = examples, space
@@ -191,7 +189,7 @@ class _Mask:
             self._mask[rows] = mask
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a shard keeps: nothing where all codes stand for data."""
+        """The tensors that a shard stores: none if all codes stand for data."""
         if self._mask is not None:
             return {"mask": self._mask}
         if self._lengths is not None and (self._lengths < self._space[0]).any():
@@ -207,10 +205,10 @@ class _Given:
         self._array: np.ndarray | None = None
 
     def put(self, rows: slice, values: Tensor | None, expected: tuple[int | None, ...]) -> None:
-        """Those of some of the examples; None in ``expected`` is a size that is the same in all batches.
+        """Add the values of some examples. None in ``expected`` is a size that is the same in all batches.
 
         Raises:
-            DataError: they do not fit the names, the batch, or what came before.
+            DataError: if they do not fit the names, the batch, or earlier batches.
         """
         names = len(self._names)
         if (values is not None) != bool(names):
@@ -224,21 +222,21 @@ class _Given:
         if not fits or values.is_floating_point() or (values.numel() and not 0 <= int(values.min()) <= int(values.max()) < names):
             raise DataError(
                 f"{self._path} was given {self._kind} that do not fit: {values.dtype} of the shape {tuple(values.shape)}; "
-                f"integers in [0, {names}) of the shape {expected} are expected."
+                f"expected integers in [0, {names}) of the shape {expected}."
             )
         array = np.empty((self._examples, *values.shape[1:]), smallest_type(names)) if self._array is None else self._array
         array[rows] = values.cpu().numpy()
         self._array = array
 
     def arrays(self) -> dict[str, np.ndarray]:
-        """What a shard keeps."""
+        """The tensors that a shard stores."""
         return {} if self._array is None else {self._kind: self._array}
 
 
 def _expect(header: CodesHeader, found: CodesHeader, folder: Path) -> None:
     changes = configuration.differences(configuration.to_json(found), configuration.to_json(header), "codes")
     if changes:
-        raise DataError(f"{folder} holds other codes ({'; '.join(changes)}). Remove it, or allow it to be written over.")
+        raise DataError(f"{folder} holds other codes ({'; '.join(changes)}). Remove it, or allow overwriting.")
 
 
 def _content(arrays: dict[str, np.ndarray]) -> str:

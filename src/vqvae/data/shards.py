@@ -1,4 +1,4 @@
-"""Read codes of a whole data set from shards that are mapped into memory, as priors do many times; ``shard_format`` tells what they are."""
+"""Read the codes of a whole data set from memory-mapped shards, as priors do many times; see ``shard_format``."""
 
 import functools
 from pathlib import Path
@@ -13,35 +13,35 @@ from vqvae.errors import DataError
 from vqvae.signals import AXES, Signal
 
 _MOST_OPEN = 256
-"""Shards that a data set keeps mapped: each takes one of the files that a process may have open, often 1,024."""
+"""Number of shards that a data set keeps mapped. Each is an open file, and a process may often open only 1,024."""
 
 
 class CodesDataset(Dataset):
-    """One level of the codes in a folder that ``CodesWriter`` finished. Files are mapped into memory, and a batch reads what it needs.
+    """One level of the codes in a folder that ``CodesWriter`` finished. Files are mapped into memory; a batch reads only what it needs.
 
-    A batch is ``x`` int64 (batch, codebooks, *space) with ``condition.label`` int64 (batch,) and ``condition.actions`` int64 (batch, time)
-    where there are any, ``condition.codes``, the levels before this one, and ``mask`` (batch, *space) where any shard has one. Threads may
-    share it.
+    A batch has ``x``, int64 (batch, codebooks, *space); ``condition.label``, int64 (batch,), and ``condition.actions``, int64 (batch,
+    time), if there are any; ``condition.codes``, the levels before this one; and ``mask`` (batch, *space), if any shard has one. Threads
+    may share a data set.
     """
 
     def __init__(self, folder: Path, *, source: str | None = None, level: int = 0, verify: bool = True) -> None:
         """Check every shard.
 
         Args:
-            folder: what the writer was given.
-            source: where the codes must be from; not checked where it is left out.
-            level: whose codes are the data; those of the levels before it are its condition.
-            verify: whether to read every file once for its sha256; without, only its header and its size are checked.
+            folder: the folder of the codes.
+            source: the expected source of the codes; not checked if omitted.
+            level: the level whose codes are the data. Codes of the levels before it are the condition.
+            verify: whether to read every file once to check its sha256. Otherwise only its header and size are checked.
 
         Raises:
-            DataError: no manifest, another source, no such level, a shard that is missing or is not the one that was written.
+            DataError: if there is no manifest, the source differs, there is no such level, or a shard is missing or was replaced.
         """
         manifest = read_manifest(folder)
         self.header = manifest.header
-        """What the codes are."""
+        """The header of the codes."""
         if source is not None and source != self.header.source:
             raise DataError(
-                f"{folder} has codes of {self.header.source!r}; codes of {source!r} are expected. Remove it to have them made anew."
+                f"{folder} has codes of {self.header.source!r}; expected codes of {source!r}. Remove it; the codes are then made again."
             )
         if not 0 <= level < len(self.header.levels):
             raise DataError(f"{folder} has no codes of level {level}; choose one from 0 to {len(self.header.levels) - 1}.")
@@ -61,7 +61,7 @@ class CodesDataset(Dataset):
         self.label_names, self.action_names = self.header.label_names, self.header.action_names
         own = self.header.levels[level]
         axes = AXES.get(len(own.space), tuple(f"axis {number}" for number in range(len(own.space))))
-        # A signal has two levels at least, also where a codebook has but one code.
+        # A signal has at least two levels, even if a codebook has only one code.
         self.signal = Signal(axes=axes, channels=own.num_codebooks, levels=max(own.codebook_size, 2))
 
     def __len__(self) -> int:
@@ -70,7 +70,7 @@ class CodesDataset(Dataset):
     def batch(self, indices: np.ndarray) -> Batch:
         count, levels = len(indices), self.header.levels[: self._level + 1]
         if count and not 0 <= indices.min() <= indices.max() < len(self):
-            raise IndexError(f"{self._folder} has the examples 0 to {len(self) - 1}, but {indices.min()} to {indices.max()} are asked for.")
+            raise IndexError(f"{self._folder} has the examples 0 to {len(self) - 1}; {indices.min()} to {indices.max()} were requested.")
         found = {
             tensor_name("codes", number): np.empty((count, level.num_codebooks, *level.space), np.int64)
             for number, level in enumerate(levels)
@@ -95,7 +95,7 @@ class CodesDataset(Dataset):
 
 
 def _opened(folder: Path, header: CodesHeader, stamps: list[tuple[int, int, int]], number: int) -> dict[str, np.ndarray]:
-    """The tensors of a shard that was checked before."""
+    """The tensors of a shard that has been checked."""
     found = open_shard(folder, header, number)
     if found.stamp != stamps[number]:
         raise DataError(f"{shard_path(folder, number)} has changed since the codes were opened. Open them again.")
@@ -105,7 +105,7 @@ def _opened(folder: Path, header: CodesHeader, stamps: list[tuple[int, int, int]
 def _mask_of(
     tensors: dict[str, np.ndarray], level: int, rows: Int[np.ndarray, " rows"], space: tuple[int, ...]
 ) -> Bool[np.ndarray, "*rows_and_space"] | bool:
-    """The mask of some rows of a shard; True where it has none."""
+    """The mask of some rows of a shard; all True if it has none."""
     mask, lengths = (tensors.get(tensor_name(kind, level)) for kind in ("mask", "lengths"))
     if mask is not None:
         return mask.take(rows, axis=0)

@@ -21,7 +21,7 @@ def is_held_out(key: str) -> bool:
 
 
 def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, " train"], Int[np.ndarray, " held_out"]]:
-    """The positions of the keys to train on and of those to hold out, both in ascending order.
+    """The positions of the training keys and of the held-out keys, both in ascending order.
 
     The key with the smallest hash is always held out, and the one with the largest is always trained on.
 
@@ -36,6 +36,6 @@ def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, 
 
 
 def _hash(key: str) -> float:
-    """From 0 to 1."""
+    """A hash from 0 to 1."""
     digest = hashlib.blake2b(key.encode("utf-8", "surrogateescape"), digest_size=8).digest()
     return int.from_bytes(digest, "little") / 2**64

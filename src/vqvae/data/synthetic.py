@@ -11,13 +11,13 @@ from vqvae.errors import ConfigError
 from vqvae.seeding import mix
 
 _MOST = 2**27
-"""Values that are drawn, each of which takes several floats on the way."""
+"""The most values to draw. Each temporarily takes several floats."""
 _SHAPES = ("disc", "square", "cross", "ring", "stripes", "diamond")
 
 
 @settings
 class SyntheticImagesConfig:
-    """One shape of one colour, at any place, on a smooth gradient of two others; the class is the shape.
+    """A shape of one colour, anywhere on a smooth gradient between two other colours. The class is the shape.
 
     Another 5 % of ``count`` (at least one image of each class) is held out.
     """
@@ -66,7 +66,7 @@ def _side(config: SyntheticImagesConfig, side: str, count: int) -> ArrayDataset:
 
 
 def _shapes(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Where each shape of radius 1 around the origin is, in the order of ``_SHAPES``."""
+    """Masks of the shapes with radius 1 around the origin, in the order of ``_SHAPES``."""
     radius, longest, shortest = np.hypot(x, y), np.maximum(abs(x), abs(y)), np.minimum(abs(x), abs(y))
     return (
         radius < 1,

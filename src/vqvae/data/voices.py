@@ -1,8 +1,8 @@
 """Speech with exact phone times, spoken by eSpeak NG (https://github.com/espeak-ng/espeak-ng) as many voices; the only importer of
 espeakng_loader.
 
-Differs from the paper: its speech is VCTK, which is a download of 11 GB and has no phone times. The library is free software under the
-GPL, version 3: it is loaded when somebody speaks, from the package that the extra ``voices`` installs, and is no part of this one.
+Differs from the paper: its speech is VCTK, a download of 11 GB without phone times. The eSpeak library is free software under the GPL,
+version 3. It is not part of this package: the extra ``voices`` installs it, and it is loaded when speech is needed.
 """
 
 import _ctypes
@@ -31,9 +31,9 @@ from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.media.sounds import resample, to_int16
 from vqvae.seeding import mix
 
-# For each of 41 classes, eSpeak's names (its "mnemonics") of the sounds of American English that belong to it. The classes are the 39
-# phones of ARPAbet as the CMU dictionary has them, the neutral vowel AX, and silence. A vowel with an r in it, which eSpeak has as one
-# sound ("near", "car", "fire"), counts as its vowel; a tap as T, and so does the glottal stop of "button", a syllabic l or n as L or N.
+# For each of 41 classes, eSpeak's names ("mnemonics") of its sounds in American English. The classes are the 39 ARPAbet phones of the CMU
+# dictionary, the neutral vowel AX, and silence. eSpeak treats a vowel with an r ("near", "car", "fire") as one sound, which counts as its
+# vowel here. A tap counts as T, and so does the glottal stop of "button"; a syllabic l or n counts as L or N.
 _SOUNDS = {
     "AA": "0 0# 02 A: A@ A#",  # hot, father, car
     "AE": "a aa",  # cat, bath
@@ -78,8 +78,8 @@ _SOUNDS = {
     "SIL": "_ _: _! _| _:: ||",
 }
 PHONES = tuple(_SOUNDS)
-"""The names of the 41 classes; ``SIL``, silence, is the last and is left out of scores."""
-_VERSION = 1  # Of the sentences and of how voices are told apart: a change makes other data of the same settings.
+"""The names of the 41 classes. The last, ``SIL``, is silence, which scores ignore."""
+_VERSION = 1  # Of the sentences and the differences between voices. With a change, the same settings give other data.
 _AT_A_TIME = 4
 _SECONDS = 2
 """Of a short sentence, to know in advance what all take in memory."""
@@ -88,11 +88,11 @@ _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic
 
 @settings
 class VoicesConfig:
-    """Sentences spoken by eSpeak NG: half an hour to train on, by twenty voices, and other sentences by four others.
+    """Sentences spoken by eSpeak NG: half an hour of training data in twenty voices, and held-out sentences in four other voices.
 
-    Every training sentence is spoken by one voice, in turn. Held out are 5 % as many sentences, none of which is trained on, each by
-    all of ``unseen_voices``, or by four of ``voices`` in turn where there are none. The sentences are our own, and the same settings
-    give the same samples.
+    Voices take turns to speak the training sentences. The held-out side has 5 % as many other sentences, each spoken by all of
+    ``unseen_voices`` or, without these, by four of ``voices`` in turn. The sentences are our own. The same settings give the same
+    samples.
     """
 
     voices: tuple[str, ...] = (
@@ -100,52 +100,52 @@ class VoicesConfig:
         *("en-us+Andrea", "en-us+Gene2", "en-us+Annie", "en-us+Marco", "en-us+anika", "en-us+ed", "en-us+belinda", "en-us+klatt"),
         *("en-us+grandma", "en-us+Nguyen"),
     )
-    """Who speaks what is trained on: American English, ``en-us``, with one of eSpeak's variants."""
+    """Voices of the training data: American English, ``en-us``, with one of eSpeak's variants."""
     unseen_voices: tuple[str, ...] = ("en-us+f5", "en-us+m4", "en-us+steph", "en-us+Michael")
-    """Who speaks what is held out, besides nobody of ``voices``."""
+    """Voices of the held-out data, none of them in ``voices``."""
     sentences: int = 600
-    """How many are trained on, about three seconds each."""
+    """Number of training sentences, about three seconds each."""
     rate: int = 16_000
-    """Samples a second."""
+    """Samples per second."""
     chunk: int = 20_480
-    """Samples of an example."""
+    """Samples per example."""
     crop: int | None = None
-    """Samples of a training example; None for ``chunk``, as any other. Training wants many steps; codes and scores, long examples."""
+    """Samples per training example; default: ``chunk``. Short examples train faster; codes and scores need long ones."""
     hop: int = 1_280
-    """Samples from the start of a training example to the start of the next; held-out examples do not overlap."""
+    """Samples from the start of a training example to the start of the next. Held-out examples do not overlap."""
     seed: int = field(default=0, metadata=SEED)
-    """Another seed, other sentences."""
+    """Seed of the sentences."""
 
     def build(self) -> Splits:
-        """Speak all sentences: a few seconds for half an hour."""
+        """Speak all sentences. Half an hour of speech takes a few seconds."""
         return _build(self)
 
 
 class Utterance(NamedTuple):
-    """What was spoken."""
+    """A spoken text."""
 
     samples: Float32[np.ndarray, " samples"]
     """In [-1, 1]."""
     rate: int
-    """Samples a second."""
+    """Samples per second."""
     phones: tuple[Phone, ...]
-    """From the first to the last sample without a gap, each with one of ``PHONES``."""
+    """Phones from the first to the last sample without a gap; every label is one of ``PHONES``."""
 
 
 def speak(text: str, voice: str, *, rate: int = 16_000, words_per_minute: int = 175, pitch: int = 50) -> Utterance:
-    """Speak an English text: a pure function of its arguments, whatever was spoken before, in any thread.
+    """Speak an English text. The result depends only on the arguments, not on earlier calls or other threads.
 
     Args:
-        text: what to say.
+        text: the text to speak.
         voice: ``en-us``, or ``en-us+`` and a variant, such as ``en-us+f3``; ``known_voices`` lists them.
-        rate: samples a second; eSpeak's own are 22,050, and are resampled.
+        rate: samples per second. eSpeak's own rate is 22,050; other rates are resampled.
         words_per_minute: from 80 to 450.
-        pitch: from 0 to 100; 50 is the voice's own.
+        pitch: from 0 to 100; 50 is the voice's own pitch.
 
     Raises:
-        ConfigError: the voice is unknown, or a number is out of its range.
-        DataError: there is nothing to say, or something that is not English.
-        MissingExtraError: espeakng-loader or soxr is not installed.
+        ConfigError: if the voice is unknown, or a number is out of range.
+        DataError: if the text has nothing to say, or has sounds that are not English.
+        MissingExtraError: if espeakng-loader or soxr is not installed.
     """
     if voice not in known_voices():
         raise ConfigError(f"There is no voice {voice!r}; there are {', '.join(known_voices())}.")
@@ -166,20 +166,20 @@ def known_voices() -> tuple[str, ...]:
     """The voices of American English that ``speak`` takes.
 
     Raises:
-        MissingExtraError: espeakng-loader is not installed.
+        MissingExtraError: if espeakng-loader is not installed.
     """
     return ("en-us", *(f"en-us+{path.name}" for path in sorted((_paths().data / "voices" / "!v").iterdir())))
 
 
 def render(texts: Iterable[str], voices: Sequence[str], *, rate: int = 16_000, chunk: int = 20_480, hop: int | None = None) -> AudioDataset:
-    """Every text, spoken by every voice: recording ``v * len(texts) + t`` is text ``t`` in voice ``v``, so that voices can be compared.
+    """Every text, spoken by every voice, for comparison of voices. Recording ``v * len(texts) + t`` is text ``t`` in voice ``v``.
 
     Args:
-        texts: what to say.
-        voices: by whom; ``label_names`` of the result, in this order.
-        rate: samples a second.
-        chunk: samples of an example.
-        hop: samples from the start of an example to the start of the next; ``chunk`` where it is left out.
+        texts: the texts to speak.
+        voices: the voices; ``label_names`` of the result, in this order.
+        rate: samples per second.
+        chunk: samples per example.
+        hop: samples from the start of an example to the start of the next; default: ``chunk``.
 
     Raises:
         ConfigError, DataError, MissingExtraError: as ``speak``.
@@ -191,7 +191,7 @@ def render(texts: Iterable[str], voices: Sequence[str], *, rate: int = 16_000, c
 
 
 def untrained(config: VoicesConfig, count: int, purpose: str) -> list[str]:
-    """Up to ``count`` sentences of which none is trained on; others for another ``purpose``."""
+    """Up to ``count`` sentences that are not in the training data. They differ for each ``purpose``."""
     trained = frozenset(sentences(config.sentences, mix(config.seed, "train")))
     return [text for text in sentences(count, mix(config.seed, purpose)) if text not in trained]
 
@@ -214,12 +214,12 @@ def _build(config: VoicesConfig) -> Splits:
 
 
 def _given(config: VoicesConfig) -> dict[str, Any]:
-    """The settings that are not None: folders of runs from before there was a crop keep the name of their data."""
+    """The settings that are not None: data keeps its name in runs from before ``crop`` existed."""
     return {name: value for name, value in to_json(config).items() if value is not None}
 
 
 def _new_speakers(config: VoicesConfig, number: int) -> tuple[str, ...]:
-    """Who speaks a held-out sentence."""
+    """The voices that speak a held-out sentence."""
     if config.unseen_voices:
         return config.unseen_voices
     count = len(config.voices)
@@ -227,12 +227,12 @@ def _new_speakers(config: VoicesConfig, number: int) -> tuple[str, ...]:
 
 
 def _render(plan: Sequence[tuple[str, int, str]], label_names: tuple[str, ...], name: str, *, rate: int, **cut: int) -> AudioDataset:
-    """Speak (voice, number, text) after (voice, number, text); recordings are named ``voice/number``."""
+    """Speak one (voice, number, text) after another. Recordings are named ``voice/number``."""
     clips: list[Int16[np.ndarray, " samples"]] = []
     recordings: list[Recording] = []
     phones: dict[str, tuple[Phone, ...]] = {}
     for voice, number, text in plan:
-        # Each voice has its own habits, or voices of one family would differ in little but their formants.
+        # Each voice has its own speed and pitch. Otherwise voices of one family would differ in little but their formants.
         manner = mix(0, "manner", voice)
         utterance = speak(text, voice, rate=rate, words_per_minute=150 + manner % 51, pitch=35 + manner // 51 % 31)
         recording = Recording(f"{voice}/{number:05d}", label_names.index(voice), len(utterance.samples))
@@ -245,8 +245,8 @@ def _render(plan: Sequence[tuple[str, int, str]], label_names: tuple[str, ...], 
 
 
 def _digest(content: object) -> str:
-    """Of the settings, and of what speaks: another release may say the same text another way."""
-    _paths()  # Says which extra is missing, where it is.
+    """A digest of the settings and the version of eSpeak: another release may speak the same text differently."""
+    _paths()  # Raises the error that names the missing extra.
     content = [content, _VERSION, importlib.metadata.version("espeakng-loader")]
     return hashlib.blake2b(json.dumps(content, sort_keys=True).encode(), digest_size=8).hexdigest()
 
@@ -265,7 +265,7 @@ def _paths() -> _Paths:
 
 
 class _Spoken(NamedTuple):
-    """eSpeak's own: samples at its rate, and the place of each sound's first sample with its mnemonic."""
+    """eSpeak's raw output: samples at its rate, and the first sample of each sound with its mnemonic."""
 
     samples: Int16[np.ndarray, " samples"]
     rate: int
@@ -274,16 +274,16 @@ class _Spoken(NamedTuple):
 
 def _phones(spoken: _Spoken, text: str) -> tuple[Phone, ...]:
     phones: list[Phone] = []
-    # Before the first sound there is silence.
+    # There is silence before the first sound.
     starts, mnemonics = [0, *(start for start, _ in spoken.sounds)], ["_", *(mnemonic for _, mnemonic in spoken.sounds)]
     for start, end, mnemonic in zip(starts, [*starts[1:], len(spoken.samples)], mnemonics, strict=True):
-        # Marks of stress, and of its absence, stand before the sound.
+        # Stress marks stand before the sound.
         label = _CLASSES.get(mnemonic.lstrip("',%="))
         if label is None:
-            raise DataError(f"eSpeak NG says the sound {mnemonic!r} in {text!r}, which is none of American English. Spell it another way.")
+            raise DataError(f"eSpeak NG says the sound {mnemonic!r} in {text!r}, which is not American English. Spell it another way.")
         if phones and label == phones[-1].label == "SIL":
             phones[-1] = phones[-1]._replace(end=end / spoken.rate)
-        elif end > start:  # An l may be run into the vowel before it, and has no time of its own.
+        elif end > start:  # An l may merge with the vowel before it and have no time of its own.
             phones.append(Phone(start / spoken.rate, end / spoken.rate, label))
     return tuple(phones)
 
@@ -295,7 +295,7 @@ _LAST_EVENT, _PHONEME = 0, 7
 
 
 class _Event(ctypes.Structure):
-    """``espeak_EVENT``; ``string`` is one of a union, which a phoneme uses: at most 8 bytes, and a zero where there is room."""
+    """``espeak_EVENT``. ``string`` is the member of a union that phonemes use: at most 8 bytes, with a zero if there is room."""
 
     _fields_ = (
         ("type", ctypes.c_int),
@@ -314,10 +314,10 @@ _LOCK = threading.Lock()
 
 
 def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Spoken:
-    """Let a fresh copy of the library speak.
+    """Speak with a fresh copy of the library.
 
-    It keeps much between two calls that cannot be set back (how far its flutter of the pitch has come, the gain, an echo), so that a
-    text would sound a little different every time. Loading it again takes half a millisecond.
+    The library keeps state between calls that cannot be reset (the phase of its pitch flutter, the gain, an echo), so a text would sound
+    slightly different every time. Loading it again takes half a millisecond.
     """
     blocks: list[bytes] = []
     sounds: list[tuple[int, str]] = []
@@ -339,17 +339,17 @@ def _synthesise(text: str, voice: str, words_per_minute: int, pitch: int) -> _Sp
         try:
             rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(data.parent).encode(), _PHONEME_EVENTS | _DO_NOT_EXIT)
             if rate <= 0:
-                raise DataError(f"eSpeak NG does not find its data in {data}. Paths of more than 140 characters are too long for it.")
+                raise DataError(f"eSpeak NG does not find its data in {data}. It cannot use paths of more than 140 characters.")
             library.espeak_SetSynthCallback(receive)
-            # It draws breath and noise from a generator of its own, which it seeds with the time, and from the C library's, which nothing
-            # else here uses.
+            # It draws breath and noise from its own generator, seeded with the time, and from the C library's, which nothing else here
+            # uses.
             library.espeak_ng_SetRandSeed(ctypes.c_long(1))
             ctypes.CDLL(None).srand(1)
             if library.espeak_SetVoiceByName(voice.encode()):
                 raise ConfigError(f"eSpeak NG cannot load the voice {voice!r}.")
             library.espeak_SetParameter(_RATE, words_per_minute, 0)
             library.espeak_SetParameter(_PITCH, pitch, 0)
-            # At its usual 100 some voices are so loud that it turns them down for a moment, to stay within 16 bits.
+            # At the usual 100, some voices are so loud that eSpeak turns them down at times, to stay within 16 bits.
             library.espeak_SetParameter(_VOLUME, 50, 0)
             content = text.encode() + b"\0"
             failed = library.espeak_Synth(content, ctypes.c_size_t(len(content)), 0, _CHARACTERS, 0, _UTF8, None, None)

@@ -1,31 +1,27 @@
-"""Frames of 3-D worlds with the actions between them, rendered on the spot, as in experiment E4 of [VQVAE §4.1].
+"""Frames of 3-D worlds with the actions between them, rendered when needed, as in experiment E4 of [VQVAE §4.1].
 
 Differs from the paper: its frames come from DeepMind Lab, which has no package to install; ours come from ViZDoom.
 """
 
-import contextlib
 import dataclasses
 import hashlib
 import importlib.metadata
 import importlib.util
 import json
 import logging
-import os
-import signal
-import subprocess
-import sys
-import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
-from jaxtyping import Int, UInt8
 
-from vqvae.config import INCIDENTAL, SEED, settings, to_json
-from vqvae.data.arrays import ArrayDataset
-from vqvae.data.base import Batch, Dataset, Splits
+from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
+from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.episodes import Episodes, dataset_of
+from vqvae.data.renderers import make_arrays, run_renderers, worker_count
+from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
 from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError, MissingExtraError
@@ -34,159 +30,221 @@ from vqvae.seeding import mix
 _log = logging.getLogger(__name__)
 
 ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
-"""Walk; turn on the spot; do both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
+"""Walk, turn on the spot, or both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
+POSE_NAMES = ("x", "y", "angle")
+"""Map units; degrees, counted to the left from the x axis."""
+_TICS = 35.0
+"""Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
-_VERSION = 1  # Of the explorer and the view: a change to either makes other frames, which need another place in the cache.
+_VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
 
 
 @settings
 class WorldsConfig:
-    """What a walker sees who explores a ViZDoom map: the middle 240 by 240 pixels of 320 by 240, antialiased to ``size``.
+    """The view of a walker who explores a ViZDoom map: the central 240 by 240 pixels of 320 by 240, antialiased to ``size``.
 
-    Monsters, weapon and status bar are off. The last 5 % of the episodes, at least one, are held out. The same settings give the
-    same frames, from the cache or anew.
+    Monsters, weapon and status bar are off. The last 5 % of the episodes of each map, at least one, are held out. The same settings give
+    the same frames, whether cached or rendered again.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps what was rendered; ~/.cache/vqvae/worlds where it is left out."""
+    """The folder for rendered frames; default: ~/.cache/vqvae/worlds."""
     scenario: str = "my_way_home"
-    """One of ViZDoom's scenarios; my_way_home is corridors and rooms with many kinds of walls."""
+    """One of ViZDoom's scenarios. my_way_home has corridors and rooms with many kinds of walls."""
     episodes: int = 100
-    """How many walks, each from a random place."""
+    """Number of walks, each from a random place."""
     frames_per_episode: int = 200
-    """Frames of each walk."""
+    """Frames per walk."""
     size: int = 84
     """Height and width in pixels."""
     seed: int = dataclasses.field(default=0, metadata=SEED)
-    """Another seed, other walks."""
+    """Seed of the walks."""
     frame_skip: int = 4
-    """Tics (1/35 s) from one frame to the next; the action lasts as long."""
+    """Tics (1/35 s) from one frame to the next. The action lasts as long."""
+    scenarios: tuple[str, ...] = ()
+    """More maps, with as many episodes each."""
+    held_out_scenario: str | None = None
+    """A map for the held-out side only: its walks replace the held-out walks of the other maps. The training side stays the same."""
+    clip_length: int = 0
+    """Frames per clip. 0: single frames."""
 
     def build(self) -> Splits:
-        """Render the episodes, or take them from the cache."""
-        return _build(self)
+        """Render the episodes, or load them from the cache.
+
+        Raises:
+            ConfigError: if a number is too small, or a scenario is unknown.
+            DataError: if a scenario cannot be rendered.
+            MissingExtraError: if ViZDoom is not installed.
+        """
+        train, held_out = _sides(self)
+        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in (train, held_out)))
+
+    def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
+        """Repeat the start of held-out walks in the engine, then hold each of the actions.
+
+        The engine is deterministic, so it can repeat a walk from its seed and its actions. Rollouts are kept in the cache.
+
+        Args:
+            starts: held-out episodes, counted from 0, and the number of their frames to repeat. ``vqvae.data.spread_starts`` makes some.
+            actions: names of actions. Each is held once after every start.
+            frames: number of frames for which to hold it.
+
+        Raises:
+            ConfigError: if an action is unknown, or a start lies outside its episode.
+            DataError: if the engine does not repeat the walk; see also ``build``.
+        """
+        return _rollouts(self, starts, actions, frames)
 
 
-class WorldsDataset(Dataset):
-    """Whole episodes, one after another; an example is one frame with the action that was taken on seeing it.
+class _Walk(NamedTuple):
+    """One episode: the map and the seed."""
 
-    A batch is ``x`` uint8 (batch, 3, size, size) with ``condition.actions`` int64 (batch, 1), numbers into ``action_names``.
-    """
-
-    action_names = ACTION_NAMES
-
-    def __init__(
-        self,
-        frames: UInt8[np.ndarray, "frames 3 size size"],
-        actions: Int[np.ndarray, " frames"],
-        episode: Int[np.ndarray, " frames"],
-        name: str,
-    ) -> None:
-        """Keep references to the arrays."""
-        self.name = name
-        self.frames = frames
-        """uint8 (frames, 3, size, size), in the order of the walks."""
-        self.actions = actions
-        """int64 (frames,): what was done after each frame."""
-        self.episode = episode
-        """int64 (frames,): which walk each frame belongs to."""
-        self._examples = ArrayDataset(frames, name=name, actions=actions, action_names=ACTION_NAMES)
-        self.signal = self._examples.signal
-
-    def __len__(self) -> int:
-        return len(self._examples)
-
-    def batch(self, indices: np.ndarray) -> Batch:
-        return self._examples.batch(indices)
+    scenario: str
+    seed: int
 
 
-def _build(config: WorldsConfig) -> Splits:
-    for field in ("episodes", "frames_per_episode", "size", "frame_skip"):
-        least = 2 if field == "episodes" else 1
-        if getattr(config, field) < least:
-            raise ConfigError(f"config.data.{field} is {getattr(config, field)}; it must be at least {least}.")
+class _Side(NamedTuple):
+    """The walks of one side, and the folder that has them in these rows."""
+
+    name: str
+    folder: Path
+    first: int
+    walks: tuple[_Walk, ...]
+    config: WorldsConfig
+
+
+def _sides(config: WorldsConfig) -> tuple[_Side, _Side]:
+    check_at_least(2, config, "episodes")
+    check_at_least(1, config, "frames_per_episode", "size", "frame_skip")
+    check_at_least(0, config, "clip_length")
     if importlib.util.find_spec("vizdoom") is None:
         raise MissingExtraError("vizdoom", "worlds")
-    identity = {**to_json(dataclasses.replace(config, path=None)), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom")}
+    _check_scenarios(config)
+    held_out = _held_out(config)
+    main = dataclasses.replace(config, held_out_scenario=None, clip_length=0)
+    folder, digest = _rendered(main, needs_poses=config.clip_length > 0)
+    walks = _walks(main)
+    train = _Side(f"worlds-{digest}-train", folder, 0, walks[:-held_out], main)
+    if config.held_out_scenario is None:
+        return train, _Side(f"worlds-{digest}-held-out", folder, len(walks) - held_out, walks[-held_out:], main)
+    other = dataclasses.replace(main, scenario=config.held_out_scenario, scenarios=(), episodes=held_out)
+    folder, digest = _rendered(other, needs_poses=config.clip_length > 0)
+    return train, _Side(f"worlds-{digest}-held-out", folder, 0, _walks(other), other)
+
+
+def _held_out(config: WorldsConfig) -> int:
+    """The number of held-out walks, over all maps."""
+    return max(1, round(HELD_OUT_SHARE * config.episodes)) * (1 + len(config.scenarios))
+
+
+def _walks(config: WorldsConfig) -> tuple[_Walk, ...]:
+    """All walks in the order of the rows: training walks, map by map, then held-out walks, map by map."""
+    maps = (config.scenario, *config.scenarios)
+    train = config.episodes - _held_out(config) // len(maps)
+    sides = (range(train), range(train, config.episodes))
+    # Each walk has its own seed, so its frames do not depend on the process that renders it, or on the order.
+    return tuple(_Walk(name, mix(config.seed, "worlds", name, number)) for side in sides for name in maps for number in side)
+
+
+def _rendered(config: WorldsConfig, needs_poses: bool) -> tuple[Path, str]:
+    """The folder with the frames of the walks, rendered if it is not there yet, and the digest of the settings."""
+    settings_that_matter = {**to_json(config), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
+    # Omitted if they have their defaults: frames keep their name from before these settings existed.
+    later = {"held_out_scenario", "clip_length", *([] if config.scenarios else ["scenarios"])}
+    identity = {name: value for name, value in settings_that_matter.items() if name not in later}
     digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
-    root = user_path(config.path) if config.path is not None else user_cache() / "worlds"
-    folder = root / f"{config.scenario}-{digest}"
-    _check_scenario(config.scenario)  # Before its name becomes part of a path.
-    advice = f"{ADVICE[:-1]}, or give another one with --data."
-    if not exists(folder):
+    folder = _root(config) / f"{config.scenario}-{digest}"
+    advice = f"{ADVICE[:-1]}, or give another folder with --data."
+
+    def is_done() -> bool:
+        # Frames that an earlier release rendered have no poses.
+        return exists(folder) and (not needs_poses or (folder / "poses.npy").is_file())
+
+    if not is_done():
         with locked(folder, DataError, advice):
-            if not folder.is_dir():
+            if not is_done():
                 with atomic_folder(folder, DataError, advice) as partial:
                     _render(config, partial)
                     (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
-    frames, actions = (np.load(folder / f"{name}.npy", allow_pickle=False) for name in ("frames", "actions"))
-    held_out = max(1, round(HELD_OUT_SHARE * config.episodes))
-    numbers = np.repeat(np.arange(config.episodes), config.frames_per_episode).reshape(actions.shape)
-    sides = (("train", slice(None, -held_out)), ("held-out", slice(-held_out, None)))
-    return Splits(
-        *(
-            WorldsDataset(
-                frames[part].reshape(-1, *frames.shape[2:]), actions[part].ravel(), numbers[part].ravel(), f"worlds-{digest}-{name}"
-            )
-            for name, part in sides
-        )
+    return folder, digest
+
+
+def _root(config: WorldsConfig) -> Path:
+    return user_path(config.path) if config.path is not None else user_cache() / "worlds"
+
+
+def _episodes(side: _Side) -> Episodes:
+    def rows(name: str) -> Any:
+        array = np.load(side.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[side.first : side.first + len(side.walks)]
+        return np.asarray(array.reshape(-1, *array.shape[2:]))
+
+    numbers = np.arange(side.first, side.first + len(side.walks))
+    has_poses = (side.folder / "poses.npy").is_file()
+    return Episodes(
+        frames=rows("frames"),
+        episode=np.repeat(numbers, side.config.frames_per_episode),
+        names=tuple(f"{walk.scenario}/{walk.seed}" for walk in side.walks),
+        actions=rows("actions"),
+        action_names=ACTION_NAMES,
+        poses=rows("poses") if has_poses else None,
+        pose_names=POSE_NAMES if has_poses else (),
+        frame_rate=_TICS / side.config.frame_skip,
     )
 
 
-def _check_scenario(name: str) -> None:
+def _rollouts(config: WorldsConfig, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
+    _, side = _sides(config)
+    held = check_starts(_episodes(side), starts, actions, frames)
+
+    def fill(folder: Path) -> None:
+        shape = (len(starts), len(held), frames)
+        size = config.size
+        make_arrays(folder, frames=(np.uint8, (*shape, 3, size, size)), poses=(np.float32, (*shape, 3)), lengths=(np.int64, shape[:2]))
+        rows = [(row, *side.walks[number], side.first + number, context) for row, (number, context) in enumerate(starts)]
+        task = {"held": held, "frame_skip": config.frame_skip, "walks": str(side.folder.resolve()), "folder": str(folder.resolve())}
+        _log.info("Rendering %d rollouts of %d frames.", len(starts) * len(held), frames)
+        _run("rollouts", rows, task, folder, ", ".join(sorted({walk.scenario for walk in side.walks})))
+
+    return kept_rollouts(_root(config), side.folder.name, [starts, actions, frames], fill)
+
+
+def _check_scenarios(config: WorldsConfig) -> None:
+    """Check the names of maps before they become parts of paths."""
     spec = importlib.util.find_spec("vizdoom")
     assert spec is not None and spec.origin is not None
-    scenarios = sorted(path.stem for path in (Path(spec.origin).parent / "scenarios").glob("*.wad"))
-    if name not in scenarios:
-        raise ConfigError(f"config.data.scenario is {name!r}; it must be one of {scenarios}.")
+    known = sorted(path.stem for path in (Path(spec.origin).parent / "scenarios").glob("*.wad"))
+    maps = [config.scenario, *config.scenarios, *([] if config.held_out_scenario is None else [config.held_out_scenario])]
+    for name in maps:
+        if name not in known:
+            raise ConfigError(f"config.data.scenario is {name!r}; it must be one of {known}.")
+        if maps.count(name) > 1:
+            raise ConfigError(f"config.data names the scenario {name!r} twice. Give each map once.")
 
 
 def _render(config: WorldsConfig, folder: Path) -> None:
-    """Write frames.npy (episodes, time, 3, size, size) and actions.npy (episodes, time), with one process for each core."""
-    shape = (config.episodes, config.frames_per_episode)
-    workers = min(os.cpu_count() or 1, config.episodes, 8)
-    paths = {"frames_path": folder / "frames.npy", "actions_path": folder / "actions.npy"}
-    np.lib.format.open_memmap(paths["frames_path"], "w+", np.uint8, (*shape, 3, config.size, config.size)).flush()
-    np.lib.format.open_memmap(paths["actions_path"], "w+", np.int64, shape).flush()
-    _log.info("Rendering %d episodes of %d frames of %s with %d processes.", *shape, config.scenario, workers)
+    """Write frames.npy (episodes, time, 3, size, size), actions.npy (episodes, time) and poses.npy (episodes, time, 3)."""
+    walks = _walks(config)
+    shape = (len(walks), config.frames_per_episode)
+    make_arrays(
+        folder, frames=(np.uint8, (*shape, 3, config.size, config.size)), actions=(np.int64, shape), poses=(np.float32, (*shape, 3))
+    )
+    maps = ", ".join((config.scenario, *config.scenarios))
+    _log.info("Rendering %d episodes of %d frames of %s with %d processes.", *shape, maps, worker_count(len(walks)))
     start = time.perf_counter()
-    # In the folder itself, so that what a killed process leaves goes with the rest.
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        processes: list[subprocess.Popen[bytes]] = []
-        try:
-            for worker in range(workers):
-                # Each episode has its own seed, so its frames do not depend on which process renders it, or after which other one.
-                seeds = {
-                    str(episode): f"{mix(config.seed, 'worlds', config.scenario, episode)}"
-                    for episode in range(worker, config.episodes, workers)
-                }
-                task = {"scenario": config.scenario, "seeds": seeds, "frame_skip": config.frame_skip}
-                task |= {name: str(path.resolve()) for name, path in paths.items()}
-                home = Path(scratch) / str(worker)
-                home.mkdir()
-                with (home / "errors").open("wb") as errors:
-                    command = [sys.executable, "-P", str(_RENDERER), json.dumps(task)]
-                    streams = {"stdin": subprocess.PIPE, "stdout": errors, "stderr": errors}
-                    processes.append(subprocess.Popen(command, cwd=home, start_new_session=True, **streams))
-            for worker, process in enumerate(processes):
-                if process.wait():
-                    _fail(config, process.returncode, Path(scratch) / str(worker) / "errors")
-        finally:
-            for process in processes:
-                # With the engine, a process of its own that outlives a renderer and goes on writing beside it.
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
-                process.wait()
-                assert process.stdin is not None
-                process.stdin.close()
+    task = {"frame_skip": config.frame_skip, "folder": str(folder.resolve())}
+    _run("walks", [(row, *walk) for row, walk in enumerate(walks)], task, folder, maps)
     seconds = time.perf_counter() - start
     _log.info("Rendered %d frames in %.1f s (%.0f a second).", shape[0] * shape[1], seconds, shape[0] * shape[1] / seconds)
 
 
-def _fail(config: WorldsConfig, code: int, errors: Path) -> None:
-    lines = errors.read_text(errors="replace").strip().splitlines()
-    reason = lines[-1] if lines else f"the engine crashed (exit code {code}); not every scenario runs without other players"
-    raise DataError(f"The scenario {config.scenario!r} was not rendered: {reason}.")
+def _run(kind: str, rows: Sequence[tuple[Any, ...]], task: dict[str, Any], folder: Path, maps: str) -> None:
+    """Render rows with one process per core."""
+    workers = worker_count(len(rows))
+    # Seeds as text: the renderer makes strings of them.
+    tasks = [
+        {kind: [(row, name, str(seed), *rest) for row, name, seed, *rest in rows[worker::workers]], **task} for worker in range(workers)
+    ]
+    run_renderers(_RENDERER, tasks, folder, f"The scenario {maps!r}", "not every scenario runs without other players")

@@ -1,7 +1,7 @@
 """The result of scoring a trained model on held-out data of any kind."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -40,7 +40,9 @@ class Evaluation:
     sizes: Mapping[str, float] = field(default_factory=dict)
     """Mean size of an example, or of a second of sound, in bytes: raw, compressed without loss, and as codes."""
     classes: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
-    """Scores of each class, by the name of the class."""
+    """Scores of each class or speaker, by name."""
+    grouped_by: str = "class"
+    """What ``classes`` are: "class" or "speaker"."""
     warnings: tuple[str, ...] = ()
     """Why some scores may mislead."""
 
@@ -66,6 +68,27 @@ def bits_of_positions(pipeline: Pipeline, codes: Codes, condition: Condition) ->
     for number, (prior, level) in enumerate(zip(pipeline.priors, codes, strict=True)):
         nats = -prior.code_log_probs(level, condition._replace(codes=tuple(codes[:number])))
         found.append(nats.sum(1).cpu() / math.log(2))
+    return found
+
+
+def scores_by_label(labels: Sequence[Tensor], names: Sequence[str], scores: Mapping[str, Sequence[Tensor]]) -> dict[str, dict[str, float]]:
+    """The number of examples and the mean scores of each class that has examples. Empty without labels.
+
+    Args:
+        labels: the label of each example, batch by batch.
+        names: the names of the classes, by their numbers.
+        scores: the score of each example, batch by batch, by the name of the score. Scores without values are left out.
+    """
+    if not labels:
+        return {}
+    joined = {name: torch.cat(list(one)).cpu() for name, one in scores.items() if one}
+    label, found = torch.cat(list(labels)).cpu(), {}
+    if any(len(one) != len(label) for one in joined.values()):
+        return {}
+    for number, name in enumerate(names):
+        rows = label == number
+        if rows.any():
+            found[name] = {"examples": int(rows.sum()), **{score: float(one[rows].mean()) for score, one in joined.items()}}
     return found
 
 

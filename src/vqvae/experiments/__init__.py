@@ -1,1 +1,1 @@
-"""The experiments of the paper, one file each."""
+"""The paper's experiments, one file each."""

@@ -1,7 +1,7 @@
-"""E11: what the settings of a VQ-VAE are worth, one changed at a time [VQVAE §3.2, §4.1].
+"""E11: ablations of a VQ-VAE, one setting changed at a time [VQVAE §3.2, §4.1].
 
 RUN/
-  base/, commitment_cost=0.1/, ...    a training each
+  base/, commitment_cost=0.1/, ...    one training each
   checkpoints/, metrics.jsonl
 """
 
@@ -49,13 +49,13 @@ numbers of codes per position are {best}."""
 
 @dataclass(frozen=True, kw_only=True)
 class AblationSize:
-    """What the trainings have in common."""
+    """The settings that all trainings share."""
 
     width: int
     """Channels of every hidden layer."""
     steps: int
     other_steps: tuple[int, ...]
-    """Of further trainings of each number of codebooks, shorter or longer."""
+    """Lengths of further trainings, shorter or longer, for each number of codebooks."""
     batch_size: int
     optimizer: AdamConfig
     num_codebooks: int
@@ -65,12 +65,12 @@ class AblationSize:
     commitment_costs: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
     """The paper tried 0.1 to 2.0 [VQVAE §3.2]."""
     capacities: tuple[int, ...] = (1, 2, 4, 10)
-    """Numbers of codebooks."""
+    """The numbers of codebooks to compare."""
     codebook_sizes: tuple[int, ...] = (64, 512, 2048)
     scored: int
-    """Held-out images, spread over the set."""
+    """Number of held-out images to score, spread over the set."""
     counted: int
-    """Training images whose codes the unigram prior counts."""
+    """Number of training images for the unigram prior."""
 
 
 SIZES: dict[Scale, AblationSize] = {
@@ -98,7 +98,7 @@ SIZES: dict[Scale, AblationSize] = {
 
 
 def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
-    """The trainings by the setting that each changes."""
+    """The trainings, by the setting that each changes."""
     size = SIZES[scale]
     quantizer = codebooks(size.num_codebooks, size.codebook_size)
     model = VQVAEConfig(quantizer=quantizer, likelihood=LogisticMixtureConfig(channels=3), **even(size.width))
@@ -127,10 +127,10 @@ def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
 
 
 def reproduce_ablations(job: Job) -> dict[str, Any]:
-    """Train what is missing, score it on the same images and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
+    """Train the missing models, score all on the same images, and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
 
     Raises:
-        VqvaeError: no data, or an interruption. The same call goes on.
+        VqvaeError: if there is no data, or on an interruption. The same call resumes.
     """
     size, configs, device = SIZES[job.scale], settings(job.scale, job.data), pick_device(job.options.device)
     splits = Cifar10Config(path=job.data).build()
@@ -148,7 +148,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
     series = [
         Series(f"{length} steps", [(row["num_codebooks"], row["bits_per_dim_unigram"]) for row in line]) for length, line in lines.items()
     ]
-    save_line_chart(job.results / f"{job.name}-curve.svg", "bits/dim with the unigram prior, by codes a position", series)
+    save_line_chart(job.results / f"{job.name}-curve.svg", "bits/dim with the unigram prior, by codes per position", series)
     best = {length: min(line, key=lambda row: row["bits_per_dim_unigram"])["num_codebooks"] for length, line in lines.items()}
     return write_results(
         job.results,
@@ -176,7 +176,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
 
 
 def score_ablation(model: nn.Module, train: Dataset, held_out: Dataset, size: AblationSize, device: torch.device) -> dict[str, Any]:
-    """Bits a dimension with the uniform and the unigram prior, PSNR and how the codes are used, beside the model's settings."""
+    """Bits per dimension with the uniform and the unigram prior, PSNR and the usage of the codes, together with the model's settings."""
     assert isinstance(model, VQVAE) and isinstance(model.quantizer, ProductQuantizer)
     unigram = count(model, train, size.counted, device)
     scores = evaluate_tokenizer(
@@ -199,7 +199,7 @@ def count(model: VQVAE, train: Dataset, examples: int, device: torch.device) -> 
 
 
 def curve(rows: Mapping[str, Mapping[str, Any]], steps: int) -> list[Mapping[str, Any]]:
-    """The rows of so many steps that differ from ``base`` in nothing but the number of codebooks, in its order."""
+    """The rows with the given number of steps that differ from ``base`` only in the number of codebooks, sorted by it."""
     alike = [field for field in (*SETTINGS, "seed") if field != "num_codebooks"]
     found = [row for row in rows.values() if row["steps"] == steps and all(row[field] == rows["base"][field] for field in alike)]
     return sorted(found, key=lambda row: row["num_codebooks"])

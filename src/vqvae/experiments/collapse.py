@@ -1,7 +1,7 @@
-"""E5 [VQVAE §4.2]: a second stage with a decoder that could do without latents, beside a VAE of the same size.
+"""E5 [VQVAE §4.2]: a second stage with a decoder that could ignore its latents, compared with a VAE of the same size.
 
 RUN/collapse/
-  vqvae/, vae/           second stages over the codes of RUN: three codes of 512, or a Gaussian, for a whole image
+  vqvae/, vae/           second stages over the codes of RUN: three codes of 512, or a Gaussian, per image
   without-latents/       their decoder alone: a PixelCNN prior
   checkpoints/, metrics.jsonl
 """
@@ -56,14 +56,14 @@ same encoder, decoder, number of steps and learning rate. Neither is tuned to co
 
 @dataclass(frozen=True, kw_only=True)
 class CollapseSize:
-    """What the three trainings have in common."""
+    """The settings that the three trainings share."""
 
     layers: int
-    """Of the PixelCNN."""
+    """Layers of the PixelCNN."""
     hidden: int
     """Its channels."""
     kernel: int
-    """Width of its convolutions."""
+    """Width of the PixelCNN's convolutions."""
     steps: int
     batch_size: int
     learning_rate: float
@@ -76,7 +76,7 @@ SIZES: dict[Scale, CollapseSize] = {
 
 
 def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[str, TrainConfig]:
-    """The settings of the three trainings: one encoder, one decoder, and all else the same."""
+    """The settings of the three trainings. They share the encoder, the decoder and everything else."""
     size, codebook = SIZES[scale], level.codebook_size
     stack = {"layers": size.layers, "hidden": size.hidden, "kernel": size.kernel, "codebook_size": codebook}
     parts = {
@@ -98,10 +98,10 @@ def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[st
 
 
 def reproduce_collapse(job: Job) -> dict[str, Any]:
-    """Train what is missing of the three over the codes of a run, score them and write ``results/NAME.md``, ``NAME.json`` and a picture.
+    """Train the missing models over the codes of a run, score all three, and write ``results/NAME.md``, ``NAME.json`` and a picture.
 
     Raises:
-        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption. The same call goes on.
+        VqvaeError: if there is no tokenizer or the codes are another tokenizer's, or on an interruption. The same call resumes.
     """
     splits, pipeline = read_codes(job.run), load(job.run)
     level, (height, width) = only_level(pipeline.tokenizer.layout), splits.train.batch(np.arange(1)).x.shape[2:]
@@ -129,14 +129,14 @@ def reproduce_collapse(job: Job) -> dict[str, Any]:
 
 
 def score_latents(model: nn.Module, without: nn.Module, held_out: Dataset, device: torch.device) -> dict[str, float]:
-    """How far the latents of a model are used, beside the decoder without any."""
+    """How much a model uses its latents, compared with the decoder without latents."""
     assert isinstance(model, VQVAE | VAE) and isinstance(without, PixelCNN)
     return measure_collapse(model, held_out, without=lambda batch: without.log_prob(batch.x), device=device)
 
 
 @torch.inference_mode()
 def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
-    """Held-out frames, and below them what is drawn from their latents: codes by each second stage, pixels by the first one."""
+    """Held-out frames, and below them draws from their latents: each second stage draws codes, and the first stage decodes them."""
     pipeline = load(run, device)
     chosen = spread_indices(held_out, SHOWN)
     batch = held_out.batch(chosen).to(device)
@@ -149,7 +149,7 @@ def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Datas
 
 
 def redraw(model: nn.Module, batch: Batch, generator: torch.Generator) -> Tensor:
-    """Draw from the latents of a batch, which are drawn too where they are Gaussian."""
+    """Draw from the latents of a batch. Gaussian latents are drawn, too."""
     if isinstance(model, VQVAE):
         return model.decode(model.encode(batch), generator=generator, temperature=1.0)
     assert isinstance(model, VAE)

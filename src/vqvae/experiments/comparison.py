@@ -1,4 +1,4 @@
-"""E1 [VQVAE §4.1]: bits a dimension of CIFAR-10 by a VAE, a VQ-VAE, VIMCO and Gumbel-softmax on one architecture.
+"""E1 [VQVAE §4.1]: bits per dimension of CIFAR-10 for a VAE, a VQ-VAE, VIMCO and Gumbel-softmax with one architecture.
 
 RUN/
   tokenizer/, codes/, unigram/, prior/   the VQ-VAE and its priors (see vqvae.runs.stages)
@@ -42,7 +42,7 @@ from vqvae.training.machine import pick_device
 FOLDER = "comparison"
 PUBLISHED = {"vae": 4.51, "vqvae": 4.67, "vimco": 5.14}
 BATCH, SUMMED = 64, 64
-"""Images at a time, and grids of codes by which log Σ_z p(x|z) p(z) is estimated for the first of these batches."""
+"""Images per batch, and number of grids of codes that estimate log Σ_z p(x|z) p(z) for the first batch."""
 LABELS = {
     "vae": "VAE, Gaussian latents",
     "vqvae": "VQ-VAE, uniform prior",
@@ -61,7 +61,7 @@ images, spread over the test set. `reconstruction` is −log₂ p(x|z). `latents
 VIMCO is scored by its bound with as many draws as in training, Gumbel-softmax by one draw of its codes, and the VAE by one draw and by
 the bound with {samples}. All models have the same encoder, decoder, optimizer and likelihood (256 levels without an order; two extra rows
 have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax have {num_codebooks} codes of 512 at each of 8×8 positions (the paper: 10).
-The VAE has {gaussians} Gaussians. The seconds are of the training alone.
+The VAE has {gaussians} Gaussians. The seconds are for training only.
 
 The VQ-VAE trains in bfloat16 if the hardware gains from it. Its bound is {bits_per_dim_bfloat16:.4f} bits/dim in bfloat16 and
 {bits_per_dim:.4f} without autocast. The sum over other codes, log Σ p(x|z) p(z) instead of the one term of the encoder's codes, is
@@ -70,29 +70,29 @@ estimated with {summed} other grids per image, for {images} images. It gains {bi
 
 @dataclass(frozen=True, kw_only=True)
 class ComparisonSize:
-    """What the trainings have in common."""
+    """The settings that the trainings share."""
 
     width: int
     """Channels of every hidden layer."""
     num_codebooks: int
     """Codes at each of the 8×8 positions."""
     gaussians: int
-    """Latents of the VAE at each of them. More carry more; in a short training the noise of those that are not used yet is in the way."""
+    """The VAE's latents at each position. More latents carry more, but in a short training the noise of unused latents does harm."""
     steps: int
     batch_size: int
     optimizer: AdamConfig
     compile: bool = False
-    """Whether torch.compile makes kernels of the models: a minute that a long training gains back."""
+    """Whether to compile the models with torch.compile. It takes a minute, which only a long training gains back."""
     samples: int
     """k of VIMCO, in training and in its bound, and of the VAE's importance-weighted bound."""
     more_samples: int
-    """k of a second VIMCO, trained for ``fewer_steps``; 0 is none."""
+    """k of a second VIMCO, trained for ``fewer_steps``. 0: none."""
     fewer_steps: int
     evaluate_every: int
     scored: int
-    """Held-out images that every row is the mean over, spread over the set."""
+    """Number of held-out images per row, spread over the set."""
     layers: int
-    """Of the prior."""
+    """Steps of the prior."""
     hidden: int
     prior_steps: int
     prior_optimizer: AdamConfig
@@ -145,7 +145,7 @@ def tokenizer(scale: Scale, path: str | None) -> TrainConfig:
 
 
 def prior(scale: Scale, level: Level, classes: int) -> TrainConfig:
-    """The prior over its codes, without classes: bits a dimension of CIFAR-10 are unconditional."""
+    """The prior over its codes, without classes: bits per dimension of CIFAR-10 are unconditional."""
     size = SIZES[scale]
     return TrainConfig(
         model=pixelcnn(level, layers=size.layers, hidden=size.hidden, kernel=3),
@@ -157,7 +157,7 @@ def prior(scale: Scale, level: Level, classes: int) -> TrainConfig:
 
 
 def others(scale: Scale) -> dict[str, TrainConfig]:
-    """The models beside the VQ-VAE: the same network, likelihood and training, but in what the name says."""
+    """The other models. Network, likelihood and training are the VQ-VAE's, except for the difference in the name."""
     size = SIZES[scale]
     parts: dict[str, Any] = _parts(size)
     mixture: dict[str, Any] = {**parts, "likelihood": LogisticMixtureConfig(channels=3)}
@@ -179,15 +179,15 @@ def others(scale: Scale) -> dict[str, TrainConfig]:
 
 
 def reproduce_comparison(job: Job) -> dict[str, Any]:
-    """Train what is missing of the other models, score all on the same images and write ``results/NAME.md`` and ``NAME.json``.
+    """Train the other models that are missing, score all on the same images, and write ``results/NAME.md`` and ``NAME.json``.
 
     Raises:
-        VqvaeError: there is no VQ-VAE with a prior, or its data is gone; an interruption. The same call goes on.
+        VqvaeError: if there is no VQ-VAE with a prior or its data is missing, or on an interruption. The same call resumes.
     """
     size, configs, device = SIZES[job.scale], others(job.scale), pick_device(job.options.device)
     splits, pipeline = stored_data(job.run), load(job.run, device)
     if pipeline.prior is None or pipeline.unigram is None:
-        raise CheckpointError(f"{job.run} has no prior, whose bits the table shows. Start from the beginning: vqvae reproduce e1")
+        raise CheckpointError(f"{job.run} has no prior, and the table shows its bits. Start from the beginning: vqvae reproduce e1")
     models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     held_out = list(spread(splits.held_out, size.scored, BATCH))
@@ -223,7 +223,7 @@ def reproduce_comparison(job: Job) -> dict[str, Any]:
 
 
 def score_model(model: nn.Module, held_out: Sequence[Batch], samples: int, device: torch.device) -> dict[str, Any]:
-    """The row of a model by its own bound; of a VAE, the bound with ``samples`` draws too."""
+    """The row of a model, by its own bound. A VAE also has the bound with ``samples`` draws."""
     assert isinstance(model, LatentModel)
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
     if isinstance(model, VAE):
@@ -233,11 +233,11 @@ def score_model(model: nn.Module, held_out: Sequence[Batch], samples: int, devic
 
 
 def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.device) -> dict[str, Any]:
-    """The row of a VQ-VAE: its bound with each of its priors, in bfloat16, and how much the sum over other codes adds."""
+    """The row of a VQ-VAE: its bound with each of its priors, its bound in bfloat16, and the gain of the sum over other codes."""
     model, unigram, prior = pipeline.tokenizer, pipeline.unigram, pipeline.prior
     assert isinstance(model, VQVAE) and unigram is not None and prior is not None
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
-    # Without the label, which the prior has not seen.
+    # Without the label: the prior has not seen it.
     priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
     scores = evaluate_tokenizer(model, (batch.to(device) for batch in held_out), log_priors=priors)
     row |= {f"bits_per_dim_{name}": scores[f"bits_per_dim_{name}"] for name in priors}
@@ -250,7 +250,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
 
 
 def _labelled(rows: Mapping[str, Mapping[str, Any]], size: ComparisonSize) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The lines of the table: a model may have several, with other priors or more draws."""
+    """The lines of the table. A model may have several, with other priors or more draws."""
     labels = {**LABELS, f"vimco-{size.more_samples}": f"VIMCO, {size.more_samples} draws"}
     for stage, row in rows.items():
         yield labels[stage].format(samples=size.samples), row
@@ -270,7 +270,7 @@ def _cells(label: str, row: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _training(size: ComparisonSize, model: ModelConfig, **changes: Any) -> TrainConfig:
-    """What the trainings of all models have in common."""
+    """The training settings that all models share."""
     shared: dict[str, Any] = {
         "steps": size.steps,
         "batch_size": size.batch_size,

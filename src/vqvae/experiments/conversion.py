@@ -1,8 +1,8 @@
-"""E6 and E7 [VQVAE §4.3]: speech as codes and back, and the words of one speaker in the voice of another.
+"""E6 and E7 [VQVAE §4.3]: speech to codes and back, and the words of one speaker in the voice of another.
 
 RUNS/
   voices/                 a WaveNet decoder
-    without-codes/        the same decoder, trained with one code that tells nothing
+    without-codes/        the same decoder, trained with one code that carries no information
     probes/               classifiers of real speech: speaker, phones
   voices-whole-wave/      the same encoder, with a decoder that makes the whole wave at once
 """
@@ -48,21 +48,22 @@ from vqvae.recipes import speech
 from vqvae.recipes.base import cosine
 from vqvae.reports.results import in_words, this_command, write_results
 from vqvae.reports.waves import spectrogram
+from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import stored_config, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
-from vqvae.runs.stages import prior_config, train_part, train_prior, train_tokenizer
+from vqvae.runs.stages import train_part, train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
 from vqvae.training.machine import pick_device
 
 WITHOUT, PROBES = "without-codes", "probes"
 SOURCES = ("en-us+f5", "en-us+m4")
-"""Voices that no model here was trained on."""
+"""Voices that are not in any training data here."""
 TEXTS, CONVERTED, TARGETS = 20, 40, 3
-"""Sentences that nothing was trained on, each said by both sources; how many recordings are converted, and to how many voices each."""
+"""Number of new sentences, each spoken by both sources; number of recordings to convert; number of target voices for each."""
 RECONSTRUCTED, BABBLED = 24, 12
-"""Held-out recordings in which phones are told; waves drawn from each prior."""
+"""Number of held-out recordings for phone recognition; number of waves to draw from each prior."""
 SHOWN, ROUNDED = 3, 64
-"""Recordings whose spectrograms are shown; examples in which the cost of 8-bit weights is found."""
+"""Number of recordings whose spectrograms are shown; number of examples that measure the cost of 8-bit weights."""
 NOTES_VOICES = """{pictures}
 
 Both models have the same encoder and codebook. One decoder is a WaveNet over mu-law bins. The other makes the whole wave at once; it has
@@ -90,16 +91,16 @@ NOTES_CONVERSION = """{pictures}
 With eSpeak's data, the sources are {sources}. Neither the models nor the classifiers were trained on them, and all texts are new. The
 spectrograms show a source, its conversion, and the same words in the target voice."""
 PROBE_STEPS = (400, 1_500)
-"""For which the classifiers of speakers and of phones are trained."""
+"""Training steps of the speaker classifier and of the phone recogniser."""
 FRAMES = 100
-"""Frames of an example that the phone recogniser is trained on: a second."""
+"""Frames per training example of the phone recogniser: one second."""
 
 
 def reproduce_voices(job: Job) -> dict[str, Any]:
-    """E6: train what is missing, score both decoders, and write ``results/NAME.md``, ``NAME.json`` and spectrograms.
+    """E6: train the missing models, score both decoders, and write ``results/NAME.md``, ``NAME.json`` and spectrograms.
 
     Raises:
-        VqvaeError: an interruption, or a folder of another training. The same call goes on.
+        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
     """
     runs = decoders(job)
     metrics = {}
@@ -121,10 +122,10 @@ def reproduce_voices(job: Job) -> dict[str, Any]:
 
 
 def reproduce_conversion(job: Job) -> dict[str, Any]:
-    """E7: train what is missing, convert held-out sentences, and let classifiers of real speech say who speaks and what.
+    """E7: train the missing models, convert held-out sentences, and let classifiers of real speech name the speaker and the phones.
 
     Raises:
-        VqvaeError: an interruption, or a folder of another training. The same call goes on.
+        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
     """
     runs = decoders(job)
     splits = stored_data(job.run)
@@ -150,7 +151,7 @@ def reproduce_conversion(job: Job) -> dict[str, Any]:
 
 
 def decoders(job: Job) -> dict[str, Path]:
-    """The run folders by their decoders, both trained; at the paper's scale there is the WaveNet alone."""
+    """The folders of the trained runs, by decoder. At the paper's scale there is only the WaveNet."""
     if job.scale == "paper":
         return {"WaveNet": job.run}
     recipe = speech.WHOLE_WAVE
@@ -161,7 +162,7 @@ def decoders(job: Job) -> dict[str, Path]:
 
 
 def score_use(job: Job, splits: Splits) -> dict[str, float]:
-    """Whether the WaveNet uses its codes: bits a sample beside those with another clip's codes and those of a decoder without any."""
+    """Whether the WaveNet uses its codes: its bits per sample, those with another clip's codes, and those of a decoder without codes."""
     config, device = without_codes(stored_config(job.run)), pick_device(job.options.device)
     bare = train_part(config, splits, job.options, job.run, WITHOUT, recipe=WITHOUT)
     pipeline = load(job.run, device)
@@ -179,7 +180,7 @@ def score_use(job: Job, splits: Splits) -> dict[str, float]:
 
 @torch.inference_mode()
 def int8_cost(pipeline: Pipeline, held_out: Dataset) -> float:
-    """How many bits a sample more a WaveNet's wave costs where its weights are rounded as ``WaveNetDecoderConfig.int8`` draws with."""
+    """The extra bits per sample of a WaveNet if its weights are rounded as for ``WaveNetDecoderConfig.int8``."""
     tokenizer = pipeline.tokenizer
     assert isinstance(tokenizer, VQVAE)
     rounded = copy.deepcopy(tokenizer)
@@ -195,8 +196,8 @@ def int8_cost(pipeline: Pipeline, held_out: Dataset) -> float:
 
 
 def without_codes(config: TrainConfig) -> TrainConfig:
-    """The same training with one code, which tells nothing: the decoder has the speaker and the samples before. There is nothing to
-    encode, so the encoder is as small as can be."""
+    """The same training with one code that carries no information: the decoder only has the speaker and the earlier samples. There is
+    nothing to encode, so the encoder is as small as possible."""
     model = config.model
     assert isinstance(model, VQVAEConfig) and isinstance(model.quantizer, EMAQuantizerConfig)
     quantizer = dataclasses.replace(model.quantizer, codebook_size=1, revive_after=0)
@@ -210,11 +211,11 @@ class Probes(NamedTuple):
 
     speaker: SpeakerClassifier
     phones: PhoneRecogniser | None
-    """None where nobody knows the phones of the data."""
+    """None if the phones of the data are unknown."""
 
 
 def train_probes(job: Job, splits: Splits) -> Probes:
-    """Classifiers of the recordings that the tokenizer was trained on, or what is there of them."""
+    """Classifiers of the recordings that the tokenizer was trained on, as far as these exist."""
     device = pick_device(job.options.device)
     train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     who = SpeakerClassifierConfig(speakers=len(train.label_names), rate=train.rate)
@@ -224,7 +225,7 @@ def train_probes(job: Job, splits: Splits) -> Probes:
         return Probes(speaker.to(device), None)
     names = {phone.label for clip in (*labelled(train), *labelled(held_out)) for phone in clip.phones}
     if isinstance(stored_config(job.run).data, VoicesConfig):
-        # What is converted may have a rare phone that a few sentences do not.
+        # Converted recordings may have a rare phone that is missing in a few sentences.
         names |= set(PHONES)
     what = PhoneRecogniserConfig(phones=tuple(sorted(name for name in names if not is_silence(name))), rate=train.rate)
     said = [
@@ -251,8 +252,8 @@ def labelled(audio: AudioDataset) -> list[LabelledClip]:
 
 
 def parallel_speech(data: DataConfig | None, held_out: AudioDataset) -> tuple[AudioDataset, AudioDataset | None]:
-    """What is to be converted, and the same texts by all known voices, recording ``voice * texts + text``: of eSpeak, new sentences by
-    unseen voices. Of other data, held-out recordings of its own speakers; nobody else says the same."""
+    """The recordings to convert, and the same texts by all known voices: recording ``voice * texts + text``. With eSpeak, these are new
+    sentences by unseen voices. With other data, they are held-out recordings of its own speakers, and nobody else speaks the same text."""
     if not isinstance(data, VoicesConfig):
         return held_out, None
     texts = untrained(data, TEXTS, "conversion")
@@ -261,7 +262,7 @@ def parallel_speech(data: DataConfig | None, held_out: AudioDataset) -> tuple[Au
 
 @torch.inference_mode()
 def convert_all(pipeline: Pipeline, said: AudioDataset, wanted: AudioDataset | None) -> list[Conversion]:
-    """Recordings of ``said`` in ``TARGETS`` voices each, all voices in turn, beside what these say of the same text in ``wanted``."""
+    """Recordings of ``said`` in ``TARGETS`` voices each, all voices in turn, together with the same text by these voices in ``wanted``."""
     conversions, texts = [], 1 if wanted is None else len(wanted.recordings) // len(pipeline.speakers)
     for index in spread_indices(said.recordings, CONVERTED).tolist():
         source = torch.from_numpy(said.clip(index))
@@ -276,8 +277,8 @@ def convert_all(pipeline: Pipeline, said: AudioDataset, wanted: AudioDataset | N
 def score_phones(
     pipeline: Pipeline, recogniser: PhoneRecogniser, held_out: AudioDataset, said: AudioDataset, conversions: Sequence[Conversion]
 ) -> dict[str, float]:
-    """The share of frames whose phone is told right, silence left out: in real held-out recordings, in reconstructions of the same ones,
-    and in conversions, which speak at the times of their source."""
+    """The share of frames with the right phone, without silence: in real held-out recordings, in their reconstructions, and in
+    conversions, which keep the timing of their source."""
     real, made = [], []
     for index in spread_indices(held_out.recordings, RECONSTRUCTED).tolist():
         recording, wave = held_out.recordings[index], held_out.clip(index)
@@ -296,14 +297,14 @@ def score_phones(
 
 @torch.inference_mode()
 def named_in(classifier: SpeakerClassifier, audio: AudioDataset) -> float:
-    """The share of real recordings in which the classifier hears the one who speaks."""
+    """The share of real recordings for which the classifier names the right speaker."""
     said = enumerate(audio.recordings)
     return float(np.mean([int(classifier.predict(Batch(torch.from_numpy(audio.clip(i))[None, None]))) == one.speaker for i, one in said]))
 
 
 def score_babble(pipeline: Pipeline, recogniser: PhoneRecogniser, splits: Splits) -> dict[str, float]:
-    """Whether the prior speaks in the order of English: the trigram perplexity of the phones that the recogniser hears in real
-    recordings, in what is drawn from the prior, and in codes drawn one by one by their frequency."""
+    """Whether the prior follows the order of English phones: the trigram perplexity of the phones that the recogniser finds in real
+    recordings, in samples of the prior, and in codes drawn independently by their frequency."""
     train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     size = (round(SAMPLE_SECONDS * held_out.rate),)
     order = [tuple(phone.label for phone in clip.phones if not is_silence(phone.label)) for clip in labelled(train)]
@@ -320,7 +321,7 @@ def score_babble(pipeline: Pipeline, recogniser: PhoneRecogniser, splits: Splits
 
 
 def draw_unigram(pipeline: Pipeline, count: int, size: tuple[int]) -> Tensor:
-    """Waves of codes that are drawn one by one, each by its frequency."""
+    """Waves of codes that are drawn independently, each by its frequency."""
     assert pipeline.unigram is not None
     level, generator = only_level(pipeline.tokenizer.layout), seeding.generator(0, "unigram")
     shares = (pipeline.unigram.counts.cpu().double() + 1).expand(count, -1, -1)
@@ -331,7 +332,7 @@ def draw_unigram(pipeline: Pipeline, count: int, size: tuple[int]) -> Tensor:
 
 
 def picture(one: Conversion, rate: int) -> np.ndarray:
-    """Spectrograms of a source, of its conversion, and of the same words by the speaker aimed at, one below the other."""
+    """Spectrograms of a source, its conversion, and the same words by the target speaker, one below the other."""
     waves = [one.source, one.converted, *([] if one.target is None else [one.target[: len(one.source)]])]
     rows = [spectrogram(wave, rate) for wave in waves]
     width = min(row.shape[1] for row in rows)
@@ -343,7 +344,7 @@ def _key(name: str) -> str:
 
 
 def tabulate_decoders(job: Job, runs: Mapping[str, Path], metrics: Mapping[str, Mapping[str, Any]], notes: str) -> dict[str, Any]:
-    """Write a column a decoder."""
+    """Write a table with one column per decoder."""
     began = time.perf_counter()
     keys = dict.fromkeys(key for of in metrics.values() for key in of if not key.startswith("seconds"))
     steps = {name: {part: stored_config(run, part).steps for part in (TOKENIZER, PRIOR)} for name, run in runs.items()}

@@ -1,7 +1,7 @@
-"""E8 and E9 [VQVAE §4.3]: unconditional speech, and how well codes that nobody labelled tell phones.
+"""E8 and E9 [VQVAE §4.3]: unconditional speech, and how well codes learned without labels predict phones.
 
-RUN/                a tokenizer of speech; of E8 its prior, too
-RUN/VARIANT/        of E9 with eSpeak's voices: the same tokenizer with one setting changed, trained as long
+RUN/                a tokenizer of speech; for E8 its prior, too
+RUN/VARIANT/        for E9 with eSpeak's voices: the same tokenizer with one setting changed, trained equally long
 """
 
 import dataclasses
@@ -33,9 +33,9 @@ from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
 ALIGNMENTS = "phones.jsonl"
-"""The file, in the folder of recordings that --data names, that says who speaks which phone when."""
+"""The file with the alignments, in the folder of recordings that --data names."""
 STRANGERS, TEXTS = VoicesConfig().unseen_voices, 60
-"""Voices of eSpeak that nothing is trained on, and how many new sentences each says."""
+"""eSpeak voices that are not in the training data, and the number of new sentences that each speaks."""
 EXACT, GIVEN = "eSpeak's own times", f"machine alignments, {ALIGNMENTS}"
 PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
 MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
@@ -54,7 +54,7 @@ HALVES = "The maps are fitted on half of the held-out speakers and scored on the
 
 
 def variants(base: TrainConfig) -> dict[str, TrainConfig]:
-    """The base's training with one setting changed, by what it is."""
+    """The base's training with one setting changed, by the name of the change."""
     model = base.model
     assert isinstance(model, VQVAEConfig)
     assert isinstance(model.encoder, CepstralEncoderConfig) and isinstance(model.decoder, CepstralDecoderConfig)
@@ -74,11 +74,11 @@ def variants(base: TrainConfig) -> dict[str, TrainConfig]:
 
 
 def reproduce_phones(job: Job) -> dict[str, Any]:
-    """E9: train what is missing, fit maps from codes to phones and score them on others. Of eSpeak's voices, with variants of the model.
+    """E9: train the missing models, fit maps from codes to phones, and score them. With eSpeak's voices, include variants of the model.
 
     Raises:
-        DataError: no held-out recording has an alignment.
-        VqvaeError: an interruption, or a folder of another training. The same call goes on.
+        DataError: if no held-out recording has an alignment.
+        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
     heard = splits if job.data else with_strangers(splits, base.data)
@@ -123,19 +123,19 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
 
 
 def with_strangers(splits: Splits, data: DataConfig | None) -> Splits:
-    """With new sentences by voices that nothing is trained on in place of those held out, whose voices the decoder knows."""
+    """The splits, with new sentences by unseen voices as the held-out side: the decoder knows the usual held-out voices."""
     assert isinstance(data, VoicesConfig)
     return splits._replace(held_out=render(untrained(data, TEXTS, "phones"), STRANGERS, rate=data.rate))
 
 
 def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
-    """The codes to fit maps on, and others to score them on, beside their phones.
+    """The codes and phones to fit maps on, and those to score.
 
-    Where ``data`` is a folder with alignments these are of half of the held-out speakers each; else of what was trained on, and of what
-    was held out.
+    If ``data`` is a folder with alignments, each part has half of the held-out speakers. Otherwise maps are fitted on the training data
+    and scored on the held-out data.
 
     Raises:
-        DataError: no recording has an alignment.
+        DataError: if no recording has an alignment.
     """
     train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     if data is None:
@@ -150,7 +150,7 @@ def two_sides(pipeline: Pipeline, splits: Splits, data: str | None) -> tuple[lis
 def score_maps(
     fitted: Sequence[SpokenCodes], scored: Sequence[SpokenCodes], pipeline: Pipeline, splits: Splits, source: str
 ) -> dict[str, Any]:
-    """``evaluate_phonemes`` at the rate of the codes of a pipeline."""
+    """``evaluate_phonemes`` at the code rate of a pipeline."""
     level = only_level(pipeline.tokenizer.layout)
     return evaluate_phonemes(
         fitted, scored, code_rate=_rate(splits) / level.stride[0], codebook_size=level.codebook_size, label_source=source
@@ -158,10 +158,10 @@ def score_maps(
 
 
 def reproduce_speech(job: Job) -> dict[str, Any]:
-    """E8: score a tokenizer and its prior on speakers that neither has heard.
+    """E8: score a tokenizer and its prior on speakers that are not in the training data.
 
     Raises:
-        VqvaeError: there is no tokenizer, or the data is no longer there.
+        VqvaeError: if there is no tokenizer, or the data is missing.
     """
     splits, pipeline = stored_data(job.run), load(job.run, pick_device(job.options.device))
     evaluate(job.run, splits.held_out, job.options)

@@ -151,7 +151,7 @@ EXPERIMENTS = {
 
 
 def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs: Path, options: RunOptions) -> dict[str, Any]:
-    """Train what is missing of an experiment, score it, and write ``results/NAME.md`` and ``NAME.json`` with pictures.
+    """Train the missing parts of an experiment, score them, and write ``results/NAME.md`` and ``NAME.json`` with pictures.
 
     Raises:
         ConfigError: if there is no such experiment, or it needs data.

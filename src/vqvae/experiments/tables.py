@@ -1,4 +1,4 @@
-"""A run's numbers as a table, beside the published ones."""
+"""A run's numbers as a table, compared with published numbers."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -25,7 +25,7 @@ def tabulate(
     extra: Mapping[str, Any] = MappingProxyType({}),
     pictures: Sequence[str] = PICTURES,
 ) -> dict[str, Any]:
-    """Write a run's numbers as a table beside the published ones, and copy its pictures there."""
+    """Write a run's numbers and the published numbers as a table, and copy the run's pictures to the table's folder."""
     metrics = {**read_metrics(run), **extra}
     seconds, by_stage = metrics.pop("seconds"), metrics.pop("seconds_by_stage")
     stages = [part for part in (TOKENIZER, PRIOR) if (run / part).is_dir()]

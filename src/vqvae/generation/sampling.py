@@ -1,6 +1,7 @@
 """Codes drawn from a prior [VQVAE §3.3]; ``Pipeline.sample`` decodes them."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from jaxtyping import Float64, Int64
@@ -11,6 +12,7 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers import autoregressive
 from vqvae.priors import AutoregressivePrior
+from vqvae.progress import tracked
 
 
 @torch.inference_mode()
@@ -52,7 +54,7 @@ def sample_codes(
             raise DataError(f"{name} has {len(given)} rows; it must have one for each of {count} samples.")
     draws = math.prod(space) * prior.num_codebooks
     parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64, device="cpu")]
-    for first in range(0, count, batch_size):
+    for first in _batches(count, batch_size):
         wanted = min(batch_size, count - first)
         # Padded with repeats of the last sample: rounding of matrix products depends on the batch's shape.
         size = wanted if autoregressive.draws_alone(prior) else batch_size
@@ -70,6 +72,12 @@ def sample_codes(
         )
         parts.append(codes[:wanted])
     return torch.cat([part.to(parts[-1].device) for part in parts])
+
+
+def _batches(count: int, batch_size: int) -> Iterable[int]:
+    """The first sample of each batch. The progress of a single batch is that of its positions, which the loop over them shows."""
+    firsts = range(0, count, batch_size)
+    return firsts if len(firsts) < 2 else tracked(firsts, "sampling codes", count, lambda first: min(batch_size, count - first))
 
 
 def _numbers(draws: int, seed: int, index: int) -> Float64[Tensor, " draws"]:

@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.exact import check_float64, exact, exact_device
+from vqvae.progress import tracked
 
 ARGMAX_BELOW = 1e-6
-"""Below this temperature the most likely code is taken: dividing by it could overflow and would not change the result."""
+"""Below this temperature the most likely code is taken. Dividing by so small a number could overflow and would not change the result."""
 _BELOW_ONE = 1 - 2**-40
-"""Uniform numbers are cut off here, so that their product with a sum in float64 is less than the sum."""
+"""Upper limit of uniform numbers: their product with a float64 sum stays below the sum."""
 
 
 @runtime_checkable
@@ -24,14 +25,14 @@ class State(Protocol):
     """The state of a decoding."""
 
     position: int
-    """Number of codes done, including those taken from the prefix at the start."""
+    """Number of codes processed, including those taken from the prefix at the start."""
     device: torch.device
     """Where the logits come from."""
 
 
 @runtime_checkable
 class Extensible(State, Protocol):
-    """A state that continues where a call stopped."""
+    """A state that continues where the last call stopped."""
 
     value: Tensor | None
     """The last code, until the next step processes it."""
@@ -48,7 +49,7 @@ class Autoregressive(Protocol):
     codebook_size: int
 
     def start(self, batch_size: int, space: tuple[int, ...], condition: Any, prefix: Tensor | None = None) -> Any:
-        """The state before the first code that is not taken from the prefix. Models without a condition have a default for it."""
+        """The state before the first code that is not taken from the prefix. Models without a condition give it a default."""
 
     def step(self, code: Tensor | None, state: Any) -> tuple[Tensor, Any]:
         """Feed the previous code (None at first) and return the logits (batch, codebook_size) of the next."""
@@ -62,7 +63,7 @@ class Choice(NamedTuple):
     top_k: int | None = None
     """Draw only from the k most likely codes."""
     top_p: float | None = None
-    """Draw only from the most likely codes with this share of the probability, after ``top_k``: nucleus sampling,
+    """Draw only from the most likely codes that together have this probability, after ``top_k``: nucleus sampling,
     https://arxiv.org/abs/1904.09751."""
 
     def check(self) -> None:
@@ -89,24 +90,24 @@ def sample(
     top_p: float | None = None,
     compiled: bool | None = None,
 ) -> Int64[Tensor, "batch codebooks *space"]:
-    """Draw codes by inverting their cumulative distribution, so that the same uniform numbers give the same codes.
+    """Draw codes by inverting their cumulative distribution: the same uniform numbers give the same codes.
 
     Args:
-        model: what predicts the codes.
-        batch_size: examples.
+        model: the model that predicts the codes.
+        batch_size: number of examples.
         space: length of each axis of space.
-        uniforms: numbers in [0, 1), one for each code in raster order, codebook fastest; those of known codes are not used.
+        uniforms: numbers in [0, 1), one for each code in raster order, codebook fastest. Those of known codes are not used.
         generator: draws the uniforms if none are given. Default: torch's own generator.
         condition: passed to ``model.start``.
         prefix: known codes, and -1 for codes to draw. Known codes are kept, and later codes depend on them.
         temperature, top_k, top_p: see ``Choice``.
-        compiled: whether the model's loop in one kernel (``fused``) is used: None if it can be (float32 on a CPU, and numba is
-            installed), True always, False never. The kernel draws each example alone, so an example depends on neither the size of
-            the batch nor the number of cores. Both ways draw the same codes, except where rounding decides.
+        compiled: whether to use the model's compiled loop (``fused``). None: if possible (float32 on a CPU, with numba installed).
+            True: always. False: never. The kernel draws each example alone, so the batch size and the number of cores have no effect.
+            Both ways draw the same codes unless rounding decides.
 
     Raises:
-        ConfigError: a temperature, top_k or top_p out of range, ``compiled=True`` where there is no such loop, or a generator on a
-            device without float64.
+        ConfigError: if temperature, top_k or top_p is out of range, ``compiled=True`` and there is no such loop, or the generator's
+            device has no float64.
         DataError: if uniforms have the wrong shape, or ``model.start`` refuses its arguments.
         MissingExtraError: if ``compiled=True`` and numba is not installed.
     """
@@ -119,7 +120,7 @@ def sample(
         check_float64(source, "A generator of the uniform numbers")
         uniforms = torch.rand(batch_size, draws, generator=generator, dtype=torch.float64, device=source)
     if tuple(uniforms.shape) != (batch_size, draws):
-        raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; {(batch_size, draws)} is expected, a number for each code.")
+        raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; expected {(batch_size, draws)}, one number per code.")
     uniforms = _to_draw_by(uniforms, state.device)
     fused = _fused(model, state, compiled)
     if fused is not None:
@@ -179,7 +180,8 @@ def _loop(
     codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
     is_known = None if known is None else known >= 0
     code = None
-    for position in range(first, uniforms.shape[1]):
+    positions = range(first, uniforms.shape[1])
+    for position in tracked(positions, "sampling", len(positions)):
         logits, state = model.step(None if code is None else code.to(state.device), state)
         code = draw(logits, uniforms[:, position : position + 1], choice)
         if is_known is not None:
@@ -189,13 +191,13 @@ def _loop(
 
 
 def _to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) -> Float[Tensor, "batch draws"]:
-    """The numbers as they are used, in float64: a sum of 10,000 probabilities in float32 would shift the last codes. Where the logits'
-    device has none, codes are drawn on the CPU."""
+    """The numbers in float64: a float32 sum of 10,000 probabilities would shift the last codes. If the logits' device has no float64,
+    codes are drawn on the CPU."""
     return uniforms.to(exact_device(device), torch.float64).clamp(0, _BELOW_ONE)
 
 
 def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:
-    """The logits with all but the most likely codes at minus infinity. Of equal ones the first are kept; at least one remains."""
+    """The logits, with all but the most likely codes at minus infinity. Among equal codes the first are kept; at least one remains."""
     ranked, order = logits.sort(dim=-1, descending=True, stable=True)
     if choice.top_k is not None:
         ranked[:, choice.top_k :] = -math.inf
@@ -211,7 +213,7 @@ def _fused(model: Any, state: Any, wanted: bool | None) -> Callable[[Any, Tensor
         return None
     fused = getattr(model, "fused", None) if getattr(state, "can_fuse", False) else None
     if wanted and fused is None:
-        raise ConfigError(f"compiled=True, but {type(model).__name__} has none for this; compiled loops run in float32 on a CPU.")
+        raise ConfigError(f"compiled=True, but {type(model).__name__} has no compiled loop for this. They run in float32 on a CPU.")
     if wanted and not _has_numba():
         raise MissingExtraError("numba", "fast")
     return fused if wanted or _has_numba() else None

@@ -1,4 +1,4 @@
-"""Speech as mel cepstra around moments, minus the mean of the recording; and a wave synthesised from them."""
+"""Mel cepstra of speech, minus the mean of the recording; and a wave synthesised from them. A moment is a few hops of the wave."""
 
 import math
 
@@ -12,13 +12,13 @@ from vqvae.errors import ConfigError
 from vqvae.layers.mel import LogMel, mean_of_loud, transform_points
 
 _QUIET = 7.0
-"""Nats of power below the mean of a recording, 30 dB, which counts as silence."""
+"""Nats of power below the mean of a recording, 30 dB. Anything quieter counts as silence."""
 _SPREAD = 4.0
 """About the standard deviation of cepstra; they are divided by it."""
 _MEAN, _SLOPE = -13.4, -0.046
-"""The mean of speech in nats of power: of the lowest band, and what each next one has more. Measured of eSpeak's voices."""
+"""The mean of speech in nats of power: in the lowest band, and the increase to each next band. Measured on eSpeak's voices."""
 _LOUDEST = 10.0
-"""Logarithms of magnitudes are held below this, far above any wave: of features that are not yet trained the exponential could overflow."""
+"""Upper limit of log magnitudes, far above any wave: the exponential of untrained features could overflow."""
 
 
 @settings
@@ -36,7 +36,7 @@ class CepstraConfig:
     mels: int = 80
     """Mel bands."""
     coefficients: int = 20
-    """Cepstra of a spectrum, the smooth cosines over the bands; later ones tell pitch, and what the bands add by chance."""
+    """Cepstra per spectrum: weights of smooth cosines over the bands. Higher cepstra mostly hold pitch and noise of the bands."""
     loudness: float = 0.3
     """Weight of the first cepstrum, the loudness."""
     beside: float = 0.5
@@ -47,8 +47,8 @@ class CepstraConfig:
             raise ConfigError(f"CepstraConfig.coefficients is {self.coefficients}; expected from 1 to mels, {self.mels}.")
         if self.spectra < 1 or not self.loudness > 0 or self.beside < 0:
             raise ConfigError(
-                f"CepstraConfig.spectra is {self.spectra}, loudness {self.loudness} and beside {self.beside}; expected at least 1, "
-                "above 0, and at least 0."
+                f"CepstraConfig.spectra is {self.spectra}, loudness {self.loudness} and beside {self.beside}; expected spectra of at "
+                "least 1, loudness above 0, and beside of at least 0."
             )
         points = transform_points(self.window)
         if points > (2 * self.spectra + 1) * self.hop:
@@ -59,12 +59,12 @@ class CepstraConfig:
 
 
 class Cepstra(nn.Module):
-    """A wave to features of its moments and back. It has no weights.
+    """Converts a wave to features of its moments, and back. It has no weights.
 
     Features are the mel cepstra (the orthonormal DCT of the log-mel spectrum) of the middle spectra of a moment, then those of the moments
-    before and after it, of variance about 1. The mean spectrum over the loud moments of the recording is taken off, so they know neither
-    its volume nor what its speaker and microphone add everywhere; what is more than 30 dB below that mean is silence, as is all around
-    the recording.
+    before and after it, with a variance of about 1. The mean spectrum over the loud moments of the recording is subtracted. That removes
+    its volume and the constant colour of its speaker and microphone. Anything more than 30 dB below that mean counts as silence, and so
+    does everything outside the recording.
     """
 
     cosines: Tensor
@@ -81,7 +81,7 @@ class Cepstra(nn.Module):
         cosines = torch.cos(math.pi * orders[:, None] * (places + 0.5) / config.mels) * (2 / config.mels) ** 0.5
         cosines[0] *= config.loudness / 2**0.5
         self.register_buffer("cosines", cosines.float(), persistent=False)
-        # Between the middles of the two bands beside it, a bin's power is a mean of theirs.
+        # Between the centres of two bands, the power of a bin is a weighted mean of theirs.
         middles = self.log_mel.filters @ torch.arange(self.log_mel.filters.shape[1], dtype=torch.float32) / self.log_mel.filters.sum(1)
         bins = torch.arange(self.log_mel.filters.shape[1], dtype=torch.float32)
         after = torch.searchsorted(middles, bins).clamp(1, config.mels - 1)
@@ -94,12 +94,12 @@ class Cepstra(nn.Module):
         self.register_buffer("colour", colour[:, None], persistent=False)
 
     def forward(self, wave: Float[Tensor, "batch time"]) -> Float[Tensor, "batch dim moments"]:
-        """The features of a whole recording, whose length ``stride`` divides, in float32 at least.
+        """The features of a whole recording, in float32 at least. Its length is a multiple of ``stride``.
 
         Raises:
             DataError: if the wave is shorter than a hop.
         """
-        # A window reaches beyond its frame, also into the padding of a batch, which is silent.
+        # A window reaches beyond its frame, even into the padding of a batch, which is silent.
         heard = wave.ne(0).unflatten(1, (-1, self.stride)).any(2).repeat_interleave(self.config.spectra, 1)
         spectra = self.log_mel(wave)
         spectra = (spectra - mean_of_loud(spectra, heard)).clamp(min=-_QUIET)
@@ -111,13 +111,13 @@ class Cepstra(nn.Module):
         return torch.cat([middle, around[..., :-2], around[..., 2:]], 1)
 
     def wave(self, features: Float[Tensor, "batch dim moments"]) -> Float[Tensor, "batch time"]:
-        """A wave with about these cepstra in the middles of its moments: a monotone voice, a pulse every hop, whose colour is the mean of
-        speech. What is made of a moment depends on two more on each side."""
+        """A wave with about these cepstra at the centres of its moments: a monotone voice, with one pulse per hop and the mean spectrum of
+        speech. The samples of a moment depend on two more moments on each side."""
         config = self.config
         own = features[:, : config.coefficients]
         if not own.numel():
             return own.new_zeros(len(own), own.shape[2] * self.stride)
-        # From the middle of a moment to the middle of the next one, in a line.
+        # Linear interpolation from the centre of a moment to the centre of the next.
         own = F.interpolate(own, scale_factor=config.spectra, mode="linear") * _SPREAD
         weights = self.cosines.to(own.dtype)
         spectra = (weights / weights.square().sum(1, keepdim=True)).t() @ own
@@ -125,7 +125,7 @@ class Cepstra(nn.Module):
         points = transform_points(config.window)
         magnitudes = (0.5 * (self.bands.to(own.dtype) @ spectra)).clamp(max=_LOUDEST).exp()
         pulses = torch.fft.irfft(magnitudes, n=points, dim=1).roll(points // 2, 1)
-        # A spectrum divides by the sum of its window, and has the powers of all the pulses under it.
+        # A spectrum is divided by the sum of its window, and contains the power of all pulses under it.
         window = torch.hann_window(config.window, dtype=own.dtype, device=own.device)
         loudness = window.sum() / (window.square().sum() / config.hop).sqrt()
         pulses = pulses * torch.hann_window(points, dtype=own.dtype, device=own.device)[:, None] * loudness

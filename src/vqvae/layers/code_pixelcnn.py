@@ -1,4 +1,4 @@
-"""A gated PixelCNN over maps of codes, in parallel and code by code: shared by a prior and a decoder over codes."""
+"""A gated PixelCNN over maps of codes, run in parallel or code by code. A prior and a decoder over codes share it."""
 
 from abc import ABC
 from collections.abc import Callable
@@ -18,19 +18,19 @@ from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
 
 FREQUENCIES = 7
-"""Sines of a row (and of a column): of the number itself, of its half, its quarter, ... its 64th."""
+"""Sines of a row number, and as many of a column number: of the number itself, a half of it, a quarter, ... a 64th."""
 
 
 class CodesPixelCNN(nn.Module, ABC):
-    """p(codes) = Π p(code | all codes before it, in raster order, codebook fastest), given a bias of each gate.
+    """p(codes) = Π p(code | all codes before it, in raster order, codebook fastest), given a bias for each gate.
 
     codes ─ embeddings, summed over codebooks ─ gated stack ─ ReLU ─ 1×1 ─ + earlier codes of the position ─ ReLU ─ 1×1 ─ logits
 
     The codes of one position are modelled as in NADE [AISTATS 2011]: each adds a vector to the hidden units of those after it,
     which makes the factorisation exact at the cost of one look-up per code. A subclass defines the bias.
 
-    Differs from the paper: where a position is on the map is added to its embedding, as sines of its row and column. A shallow
-    stack that sees little of the map still knows the top of a picture from its bottom.
+    Differs from the paper: sines of a position's row and column are added to its embedding. So even a shallow stack, which sees little
+    of the map, can tell the top of a picture from the bottom.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class CodesPixelCNN(nn.Module, ABC):
         self.place = nn.Linear(4 * FREQUENCIES, hidden, bias=False)
         self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
         self.output = nn.Linear(hidden, books * output)
-        # What a code contributes to later codes of its position; the last one has no later codes.
+        # What a code contributes to later codes at its position; the last code has no later ones.
         self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
         self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
@@ -52,7 +52,7 @@ class CodesPixelCNN(nn.Module, ABC):
     def step(
         self, code: Int[Tensor, " batch"] | None, state: "PixelCNNState"
     ) -> tuple[Float[Tensor, "batch codebook_size"], "PixelCNNState"]:
-        """Feed the previous code (None at first) and return the logits of the next, in float32 under any autocast."""
+        """Feed the previous code (None at first) and return the logits of the next, in float32 even under autocast."""
         if code is not None:
             state.feed(code)
         return state.logits(), state
@@ -61,8 +61,8 @@ class CodesPixelCNN(nn.Module, ABC):
     def fused(
         self, state: "PixelCNNState", uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
     ) -> Int64[Tensor, "batch draws"]:
-        """All codes at once from a state that is fresh from ``start`` and has ``can_fuse``: the loop of
-        ``vqvae.layers.autoregressive.sample`` as one compiled kernel.
+        """Draw all codes with one compiled kernel: the loop of ``vqvae.layers.autoregressive.sample``. The state must be fresh from
+        ``start``, with ``can_fuse`` true.
 
         Raises:
             MissingExtraError: if numba is not installed.
@@ -80,7 +80,7 @@ class CodesPixelCNN(nn.Module, ABC):
         bias: Float[Tensor, "batch layers 2 gates"] | None,
         prefix: Integer[Tensor, "batch codebooks *space"] | None,
     ) -> "PixelCNNState":
-        """The state before the first code that the leading rows of ``prefix`` do not know.
+        """The state before the first code after the leading rows of ``prefix`` that are fully known.
 
         Raises:
             DataError: if the prefix has the wrong shape or range.
@@ -104,20 +104,20 @@ class CodesPixelCNN(nn.Module, ABC):
         return hidden
 
     def _logits(self, hidden: Float[Tensor, "batch height width codebooks output"], book: int) -> Float[Tensor, "positions codebook_size"]:
-        """The logits of the codes of one codebook at all positions, in float32 under any autocast."""
+        """The logits of the codes of one codebook at all positions, in float32 even under autocast."""
         logits = hidden[..., book, :].relu().flatten(0, -2) @ self.logits_weight[book]
         with torch.autocast(hidden.device.type, enabled=False):
             return logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias[book]
 
     def _embed(self, codes: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
-        """The sum of the embeddings of each position's codes and of its place, in the type that convolutions run in."""
+        """The sum of the embeddings of each position's codes and of its place, in the dtype of the convolutions."""
         offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
         found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self._places(codes.shape[2:])
         kind = codes.device.type
         return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
 
     def _places(self, space: tuple[int, ...]) -> Float[Tensor, "height width hidden"]:
-        """What is added for each position: the same wherever a map ends, so that maps may have any size."""
+        """The embedding of each position. It does not depend on the size of the map, so maps may have any size."""
         weight = self.place.weight
         with torch.autocast(weight.device.type, enabled=False):
             slowness = 2.0 ** torch.arange(FREQUENCIES, device=weight.device, dtype=weight.dtype)
@@ -129,7 +129,7 @@ class CodesPixelCNN(nn.Module, ABC):
             return down[:, None] + across
 
     def _packed(self) -> "Packed":
-        """The weights as decoding takes them, made anew each time: fused optimizers change weights without a trace to go by."""
+        """The weights in the layout of decoding. They are packed anew each time: fused optimizers change weights undetectably."""
         dtype = torch.promote_types(self.embedding.dtype, torch.float32)
         return Packed(
             embedding=self.embedding.detach().to(dtype),
@@ -154,7 +154,7 @@ def check_pixelcnn(config: Any) -> None:
 
 
 class Packed(NamedTuple):
-    """The weights as decoding takes them, at least float32."""
+    """The weights in the layout of decoding, in float32 at least."""
 
     embedding: Float[Tensor, "codebooks codebook_size hidden"]
     stack: PackedPixelCNN
@@ -169,10 +169,10 @@ class PixelCNNState:
     """The state of a decoding."""
 
     position: int
-    """Number of codes done, in raster order, codebook fastest."""
+    """Number of codes processed, in raster order, codebook fastest."""
     device: torch.device
     can_fuse: bool
-    """Whether ``CodesPixelCNN.fused`` accepts it."""
+    """Whether ``CodesPixelCNN.fused`` accepts this state."""
 
     def __init__(
         self,
@@ -203,7 +203,7 @@ class PixelCNNState:
             self._take_known_rows(prefix.long())
 
     def _take_known_rows(self, known: Int64[Tensor, "batch codebooks height width"]) -> None:
-        """Run the vertical stack over the rows at the top that are known in every example; nothing else of them is needed."""
+        """Run the vertical stack over the top rows that are known in every example. Decoding needs nothing else from them."""
         complete = int((known >= 0).all(3).all(1).all(0).int().cumprod(0).sum())
         for row in range(complete):
             self._decoding.row(self._row if row else None)
@@ -213,8 +213,8 @@ class PixelCNNState:
         self.position = complete * self.width * self._books
 
     def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
-        """Draw all codes that are not known with a kernel that takes the weights as arrays, example by example, on as many cores
-        as torch has threads: the kernel lets go of the interpreter's lock."""
+        """Draw all unknown codes with a kernel that takes the weights as arrays. Each example runs on its own, on as many cores as torch
+        has threads: the kernel releases the interpreter's lock."""
         packed, biases = self._packed, self._decoding.biases.permute(2, 0, 1, 3).contiguous()
         batch = len(uniforms)
         codes = torch.full((batch, self.height, self.width, self._books), -1, device=self.device)
@@ -250,7 +250,7 @@ class PixelCNNState:
         self.position += 1
 
     def logits(self) -> Float[Tensor, "batch codebook_size"]:
-        """The logits of the code at ``position``, once for each position."""
+        """The logits of the code at ``position``. Call it once for each position."""
         packed, (place, book) = self._packed, divmod(self.position, self._books)
         row, column = divmod(place, self.width)
         if book == 0:

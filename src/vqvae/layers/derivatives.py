@@ -11,12 +11,12 @@ from vqvae.errors import ConfigError
 
 
 def first_only(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Mark the backward pass of a ``torch.autograd.Function`` that has no derivative of its own.
+    """Mark the backward pass of a ``torch.autograd.Function`` as not differentiable.
 
     A backward pass with ``create_graph=True`` is then an error. Without it, second derivatives would silently be zero.
 
     Raises:
-        ConfigError: from the backward pass, under ``create_graph=True``.
+        ConfigError: in the backward pass, under ``create_graph=True``.
     """
     once = once_differentiable(backward)
 
@@ -24,8 +24,8 @@ def first_only(backward: Callable[..., Any]) -> Callable[..., Any]:
     def checked(ctx: Any, *grads: Any) -> Any:
         if torch.is_grad_enabled():
             raise ConfigError(
-                "Second derivatives were requested (create_graph=True), but this function only has first ones. "
-                "Take the gradient without create_graph, or exclude this loss from what is differentiated twice."
+                "Second derivatives were requested (create_graph=True), but this function only has first derivatives. "
+                "Take the gradient without create_graph, or do not differentiate this loss twice."
             )
         return once(ctx, *grads)
 

@@ -18,21 +18,21 @@ def dilated_gates(
     dilations: tuple[int, ...],
     dropout: float = 0.0,
 ) -> Float[Tensor, "time batch layers_hidden"]:
-    """The gates of all layers beside each other: tanh of the first half of the products times the sigmoid of the second half.
+    """The gates of all layers, side by side: tanh of the first half of the products times the sigmoid of the second half.
 
-    x ─ [product of the pair (x[t − dilation], x[t]) + bias ─ gate ─ 1×1 + residual] × layers; before the first x there are zeros
+    x ─ [product of the pair (x[t − dilation], x[t]) + bias ─ gate ─ 1×1 + residual] × layers; zeros stand before the first x
 
-    Time is the first axis, so that the past of all examples is one block of rows: no layer pads, shifts or copies. The backward
-    pass keeps what each layer was given and its gates, and adds all gradients of a tensor up in place. The signal and its gate are
-    products apart, and what the next layer is given is not read from between the gates of others: torch goes through rows that lie
-    in one piece several times as fast.
+    Time is the first axis, so the past of all examples is one block of rows: no layer pads, shifts or copies. The backward pass keeps
+    the input and the gates of each layer, and adds up all gradients of a tensor in place. The signal and its gate are separate
+    products, and the input of the next layer is stored apart from the gates of other layers: torch reads contiguous rows several
+    times as fast.
 
     Args:
-        x: in the type that the products run in.
-        bias: added to the gates; each of its blocks holds for as many steps, whose number divides ``time``.
-        pairs: weights (inputs, outputs), those of the past in the first half of the inputs.
-        residual: the 1×1 weights of all layers but the last, whose residual stream would lead nowhere.
-        dropout: share of the gates that are dropped.
+        x: the inputs, in the dtype of the products.
+        bias: added to the gates. Its blocks have equal length; their number divides ``time``.
+        pairs: weights (inputs, outputs); the first half of the inputs is the past.
+        residual: the 1×1 weights of all layers but the last, whose residual stream would not be used.
+        dropout: share of the gates to drop.
     """
     with torch.autocast(x.device.type, enabled=False):
         weights = tuple(weight.to(x.dtype) for weight in (pairs, pairs_bias, residual))
@@ -40,7 +40,7 @@ def dilated_gates(
 
 
 class _DilatedGates(torch.autograd.Function):
-    """All layers as one step of the graph."""
+    """All layers as one node of the autograd graph."""
 
     @staticmethod
     def forward(
@@ -81,7 +81,7 @@ class _DilatedGates(torch.autograd.Function):
 
     @staticmethod
     @first_only
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    # pyrefly: ignore[bad-override]  # torch declares *grad_outputs, but its documentation names them.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         bias, pairs, residual, kept, opened, *rest = ctx.saved_tensors
         inputs, products = rest[: len(ctx.dilations)], rest[len(ctx.dilations) :]
@@ -118,13 +118,13 @@ class _DilatedGates(torch.autograd.Function):
 
 
 def _halves(hidden: int) -> tuple[slice, slice]:
-    """The columns of the signal and those of its gate."""
+    """The columns of the signal and the columns of its gate."""
     return slice(None, hidden), slice(hidden, None)
 
 
 def _tanh_(x: Tensor) -> Tensor:
-    """tanh in place. On a CPU torch's own takes more than twice as long as this, which loses the last bits of small values: so few in
-    float32 that nothing feels it, but in bfloat16 nearly all."""
+    """tanh in place, more than twice as fast as torch's own on a CPU. It loses the last bits of small values: too few to matter in
+    float32, but nearly all in bfloat16."""
     return x.mul_(2).sigmoid_().mul_(2).sub_(1) if x.device.type == "cpu" and x.dtype == torch.float32 else x.tanh_()
 
 

@@ -8,9 +8,9 @@ from torch import Tensor
 def jitter(
     vectors: Float[Tensor, "batch dim *space"], probability: float, mask: Bool[Tensor, "batch *space"] | None = None
 ) -> Float[Tensor, "batch dim *space"]:
-    """Replace each position's vector by its left or its right neighbour's along the last axis of space, with half the probability each.
+    """Replace the vector of each position by that of its left or right neighbour on the last axis, each with half the probability.
 
-    If there is no neighbour, beyond an end or where ``mask`` is False, the vector stays. Gradients flow to the vectors used.
+    A vector without that neighbour (at an end, or if ``mask`` is False there) stays. Gradients flow to the vectors used.
     Random numbers come from torch's own generator.
     """
     if probability == 0 or vectors.ndim < 3:

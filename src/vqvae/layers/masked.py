@@ -1,7 +1,6 @@
 """Causal shifts and convolutions over maps (batch, height, width, channels): by padding, never by masked weights.
 
-An ordinary convolution whose input is padded on one side only sees what lies on that side, and computes nothing that is
-thrown away.
+An ordinary convolution over an input that is padded on one side sees only that side. It computes nothing that is thrown away.
 """
 
 from jaxtyping import Float
@@ -20,7 +19,7 @@ def shift_right(x: Float[Tensor, "batch height width channels"]) -> Float[Tensor
 
 
 class RowsAbove(nn.Module):
-    """A convolution over the own row and ``kernel // 2`` rows above it, ``kernel`` columns wide."""
+    """A convolution over a position's own row and ``kernel // 2`` rows above it, ``kernel`` columns wide."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()
@@ -34,7 +33,7 @@ class RowsAbove(nn.Module):
 
 
 class ColumnsLeft(nn.Module):
-    """A convolution over the own column and ``kernel // 2`` columns left of it, in the own row."""
+    """A convolution within a row, over a position's own column and ``kernel // 2`` columns left of it."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int) -> None:
         super().__init__()

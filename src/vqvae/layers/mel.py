@@ -1,7 +1,7 @@
 """Sound as power over time and mel frequency: the one mel filterbank of the project, for encoders, probes and scores.
 
-Frame f is centred on the samples from f · hop_length to (f + 1) · hop_length, whatever the window, and there are
-``time // hop_length`` frames. So a frame stands beside the code, or the label, of the same samples.
+For any window, frame f is centred on the samples from f · hop_length to (f + 1) · hop_length, and there are ``time // hop_length`` frames.
+So a frame is aligned with the code, or the label, of the same samples.
 """
 
 import math
@@ -15,23 +15,23 @@ from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, DataError
 
 FLOOR = 1e-10
-"""The least power that counts, of a full scale of 1: −100 dB, above the noise of 16 bits. Digital silence has a logarithm, too."""
+"""The floor of power, relative to a full scale of 1: −100 dB, above the noise of 16 bits. It gives digital silence a logarithm."""
 
 _LOUD = 6.0
-"""Nats of power below the loudest moment of a recording, 26 dB, within which a moment counts as speech."""
+"""A frame counts as speech if its power is within this many nats (26 dB) of the loudest frame of the recording."""
 
 
 def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop_length: int) -> Float[Tensor, "*batch bins frames"]:
     """The short-time power spectrum under a Hann window of ``window`` samples; a sine of amplitude a has a² / 4 at its peak.
 
-    Silence is put before and after the wave where the window reaches beyond it. The transform has the next power of two points.
+    The wave is padded with silence where the window reaches beyond it. The number of points of the transform is the next power of two.
 
     Raises:
         DataError: if the wave is shorter than a hop.
     """
     time = wave.shape[-1]
     if time < hop_length:
-        raise DataError(f"A wave has {time} samples; a frame takes at least {hop_length}. Leave such short clips out.")
+        raise DataError(f"A wave has {time} samples; a frame takes at least {hop_length}. Remove such short clips.")
     before = (window - hop_length) // 2
     # A negative amount cuts off: a window shorter than the hop lies in the middle of it.
     frames = F.pad(wave, (before, window - hop_length - before)).unfold(-1, window, hop_length)
@@ -44,22 +44,22 @@ def power_spectrum(wave: Float[Tensor, "*batch time"], window: int, hop_length: 
 def mel_filters(sample_rate: int, window: int, mels: int, lowest: float = 0.0, highest: float | None = None) -> Float[Tensor, "mels bins"]:
     """Triangles of height 1, evenly spaced on the mel scale 2595 log₁₀(1 + f / 700) (O'Shaughnessy 1987; the HTK book, §5.4).
 
-    Each begins at the middle of the one before and ends at the middle of the one after.
+    Each begins at the centre of the one before and ends at the centre of the one after.
 
     Args:
         sample_rate: samples per second.
-        window: samples of the window of ``power_spectrum``.
+        window: length of the window of ``power_spectrum``, in samples.
         mels: number of bands.
         lowest: start of the first band, in Hz.
         highest: end of the last band, in Hz. Default: half the sample rate.
 
     Raises:
-        ConfigError: the frequencies are out of order, or a triangle lies between two bins of the spectrum and would see nothing.
+        ConfigError: if the frequencies are out of order, or a triangle lies between two bins of the spectrum and covers none.
     """
     highest = sample_rate / 2 if highest is None else highest
     if mels < 1 or not 0 <= lowest < highest <= sample_rate / 2:
         raise ConfigError(
-            f"{mels} mel bands from {lowest:g} to {highest:g} Hz at {sample_rate} samples a second; at least 1 band is expected, "
+            f"{mels} mel bands from {lowest:g} to {highest:g} Hz at {sample_rate} samples a second; expected at least 1 band, "
             f"and 0 <= lowest < highest <= {sample_rate / 2:g}."
         )
     points = transform_points(window)
@@ -84,7 +84,7 @@ class LogMel(nn.Module):
     def __init__(
         self, *, sample_rate: int, window: int, hop_length: int, mels: int, lowest: float = 0.0, highest: float | None = None
     ) -> None:
-        """Lay the bands out; ``window`` and ``hop_length`` are in samples, frequencies as in ``mel_filters``.
+        """Compute the filterbank. ``window`` and ``hop_length`` are in samples; frequencies are as in ``mel_filters``.
 
         Raises:
             ConfigError: if a size is not positive, or the bands do not fit the window.
@@ -92,16 +92,16 @@ class LogMel(nn.Module):
         super().__init__()
         check_at_least(1, "", sample_rate=sample_rate, window=window, hop_length=hop_length)
         self.sample_rate, self.window, self.hop_length = sample_rate, window, hop_length
-        # Not persistent: a function of the settings, which are stored.
+        # Not persistent: it is a function of the settings, which are stored.
         self.register_buffer("filters", mel_filters(sample_rate, window, mels, lowest, highest), persistent=False)
 
     def forward(self, wave: Float[Tensor, "*batch time"]) -> Float[Tensor, "*batch mels frames"]:
-        """Frames of a wave in [-1, 1], in nats; always in float32 at least.
+        """Log-mel frames of a wave in [-1, 1], in nats; always in float32 at least.
 
         Raises:
             DataError: if the wave is shorter than a hop.
         """
-        # Powers of speech span ten decades: bfloat16 has neither the digits for the sums nor, on most devices, the transform.
+        # The power of speech spans ten decades. bfloat16 is too coarse for the sums, and most devices lack its transform.
         with torch.autocast(wave.device.type, enabled=False):
             wave = wave if wave.dtype == torch.float64 else wave.float()
             power = self.filters.to(wave.dtype) @ power_spectrum(wave, self.window, self.hop_length)
@@ -111,8 +111,8 @@ class LogMel(nn.Module):
 def mean_of_loud(
     spectra: Float[Tensor, "batch mels frames"], heard: Bool[Tensor, "batch frames"] | None = None
 ) -> Float[Tensor, "batch mels 1"]:
-    """The mean over those frames whose mean band is within ``_LOUD`` of the loudest: speech, not the pauses, nor silence put around.
-    Frames that are not ``heard`` do not count; where none is, it is 0."""
+    """The mean over the loud frames, whose mean over bands is within ``_LOUD`` of the loudest: speech without pauses or padding.
+    Only frames that are ``heard`` count; if none is, the mean is 0."""
     loudness = spectra.mean(1, keepdim=True)
     loud = loudness >= loudness.amax(2, keepdim=True) - _LOUD
     loud = (loud if heard is None else loud & heard.unsqueeze(1)).to(spectra.dtype)
@@ -120,7 +120,7 @@ def mean_of_loud(
 
 
 def transform_points(window: int) -> int:
-    """Points of the transform of a window: the next power of two."""
+    """The number of points of a window's transform: the next power of two."""
     return 1 << max(window - 1, 1).bit_length()
 
 

@@ -11,17 +11,17 @@ from vqvae.layers.masked import ColumnsLeft, RowsAbove, shift_down, shift_right
 
 
 class GatedPixelCNN(nn.Module):
-    """Features of each position from all earlier ones in raster order, and from no other.
+    """Features of each position, computed from exactly the earlier positions in raster order.
 
     x ─ shift down ── [vertical: rows above ─ gate] × layers, each feeding through 1×1
     x ─ shift right ─ [horizontal: columns left + vertical ─ gate ─ 1×1 + residual] × layers, all gates ─ 1×1 ─ features
 
-    The two shifts make every layer after them an ordinary causal one, that may see its own position: there is no special
-    first layer, and no blind spot [arXiv 1606.05328 §2.2].
+    After the two shifts, every layer is an ordinary causal layer that may see its own position: no first layer is special, and there is
+    no blind spot [arXiv 1606.05328 §2.2].
 
-    Differs from the paper: the 1×1 convolution from the vertical to the horizontal stack takes the gated features, which costs
-    half; the vertical stack has a residual connection, because short trainings gain from it; the skip connections are one 1×1
-    convolution over all gates.
+    Differs from the paper: the 1×1 convolution from the vertical to the horizontal stack takes the gated features, at half the cost.
+    The vertical stack has a residual connection, which helps short trainings. The skip connections are one 1×1 convolution over
+    all gates.
     """
 
     def __init__(self, hidden: int, layers: int, kernel: int, dropout: float = 0.0) -> None:
@@ -39,9 +39,9 @@ class GatedPixelCNN(nn.Module):
         """Compute the features of all positions at once.
 
         Args:
-            x: what stands at each position; it reaches only later ones.
-            bias: added before the gates of each layer, of the vertical and the horizontal stack; 2·hidden gates.
-            mask: where it is False, a position acts as one outside of the map does.
+            x: the input at each position; it affects only later positions.
+            bias: added before the gates of each layer, in the vertical and the horizontal stack; gates = 2·hidden.
+            mask: False for positions that count as outside of the map.
         """
         keep = None if mask is None else mask.unsqueeze(-1).to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
@@ -52,7 +52,7 @@ class GatedPixelCNN(nn.Module):
             above, left = layer.vertical(down), layer.horizontal(right)
             if bias is not None:
                 above, left = above + bias[:, None, None, i, 0], left + bias[:, None, None, i, 1]
-            # After every layer: biases make something of nothing, which would reach neighbours as if it were on the map.
+            # After every layer: biases would give masked positions a value, and convolutions would carry it onto the map.
             down = _masked(down + gate(above), keep)
             gates.append(F.dropout(gate(left + layer.link(down)), self.dropout, self.training))
             if layer.residual is not None:
@@ -61,7 +61,7 @@ class GatedPixelCNN(nn.Module):
 
     @property
     def gated_layers(self) -> "list[GatedLayer]":
-        """The layers, the first one first."""
+        """The layers, first to last."""
         return [layer for layer in self.layers if isinstance(layer, GatedLayer)]
 
 
@@ -73,7 +73,7 @@ class GatedLayer(nn.Module):
         self.vertical = RowsAbove(hidden, 2 * hidden, kernel)
         self.link = nn.Linear(hidden, 2 * hidden, bias=False)
         self.horizontal = ColumnsLeft(hidden, 2 * hidden, kernel)
-        # The residual stream of the last layer would lead nowhere.
+        # The residual stream of the last layer would not be used.
         self.residual = None if is_last else nn.Linear(hidden, hidden, bias=False)
 
 
@@ -91,11 +91,11 @@ class PackedPixelCNN(NamedTuple):
     """The weights of a stack as matrices (inputs, outputs), at least float32, laid out for decoding one position after another."""
 
     rows: Float[Tensor, "layers window contributions"]
-    """From a window of ``kernel`` columns to its own row, the row after it, and so on."""
+    """From a window of ``kernel`` columns to its own row, the next row, and so on."""
     rows_bias: Float[Tensor, "layers gates"]
     link: Float[Tensor, "layers hidden gates"]
     columns: Float[Tensor, "layers columns gates"]
-    """From the columns left of a position, the farthest first, and its own."""
+    """From the columns left of a position, farthest first, and from its own column."""
     columns_bias: Float[Tensor, "layers gates"]
     residual: Float[Tensor, "shortened hidden hidden"]
     skip: Float[Tensor, "all_gates hidden"]
@@ -113,7 +113,7 @@ def pack(stack: GatedPixelCNN) -> PackedPixelCNN:
     convs = [(layer.vertical.conv, layer.horizontal.conv) for layer in stack.gated_layers]
     residual = [layer.residual.weight.t() for layer in stack.gated_layers if layer.residual is not None]
     return PackedPixelCNN(
-        # A row gives to itself through the last row of a filter, and to the rows after it through the ones before that.
+        # A row contributes to itself through the last row of a filter, and to later rows through the filter's earlier rows.
         rows=together([vertical.weight.flip(2).permute(3, 1, 2, 0).flatten(2, 3).flatten(0, 1) for vertical, _ in convs]),
         rows_bias=together([_bias(vertical) for vertical, _ in convs]),
         link=together([layer.link.weight.t() for layer in stack.gated_layers]),
@@ -131,16 +131,15 @@ def _bias(conv: nn.Conv2d) -> Tensor:
 
 
 class PixelCNNDecoding:
-    """The state of a gated stack that is run position by position: the same features as all at once, at the cost of one position.
+    """The state of a gated stack that runs position by position: the same features as in parallel, at the cost of one position.
 
-    The vertical stack runs a whole row at a time, when the row above is complete: one matrix product a layer, whose outputs
-    for the rows below wait in ``_contributions``. The horizontal stack runs a position at a time; what the columns to the left
-    give to all layers is one batched product. All buffers are allocated here; everything is written in place, so autocast
-    changes nothing.
+    The vertical stack runs a whole row at a time, once the row above is complete: one matrix product per layer, whose outputs for the
+    rows below wait in ``_contributions``. The horizontal stack runs one position at a time; the columns to the left contribute to all
+    layers in one batched product. All buffers are allocated here and written in place, so autocast has no effect.
     """
 
     biases: Float[Tensor, "two layers batch gates"]
-    """Of the vertical and of the horizontal gates, with what was given for each example."""
+    """Biases of the vertical and the horizontal gates, including the bias given for each example."""
 
     def __init__(self, packed: PackedPixelCNN, batch_size: int, width: int, bias: Float[Tensor, "batch layers 2 gates"] | None) -> None:
         """Allocate the buffers for maps of ``width`` columns."""
@@ -149,17 +148,17 @@ class PixelCNNDecoding:
         size, padded = batch_size, width + 2 * reach
         new = packed.link.new_zeros
         self._packed = packed
-        # Vertical: inputs of each layer with empty columns around them, their windows, and what they give to later rows.
+        # Vertical: the inputs of each layer between empty columns, their windows, and their contributions to later rows.
         inputs = new(layers + 1, size, padded, hidden)
         self._padded = inputs[1:].view(layers, size * padded, hidden)
         self._inner = inputs[:, :, reach : reach + width].unbind()
-        # Views in which the windows of neighbours overlap: nothing is stored twice. A product needs them apart, one layer at a time.
+        # Views with overlapping windows: nothing is stored twice. A product needs separate windows, one layer at a time.
         strides = (padded * hidden, hidden, 1)
         self._windows = [part.as_strided((size, width, (2 * reach + 1) * hidden), strides, part.storage_offset()) for part in inputs]
         window = new(size, width, (2 * reach + 1) * hidden)
         self._window, self._window_map = window.flatten(0, 1), window
-        # The last block of columns is never written: it is what a row starts with, reach rows before its own turn.
-        # Two, because a row is added to what the rows above have given while it writes what it gives.
+        # The last block of columns is never written: a row starts from it, reach rows before its own turn.
+        # Two buffers: a row reads the contributions of the rows above while it writes its own.
         self._contributions = [new(layers, size * width, (reach + 2) * gates) for _ in range(2)]
         self.biases = torch.stack([packed.rows_bias, packed.columns_bias]).unsqueeze(2).repeat(1, 1, size, 1)
         if bias is not None:
@@ -168,8 +167,8 @@ class PixelCNNDecoding:
             part.view(layers, size, width, reach + 2, gates).copy_(self.biases[0, :, :, None, None])
         self._row_gates = new(size * width, hidden)
         self._row_gates_map = self._row_gates.view(size, width, hidden)
-        # Horizontal: what the vertical stack gives, the past inputs of each layer, the stream and the gates of one position.
-        # The empty columns are multiplied, too: a few products more, and no copy of what lies between them.
+        # Horizontal: the vertical stack's contributions, the past inputs of each layer, the stream and the gates of one position.
+        # The products include the empty columns: a few products more, but no copy of the columns between them.
         self._columns_bias = self.biases[1].repeat_interleave(padded, 1)
         self._above = new(layers, size * padded, gates)
         above = self._above.view(layers, size, padded, gates)
@@ -186,7 +185,7 @@ class PixelCNNDecoding:
         self._features = new(size, hidden)
 
     def row(self, x: Float[Tensor, "batch width hidden"] | None) -> None:
-        """Run the vertical stack for the next row, given what stands in the row above (None: nothing, at the first)."""
+        """Run the vertical stack for the next row, given the inputs of the row above (None for the first row)."""
         packed, hidden = self._packed, self._row_gates.shape[-1]
         before, after = self._contributions
         self._contributions = [after, before]
@@ -196,7 +195,7 @@ class PixelCNNDecoding:
             self._inner[0].copy_(x)
         for i, weight in enumerate(packed.rows):
             self._window_map.copy_(self._windows[i])
-            # Read from its second block on, what was for the row after is for this one: a shift without a copy.
+            # Reading from the second block on moves the contributions to the next row up to this one: a shift without a copy.
             given = after[i, :, : -2 * hidden]
             torch.addmm(before[i, :, 2 * hidden :], self._window, weight, out=given)
             _gate_(given[:, : 2 * hidden], self._row_gates)
@@ -204,14 +203,14 @@ class PixelCNNDecoding:
         torch.baddbmm(self._columns_bias, self._padded, packed.link, out=self._above)
 
     def position(self, column: int, x: Float[Tensor, "batch hidden"] | None) -> Float[Tensor, "batch hidden"]:
-        """Run the horizontal stack at a column of the row, given what stands left of it (None: nothing). Gives the features, in a
-        buffer that the next call overwrites."""
+        """Run the horizontal stack at a column of the row, given the input left of it (None for the first column). Returns the features
+        in a buffer that the next call overwrites."""
         packed, streams = self._packed, self._streams
         if x is None:
             streams[0].zero_()
         else:
             streams[0].copy_(x)
-        # The columns left are known for all layers, so they are one product; the own one goes from layer to layer.
+        # The columns to the left are known for all layers, so they take one product. The own column goes from layer to layer.
         torch.baddbmm(self._above_at[column], self._past_before[column], self._columns_before, out=self._gates)
         last = len(streams) - 1
         for i, (gates, stream, opened) in enumerate(zip(self._gates, streams, self._opened_of, strict=True)):
@@ -219,7 +218,7 @@ class PixelCNNDecoding:
             _gate_(gates, opened)
             if i < last:
                 torch.addmm(stream, opened, packed.residual[i], out=streams[i + 1])
-        # All layers at once, when the last has run: the next position reads them in one go.
+        # Stored for all layers at once, after the last one: the next position reads them in one go.
         self._past_at[column].copy_(self._stream)
         return torch.addmm(packed.skip_bias, self._opened, packed.skip, out=self._features)
 
@@ -227,5 +226,5 @@ class PixelCNNDecoding:
 def _gate_(x: Float[Tensor, "rows gates"], out: Float[Tensor, "rows hidden"]) -> None:
     """``gate``, into a buffer; overwrites the first half of ``x``."""
     x[:, : x.shape[-1] // 2].tanh_()
-    # pyrefly: ignore[unexpected-keyword]  # torch's stubs leave ``out`` out.
+    # pyrefly: ignore[unexpected-keyword]  # torch's stubs lack ``out``.
     torch._C._nn.glu(x, -1, out=out)

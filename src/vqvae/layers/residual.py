@@ -20,14 +20,14 @@ class ResidualBlock2d(nn.Module):
 
 
 class ResidualBlock1d(nn.Module):
-    """x + conv1(ReLU(conv3(ReLU(x)))) over time, without padding: the result is shorter by one position at each end.
+    """x + conv1(ReLU(conv3(ReLU(x)))) over time, without padding: the output is shorter by one position at each end.
 
-    A network over time is padded once, at its input. What it makes of a position then depends on what is around it alone and not on
-    where the wave was cut, so that pieces give what the whole gives.
+    A network over time is padded once, at its input. Its output at a position then depends only on the surrounding wave and not on where
+    the wave was cut: pieces give the same result as the whole.
     """
 
     reach = 1
-    """Positions that are lost at each end."""
+    """Number of positions lost at each end."""
 
     def __init__(self, width: int, hidden: int) -> None:
         super().__init__()
@@ -40,7 +40,7 @@ class ResidualBlock1d(nn.Module):
 
 
 class ResidualBlock(nn.Module):
-    """The block of pictures over one, two or three axes; it keeps the shape."""
+    """The residual block of pictures, over one, two or three axes. It keeps the shape."""
 
     def __init__(self, axes: int, width: int, hidden: int) -> None:
         super().__init__()

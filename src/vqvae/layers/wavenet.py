@@ -1,4 +1,4 @@
-"""WaveNet, each value of a sequence from all values before it: https://arxiv.org/abs/1609.03499."""
+"""WaveNet predicts each value of a sequence from all values before it: https://arxiv.org/abs/1609.03499."""
 
 import copy
 import math
@@ -17,21 +17,21 @@ from vqvae.layers.wavenet_decoding import Int8Weights, PackedWaveNet, WaveNetSta
 
 LONGEST_CYCLE = 32
 _WAVES, _SMOOTH = 64, 4
-"""Cosines that the first weights of levels are made of, and of which on they are weaker."""
+"""Number of cosines in the initial weights of levels, and the index from which they get weaker."""
 _RELU, _SMALL = 2**0.5, 3**-0.5
-"""Gains of first weights: before a ReLU, which halves the mean square; where little is to be added at first."""
+"""Gains of initial weights: before a ReLU, which halves the mean square; and for outputs that should start small."""
 
 
 class WaveNet(nn.Module):
-    """p(values) = Π p(value | all values before it), given a bias of each gate.
+    """p(values) = Π p(value | all values before it), given a bias for each gate.
 
     values ─ shift by one ─ embedding ─ dilated layers ─ gates of all layers ─ 1×1 ─ ReLU ─ 1×1 ─ ReLU ─ 1×1 ─ logits
 
-    The layers' dilations are 1, 2, 4, ... 2^(cycle − 1), over and over [arXiv 1609.03499 §2.1]. The first value is given nothing.
-    Where several codebooks take turns in the sequence, each has embeddings of its own: so the network knows whose turn is next.
+    The dilations of the layers are 1, 2, 4, ... 2^(cycle − 1), repeated [arXiv 1609.03499 §2.1]. The first value has no input.
+    If several codebooks take turns in the sequence, each has its own embeddings, so the network knows whose turn is next.
 
-    Differs from the paper: all skip connections are one product at the end, and the last layer has no residual connection, which
-    would lead nowhere. Conditions come as a bias that is constant over blocks of time, so that they cost nothing a value.
+    Differs from the paper: all skip connections are one product at the end, and the last layer has no residual connection, which would
+    not be used. Conditions enter as a bias that is constant over blocks of time, so they add no cost per value.
     """
 
     def __init__(
@@ -47,10 +47,10 @@ class WaveNet(nn.Module):
         dropout: float = 0.0,
         ordered: bool = False,
     ) -> None:
-        """Make a network with first weights.
+        """Make a network with initial weights.
 
         Args:
-            ordered: values are levels of a scale, such as those of a wave, whose neighbours are alike from the first step on.
+            ordered: values are levels of a scale, such as those of a wave. Neighbouring levels start with similar embeddings.
         """
         super().__init__()
         self.codebook_size, self.num_codebooks, self.dropout = codebook_size, num_codebooks, dropout
@@ -59,7 +59,7 @@ class WaveNet(nn.Module):
         # All matrices are (inputs, outputs).
         self.embedding = nn.Parameter(_levels(codebook_size, residual) if ordered else torch.randn(num_codebooks * codebook_size, residual))
         self.pairs, self.pairs_bias = _linear(layers, 2 * residual, 2 * residual)
-        # After a parameter of as many layers: loading stops there if a stranger's configuration asks for too many.
+        # After a parameter of as many layers: if an untrusted configuration asks for too many, loading stops there.
         self.dilations = tuple(2 ** (i % cycle) for i in range(layers))
         self.residual, _ = _linear(layers - 1, residual, residual, gain=_SMALL)
         self.skip, self.skip_bias = _linear(layers * residual, skip, gain=_RELU)
@@ -71,20 +71,20 @@ class WaveNet(nn.Module):
 
     @property
     def receptive_field(self) -> int:
-        """Number of previous values that a prediction sees."""
+        """Number of previous values that affect a prediction."""
         return sum(self.dilations) + 1
 
     def forward(
         self, values: Int[Tensor, "batch time"], bias: Float[Tensor, "batch blocks layers gates"] | None = None
     ) -> Float[Tensor, "batch time codebook_size"]:
-        """The logits of all values at once, in float32 under any autocast.
+        """The logits of all values at once, in float32 even under autocast.
 
         Args:
-            values: in [0, codebook_size); each reaches only the logits of later ones.
-            bias: added to the gates of each layer; each of its blocks holds for time / blocks values.
+            values: in [0, codebook_size); each affects only the logits of later values.
+            bias: added to the gates of each layer. Each block covers time / blocks values.
 
         Raises:
-            DataError: blocks that do not divide the time, or a bias of another shape.
+            DataError: if the blocks do not divide the time, or the bias has another shape.
         """
         batch, time = values.shape
         if bias is not None:
@@ -116,13 +116,13 @@ class WaveNet(nn.Module):
         """The decoding state before the first value.
 
         Args:
-            bias: as in ``forward``, for the values to come; ``WaveNetState.go_on`` gives the next blocks.
-            block: values per block; None for one block for all values.
+            bias: as in ``forward``, for the next values. ``WaveNetState.go_on`` adds further blocks.
+            block: values per block. None: one block for all values.
             prefix: known values, and -1 for values to draw. ``fused`` and the sampling loop keep known values.
-            int8: round the weights to 8 bits, which a core's own memory holds: see ``rounded_to_int8``.
+            int8: round the weights to 8 bits, so that they fit in the cache of a core: see ``rounded_to_int8``.
 
         Raises:
-            DataError: a bias of another shape, several blocks of no length, or a prefix of the wrong shape or range.
+            DataError: if the bias has another shape, several blocks come without ``block``, or the prefix has the wrong shape or range.
         """
         if prefix is not None:
             self._check_prefix(prefix, batch_size)
@@ -131,8 +131,8 @@ class WaveNet(nn.Module):
 
     @torch.no_grad()
     def step(self, value: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch codebook_size"], WaveNetState]:
-        """Feed the value before (None at the first, or where the state has drawn it itself) and get the logits of the next one, in
-        float32 under any autocast.
+        """Feed the previous value and return the logits of the next, in float32 even under autocast. The previous value is None at first,
+        or if the state has drawn it itself.
 
         Raises:
             DataError: if the blocks of the bias are used up.
@@ -145,8 +145,8 @@ class WaveNet(nn.Module):
     def fused(
         self, state: WaveNetState, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
     ) -> Int64[Tensor, "batch draws"]:
-        """The next values of a state that has ``can_fuse``, as many as there are uniforms: the loop of
-        ``vqvae.layers.autoregressive`` as one compiled kernel. The state stands behind them afterwards.
+        """Draw the next values, one per uniform number, with one compiled kernel: the loop of ``vqvae.layers.autoregressive``. The state
+        must have ``can_fuse``. Afterwards it stands after these values.
 
         Raises:
             DataError: if the blocks of the bias are used up.
@@ -162,7 +162,7 @@ class WaveNet(nn.Module):
 
     @torch.no_grad()
     def rounded_to_int8(self) -> "WaveNet":
-        """A copy whose weights are what ``start(int8=True)`` decodes with: its ``forward`` says what the rounding costs in nats."""
+        """A copy with the weights that ``start(int8=True)`` decodes with. Its ``forward`` shows the cost of the rounding in nats."""
         rounded = copy.deepcopy(self)
         layers, hidden = self.pairs_bias.shape[0], self.embedding.shape[1]
         for matrix in (rounded.pairs, rounded.residual, rounded.skip.view(layers, hidden, -1), rounded.hidden, rounded.logits):
@@ -170,7 +170,7 @@ class WaveNet(nn.Module):
         return rounded
 
     def _embed(self, values: Int[Tensor, "batch time"]) -> Float[Tensor, "time batch residual"]:
-        """The embedding of the value before each, in the type that products run in; the first one has none."""
+        """The embedding of the value before each, in the dtype of the products. The first value has none."""
         before = values[:, :-1].t()
         book = torch.arange(len(before), device=values.device).unsqueeze(1) % self.num_codebooks
         found = F.pad(F.embedding(before + book * self.codebook_size, self.embedding), (0, 0, 0, 0, 1, 0))
@@ -187,10 +187,10 @@ class WaveNet(nn.Module):
             )
 
     def _packed(self) -> PackedWaveNet:
-        """The weights as decoding takes them, made anew each time: fused optimizers change weights without a trace to go by."""
+        """The weights in the layout of decoding. They are packed anew each time: fused optimizers change weights undetectably."""
         width = torch.promote_types(self.embedding.dtype, torch.float32)
         layers, hidden = self.pairs_bias.shape[0], self.embedding.shape[1]
-        # The last layer has no residual connection; zeros there make all layers alike.
+        # The last layer has no residual connection. Zeros there give all layers the same shape.
         residual = torch.cat([self.residual, self.residual.new_zeros(1, hidden, hidden)])
         return PackedWaveNet(
             embedding=self.embedding.detach().to(width),
@@ -206,7 +206,7 @@ class WaveNet(nn.Module):
 
 
 def check_wavenet(config: Any) -> None:
-    """Raise ConfigError if a WaveNet setting of a configuration is out of range."""
+    """Raise ConfigError if one of a configuration's WaveNet settings is out of range."""
     kind = type(config).__name__
     names = ("codebook_size", "num_codebooks", "layers", "cycle", "residual", "skip", "output_hidden")
     check_at_least(1, config, *(name for name in names if hasattr(config, name)))
@@ -215,12 +215,12 @@ def check_wavenet(config: Any) -> None:
 
 
 def _linear(*shape: int, gain: float = 1.0) -> tuple[nn.Parameter, nn.Parameter]:
-    """First weights (..., inputs, outputs), which give an output ``gain`` times the size of its inputs, and biases of zero."""
+    """Initial weights (..., inputs, outputs) that scale their inputs by ``gain``, and zero biases."""
     return nn.Parameter(torch.randn(shape) * (gain / shape[-2] ** 0.5)), nn.Parameter(torch.zeros(*shape[:-2], shape[-1]))
 
 
 def _levels(count: int, width: int) -> Float[Tensor, "count width"]:
-    """Random smooth functions of a level, of mean square 1: of the lowest cosines over the scale, the lower the more."""
+    """Random smooth functions of a level, with mean square 1: sums of the lowest cosines over the scale, the lowest with most weight."""
     waves = torch.arange(min(count, _WAVES))
     levels = (torch.arange(count) + 0.5) / count
     basis = torch.cos(math.pi * levels[:, None] * waves) / (1 + waves / _SMOOTH)

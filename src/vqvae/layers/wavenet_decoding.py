@@ -1,4 +1,4 @@
-"""The decoding of a WaveNet, one value after another through queues of past layer inputs: https://arxiv.org/abs/1611.09482."""
+"""Decode a WaveNet value by value, with queues of past layer inputs: https://arxiv.org/abs/1611.09482."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,18 +15,18 @@ from vqvae.errors import DataError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 
 _FOREVER = 2**62
-"""The length of a block that holds for all values."""
+"""The length of a block that covers all values."""
 
 
 class PackedWaveNet(NamedTuple):
-    """The weights as decoding takes them: matrices (inputs, outputs), at least float32."""
+    """The weights in the layout of decoding: matrices (inputs, outputs), in float32 at least."""
 
     embedding: Float[Tensor, "entries hidden"]
     pairs: Float[Tensor, "layers pair gates"]
     """From the past (the first half of the inputs) and the present to the gates."""
     pairs_bias: Float[Tensor, "layers gates"]
     outputs: Float[Tensor, "layers hidden outputs"]
-    """From the gates to the next layer's input and, after it, to the sum of all layers."""
+    """From the gates to the input of the next layer, then to the sum of all layers."""
     skip_bias: Float[Tensor, " skip"]
     hidden: Float[Tensor, "skip output_hidden"]
     hidden_bias: Float[Tensor, " output_hidden"]
@@ -35,46 +35,46 @@ class PackedWaveNet(NamedTuple):
 
 
 MATRICES = ("pairs", "outputs", "hidden", "logits")
-"""Those of the weights that are products: the rest are look-ups and biases."""
+"""The weights that are used in products. The rest are look-ups and biases."""
 
 
 class Int8Matrix(NamedTuple):
-    """A matrix in 8 bits, with a scale for each output."""
+    """A matrix in 8 bits, with one scale per output."""
 
     weights: Int8[Tensor, "*layers inputs outputs"]
     scale: Float[Tensor, "*layers outputs"]
 
     def restored(self) -> Float[Tensor, "*layers inputs outputs"]:
-        """The matrix that it stands for."""
+        """The matrix in floating point."""
         return self.weights * self.scale.unsqueeze(-2)
 
 
 def to_int8(matrix: Float[Tensor, "*layers inputs outputs"]) -> Int8Matrix:
-    """Round to the nearest of 255 levels between plus and minus the largest weight of each output."""
-    # An output whose weights are all 0 has no scale; any will do. -128 is not used: the kernel's sums are bounded by 127.
+    """Round to the nearest of 255 levels from minus to plus the largest weight of each output."""
+    # If all weights of an output are 0, any scale will do. -128 is not used: the kernel relies on a limit of 127.
     scale = matrix.abs().amax(-2).clamp_min(torch.finfo(matrix.dtype).tiny) / 127
     return Int8Matrix((matrix / scale.unsqueeze(-2)).round().to(torch.int8), scale)
 
 
 def in_blocks(weights: Int8[Tensor, "*layers inputs outputs"], outputs: int) -> Int8[Tensor, "*layers blocks pairs both"]:
-    """A matrix as the kernel reads it, in one go: blocks of ``outputs``, in which the weights of two inputs stand side by side for each
-    output. What is missing of a pair or a block is 0."""
+    """A matrix in the order in which the kernel reads it: blocks of ``outputs``, with the weights of two inputs side by side for each
+    output. Incomplete pairs and blocks are filled with 0."""
     *_, first, second = weights.shape
     whole = F.pad(weights, (0, -second % outputs, 0, first % 2))
     return whole.unflatten(-1, (-1, outputs)).unflatten(-3, (-1, 2)).movedim(-2, -4).transpose(-1, -2).flatten(-2)
 
 
 class Int8Weights:
-    """The matrices of a WaveNet in 8 bits, made once for all that decode with them."""
+    """The matrices of a WaveNet in 8 bits, made once and shared by all decodings."""
 
     def __init__(self, packed: PackedWaveNet) -> None:
         self.matrices = {name: to_int8(getattr(packed, name)) for name in MATRICES}
         self.packed = packed._replace(**{name: matrix.restored() for name, matrix in self.matrices.items()})
-        """The network that they stand for."""
+        """The weights in floating point."""
         self._blocks: dict[tuple[str, int], Tensor] = {}
 
     def blocks(self, name: str, outputs: int) -> Int8[Tensor, "*layers blocks pairs both"]:
-        """One of them ``in_blocks``."""
+        """One of the matrices, ``in_blocks``."""
         if (name, outputs) not in self._blocks:
             self._blocks[name, outputs] = in_blocks(self.matrices[name].weights, outputs).contiguous()
         return self._blocks[name, outputs]
@@ -83,23 +83,25 @@ class Int8Weights:
 def check_bias(bias: Tensor, batch: int, layers: int, gates: int) -> None:
     """Raise DataError unless a bias is (batch, blocks, layers, gates)."""
     if bias.ndim != 4 or (bias.shape[0], *bias.shape[2:]) != (batch, layers, gates) or not bias.shape[1]:
-        raise DataError(f"The bias has the shape {tuple(bias.shape)}; ({batch}, blocks, {layers}, {gates}) is expected, blocks at least 1.")
+        raise DataError(
+            f"The bias has the shape {tuple(bias.shape)}; expected ({batch}, blocks, {layers}, {gates}), with at least 1 block."
+        )
 
 
 class WaveNetState:
-    """The state of a decoding: the same logits as in parallel, at the cost of one value.
+    """The state of a decoding: the same logits as in parallel, at the cost of one value per step.
 
-    Each layer has a queue of as many inputs as its dilation, used as a ring: what a value finds there is what the layer was given
-    that long ago. Memory does not grow with the number of values.
+    Each layer keeps its last inputs in a ring as long as its dilation, so each step reads the input from that many steps ago. Memory does
+    not grow with the number of values.
     """
 
     position: int
-    """Values whose logits it has given."""
+    """Number of values processed."""
     value: Int64[Tensor, " batch"] | None
-    """The value before the next one, until the next step takes it in; None at the start."""
+    """The previous value, until the next step processes it. None at the start."""
     device: torch.device
     can_fuse: bool
-    """Whether ``WaveNet.fused`` accepts it."""
+    """Whether ``WaveNet.fused`` accepts this state."""
 
     def __init__(
         self,
@@ -111,8 +113,8 @@ class WaveNetState:
         prefix: Int[Tensor, "batch known"] | None,
         int8: Int8Weights | None = None,
     ) -> None:
-        """Allocate the queues and the buffers; ``int8`` takes the place of the packed weights."""
-        # Step by step the restored weights are used, so that both ways draw from the same network.
+        """Allocate the queues and the buffers. ``int8`` replaces the packed weights."""
+        # Single steps use the restored weights, so that they and the kernel draw from the same network.
         packed = packed if int8 is None else int8.packed
         self._int8 = int8
         (layers, gates), hidden, new = packed.pairs_bias.shape, packed.embedding.shape[1], packed.skip_bias.new_zeros
@@ -133,14 +135,14 @@ class WaveNetState:
         self._give(bias, block)
 
     def go_on(self, bias: Float[Tensor, "batch blocks layers gates"]) -> None:
-        """Give the bias of the values to come, in blocks as long as those before, which must be used up.
+        """Provide the bias of the next values, in blocks as long as before. The earlier blocks must be used up.
 
         Raises:
             DataError: if the bias has another shape, or earlier blocks are not used up.
         """
         used, given = self.position - self._since, self._bias.shape[1] * self._block
         if used != given:
-            raise DataError(f"{used} of the {given} values that have a bias are drawn. Go on when all are.")
+            raise DataError(f"Only {used} of the {given} values with a bias are drawn. Draw all of them first.")
         self._give(bias, self._block)
 
     def upcoming(self, count: int) -> Int64[Tensor, "batch count"]:
@@ -152,7 +154,7 @@ class WaveNetState:
         return values
 
     def logits(self) -> Float[Tensor, "batch codebook_size"]:
-        """The logits of the value at ``position``, once for each position."""
+        """The logits of the value at ``position``. Call it once for each position."""
         self._check_blocks(1)
         packed, streams, last = self._packed, self._streams, len(self._dilations) - 1
         index = (self.position - self._since) // self._block
@@ -166,16 +168,16 @@ class WaveNetState:
             book = (self.position - 1) % self._books
             torch.index_select(packed.embedding, 0, self.value + book * len(packed.logits_bias), out=streams[0])
         slots = self._first + self.position % self._length
-        # What the layers were given before is known for all of them, so it is one product; the present goes from layer to layer.
+        # The past inputs of all layers are known, so they take one product. The present input goes from layer to layer.
         torch.baddbmm(self._gates_bias, self._queues[:, slots].transpose(0, 1), self._past, out=self._products)
         for i, (product, stream, opened) in enumerate(zip(self._products, streams, self._opened_of, strict=True)):
             product.addmm_(stream, self._own[i])
             product[:, : product.shape[1] // 2].tanh_()
-            # pyrefly: ignore[unexpected-keyword]  # torch's stubs leave ``out`` out.
+            # pyrefly: ignore[unexpected-keyword]  # torch's stubs lack ``out``.
             torch._C._nn.glu(product, -1, out=opened)
             if i < last:
                 torch.addmm(stream, opened, self._residual[i], out=streams[i + 1])
-        # Only now: until here each place held the oldest input, which this one takes the place of.
+        # Only now: until here, each place held the oldest input, which the newest replaces.
         self._queues[:, slots] = self._stream.transpose(0, 1)
         self.position, self.value = self.position + 1, None
         features = _product(packed.skip_bias, self._opened, self._skip).relu_()
@@ -184,8 +186,8 @@ class WaveNetState:
     def fused(
         self, kernel: Callable[..., None], outputs: int, uniforms: Float64[Tensor, "batch draws"], choice: Choice
     ) -> Int64[Tensor, "batch draws"]:
-        """Draw the next values with a kernel that takes the weights as arrays (those in 8 bits in blocks of ``outputs``), example by
-        example, on as many cores as torch has threads: the kernel lets go of the interpreter's lock."""
+        """Draw the next values with a kernel that takes the weights as arrays (in blocks of ``outputs`` if in 8 bits). Each example runs on
+        its own, on as many cores as torch has threads: the kernel releases the interpreter's lock."""
         count = uniforms.shape[1]
         self._check_blocks(count)
         values = self.upcoming(count)
@@ -206,7 +208,7 @@ class WaveNetState:
         return values
 
     def _arrays(self, outputs: int) -> tuple[np.ndarray, ...]:
-        """The weights as arrays, each matrix before its scales: none where it is in float32."""
+        """The weights as arrays, each matrix followed by its scales. A float32 matrix has none."""
         arrays = []
         for name, weight in zip(self._packed._fields, self._packed, strict=True):
             if name in MATRICES and self._int8 is not None:
@@ -224,9 +226,9 @@ class WaveNetState:
             bias, block = self._packed.pairs_bias.new_zeros(self._batch, 1, layers, gates), None
         check_bias(bias, self._batch, layers, gates)
         if (block is None and bias.shape[1] > 1) or (block is not None and block < 1):
-            raise DataError(f"{bias.shape[1]} blocks of the bias came with the length {block}; give how many values each holds for.")
+            raise DataError(f"The bias has {bias.shape[1]} blocks of length {block}. Give the number of values per block.")
         self._bias = bias.detach().to(self._packed.pairs_bias.dtype).contiguous()
-        # Blocks are counted from here on, wherever the blocks before have ended.
+        # Blocks are counted from here on, wherever the earlier blocks ended.
         self._block, self._since = _FOREVER if block is None else block, self.position
         # The gates' own bias and that of a block, once for all steps of the block.
         self._gates_bias, self._index = torch.empty_like(self._products), -1
@@ -234,10 +236,10 @@ class WaveNetState:
     def _check_blocks(self, count: int) -> None:
         used, given = self.position - self._since, self._bias.shape[1] * self._block
         if used + count > given:
-            raise DataError(f"The bias is given for {given} values, {used} of which are drawn; {count} more were asked for. Call go_on.")
+            raise DataError(f"The bias covers {given} values and {used} of them are drawn, but {count} more were requested. Call go_on.")
 
 
 def _product(bias: Float[Tensor, " outputs"], x: Float[Tensor, "batch inputs"], matrix: Float[Tensor, "inputs outputs"]) -> Tensor:
-    """One affine map, in the type of its weights under any autocast."""
-    # Autocast leaves alone what is written into a tensor that is given.
+    """An affine map in the dtype of its weights, even under autocast."""
+    # Autocast does not change an operation that writes into a given tensor.
     return torch.addmm(bias, x, matrix, out=x.new_empty(len(x), len(bias)))

@@ -19,7 +19,7 @@ class Adversary(Distance):
     def own_loss(
         self, made: Float[Tensor, "batch channels *space"], x: Tensor, mask: Bool[Tensor, "batch *space"] | None = None
     ) -> Float[Tensor, ""]:
-        """The adversary's loss: how badly it distinguishes ``made``, from -1 to 1 and without a gradient, from the data."""
+        """The adversary's loss: how badly it distinguishes ``made`` from the data. ``made`` is from -1 to 1 and has no gradient."""
 
 
 def deceived(adversary: Adversary, made: Tensor, x: Tensor, mask: Tensor | None) -> Float[Tensor, " batch"]:

@@ -10,7 +10,7 @@ from vqvae.signals import Signal
 
 
 class Criterion(nn.Module, ABC):
-    """Defines the meaning of the decoder's output and its loss against the data. Always float32, under any autocast."""
+    """Defines the meaning of the decoder's output and its loss against the data. Always float32, even under autocast."""
 
     channels: int
     """Channels of the data."""
@@ -20,9 +20,9 @@ class Criterion(nn.Module, ABC):
     high: float | None = None
     """The range of floats; None if they have no bounds."""
     hop: int = 1
-    """Positions of the data per position of the parameters, along each axis."""
+    """Number of data positions per position of the parameters, along each axis."""
     takes_masks: bool = False
-    """Whether ``loss`` takes a mask, for examples of several lengths in one batch."""
+    """Whether ``loss`` accepts a mask, for examples of several lengths in one batch."""
 
     @property
     @abstractmethod
@@ -48,7 +48,7 @@ class Criterion(nn.Module, ABC):
 
     @abstractmethod
     def mode(self, parameters: Float[Tensor, "batch parameters *space"]) -> Tensor:
-        """The raw data that the parameters describe best (of a mixture its mean, rounded), (batch, channels, *space)."""
+        """The raw data (batch, channels, *space) that the parameters describe best. For a mixture it is the rounded mean."""
 
     def signal(self, axes: tuple[str, ...]) -> Signal:
         """The signal of data with these axes."""
@@ -107,6 +107,9 @@ class ParametricLikelihood(BinnedLikelihood):
 
 class Expecting(ABC):
     """A criterion with a differentiable mean of the data, which further criteria use."""
+
+    is_plain: bool = False
+    """Whether the parameters themselves are the mean, so that it costs nothing."""
 
     @abstractmethod
     def mean(self, parameters: Float[Tensor, "batch parameters *space"]) -> Float[Tensor, "batch channels *space"]:

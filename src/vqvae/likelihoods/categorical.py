@@ -13,7 +13,7 @@ from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_parameters, check_shapes, check_temperature, refuse_mask, to_bins, to_raw
 
 _ROWS, _ROWS_CUDA = 2**10, 2**17
-"""Rows of logits at a time: on a CPU 1 MiB, which stays in its cache; on a GPU 128 MiB."""
+"""Number of rows of logits at a time: 1 MiB on a CPU, which fits in the cache; 128 MiB on a GPU."""
 
 
 @settings
@@ -54,7 +54,7 @@ class Categorical(BinnedLikelihood, Expecting):
         """
         refuse_mask(mask)
         check_shapes(parameters, x, self.num_parameters, self.channels, self.config.levels)
-        # Channels last, as the output of a decoder in bfloat16 lies in memory.
+        # Channels last: the memory layout of a decoder's output in bfloat16.
         logits = parameters.movedim(1, -1).reshape(-1, self.config.levels)
         log_prob = _LogProb.apply(logits, x.movedim(1, -1).flatten().long())
         return log_prob.view(len(x), math.prod(x.shape[1:])).sum(1)
@@ -96,7 +96,7 @@ class _LogProb(torch.autograd.Function):
     """log softmax of each row at its level, in float32 (float64 stays), a few rows at a time.
 
     Value and derivatives are computed together. Only the derivatives are saved, in the dtype of the logits. An image has 256 times as
-    many logits as values, so float32 copies are made of a few rows only.
+    many logits as values, so only a few rows at a time are copied to float32.
     """
 
     @staticmethod
@@ -120,7 +120,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     @first_only
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    # pyrefly: ignore[bad-override]  # torch declares *grad_outputs, but its documentation names them.
     def backward(ctx: Any, grad: Float[Tensor, " rows"]) -> tuple[Tensor, None]:
         (slope,) = ctx.saved_tensors
         return slope * grad.unsqueeze(1).to(slope.dtype), None

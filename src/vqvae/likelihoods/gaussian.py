@@ -15,13 +15,13 @@ from vqvae.layers.derivatives import first_only
 from vqvae.likelihoods.base import BinnedLikelihood, Expecting
 from vqvae.likelihoods.levels import LEVELS, check_pair, check_parameters, check_temperature, refuse_mask, to_bins, to_levels, to_raw
 
-# A learned scale starts at the spread of raw images, which suits an untrained decoder.
+# A learned scale starts at the standard deviation of raw images, which suits an untrained decoder.
 _START = 0.25
 _PACE = 10.0
-# Between these a distance over a scale is at most 1e9, whose square float32 still holds.
+# Within these bounds a distance over a scale is at most 1e9, and its square fits in float32.
 _FARTHEST = 1e6
 _SMALLEST, _LARGEST = 1e-3, 1e6
-# Values at a time on a CPU: half a megabyte in float32. ``_log_mass_of_some`` has some ten tensors of that size at once.
+# Values at a time on a CPU: half a megabyte in float32. ``_log_mass_of_some`` holds about ten tensors of that size at once.
 _CACHED = 2**17
 _LOG_SQRT_TAU = 0.5 * math.log(2 * math.pi)
 
@@ -49,6 +49,8 @@ class Gaussian(BinnedLikelihood, Expecting):
     A learned scale learns this weight [Rybkin et al. 2021, §4.1]. Differs from that paper: there is one scale per channel instead of
     one in all, and the density is discretised to levels, so that it stays bounded if a reconstruction is exact.
     """
+
+    is_plain = True
 
     def __init__(self, config: GaussianConfig) -> None:
         super().__init__()
@@ -101,7 +103,7 @@ class Gaussian(BinnedLikelihood, Expecting):
         mean = self.mean(parameters)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device, dtype=mean.dtype)
         scale = _as_channels(self.log_scale.to(mean).exp(), mean) * check_temperature(temperature)
-        # In levels, as the scale is.
+        # In levels, like the scale.
         levels = self.middle + self.middle * mean + scale * noise
         return to_raw(levels.round().clamp(0, self.config.levels - 1).long(), self.config.levels)
 
@@ -138,13 +140,13 @@ class _LogProb(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, parameters: Tensor, log_scale: Tensor, x: Tensor, middle: float) -> Tensor:
         mass = _log_mass(parameters, log_scale, x, middle, with_slope=True, with_scale_slope=ctx.needs_input_grad[1])
-        # The slopes alone: what they are made of, some ten tensors as large, need not live until the backward pass.
+        # Only the slopes are kept: about ten intermediate tensors of the same size need not live until the backward pass.
         ctx.save_for_backward(mass.slope, mass.scale_slope)
         return mass.log_prob
 
     @staticmethod
     @first_only
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    # pyrefly: ignore[bad-override]  # torch declares *grad_outputs, but its documentation names them.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor | None, None, None]:
         slope, scale_slope = ctx.saved_tensors
         return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None if scale_slope is None else grad @ scale_slope, None, None
@@ -169,26 +171,26 @@ def _log_mass(
 def _log_mass_of_some(
     parameters: Tensor, log_scale: Tensor, x: Tensor, middle_level: float, *, with_slope: bool, with_scale_slope: bool
 ) -> _LogMass:
-    """The logarithm of the mass between ``near`` and ``far``, the ends of a bin in standard deviations from the mean.
+    """The logarithm of the mass between ``near`` and ``far``, the ends of a bin, in standard deviations from the mean.
 
-    The distance is signed so that it is at least 0, but for an edge level so that ``far`` is infinite. With the Mills ratio
-    R(t) = (1 - Φ(t)) / φ(t), which falls slowly and never underflows, the mass is
+    The sign of the distance is chosen so that it is at least 0 or, for an edge level, so that ``far`` is infinite. The Mills ratio
+    R(t) = (1 - Φ(t)) / φ(t) falls slowly and never underflows. With it, the mass is
 
         φ(near) (R(near) - R(far) φ(far)/φ(near))    where near >= 0
         1 - φ(near) R(-near) - φ(far) R(far)         where near < 0
         φ(middle) width (1 + (spread² - width²)/24)  where the bin is so narrow that the differences would cancel
 
-    with φ(far)/φ(near) = exp(-spread). Cases are told apart by weights of 0 and 1, not by ``where``: on a CPU a comparison and a
-    choice take as long as twenty products.
+    with φ(far)/φ(near) = exp(-spread). Cases are selected by weights of 0 and 1, not by ``where``: on a CPU, a comparison and a
+    selection take as long as twenty products.
     """
     width = _as_channels((-log_scale).exp(), parameters)
     width2 = width.square()
     centred = x.to(parameters.dtype).sub_(middle_level)
-    # Farther out the squares would overflow; the slope stays constant.
+    # Farther out, squares would overflow; the slope stays constant.
     deviation = torch.sub(centred, parameters, alpha=middle_level).clamp_(-_FARTHEST, _FARTHEST)
     # 1 at the first and the last level, which are a whole level beyond the others, and 0 elsewhere.
     edge = (centred.abs() - (middle_level - 1)).clamp_(min=0)
-    # The far end of an edge level lies outwards wherever the mean is; elsewhere the sign of the deviation makes the distance positive.
+    # The far end of an edge level always lies outwards. Elsewhere the sign of the deviation makes the distance positive.
     side = centred.sub_(deviation).mul_(edge).add_(deviation).sign_()
     distance = deviation.mul_(side)
     near, far = (distance - 0.5).mul_(width), (distance + 0.5).mul_(width).abs_()
@@ -196,20 +198,20 @@ def _log_mass_of_some(
     spread = middle * width
     kept = spread.clamp(min=0).neg_().exp_().mul_(edge.neg_().add_(1))
     exponent = near.square().mul_(0.5)
-    # The floor of e^-80 keeps denormal numbers away, which are slow; it is added to 1.
+    # The floor of e^-80 avoids denormal numbers, which are slow. It is added to 1.
     bell = exponent.clamp(max=80).neg_().exp_().mul_(math.exp(-_LOG_SQRT_TAU))
     inside = near.sign().neg_().clamp_(min=0)
-    # This overwrites ``far``. From here on ``kept`` stands for it, which is 0 where the far end is infinite.
+    # This overwrites ``far``. From here on, use ``kept`` instead: it is 0 if the far end is infinite.
     here, there = _mills(near.abs()), _mills(far).mul_(kept)
     mass = here - there
     mass.lerp_(here.add_(there).mul_(bell).neg_().add_(1), inside)
     share = inside * bell.sub_(1) + 1
 
-    # A difference of ratios loses digits as bins get narrow. The series leaves out spread⁴ / 1920, 2e-6 at most where it is taken.
+    # A difference of ratios loses digits as bins get narrow. The series omits spread⁴ / 1920, which is at most 2e-6 where it is used.
     narrow = (torch.where(width < 0.1, 0.25, -1.0).to(spread.dtype) - spread).sign_().clamp_(min=0).mul_(edge)
     series = spread.square().sub_(width2).mul_(1 / 24).add_(1)
     middle2 = middle.square_()
-    # Cancelled to 0, the mass would have an infinite logarithm and slope; the least number leaves both finite.
+    # If the mass cancelled to 0, its logarithm and slope would be infinite. The smallest number keeps both finite.
     mass.lerp_(series * width, narrow).clamp_(min=torch.finfo(mass.dtype).tiny)
     exponent.add_(_LOG_SQRT_TAU).mul_(inside.neg_().add_(1)).lerp_(middle2 / 2 + _LOG_SQRT_TAU, narrow)
     log_p = mass.log().sub_(exponent).flatten(1).sum(1)
@@ -228,7 +230,7 @@ def _log_mass_of_some(
 def _mills(t: Tensor) -> Tensor:
     """(1 - Φ(t)) / φ(t) for t >= 0, to 6e-8 relative (3e-7 in float32): a polynomial in (t - 3) / (t + 3) over t + 3.
 
-    torch's erfcx would say the same, but is not vectorized: a tenth as fast.
+    torch's erfcx computes the same, but is not vectorized and takes ten times as long.
     """
     share = t.add_(3).reciprocal_()
     y = (share * -6).add_(1)
@@ -241,7 +243,7 @@ def _mills(t: Tensor) -> Tensor:
 
 @functools.cache
 def _mills_coefficients() -> tuple[float, ...]:
-    """Interpolation at Chebyshev's nodes; the highest power first."""
+    """Coefficients of the interpolation at Chebyshev nodes, highest power first."""
     degree = 10
     y = np.cos(np.pi * (np.arange(degree + 1) + 0.5) / (degree + 1))
     t = 3 * (1 + y) / (1 - y)
@@ -251,5 +253,5 @@ def _mills_coefficients() -> tuple[float, ...]:
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:
-    """(channels,) so that it spreads over (batch, channels, *space)."""
+    """A tensor (channels,), shaped to broadcast over (batch, channels, *space)."""
     return values.view(-1, *[1] * (like.ndim - 2))

@@ -14,7 +14,7 @@ from vqvae.signals import Signal
 
 _PACE = 10.0
 _QUIETEST, _LOUDEST = -14.0, 14.0
-"""Bounds of the logarithm of the scale, so that neither the scale nor its square leaves float32."""
+"""Bounds of the logarithm of the scale, so that both the scale and its square fit in float32."""
 
 
 @settings
@@ -30,9 +30,9 @@ class GaussianDensityConfig:
     high: float | None = None
     """The largest value of the data, or None."""
     centre: tuple[float, ...] = ()
-    """What the decoder's 0 stands for, one number per channel. With ``unit``, it replaces the bounds."""
+    """The value of the decoder's 0, one number per channel. With ``unit``, it replaces the bounds."""
     unit: tuple[float, ...] = ()
-    """What the decoder's 1 adds to the centre, one number per channel. A learned standard deviation starts here."""
+    """The distance from the centre to the value of the decoder's 1, one number per channel. A learned standard deviation starts here."""
 
     def build(self) -> "GaussianDensity":
         return GaussianDensity(self)
@@ -44,8 +44,8 @@ class GaussianDensity(Likelihood, Expecting):
     Floats have no bits of their own: −log₂ of a density depends on the unit of the data and may be negative. Such bits only
     compare models of the same data in the same unit.
 
-    Bounds do not change probabilities. The Gaussian's mass beyond them belongs to no data, so the density of data is slightly lower
-    than it could be.
+    Bounds do not change probabilities. The Gaussian's mass beyond the bounds is lost, so the density of data is slightly lower than it
+    could be.
     """
 
     takes_masks = True
@@ -62,7 +62,7 @@ class GaussianDensity(Likelihood, Expecting):
         ):
             raise ConfigError(
                 f"GaussianDensityConfig.centre has {len(config.centre)} numbers and unit {len(config.unit)}; give both {config.channels}, "
-                "one a channel, units above 0, or neither."
+                "one per channel, with units above 0, or give neither."
             )
         self.config = config
         self.channels, self.low, self.high = config.channels, config.low, config.high
@@ -113,7 +113,7 @@ class GaussianDensity(Likelihood, Expecting):
         return self._signal.from_unit(self.mean(parameters))
 
     def mean(self, parameters: Float[Tensor, "batch channels *space"]) -> Float[Tensor, "batch channels *space"]:
-        """The parameters themselves; with a unit, what they stand for, from -1 to 1 between bounds."""
+        """The parameters themselves. With a unit, the values that they stand for, from -1 to 1 between the bounds."""
         mean = check_parameters(parameters, self.num_parameters)
         if not self.config.unit:
             return mean
@@ -129,5 +129,5 @@ class GaussianDensity(Likelihood, Expecting):
 
 
 def _as_channels(values: Tensor, like: Tensor) -> Tensor:
-    """(channels,) so that it spreads over (batch, channels, *space)."""
+    """A tensor (channels,), shaped to broadcast over (batch, channels, *space)."""
     return values.view(-1, *[1] * (like.ndim - 2))

@@ -1,4 +1,4 @@
-"""What criteria share: the checks of data, parameters, masks and temperatures, and levels from 0 up as uint8 or wider integers."""
+"""Shared by criteria: checks of data, parameters, masks and temperatures; and levels from 0 up, as uint8 or wider integers."""
 
 import torch
 from jaxtyping import Bool, Float, Int64, Shaped
@@ -76,7 +76,7 @@ def sum_where(each: Float[Tensor, "batch channels *space"], mask: Bool[Tensor, "
 def refuse_mask(mask: Tensor | None) -> None:
     """Raise DataError if there is a mask."""
     if mask is not None:
-        raise DataError("This likelihood takes no mask. Give it examples of one size, without a mask.")
+        raise DataError("This likelihood does not accept a mask. Give it examples of one size, without a mask.")
 
 
 def check_temperature(temperature: float) -> float:

@@ -24,7 +24,7 @@ class LogisticMixtureConfig:
     """A mixture of logistic distributions per pixel, discretised to levels."""
 
     channels: int = 3
-    """Channels of the image; with 3, green depends on red, and blue on both."""
+    """Channels of the image. With 3 channels, green depends on red, and blue on both."""
     mixtures: int = 10
     """Components of the mixture."""
     levels: int = LEVELS
@@ -35,16 +35,16 @@ class LogisticMixtureConfig:
 
 
 class LogisticMixture(BinnedLikelihood, Expecting):
-    """Every pixel picks one of ``mixtures`` components for all its channels; a level's probability is the component's mass
-    within half a level of it, and the first and the last level get the tails.
+    """Every pixel picks one of ``mixtures`` components for all its channels. A level's probability is the component's mass
+    within half a level of it; the first and the last level get the tails.
 
-    The decoder's outputs are, in this order: ``mixtures`` logits; as many means per channel (-1 is black, 1 white); as many
-    logarithms of scales per channel (in the same unit), clamped to ±7; and with 3 channels three rows of coefficients, whose tanh is
-    the slope of green's mean in red, of blue's in red and of blue's in green. With any other number of channels there are no such
-    rows: given the component, channels are independent.
+    The decoder's outputs are, in this order: ``mixtures`` logits; as many means per channel (-1 is black, 1 is white); as many
+    logarithms of scales per channel (in the same unit), clamped to ±7; and, with 3 channels, three rows of coefficients. The tanh of a
+    coefficient is the slope of green's mean in red, of blue's in red, or of blue's in green. With any other number of channels there are
+    no coefficients: given the component, channels are independent.
 
-    Differs from PixelCNN++: the mass of a bin is σ(b) σ(-a) (1 - exp(a - b)) in place of σ(b) - σ(a). It is the same number,
-    but its logarithm neither cancels nor underflows, so that no density is needed as a fallback.
+    Differs from PixelCNN++: the mass of a bin is σ(b) σ(-a) (1 - exp(a - b)) instead of σ(b) - σ(a). The number is the same, but its
+    logarithm neither cancels nor underflows, so no density is needed as a fallback.
     """
 
     def __init__(self, config: LogisticMixtureConfig) -> None:
@@ -152,7 +152,7 @@ class _LogProb(torch.autograd.Function):
 
     @staticmethod
     @first_only
-    # pyrefly: ignore[bad-override]  # torch types it with *grad_outputs; naming them is its own documented way.
+    # pyrefly: ignore[bad-override]  # torch declares *grad_outputs, but its documentation names them.
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None, None]:
         (slope,) = ctx.saved_tensors
         return slope * grad.view(-1, *[1] * (slope.ndim - 1)), None, None, None
@@ -233,7 +233,7 @@ def _log_mass_of_some(parameters: Tensor, x: Tensor, mixtures: int, levels: int,
 def _split(parameters: Tensor, channels: int, mixtures: int) -> _Parts:
     rows = parameters.unflatten(1, (-1, mixtures))
     logits, means, log_scales, coefficients = rows.split([1, channels, channels, _num_coefficients(channels)], 1)
-    # Farther out values would overflow; the slope stays constant.
+    # Farther out, values would overflow; the slope stays constant.
     means = means.clamp(-_FARTHEST, _FARTHEST)
     return _Parts(logits.squeeze(1), means, log_scales.clamp(-_BOUND, _BOUND), coefficients.tanh())
 

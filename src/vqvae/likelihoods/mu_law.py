@@ -19,7 +19,7 @@ class MuLawConfig:
     """A separate probability for each bin of mu-law audio."""
 
     levels: int = 256
-    """Bins; 256 are the 8 bits of telephony."""
+    """Number of bins; 256 for the 8 bits of telephony."""
 
     def build(self) -> "MuLaw":
         return MuLaw(self)
@@ -28,8 +28,8 @@ class MuLawConfig:
 class MuLaw(BinnedLikelihood, Expecting):
     """A softmax over the bins of every sample. Audio is (batch, 1, time), floats in [-1, 1].
 
-    The likelihood is that of the discretised wave: ``levels`` = 256 counts the bits of a sample of an 8-bit mu-law recording, and
-    numbers of other ``levels``, or of linear 16-bit audio, are not comparable with it.
+    The likelihood is that of the discretised wave. With ``levels`` = 256 it counts the bits per sample of an 8-bit mu-law recording.
+    These are not comparable with bits for other ``levels``, or for linear 16-bit audio.
     """
 
     takes_masks = True
@@ -75,7 +75,7 @@ class MuLaw(BinnedLikelihood, Expecting):
         return self.restore(check_parameters(parameters, self.num_parameters).argmax(1, keepdim=True))
 
     def mean(self, parameters: Float[Tensor, "batch parameters time"]) -> Float[Tensor, "batch 1 time"]:
-        """The mean of the bins' middles."""
+        """The mean of the bins' centres."""
         share = check_parameters(parameters, self.num_parameters).softmax(1)
         middles = self.restore(torch.arange(self.config.levels, device=share.device)).to(share.dtype)
         return (share * middles.view(-1, 1)).sum(1, keepdim=True)
@@ -89,7 +89,7 @@ class MuLaw(BinnedLikelihood, Expecting):
         return to_bins(x, self.config.levels)
 
     def restore(self, bins: Int64[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Bins as audio: the middle of each, except that the first and the last are -1 and 1."""
+        """Bins as audio: the centre of each, except that the first and the last are -1 and 1."""
         return to_audio(bins, self.config.levels)
 
 
@@ -106,7 +106,7 @@ def to_bins(x: Tensor, levels: int) -> Int64[Tensor, "batch 1 time"]:
 
 
 def to_audio(bins: Int64[Tensor, "*any"], levels: int) -> Float[Tensor, "*any"]:
-    """Bins to audio: the inverse of the companding at the middle of each."""
+    """Bins to audio: the inverse of the companding at the centre of each bin."""
     mu = levels - 1
     companded = bins.float() * (2 / mu) - 1
     # Clamped, because rounding may exceed the range slightly.

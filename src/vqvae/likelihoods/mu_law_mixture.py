@@ -16,7 +16,7 @@ class MuLawMixtureConfig:
     """A mixture of logistic distributions per sample on the mu-law scale, discretised to bins."""
 
     levels: int = 256
-    """Bins; 256 are the 8 bits of telephony."""
+    """Number of bins; 256 for the 8 bits of telephony."""
     mixtures: int = 10
     """Components of the mixture."""
 
@@ -25,8 +25,8 @@ class MuLawMixtureConfig:
 
 
 class MuLawMixture(ParametricLikelihood):
-    """A bin's probability is the mixture's mass within half a bin of it on the companded scale from -1 to 1; the first and the last
-    bin get the tails. Unlike ``MuLaw``, it models that neighbouring bins sound alike, and it needs few parameters.
+    """A bin's probability is the mixture's mass within half a bin of it, on the companded scale from -1 to 1. The first and the last bin
+    get the tails. Unlike ``MuLaw``, the mixture models that neighbouring bins sound alike, and it needs few parameters.
 
     The decoder's outputs are ``mixtures`` logits, as many means and as many logarithms of scales, in this order. Bits are comparable
     with those of ``MuLaw`` with the same ``levels``.

@@ -32,6 +32,8 @@ class PixelDistance(Distance, Expecting):
 
     takes_masks = True
 
+    is_plain = True
+
     def __init__(self, config: PixelDistanceConfig) -> None:
         super().__init__()
         check_at_least(1, config, "channels")

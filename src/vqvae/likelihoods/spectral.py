@@ -26,7 +26,7 @@ class SpectralConfig:
     weight: float = 1.0
     """Weight of the mean distance of spectra, per sample."""
     wave_weight: float = 1.0
-    """Weight of the mean absolute difference of waves, per sample. Small beside the spectra; it determines the sign of the wave."""
+    """Weight of the mean absolute difference of waves, per sample. Small compared with the spectra; it determines the wave's sign."""
 
     def build(self) -> "Spectral":
         return Spectral(self)
@@ -35,8 +35,8 @@ class SpectralConfig:
 class Spectral(SoundDistance, Expecting):
     """``loss`` is a distance: it trains a decoder that generates the wave itself. It is not a probability.
 
-    Of each resolution it is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S; then the
-    mean over resolutions. It is multiplied by the number of samples, so that a batch's ``per_dim`` is the distance itself.
+    For each resolution, the distance is the spectral convergence ‖S - Ŝ‖ / ‖S‖ plus the mean of |log S - log Ŝ| over magnitudes S. The
+    loss is the mean over resolutions, times the number of samples, so that a batch's ``per_dim`` is the distance itself.
     """
 
     def __init__(self, config: SpectralConfig) -> None:
@@ -94,7 +94,7 @@ def _distance(
     # Power has a floor: the slope of a square root is unbounded at 0.
     a, b = (power_spectrum(wave, window, hop).clamp(min=FLOOR).sqrt() * frames.unsqueeze(1) for wave in (made, real))
     entries = (frames.sum(1) * a.shape[1]).clamp(min=1)
-    # The mean square of a spectrum of white noise is 1.5 / window of that of the noise, under a Hann window.
+    # Under a Hann window, the mean square of the spectrum of white noise is 1.5 / window times the noise's own.
     least = _QUIETEST * (1.5 / window * entries).sqrt()
     convergence = torch.linalg.vector_norm(b - a, dim=(1, 2)) / torch.linalg.vector_norm(b, dim=(1, 2)).maximum(least)
     in_logs = (b.clamp(min=FLOOR**0.5).log() - a.clamp(min=FLOOR**0.5).log()).abs().sum((1, 2))

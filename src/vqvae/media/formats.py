@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from PIL import AvifImagePlugin, BmpImagePlugin, GifImagePlugin, Image, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 from PIL.ImageFile import ImageFile
@@ -29,8 +29,8 @@ class Format(NamedTuple):
     suffixes: tuple[str, ...]
     start: bytes
     """A pattern that the first bytes of every such file match."""
-    open: Callable[[IO[bytes]], ImageFile]
-    """Pillow's reader. Of several pictures in one file, it gives the first."""
+    open: Callable[..., ImageFile]
+    """Pillow's reader of an open file. Of several pictures in one file, it gives the first."""
 
 
 # A closed list: a file that is called .png but holds, say, PostScript must not start an interpreter. Pillow's readers are called by

@@ -36,8 +36,8 @@ def read_image(
 
     Raises:
         ConfigError: ``channels`` or ``levels`` is another number.
-        DataError: the file cannot be read, is damaged, is of another format, holds floats without ``bounds``, or holds colours of 16 bits
-            and 65,536 levels were asked for.
+        DataError: if the file cannot be read, is damaged or of another format, holds floats without ``bounds``, or holds colours of more
+            than 8 bits that cannot be read, and 65,536 levels were asked for.
     """
     if channels not in (1, 3) or levels not in (256, 65_536):
         raise ConfigError(
@@ -45,18 +45,18 @@ def read_image(
         )
     path = user_path(path, DataError)
     if size is None:
-        picture = open_picture(path)
+        picture = open_picture(path, levels=levels)
         with decoding(path):
             picture.check_depth(levels)
-            return pixels_of(picture.upright(), channels, levels, bounds)
+        return picture.read(None, channels, levels, bounds)
     size = (size, size) if isinstance(size, int) else size
-    picture = open_picture(path, least=size)
+    picture = open_picture(path, size, levels)
     with decoding(path):
         picture.check_depth(levels)
         if levels == 256:
             return pixels_of(cut(to_eight_bits(picture.upright(), channels, bounds), size, place), channels, levels)
         # Pillow resizes floats, but no colours of 16 bits.
-        deep = [Image.fromarray(one.astype(np.float32)) for one in pixels_of(picture.upright(), channels, levels, bounds)]
+        deep = [Image.fromarray(one.astype(np.float32)) for one in picture.read(None, channels, levels, bounds)]
         resized = np.stack([np.asarray(cut(one, size, place)) for one in deep])
         return np.rint(resized).clip(0, levels - 1).astype(np.int32)
 

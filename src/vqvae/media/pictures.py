@@ -2,6 +2,7 @@
 
 import io
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,7 +13,8 @@ from jaxtyping import Float, Integer
 from PIL import Image
 from PIL.ImageFile import ImageFile
 
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import DataError, VqvaeError
+from vqvae.media.deep import deep_pixels, has_deep_colours, low_bytes
 from vqvae.media.formats import NAMES, Format, format_of
 from vqvae.media.metadata import turn_of, without_metadata
 
@@ -42,9 +44,26 @@ class Box(NamedTuple):
 class Picture:
     """A decoded picture file."""
 
-    def __init__(self, image: Image.Image, turn: Image.Transpose | None, path: Path, depth: int = 8) -> None:
-        """Take pixels as they are stored, how to turn them upright, and the bits a channel that the file has."""
-        self.image, self.path, self._turn, self._depth = image, path, turn, depth
+    def __init__(
+        self,
+        image: Image.Image,
+        turn: Image.Transpose | None,
+        path: Path,
+        depth: int = 8,
+        low: Image.Image | None = None,
+        is_deep: bool = False,
+    ) -> None:
+        """Take the pixels as they are stored.
+
+        Args:
+            image: the pixels. Of colours with 16 bits, the high bytes.
+            turn: what turns them upright.
+            path: the file.
+            depth: the bits per channel of the file, if the format says.
+            low: the low bytes of colours with 16 bits; see ``vqvae.media.deep``.
+            is_deep: whether the file has colours of 16 bits that can be read.
+        """
+        self.image, self.path, self._turn, self._depth, self._low, self._is_deep = image, path, turn, depth, low, is_deep
 
     @property
     def size(self) -> tuple[int, int]:
@@ -62,36 +81,41 @@ class Picture:
     @property
     def levels(self) -> int | None:
         """256, or 65,536 for more than 8 bits; None for floats."""
-        return None if self.image.mode == "F" else 65_536 if self.image.mode.startswith("I") else 256
+        return None if self.image.mode == "F" else 65_536 if self.image.mode.startswith("I") or self._is_deep else 256
 
     def check_depth(self, levels: int) -> None:
-        """Say what would be lost in so many levels: log a warning, once, for a deep picture whose greys become few.
+        """Check that the values fit so many levels. Log a warning, once, if few greys remain of a deep picture.
 
         Raises:
-            DataError: 65,536 levels of colours with more than 8 bits a channel, of which Pillow reads 8.
+            DataError: if 65,536 levels are asked for, and the file has colours of more than 8 bits that cannot be read.
         """
         tag = getattr(self.image, "tag_v2", {}).get(_BITS, (8,))
         bits = max(tag) if isinstance(tag, tuple) and tag else 8
         if levels > 256 and self.levels == 256 and max(bits, self._depth) > 8:
             raise DataError(
-                f"{self.path} cannot be decoded with {levels} levels: it has colours of 16 bits, of which 8 are read. Use 256 levels, or "
-                "save it as greys."
+                f"{self.path} cannot be decoded with {levels} levels: of its colours with more than 8 bits, only 8 can be read. Save it as "
+                "an RGB PNG or TIFF with 16 bits per channel, channels side by side and alpha not premultiplied, or use 256 levels."
             )
         if levels == 256 and self.levels == 65_536:
-            high = int(np.asarray(self.image).max())
+            values = np.asarray(self.image)
+            high = 256 * int(values[..., :3].max()) + 255 if self._is_deep else int(values.max())
             if high < _DARK:
                 _warn_of_dark(str(self.path), high)
 
-    def upright(self, box: Box | None = None) -> Image.Image:
-        """The whole picture, or a part of it, in the mode of the file."""
-        part = self.image if box is None else self.image.crop(self._stored(box))
+    def upright(self, box: Box | None = None, of: Image.Image | None = None) -> Image.Image:
+        """The whole picture, or a part of it, in the mode of the file. ``of`` is other pixels that are stored alike."""
+        stored = self.image if of is None else of
+        part = stored if box is None else stored.crop(self._stored(box))
         return part if self._turn is None else part.transpose(self._turn)
 
     def read(
-        self, box: Box, channels: int = 3, levels: int = 256, bounds: tuple[float, float] | None = None
+        self, box: Box | None = None, channels: int = 3, levels: int = 256, bounds: tuple[float, float] | None = None
     ) -> Integer[np.ndarray, "channels height width"]:
-        """A part of the picture in other levels and channels; see ``read_image``."""
+        """A part of the picture, or all of it, in other levels and channels; see ``read_image``."""
         with decoding(self.path):
+            if levels > 256 and self._low is not None:
+                parts = self.upright(box), self.upright(box, self._low)
+                return deep_pixels(*parts, channels, self.image.info.get("transparency"))
             return pixels_of(self.upright(box), channels, levels, bounds)
 
     def _stored(self, box: Box) -> tuple[int, int, int, int]:
@@ -117,7 +141,7 @@ _SAID: set[str] = set()
 def _warn_of_dark(path: str, high: int) -> None:
     if not _SAID:
         _log.warning(
-            "%s holds 16 bits a pixel but no value above %d of 65,535. With 256 levels, %d greys are left of it; 65,536 levels keep all.",
+            "%s has 16 bits per channel, but no value above %d of 65,535. With 256 levels, %d remain; 65,536 levels keep all.",
             *(path, high, high // 257 + 1),
         )
         _SAID.add(path)
@@ -127,32 +151,36 @@ _GREYS = ("1", "L", "LA", "La", "F")
 _SWAPPING = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 
 
-def open_picture(path: Path, least: tuple[int, int] | None = None) -> Picture:
+def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int = 256) -> Picture:
     """Decode a picture file. Damaged metadata is ignored.
 
     Args:
         path: the file.
         least: a height and a width in pixels. A JPEG may come smaller than it is, but not below these; see ``DRAFT``.
+        levels: 65,536 keeps all of colours with 16 bits, which takes a second decoding.
 
     Raises:
         DataError: the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
     """
-    data = _contents(path)
-    with decoding(path):
-        kind = format_of(data[:16])
+    with _opened(path) as file, decoding(path):
+        start = file.read(25)
+        kind = format_of(start[:16])
         if kind is None:
             raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
-        depth = data[24] if kind.name == "PNG" and len(data) > 24 else 8
+        depth = start[24] if kind.name == "PNG" and len(start) > 24 else 8
         try:
-            image = _decoded(kind, data, path, least)
-            return Picture(image, turn_of(image.info), path, depth)
+            image, low, is_deep = _decoded(kind, file, path, least, levels)
+            return Picture(image, turn_of(image.info), path, depth, low, is_deep)
         except DataError:
             raise
         except Exception:
+            file.seek(0)
+            data = file.read()
             clean, exif = without_metadata(data)
             if len(clean) == len(data):
                 raise
-        return Picture(_decoded(kind, clean, path, least), turn_of({"exif": exif}), path, depth)
+        image, low, is_deep = _decoded(kind, io.BytesIO(clean), path, least, levels)
+        return Picture(image, turn_of({"exif": exif}), path, depth, low, is_deep)
 
 
 class Header(NamedTuple):
@@ -179,7 +207,7 @@ def read_header(path: Path) -> Header:
                 raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
             file.seek(0)
             image = kind.open(file)
-            picture = Picture(image, turn_of(image.info), path)
+            picture = Picture(image, turn_of(image.info), path, is_deep=has_deep_colours(image))
             return Header(picture.size, picture.channels, picture.levels)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
@@ -190,7 +218,7 @@ def decoding(path: Path) -> Iterator[None]:
     """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
     try:
         yield
-    except (DataError, ConfigError):
+    except VqvaeError:
         raise
     except MemoryError as error:
         raise DataError(f"{path} cannot be decoded: it takes more memory than there is.") from error
@@ -228,11 +256,14 @@ def to_eight_bits(image: Image.Image, channels: int = 3, bounds: tuple[float, fl
     return image if image.mode == mode else (image if image.mode in ("1", "L") else image.convert("RGB")).convert(mode)
 
 
-def _contents(path: Path) -> bytes:
+@contextmanager
+def _opened(path: Path) -> Iterator[io.BufferedIOBase]:
+    """A file. It is decoded as it is read: a large one is never in memory as a whole."""
     try:
         if path.exists() and not path.is_file():
             raise DataError(f"{path} cannot be read: it is not a file.")
-        return path.read_bytes()
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error
 
@@ -243,22 +274,30 @@ def _draft(image: ImageFile, least: tuple[int, int]) -> None:
     image.draft(None, (DRAFT * width, DRAFT * height))
 
 
-def _decoded(kind: Format, data: bytes, path: Path, least: tuple[int, int] | None) -> ImageFile:
-    """The decoded first picture of a file."""
-    image = kind.open(io.BytesIO(data))
+def _decoded(
+    kind: Format, file: io.BufferedIOBase, path: Path, least: tuple[int, int] | None, levels: int
+) -> tuple[ImageFile, Image.Image | None, bool]:
+    """The decoded first picture of a file, its low bytes if more than 256 levels need them, and whether it has deep colours."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    image = kind.open(file)
     width, height = image.size
     if width * height > MOST_PIXELS:
         raise DataError(
             f"{path} cannot be decoded: it has {width} x {height} pixels, and at most {MOST_PIXELS:,} are read. Make it smaller."
         )
     # A header can promise more than the file can hold; that must be known before memory is taken for it.
-    if kind.name == "PNG" and width * height // 8 > _MOST_DEFLATED * len(data):
+    if kind.name == "PNG" and width * height // 8 > _MOST_DEFLATED * size:
         raise DataError(f"{path} cannot be decoded: it is cut short.")
     if least is not None and kind.name == "JPEG":
         _draft(image, least)
+    is_deep = has_deep_colours(image)
     image.load()
-    image.fp = None  # The file's bytes are no longer needed.
-    return image
+    image.fp = None  # Its caller closes it.
+    if not is_deep or levels <= 256:
+        return image, None, is_deep
+    file.seek(0)
+    return image, low_bytes(kind.open(file)), is_deep
 
 
 def _deep_values(image: Image.Image) -> Float[np.ndarray, "height width"]:
@@ -283,7 +322,7 @@ def _scaled(
     return np.rint((values - low) * ((levels - 1) / (high - low)))
 
 
-_STATE_BOUNDS = "Give the range (bounds), or save the picture with 8 or 16 bits"
+_STATE_BOUNDS = "Give the range (--bounds LOW HIGH; in training --data.bounds LOW HIGH), or save the picture with 8 or 16 bits"
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

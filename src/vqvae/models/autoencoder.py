@@ -1,4 +1,4 @@
-"""What models with an encoder, a decoder and criteria share: data of any size, codes to data, and common metrics."""
+"""Shared by models with an encoder, a decoder and criteria: data of any size, codes to data, and common metrics."""
 
 import dataclasses
 import itertools
@@ -55,13 +55,14 @@ def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
 class Autoencoder(LatentModel):
     """A latent model with an encoder, a decoder and criteria. A subclass defines the bottleneck.
 
-    Data of any size is padded at its end to a multiple of the stride, by repeating its edge. The padding is removed before the
-    criterion.
+    Data of any size is padded at its end to a multiple of the stride, by repeating its edge. The criterion does not see the padding.
     """
 
     has_likelihood: bool
     takes_masks: bool
     streams: bool
+    shows_error: bool = False
+    """Whether training steps measure the reconstruction error even if it takes extra time. Evaluation always does."""
 
     def _connect(self, network: Network) -> None:
         """Take the parts around the bottleneck.
@@ -104,8 +105,8 @@ class Autoencoder(LatentModel):
         if isinstance(self.criterion, Likelihood):
             return self.criterion
         raise ConfigError(
-            f"{type(self.criterion).__name__} is a distance and no density, so there are no nats, bits or bounds on log p(x), and "
-            "only VQVAE trains with it. Use a likelihood such as MuLawConfig for those."
+            f"{type(self.criterion).__name__} is a distance, not a density: there are no nats, bits or bounds on log p(x), and "
+            "only VQVAE can train with it. Use a likelihood such as MuLawConfig."
         )
 
     def latents(self, batch: Batch) -> Float[Tensor, "batch dim *space"]:
@@ -115,7 +116,7 @@ class Autoencoder(LatentModel):
             DataError: if data does not match the signal, a mask is not supported, or an example has no data.
         """
         if batch.mask is not None and not self.takes_masks:
-            raise DataError(f"This batch has a mask; {type(self).__name__} takes batches whose examples all have one size.")
+            raise DataError(f"This batch has a mask; {type(self).__name__} only takes batches with examples of one size.")
         if 0 in self.signal.check(batch.x).shape[1:]:
             raise DataError(f"Data has the shape {tuple(batch.x.shape)}; each axis must have at least one position.")
         check_mask(batch.mask, batch.x)
@@ -135,7 +136,7 @@ class Autoencoder(LatentModel):
         return self.likelihood.log_prob(self._parameters_of(vectors, batch), batch.x, batch.mask)
 
     def _parameters_of(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, "batch parameters *positions"]:
-        """The criterion's parameters; a latent without data is a zero vector, as beyond the end of a wave."""
+        """The criterion's parameters. A latent without data is a zero vector, like the positions beyond the end of a wave."""
         if batch.mask is not None:
             vectors = vectors * latent_mask(batch.mask, self.stride).unsqueeze(1)
         return parameters_of(self.decoder, self.criterion, vectors, batch)
@@ -175,6 +176,20 @@ class Autoencoder(LatentModel):
             return {"distance_per_dim": per_dim(-bound.log_likelihood, batch)}
         cost = bound.log_likelihood - bound.nats
         return {"nats_per_dim": per_dim(-bound.nats, batch), "kl_nats_per_dim": per_dim(cost, batch)}
+
+    def _error(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> dict[str, Tensor]:
+        """The mean reconstruction error over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in the data's unit.
+
+        Empty for sound, whose waves may differ and sound alike; for decoders that see the data; and if the criterion has no mean.
+        """
+        criterion, signal = self.criterion, self.signal
+        is_sound = signal.axes == AXES[1] and signal.levels is None and (signal.low, signal.high) == (-1, 1)
+        if not isinstance(criterion, Expecting) or is_sound or self.draws or criterion.hop != 1 or batch.mask is not None:
+            return {}
+        if torch.is_grad_enabled() and not (criterion.is_plain or self.shows_error):
+            return {}
+        with torch.no_grad():
+            return reconstruction_error(criterion.mean(parameters), batch.x, signal)
 
 
 class Further(NamedTuple):
@@ -233,7 +248,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         """
 
     def _vectors_of(self, codes: Tensor | tuple[Tensor, ...], batch: Batch | None = None) -> Float[Tensor, "batch dim *space"]:
-        """``vectors`` of codes whose space fits the decoder, and the data of ``batch``."""
+        """``vectors`` of codes. Their space must fit the decoder and the data of ``batch``."""
         if batch is not None:
             self.signal.check(batch.x)
         vectors = self.vectors(Codes.of(codes).tensor)
@@ -280,6 +295,24 @@ def per_dim(nats: Float[Tensor, " batch"], batch: Batch) -> Float[Tensor, ""]:
     return nats.sum() / (batch.mask.sum() * batch.x.shape[1]).clamp(min=1)
 
 
+def reconstruction_error(made: Float[Tensor, "batch channels *space"], x: Tensor, signal: Signal) -> dict[str, Tensor]:
+    """``psnr`` of data with bounds, in dB, or ``rmse`` of data without; means over the examples. Empty for an empty batch.
+
+    Args:
+        made: the expected data, on the scale of ``Signal.to_unit``.
+        x: raw data (batch, channels, *space).
+        signal: what the data is.
+    """
+    if not x.numel():
+        return {}
+    if signal.levels is None and signal.low is None:
+        return {"rmse": (made - signal.to_unit(x)).square().mean().sqrt()}
+    error = (made.clamp(-1, 1) - signal.to_unit(x)).square().flatten(1).mean(1)
+    # A perfect example counts as if one value were off by one level, as in the scores.
+    least = (2 / ((signal.levels or 2**16) - 1)) ** 2 / x[0].numel()
+    return {"psnr": (10 * (4 / error.clamp(min=least)).log10()).mean()}
+
+
 def _name(part: nn.Module, taken: Container[str]) -> str:
     """The name of a criterion's loss among the metrics; the second of a kind is ``..._2``."""
     name = "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(part).__name__).strip("_")
@@ -293,20 +326,20 @@ def _check_criteria(network: Network) -> None:
     name = type(criterion).__name__
     if trait(decoder, "hop") != criterion.hop:
         raise ConfigError(
-            f"{type(decoder).__name__} gives parameters for every {trait(decoder, 'hop')} positions of the data and "
-            f"{name} takes them for every {criterion.hop}. Give two that belong together."
+            f"{type(decoder).__name__} gives parameters for every {trait(decoder, 'hop')} positions of the data, but "
+            f"{name} takes them for every {criterion.hop}. Give two that fit together."
         )
     if isinstance(decoder, AutoregressiveDecoder) and not isinstance(criterion, BinnedLikelihood):
         raise ConfigError(
-            f"{type(decoder).__name__} draws bins one by one, and {name} counts none. Give a likelihood with bins, such as MuLawConfig."
+            f"{type(decoder).__name__} draws bins one by one, but {name} has none. Give a likelihood with bins, such as MuLawConfig."
         )
     if network.further and not isinstance(criterion, Expecting):
-        raise ConfigError(f"{name} has no mean, which further criteria would look at; leave them out.")
+        raise ConfigError(f"{name} has no mean for further criteria to compare; omit them.")
     for _, part in network.further:
         if (part.num_parameters, part.hop) != (criterion.channels, 1):
             raise ConfigError(
-                f"{type(part).__name__} takes {part.num_parameters} parameters for every {part.hop} positions; a further one looks at "
-                f"the data that {name} expects, {criterion.channels} channels of every position. Take one that compares data with data."
+                f"{type(part).__name__} takes {part.num_parameters} parameters for every {part.hop} positions; a further criterion gets "
+                f"the mean of {name}, {criterion.channels} channels at every position. Use one that compares data with data."
             )
 
 
@@ -315,13 +348,13 @@ def _stride(part: nn.Module, role: str) -> tuple[int, ...]:
     if isinstance(stride, tuple) and stride and all(isinstance(step, int) and step > 0 for step in stride):
         return stride
     raise ConfigError(
-        f"The {role} ({type(part).__name__}) has the stride {stride!r}; a tuple of positive numbers is expected, one an axis: the data "
-        f"positions of a latent. Set it in its __init__, such as: self.stride = (4,)"
+        f"The {role} ({type(part).__name__}) has the stride {stride!r}; expected a tuple of positive numbers, the data "
+        f"positions per latent along each axis. Set it in its __init__, for example: self.stride = (4,)"
     )
 
 
 def _silence(x: Float[Tensor, "batch channels padded"], mask: Bool[Tensor, "batch time"], stride: int) -> Tensor:
-    """Pad each example as if it were alone: its last value up to a multiple of the stride, then zeros."""
+    """Pad each example as if it were alone: repeat its last value up to a multiple of the stride, then add zeros."""
     place = torch.arange(x.shape[2], device=x.device)
     mask = F.pad(mask, (0, x.shape[2] - mask.shape[1]))
     last = (mask * place).amax(1, keepdim=True)

@@ -58,7 +58,7 @@ class Tokenizer(LatentModel):
     layout: tuple[Level, ...]
     """The shape of each level of codes, the coarsest first."""
     takes_masks: bool = False
-    """Whether batches may have a mask, for examples of several lengths over time."""
+    """Whether batches may have a mask, for examples of different lengths."""
     streams: bool = False
     """Whether data can be processed in pieces over time; see ``models/streaming.py``."""
     has_likelihood: bool = True
@@ -66,7 +66,7 @@ class Tokenizer(LatentModel):
     speakers: int = 0
     """Number of speakers that it can decode to, by ``condition.label``; 0 without speakers."""
     draws: bool = False
-    """Whether ``decode`` draws data value by value. Then a draw sounds like data, but the most likely values do not."""
+    """Whether ``decode`` draws data value by value. If so, a sample resembles data, but the sequence of most likely values does not."""
 
     @abstractmethod
     def encode(self, batch: Batch) -> Codes:
@@ -103,8 +103,8 @@ class Tokenizer(LatentModel):
 def importance_weighted(log_likelihood: Float[Tensor, "samples batch"], log_ratio: Float[Tensor, "samples batch"]) -> Bound:
     """log of the mean of p(x|z) p(z) / q(z|x) over samples z from q(z|x) [Burda et al. 2016, arXiv 1509.00519].
 
-    One sample gives the evidence lower bound; more give a higher one, on average. The data's part is the mean of log p(x|z),
-    weighted as the samples are in the bound.
+    One sample gives the evidence lower bound; more samples give a higher bound, on average. The part for the data is the mean of
+    log p(x|z), with the samples' weights in the bound.
 
     Args:
         log_likelihood: log p(x|z) of every sample.

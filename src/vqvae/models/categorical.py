@@ -11,7 +11,7 @@ from vqvae.quantizers.base import check_finite
 
 
 class CategoricalPosterior(nn.Module):
-    """q(z|x), in which codes are independent, and the codes' vectors.
+    """q(z|x) with independent codes, and the codes' vectors.
 
     latents (batch, codebooks · K, *space) ─ softmax over K ─ q(z|x) ─ codes
     codes ─ a vector of dim / codebooks channels from each codebook, side by side ─ vectors (batch, dim, *space)
@@ -85,7 +85,7 @@ class CategoricalPosterior(nn.Module):
         return self.look_up(codes)
 
     def look_up(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
-        """The vectors of codes, without checks: nothing waits for the device."""
+        """The vectors of codes, without checks, so that nothing waits for the device."""
         first = torch.arange(self.num_codebooks, device=codes.device) * self.codebook_size
         rows = codes + first.view(-1, *[1] * (codes.ndim - 2))
         return nn.functional.embedding(rows, self.codebook.flatten(0, 1)).movedim(-1, 2).flatten(1, 2)

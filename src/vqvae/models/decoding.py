@@ -63,7 +63,7 @@ def decode_vectors(
         bins = sample(steps, len(vectors), space, condition=Given(vectors, condition), generator=generator, temperature=temperature)
         return criterion.restore(crop(bins, space if size is None else size))
     parameters = decoder(vectors, condition)
-    # Float32 under any autocast.
+    # Float32 even under autocast.
     parameters = crop(parameters, tuple(parameters.shape[2:]) if size is None else _of_parameters(criterion, size)).float()
     check_temperature(temperature)
     if temperature == 0 or not isinstance(criterion, Likelihood):
@@ -79,7 +79,7 @@ def _of_parameters(criterion: Criterion, size: tuple[int, ...]) -> tuple[int, ..
 
 
 def logits_of(decoder: AutoregressiveDecoder, likelihood: BinnedLikelihood) -> "AutoregressiveDecoder | LogitsOf":
-    """What the sampling loop draws from: the decoder itself if its parameters are logits, so that a compiled kernel can draw."""
+    """The model for the sampling loop. It is the decoder itself if its parameters are logits, so that a compiled kernel can draw."""
     return LogitsOf(decoder, likelihood) if isinstance(likelihood, ParametricLikelihood) else decoder
 
 

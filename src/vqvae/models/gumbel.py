@@ -35,13 +35,13 @@ class GumbelSoftmaxConfig:
     decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Vectors to the likelihood's parameters."""
     straight_through: bool = False
-    """Whether the decoder trains on one code per position, with the mixture's gradient, instead of on the mixture."""
+    """Whether to train the decoder on one code per position with the gradient of the mixture, instead of on the mixture."""
     start_temperature: float = 1.0
     """Temperature of the mixtures at the first training step."""
     end_temperature: float = 0.0625
-    """Temperature after annealing. A low one makes mixtures nearly one-hot, and gradients noisy."""
+    """Temperature after annealing. A low temperature makes mixtures nearly one-hot, and gradients noisy."""
     anneal_steps: int = 100_000
-    """Training batches over which the temperature goes from start to end, by equal factors. A step of n accumulated parts counts n."""
+    """Number of training batches over which the temperature changes geometrically. A step of n accumulated parts counts n."""
 
     def build(self) -> "GumbelSoftmax":
         return GumbelSoftmax(self)
@@ -53,7 +53,7 @@ class GumbelSoftmax(CodeAutoencoder):
     x ─ encoder ─ log q(z|x) ─ softmax((log q + Gumbel noise) / temperature) ─ mixture of vectors ─ decoder ─ p(x | z)
 
     The objective is −log p(x|mixture) + KL(q(z|x) ‖ uniform) in nats per dimension, with the KL term in closed form. A mixture is not
-    a code, so in training mode ``nats_per_dim`` is not a bound (also not with ``straight_through``, because of its gradient). In
+    a code, so in training mode ``nats_per_dim`` is not a bound. With ``straight_through`` it is none either, because of the gradient. In
     evaluation mode and in ``bound``, codes are drawn from q(z|x), and it is a bound.
     """
 

@@ -20,7 +20,7 @@ from vqvae.networks import Given, WaveNetDecoder
 from vqvae.networks.base import trait
 
 LONG = 1 << 19
-"""Positions over time from which ``encode_whole`` works in pieces: half a minute of speech."""
+"""Number of positions from which ``encode_whole`` works in pieces: half a minute of speech."""
 
 
 def encode_whole(model: Tokenizer, batch: Batch) -> Codes:
@@ -118,16 +118,16 @@ def _drawn(
 
 
 class Piece(NamedTuple):
-    """A piece of a sequence with the context that the work on it needs."""
+    """A piece of a sequence, with the context that it needs."""
 
     x: Tensor
     inside: slice
-    """The positions to use. The rest is context."""
+    """The positions whose output is kept. The rest is context."""
 
 
 def pieces(blocks: Iterable[Tensor], context: int, multiple: int) -> Iterator[Piece]:
-    """Cut blocks into pieces with up to ``context`` positions of context on each side. The length to use is a multiple of ``multiple``,
-    except in the last piece."""
+    """Cut blocks into pieces with up to ``context`` positions of context on each side. The length that is kept is a multiple of
+    ``multiple``, except in the last piece."""
     held, done = None, 0
     for block in blocks:
         held = block if held is None else torch.cat([held, block], -1)
@@ -144,7 +144,7 @@ def _context(network: nn.Module) -> int:
     context = trait(network, "context")
     if context is None:
         raise ConfigError(
-            f"{type(network).__name__} has no context, so it cannot work on pieces. Set self.context = (positions,): the number of "
+            f"{type(network).__name__} has no context, so it cannot run piece by piece. Set self.context = (positions,): the number of "
             "positions on each side that an output depends on."
         )
     return context[0]

@@ -1,7 +1,7 @@
-"""Encode and decode large pictures and volumes in overlapping windows: the codes and the data of the whole, in constant memory.
+"""Encode and decode large pictures and volumes in overlapping windows, in constant memory. The result is that of the whole.
 
-All windows of a model have one shape, whatever the size of the data, so that the sums inside its products run in one order. They lie on
-the grid of the stride and overlap by at least as much as the network sees around a position (its ``context``).
+All windows of a model have the same shape, whatever the size of the data, so that sums inside its products always run in the same order.
+Windows lie on the grid of the stride and overlap by at least the network's ``context``: what it sees around a position.
 """
 
 import itertools
@@ -22,11 +22,11 @@ from vqvae.networks.base import trait
 from vqvae.signals import Signal
 
 LARGE = 2**20
-"""Positions of an example above which it is worked on in windows."""
+"""Examples with more positions than this are processed in windows."""
 MOST_WHOLE = 2**22
-"""Positions up to which an example is worked on as a whole if the model cannot work in windows."""
+"""Examples with up to this many positions are processed whole if the model does not support windows."""
 _INSIDE = 2**18
-"""Positions of a window without its overlap: 512 x 512 pixels."""
+"""Number of positions of a window without its overlap: 512 x 512 pixels."""
 _GLOBAL = (nn.GroupNorm, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d, nn.MultiheadAttention)
 _GLOBAL += (nn.AdaptiveAvgPool2d, nn.AdaptiveMaxPool2d, nn.AdaptiveAvgPool3d, nn.AdaptiveMaxPool3d)
 
@@ -38,16 +38,16 @@ class Window(NamedTuple):
     """One window, in latents."""
 
     seen: Place
-    """What the network gets."""
+    """The input of the network."""
     wanted: Place
-    """The part of its output that is kept. Every latent is kept once."""
+    """The part of its output that is kept. Every latent is kept exactly once."""
 
 
 def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
-    """Whether data of this size is worked on in windows.
+    """Whether data of this size is processed in windows.
 
     Raises:
-        ConfigError: it is too large to be worked on as a whole, and the model cannot work in windows.
+        ConfigError: if it is too large to process whole, and the model does not support windows.
     """
     positions = math.prod(size)
     if len(size) < 2 or positions <= LARGE:
@@ -55,9 +55,9 @@ def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
     reason = _obstacle(model)
     if reason and positions > MOST_WHOLE:
         raise ConfigError(
-            f"Data of the size {_words(size)} is too large to be worked on as a whole, and this model cannot work in pieces: {reason}. "
-            f"Make the data smaller ({MOST_WHOLE:,} positions at most), or call the tokenizer's own encode and decode, which take all "
-            "the memory that the whole needs."
+            f"Data of the size {_words(size)} is too large to process whole, and this model cannot work in pieces: {reason}. "
+            f"Make the data smaller ({MOST_WHOLE:,} positions at most), or call the tokenizer's own encode and decode, which hold the "
+            "whole in memory."
         )
     return not reason
 
@@ -68,11 +68,11 @@ def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place]
     Args:
         model: the tokenizer.
         size: the length of each axis of space.
-        read: gives a part of the example, (1, channels, *part).
+        read: returns a part of the example, (1, channels, *part).
 
     Raises:
-        ConfigError: the model cannot work in windows.
-        DataError: data that the model does not take.
+        ConfigError: if the model does not support windows.
+        DataError: if the model does not accept the data.
     """
     model = _tileable(model)
     level = model.layout[0]
@@ -90,12 +90,12 @@ def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place]
 def decode_tiled(
     model: Tokenizer, codes: Codes, size: tuple[int, ...] | None = None, condition: Condition = Condition()
 ) -> Iterator[tuple[Place, Tensor]]:
-    """Decode the codes of one example to the criterion's mode, part by part in reading order. Yields the place of each part and the part
+    """Decode the codes of one example to the criterion's mode, part by part, in raster order. Yields the place of each part and the part
     (1, channels, *part), on the CPU.
 
     Raises:
-        ConfigError: the model cannot work in windows.
-        DataError: codes that are not the model's.
+        ConfigError: if the model does not support windows.
+        DataError: if the codes do not fit the model.
     """
     model = _tileable(model)
     space = tuple(codes.tensor.shape[2:])
@@ -110,12 +110,12 @@ def decode_tiled(
 
 
 def encode_large(model: Tokenizer, x: Tensor) -> Codes:
-    """The codes of large examples (batch, channels, *axes), one after the other; see ``encode_tiled``."""
+    """The codes of large examples (batch, channels, *axes), one by one; see ``encode_tiled``."""
     return Codes.cat(encode_tiled(model, tuple(x.shape[2:]), partial(_part, x, row)) for row in range(len(x)))
 
 
 def decode_large(model: Tokenizer, codes: Codes, size: tuple[int, ...], label: Tensor | None, signal: Signal) -> Tensor:
-    """Decode the codes of large examples, one after the other. The result is in memory once; see ``decode_tiled``."""
+    """Decode the codes of large examples, one by one. Memory holds the result once; see ``decode_tiled``."""
     made = torch.empty(len(codes[0]), signal.channels, *size, dtype=signal.dtype)
     for row in range(len(made)):
         rows = slice(row, row + 1)
@@ -144,7 +144,7 @@ def _device(model: nn.Module) -> torch.device:
 
 
 def _windows(space: tuple[int, ...], stride: tuple[int, ...], context: "list[int] | tuple[int, ...]") -> Iterator[Window]:
-    """Windows over all latents, in reading order."""
+    """Windows over all latents, in raster order."""
     edge = round(_INSIDE ** (1 / len(space)))
     axes = [_along(*of) for of in zip(space, [max(1, edge // step) for step in stride], context, strict=True)]
     for parts in itertools.product(*axes):
@@ -153,7 +153,7 @@ def _windows(space: tuple[int, ...], stride: tuple[int, ...], context: "list[int
 
 
 def _along(length: int, inside: int, context: int) -> list[tuple[slice, slice]]:
-    """What windows see and what they want along one axis. The last one is moved back to end with the data."""
+    """The inputs of the windows along one axis, and the parts to keep. The last window is moved back to end with the data."""
     whole, done, found = min(inside + 2 * context, length), 0, []
     while done < length:
         start = min(max(done - context, 0), length - whole)
@@ -164,7 +164,7 @@ def _along(length: int, inside: int, context: int) -> list[tuple[slice, slice]]:
 
 
 def _inside(window: Window) -> Place:
-    """What is wanted, counted from the start of what is seen."""
+    """The part to keep, counted from the start of the input."""
     return tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(window.seen, window.wanted, strict=True))
 
 
@@ -174,7 +174,7 @@ def _data(place: Place, stride: tuple[int, ...], size: tuple[int, ...]) -> Place
 
 
 def _tileable(model: Tokenizer) -> CodeAutoencoder:
-    """The model, if it can work in windows."""
+    """The model, if it supports windows."""
     reason = _obstacle(model)
     if reason or not isinstance(model, CodeAutoencoder):
         raise ConfigError(f"This model cannot work in pieces: {reason}.")
@@ -182,11 +182,11 @@ def _tileable(model: Tokenizer) -> CodeAutoencoder:
 
 
 def _obstacle(model: Tokenizer) -> str | None:
-    """Why a model cannot work in windows; None if it can."""
+    """Why a model does not support windows; None if it does."""
     if not isinstance(model, CodeAutoencoder):
         return f"{type(model).__name__} does not say how its codes depend on its data"
     if model.draws or model.criterion.hop != 1:
-        return f"its decoder ({type(model.decoder).__name__}) does not make data from the codes nearby alone"
+        return f"its decoder ({type(model.decoder).__name__}) does not make data from nearby codes alone"
     for network in (model.encoder, model.decoder):
         far = next((type(part).__name__ for part in network.modules() if isinstance(part, _GLOBAL)), None)
         if far is not None:
@@ -194,7 +194,7 @@ def _obstacle(model: Tokenizer) -> str | None:
         if trait(network, "context") is None:
             return (
                 f"{type(network).__name__} does not say how far it sees. If it is local, set self.context in its __init__: for each axis, "
-                "the positions on each side that an output depends on"
+                "the number of positions on each side that an output depends on"
             )
     return None
 

@@ -34,7 +34,7 @@ class VAEConfig:
     decoder: DecoderConfig | Foreign = field(default_factory=ImageDecoderConfig)
     """Latents to the likelihood's parameters."""
     free_bits: float = 0.0
-    """KL without cost in training, in nats per latent channel over all positions. 0: off. Bounds do not use it."""
+    """KL that costs nothing in training, in nats per latent channel over all positions. 0: off. Bounds do not use it."""
 
     def build(self) -> "VAE":
         return VAE(self)
@@ -67,7 +67,7 @@ class VAE(Autoencoder):
         self.check_likelihood()
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch; its metrics are those of every model, without free bits."""
+        """The objective of a batch. The metrics are those of every model, without free bits."""
         posterior = self.posterior(batch)
         kl = _kl(posterior, self._mask(batch))
         log_likelihood = self._log_likelihood(_draw(posterior), batch)
@@ -89,7 +89,7 @@ class VAE(Autoencoder):
         return Bound(log_likelihood - _kl(posterior, self._mask(batch)).sum(1), log_likelihood)
 
     def importance_bound(self, batch: Batch, samples: int) -> Bound:
-        """The importance-weighted bound: log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
+        """The importance-weighted bound: log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). With more samples it rises to log p(x).
 
         Raises:
             ConfigError: if there are no samples.
@@ -101,7 +101,7 @@ class VAE(Autoencoder):
             noise = torch.randn_like(mean)
             latents = mean + log_scale.exp() * noise
             log_likelihoods.append(self._log_likelihood(latents, batch))
-            # log p(z) - log q(z|x), whose constants cancel.
+            # log p(z) - log q(z|x); the constants cancel.
             ratio = 0.5 * (noise.square() - latents.square()) + log_scale
             log_ratios.append((ratio if mask is None else ratio * mask.unsqueeze(1)).flatten(1).sum(1))
         return importance_weighted(torch.stack(log_likelihoods), torch.stack(log_ratios))
@@ -113,10 +113,10 @@ class VAE(Autoencoder):
         return GaussianPosterior(mean, log_scale.clamp(-_WIDEST, _WIDEST))
 
     def log_likelihood(self, batch: Batch, latents: Tensor) -> Float[Tensor, " batch"]:
-        """log p(x|z) of given latents (batch, dim, *space), in nats an example.
+        """log p(x|z) of given latents (batch, dim, *space), in nats per example.
 
         Raises:
-            DataError: the data is not what the signal says, or the latents do not fit the model or the data.
+            DataError: if the data does not match the signal, or the latents do not fit the model or the data.
         """
         self.signal.check(batch.x)
         latents = self._check_latents(latents)
@@ -134,7 +134,7 @@ class VAE(Autoencoder):
         """Latents (batch, dim, *space) to data: the likelihood's mode at temperature 0, else a sample. ``size`` cuts off the padding.
 
         Raises:
-            DataError: the latents do not fit the model.
+            DataError: if the latents do not fit the model.
         """
         return self._decode(self._check_latents(latents), condition, generator, temperature, size)
 
@@ -142,9 +142,9 @@ class VAE(Autoencoder):
         """The latents in float32 at least; autocast may still narrow them."""
         expected = f"floats ({', '.join(['batch', str(self.config.dim), *self.signal.axes])})"
         if not isinstance(latents, Tensor) or not latents.is_floating_point():
-            raise DataError(f"Latents came as {getattr(latents, 'dtype', type(latents).__name__)}; {expected} are expected.")
+            raise DataError(f"Latents are {getattr(latents, 'dtype', type(latents).__name__)}; expected {expected}.")
         if latents.ndim != 2 + len(self.stride) or latents.shape[1] != self.config.dim or 0 in latents.shape[2:]:
-            raise DataError(f"Latents came in the shape {tuple(latents.shape)}; {expected} are expected.")
+            raise DataError(f"Latents have the shape {tuple(latents.shape)}; expected {expected}.")
         return latents.to(torch.promote_types(latents.dtype, torch.float32))
 
 

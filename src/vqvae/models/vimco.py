@@ -41,7 +41,7 @@ class VIMCOConfig:
     samples: int = 50
     """Samples of codes per example, at least 2. The paper's comparison has 50 [VQVAE §4.1]."""
     resampled: int = 0
-    """Samples per example to decode again for the gradient, drawn by their share of the bound. 0: all with a share."""
+    """Samples per example to decode again for the gradient, drawn by their share of the bound. 0: all samples with a share."""
     decode_at_once: int = 256
     """Samples, over all examples, that the decoder processes at once. This limits memory and does not change results."""
 
@@ -54,10 +54,10 @@ class VIMCO(CodeAutoencoder):
 
     x ─ encoder ─ q(z|x) ─ k samples z_i ─ vectors ─ decoder ─ p(x | z_i) ─ one weighted mean
 
-    Its gradient has two parts: through the weights, and through the choice of the samples, where
-    a leave-one-out baseline compares each with the others. All samples are decoded once without gradients. Only those with a
-    share of the bound are decoded again with gradients. They are few once the decoder uses the codes. With ``resampled`` they
-    are few from the start: drawn by their shares, they give a gradient with the same mean and slightly more noise.
+    Its gradient has two parts: one through the weights, one through the choice of samples. A leave-one-out baseline compares each sample
+    with the others. All samples are decoded once without gradients. Only samples with a share of the bound are decoded again with
+    gradients. They are few once the decoder uses the codes. With ``resampled`` they are few from the start: drawn by their shares, they
+    give a gradient with the same mean and slightly more noise.
     """
 
     def __init__(self, config: VIMCOConfig) -> None:
@@ -102,7 +102,7 @@ class VIMCO(CodeAutoencoder):
         return self.importance_bound(batch, self.config.samples, log_prior)
 
     def importance_bound(self, batch: Batch, samples: int, log_prior: LogPrior | None = None) -> Bound:
-        """log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). It rises to log p(x) with them.
+        """log of the mean over ``samples`` of p(x|z) p(z) / q(z|x). With more samples it rises to log p(x).
 
         Raises:
             ConfigError: if there are no samples.
@@ -126,7 +126,7 @@ class VIMCO(CodeAutoencoder):
         return self.posterior.vectors(codes)
 
     def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:
-        """Which samples of which examples are decoded again, and the weight of each."""
+        """The samples and examples to decode again, and the weight of each."""
         if not self.config.resampled:
             sample, example = torch.nonzero(shares > NEGLIGIBLE, as_tuple=True)
             return sample, example, shares[sample, example]
@@ -155,10 +155,10 @@ class VIMCO(CodeAutoencoder):
 
 
 def leave_one_out(log_weights: Float[Tensor, "samples batch"]) -> Float[Tensor, "samples batch"]:
-    """How much each sample adds to the bound: the bound less what it would be with the sample's weight replaced by the geometric
-    mean of the others' [Mnih & Rezende 2016]. Exact in log space, whatever the weights' size."""
+    """Each sample's contribution to the bound: the bound, minus the bound with the sample's weight replaced by the geometric mean of
+    the others' weights [Mnih & Rezende 2016]. Exact in log space for weights of any size."""
     samples = len(log_weights)
-    # Weights near the largest keep their digits, which the sums of thousands of nats would lose.
+    # Relative to the largest weight, digits are kept that sums of thousands of nats would lose.
     centred = log_weights - log_weights.amax(0)
     others = (centred.sum(0) - centred) / (samples - 1)
     replaced = centred.expand(samples, *centred.shape).clone()

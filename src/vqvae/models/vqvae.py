@@ -109,7 +109,7 @@ class VQVAE(CodeAutoencoder):
         self.config = self._config(rated)
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. Further metrics: the quantizer's loss, perplexity and share of codes used."""
+        """The objective of a batch. Further metrics: the quantizer's loss, perplexity, share of codes used, reconstruction error."""
         return self.objective(batch, self.quantize(self.latents(batch), self._mask(batch)))
 
     def quantize(self, latents: Float[Tensor, "batch dim *space"], mask: Bool[Tensor, "batch *space"] | None = None) -> Quantized:
@@ -128,7 +128,7 @@ class VQVAE(CodeAutoencoder):
         loss = per_dim(cost, batch) + quantized.loss
         loss = loss + further.loss if self.further else loss
         bound = Bound(self._log_prior(quantized.codes, batch) - cost, -cost)
-        own = {"quantizer_loss": quantized.loss.detach(), **further.metrics}
+        own = {"quantizer_loss": quantized.loss.detach(), **further.metrics, **self._error(parameters, batch)}
         return Objective(loss, {**self._metrics(bound, batch), **own, **self._usage(quantized.codes, mask)}, further.adversary)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:

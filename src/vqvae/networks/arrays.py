@@ -1,4 +1,4 @@
-"""An encoder and a decoder of arrays with one, two or three axes, each with a stride of its own."""
+"""An encoder and a decoder of arrays with one, two or three axes. Each axis has its own stride."""
 
 import math
 from typing import Any
@@ -31,9 +31,9 @@ class ArrayEncoderConfig:
     residual_blocks: int = 2
     """Residual blocks at the lowest resolution."""
     centre: tuple[float, ...] = ()
-    """Of floats, what is taken off each channel first; one number a channel, or none."""
+    """For floats: subtracted from each channel. One number per channel, or none."""
     unit: tuple[float, ...] = ()
-    """Of floats, what each channel is then divided by; one number a channel, or none."""
+    """For floats: each channel is then divided by this. One number per channel, or none."""
 
     def build(self, signal: Signal, dim: int) -> "ArrayEncoder":
         return ArrayEncoder(self, signal, dim)
@@ -66,7 +66,7 @@ class ArrayEncoder(Encoder):
         check_at_least(1, config, "width")
         check_at_least(0, config, "residual_blocks")
         if len(config.axes) != len(config.stride):
-            raise ConfigError(f"stride is {config.stride} and axes are {config.axes}; give one stride an axis.")
+            raise ConfigError(f"stride is {config.stride} and axes are {config.axes}; give one stride per axis.")
         for name, values in (("centre", config.centre), ("unit", config.unit)):
             check_channels(name, values, signal.channels)
         self.config, self.signal, self.dim, self.stride = config, signal, dim, config.stride
@@ -81,10 +81,10 @@ class ArrayEncoder(Encoder):
         self.context = tuple(_sight([step[axis] for step in steps], config.residual_blocks) for axis in range(len(config.stride)))
 
     def forward(self, x: Tensor) -> Float[Tensor, "batch dim *space"]:
-        """Encode arrays (batch, channels, *axes) whose sides the stride divides.
+        """Encode arrays (batch, channels, *axes) whose sides are multiples of the stride.
 
         Raises:
-            DataError: they are not what the signal says.
+            DataError: if they do not match the signal.
         """
         unit = self.signal.to_unit(self.signal.check(x))
         if self.config.unit and self.signal.levels is None:
@@ -121,32 +121,32 @@ class ArrayDecoder(Decoder):
     def forward(
         self, vectors: Float[Tensor, "batch dim *space"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters *positions"]:
-        """Decode; neither a condition nor the past is used."""
+        """Decode. Condition and past are not used."""
         return self.layers(vectors)
 
 
 def check_channels(name: str, values: tuple[float, ...], channels: int) -> None:
-    """Raise ConfigError unless there is one finite number a channel, or none; a unit must be positive."""
+    """Raise ConfigError unless there is one finite number per channel, or none. A unit must be positive."""
     good = all(math.isfinite(value) and (value > 0 or name != "unit") for value in values)
     if len(values) not in (0, channels) or not good:
-        raise ConfigError(f"{name} has {len(values)} numbers, {values[:4]}; {channels} finite ones are expected, one a channel, or none.")
+        raise ConfigError(f"{name} has {len(values)} numbers, {values[:4]}; expected {channels} finite ones, one per channel, or none.")
 
 
 def along_channels(values: tuple[float, ...], like: Tensor) -> Tensor:
-    """One number a channel, so that it spreads over (batch, channels, *axes)."""
+    """One number per channel, shaped to broadcast over (batch, channels, *axes)."""
     return torch.tensor(values, dtype=like.dtype, device=like.device).view(-1, *[1] * (like.ndim - 2))
 
 
 def _steps(stride: tuple[int, ...]) -> list[tuple[int, ...]]:
-    """The stride of each layer along each axis: 2 until the axis has reached its own."""
+    """The stride of each layer along each axis: 2 until the axis has its total stride."""
     if len(stride) not in _CONV or any(one < 1 or one > 2**16 or one & (one - 1) for one in stride):
-        raise ConfigError(f"stride is {stride}; one to three powers of 2 are expected, one an axis.")
+        raise ConfigError(f"stride is {stride}; expected one to three powers of 2, one per axis.")
     count = max(1, max(stride).bit_length() - 1)
     return [tuple(2 if one > 2**number else 1 for one in stride) for number in range(count)]
 
 
 def _sight(steps: list[int], residual_blocks: int) -> int:
-    """Positions on each side of its own block that a latent sees along an axis."""
+    """The number of positions that a latent sees along an axis, on each side of its own block."""
     sight, step = 1, 1
     for stride in steps:
         sight, step = sight + (1 + stride) * step, step * stride

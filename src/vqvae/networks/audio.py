@@ -17,7 +17,7 @@ from vqvae.networks.base import Encoder
 from vqvae.signals import AXES, Signal, sound
 
 LOUDNESS = 0.05
-"""About the root mean square of speech; raw audio is divided by it."""
+"""About the root mean square of speech. Raw audio is divided by it."""
 ENDLESS = 2**62
 """The context of an encoder that sees whole recordings."""
 
@@ -30,12 +30,12 @@ class AudioEncoderConfig:
     """Axes of the data."""
 
     strides: tuple[int, ...] = (2, 2, 2, 2, 2, 2)
-    """Stride of each convolution, whose window is twice as long; six of stride 2 give the paper's 64 samples per latent."""
+    """Stride of each convolution; its window is twice as long. Six strides of 2 give the paper's 64 samples per latent."""
     width: int = 256
     """Channels at the lowest rate."""
     first_width: int | None = None
-    """Channels of the first convolution, which double with each one up to ``width``: at the highest rates, channels cost most. None
-    for ``width`` everywhere."""
+    """Channels of the first convolution. They double at each further one, up to ``width``: channels cost most at the highest rates.
+    None: ``width`` everywhere."""
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
 
@@ -53,19 +53,19 @@ class LogMelEncoderConfig:
     rate: int = 16_000
     """Samples per second."""
     window: int = 400
-    """Samples of a spectrum's window."""
+    """Window length of a spectrum, in samples."""
     hop: int = 160
     """Samples from one spectrum to the next."""
     mels: int = 80
     """Mel bands."""
     strides: tuple[int, ...] = (2, 2)
-    """Stride of each convolution over the spectra; a latent has ``hop`` times their product samples."""
+    """Stride of each convolution over the spectra. A latent covers ``hop`` times their product, in samples."""
     width: int = 256
     """Channels of every layer."""
     residual_blocks: int = 2
     """Residual blocks at the lowest rate."""
     normalise: bool = False
-    """Whether to subtract the mean spectrum of a recording's loud moments, which the speaker and the microphone add everywhere."""
+    """Whether to subtract the mean spectrum of a recording's loud moments: the constant colour of speaker and microphone."""
 
     def build(self, signal: Signal, dim: int) -> "LogMelEncoder":
         return LogMelEncoder(self, signal, dim)
@@ -76,7 +76,7 @@ class AudioEncoder(Encoder):
 
     x / loudness of speech ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
 
-    All padding is silence around the wave; inside, there is none.
+    All padding is silence around the wave. Layers do not pad.
     """
 
     def __init__(self, config: AudioEncoderConfig, signal: Signal, dim: int) -> None:
@@ -102,8 +102,8 @@ class LogMelEncoder(Encoder):
 
     x ─ log-mel, from -1 (-100 dB) to 1 (full scale) ─ [conv 2s /s, ReLU] × n ─ residual × m ─ ReLU ─ conv 1 ─ z_e
 
-    The scale is fixed: a latent depends on the sound around it, not on all that is said before and after. Unless the mean of the
-    recording is taken off, by ``normalise``: then every latent depends on all of it, and a stream is encoded when it has ended.
+    The scale is fixed: a latent depends only on the sound around it. With ``normalise``, the mean of the recording is subtracted. Every
+    latent then depends on the whole recording, and a stream is encoded only when it has ended.
     """
 
     def __init__(self, config: LogMelEncoderConfig, signal: Signal, dim: int) -> None:
@@ -113,7 +113,7 @@ class LogMelEncoder(Encoder):
         self.log_mel = LogMel(sample_rate=config.rate, window=config.window, hop_length=config.hop, mels=config.mels)
         self.trunk = _Trunk(config.mels, dim, config.strides, config.width, config.residual_blocks)
         self.stride = (config.hop * self.trunk.stride,)
-        # Of its window, a spectrum has so much beyond its own hop.
+        # A spectrum's window reaches this far beyond its own hop.
         beyond = max(0, math.ceil((config.window - config.hop) / 2))
         self.context = (ENDLESS if config.normalise else max(self.trunk.before, self.trunk.after) * config.hop + beyond,)
 
@@ -138,9 +138,9 @@ class _Trunk(nn.Module):
 
     stride: int
     before: int
-    """Input positions that a latent sees before its own block."""
+    """Number of input positions that a latent sees before its own block."""
     after: int
-    """Input positions that it sees after its own block."""
+    """Number of input positions that a latent sees after its own block."""
 
     def __init__(
         self, channels: int, dim: int, strides: tuple[int, ...], width: int, residual_blocks: int, first_width: int | None = None
@@ -161,8 +161,8 @@ class _Trunk(nn.Module):
             channels = wide
         blocks += [ResidualBlock1d(width, width) for _ in range(residual_blocks)]
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv1d(width, dim, 1))
-        # torch's own first weights halve a signal at every layer and add as much of their biases: after six, latents would hardly
-        # differ from place to place, and every one of them would take the same code.
+        # torch's default weights halve a signal at every layer, and the biases add as much again. After six layers, latents would
+        # hardly differ, and all of them would have the same code.
         for layer in self.layers:
             if isinstance(layer, nn.Conv1d) and layer.bias is not None:
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
@@ -176,8 +176,8 @@ def check_sound(signal: Signal) -> None:
     """Raise ConfigError unless data is floats in [-1, 1] with one channel."""
     if not sound().fits(signal):
         raise ConfigError(
-            f"The likelihood's data is {signal.values()} with {signal.channels} channels; sound is {sound().values()} with one. Take a "
-            "criterion of sound, such as MuLawConfig."
+            f"The likelihood's data is {signal.values()} with {signal.channels} channels; sound is {sound().values()} with one. Use a "
+            "criterion for sound, such as MuLawConfig."
         )
 
 

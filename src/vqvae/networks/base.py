@@ -1,6 +1,6 @@
 """The interface of encoders and decoders.
 
-A model accepts any ``nn.Module`` with a ``stride`` and the class's ``forward`` in their place. Other attributes then have defaults
+A model also accepts any ``nn.Module`` with a ``stride`` and the same ``forward``. Other attributes then have defaults
 (``vqvae.networks.base.trait``).
 """
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vqvae.data.base import Condition
 
 DEFAULTS: dict[str, Any] = {"context": None, "hop": 1, "speakers": 0}
-"""Defaults of attributes that a module does not have."""
+"""Defaults for attributes that a module does not have."""
 
 
 def trait(module: nn.Module, name: str) -> Any:
@@ -25,9 +25,9 @@ class Encoder(nn.Module, ABC):
     """Raw data to latents z_e(x)."""
 
     stride: tuple[int, ...]
-    """Data positions per latent, one number per axis of space."""
+    """Number of data positions per latent, one number per axis of space."""
     context: tuple[int, ...]
-    """Data positions that a latent sees on each side of its own block, one number per axis."""
+    """Number of data positions that a latent sees on each side of its own block, one number per axis."""
     dim: int
     """Channels of the latents."""
 
@@ -41,9 +41,9 @@ class Decoder(nn.Module, ABC):
 
     stride: tuple[int, ...]
     context: tuple[int, ...]
-    """Latent positions that an output block sees on each side, one number per axis."""
+    """Number of latent positions that an output block sees on each side, one number per axis."""
     hop: int = 1
-    """Data positions per position of the parameters, along each axis; as for the likelihood."""
+    """Number of data positions per position of the parameters, along each axis. It equals the likelihood's."""
     speakers: int = 0
     """Number of speakers of ``condition.label``; 0 without speakers."""
 
@@ -64,8 +64,8 @@ class Given(NamedTuple):
 class AutoregressiveDecoder(Decoder):
     """A decoder that predicts each value from the vectors and from the values before it, in raster order, channel fastest.
 
-    Its ``forward`` needs ``past``, of which each position sees only what is before it. Data is drawn by
-    ``vqvae.layers.autoregressive.sample``, whose ``condition`` is a ``Given``.
+    Its ``forward`` needs ``past``; each position sees only earlier values of it. ``vqvae.layers.autoregressive.sample`` draws data, with a
+    ``Given`` as its ``condition``.
     """
 
     num_codebooks: int
@@ -81,5 +81,5 @@ class AutoregressiveDecoder(Decoder):
 
     @abstractmethod
     def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch parameters"], Any]:
-        """Feed the value before (None at the first) and get the parameters of the next one, in float32: its logits, but for a
-        ``BinnedLikelihood``."""
+        """Feed the previous value (None at first) and return the parameters of the next, in float32. They are its logits unless the
+        likelihood is a ``ParametricLikelihood``."""

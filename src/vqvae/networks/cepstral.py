@@ -1,4 +1,4 @@
-"""Speech through its mel cepstra: an encoder that starts as them, and a decoder that predicts them."""
+"""Speech through mel cepstra: an encoder whose latents start as cepstra, and a decoder that predicts them."""
 
 from dataclasses import field
 from typing import ClassVar
@@ -19,7 +19,7 @@ from vqvae.signals import AXES, Signal
 
 @settings
 class CepstralEncoderConfig:
-    """Mel cepstra of the moments around each latent, less the mean of the recording, and what a network makes of them."""
+    """Mel cepstra of the moments around each latent, minus the mean of the recording, followed by a small network."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[1]
     """Axes of the data."""
@@ -35,10 +35,10 @@ class CepstralEncoderConfig:
 
 @settings
 class CepstralDecoderConfig:
-    """What each latent alone, and the speaker, say of the cepstra at its moment. Take ``CepstralConfig`` as the likelihood."""
+    """Predicts the cepstra of each moment from its latent alone and the speaker. Use it with ``CepstralConfig`` as the likelihood."""
 
     stride: int = 640
-    """Samples per latent, equal to those of the likelihood's moments."""
+    """Samples per latent. A moment of the likelihood must have as many."""
     speakers: int = 0
     """Number of speakers of ``condition.label``; 0 without speakers."""
     width: int = 256
@@ -49,13 +49,13 @@ class CepstralDecoderConfig:
 
 
 class CepstralEncoder(Encoder):
-    """Audio to latents that begin as its mel cepstra: what clusters of speech are like phones by, before anything is learned.
+    """Audio to latents that start as mel cepstra. Even before training, clusters of cepstra resemble phones.
 
     x ─ cepstra ─ linear + (conv 1, GELU, conv 1) ─ z_e
 
-    The linear layer starts as the identity and the network beside it at 0. Every latent depends on the whole recording, by its mean.
+    The linear layer starts as the identity, and the network beside it starts at 0. Every latent depends on the whole recording through its
 
-    Differs from [VQVAE §4.3], which encodes the raw wave; mel cepstra as the input of a VQ-VAE of speech: arXiv 1901.08810.
+    mean. Differs from [VQVAE §4.3], which encodes the raw wave. For mel cepstra as input of a speech VQ-VAE see arXiv 1901.08810.
     """
 
     def __init__(self, config: CepstralEncoderConfig, signal: Signal, dim: int) -> None:
@@ -85,7 +85,7 @@ class CepstralEncoder(Encoder):
 
 
 class CepstralDecoder(Decoder):
-    """Vectors to the features of their moments, one after the other alone: no code can leave to its neighbours what it should tell.
+    """Vectors to the features of their moments, each on its own: a code cannot leave its information to its neighbours.
 
     z_q ─ conv 1 ─ + speaker ─ GELU ─ (conv 1, GELU), added ─ conv 1 ─ features
     """
@@ -94,7 +94,7 @@ class CepstralDecoder(Decoder):
         super().__init__()
         check_at_least(1, config, "width", "stride")
         self.config, self.stride, self.hop = config, (config.stride,), config.stride
-        # What the likelihood makes of features sees two moments more.
+        # The wave that the likelihood makes from features depends on two more moments.
         self.context = (2,)
         self.first = nn.Conv1d(dim, config.width, 1)
         self.speakers, self.speaker = config.speakers, Speakers(config.speakers, config.width)
@@ -103,7 +103,7 @@ class CepstralDecoder(Decoder):
     def forward(
         self, vectors: Float[Tensor, "batch dim frames"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters frames"]:
-        """Decode; ``past`` is not used.
+        """Decode. ``past`` is not used.
 
         Raises:
             DataError: if the speaker is missing or out of range.

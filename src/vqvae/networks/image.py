@@ -23,13 +23,13 @@ class ImageEncoderConfig:
     """Axes of the data."""
 
     widths: tuple[int, ...] = (256, 256)
-    """Channels after each 4×4 convolution of stride 2; their number sets the stride, 2 to its power."""
+    """Channels after each 4×4 convolution of stride 2. With n convolutions the total stride is 2ⁿ."""
     residual_blocks: int = 2
     """Residual blocks at the lowest resolution."""
     residual_hidden: int = 256
     """Channels inside a residual block."""
     stem: bool = False
-    """Whether a 3×3 convolution stands before the residual blocks, as in DeepMind Sonnet's published example."""
+    """Whether to put a 3×3 convolution before the residual blocks, as in DeepMind Sonnet's published example."""
 
     def build(self, signal: Signal, dim: int) -> "ImageEncoder":
         return ImageEncoder(self, signal, dim)
@@ -55,8 +55,8 @@ class ImageEncoder(Encoder):
 
     x ─ [conv 4×4 /2, ReLU] × n ─ (conv 3×3) ─ residual × m ─ ReLU ─ conv 1×1 ─ z_e
 
-    The 1×1 convolution to ``dim`` channels is not in the paper's text, whose latents have the network's width; its
-    10 latents per position, and all public implementations, need it.
+    The paper's text does not mention the 1×1 convolution to ``dim`` channels; its latents have the network's width. But its 10 latents
+    per position need this convolution, and so do all public implementations.
     """
 
     def __init__(self, config: ImageEncoderConfig, signal: Signal, dim: int) -> None:
@@ -79,7 +79,7 @@ class ImageEncoder(Encoder):
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, 1))
 
     def forward(self, x: Shaped[Tensor, "batch channels height width"]) -> Float[Tensor, "batch dim h w"]:
-        """Encode images, whose sides are multiples of the stride.
+        """Encode images whose sides are multiples of the stride.
 
         Raises:
             DataError: if they do not match the signal.
@@ -107,7 +107,7 @@ class ImageDecoder(Decoder):
             blocks += [nn.ConvTranspose2d(width, after, 4, stride=2, padding=1), nn.ReLU()]
         blocks.append(nn.ConvTranspose2d(widths[-1], num_parameters, 4, stride=2, padding=1))
         self.layers = nn.Sequential(*blocks)
-        # A transposed convolution sees one position to each side, at half the distance at each further level.
+        # A transposed convolution sees one position to each side. Each further level halves that distance.
         self.context = (1 + config.residual_blocks + math.ceil(sum(0.5**level for level in range(len(widths)))),) * 2
 
     def forward(
@@ -124,7 +124,7 @@ def check_widths(widths: tuple[int, ...]) -> None:
 
 
 def _format(module: nn.Module) -> torch.memory_format:
-    """The memory format of the module's weights, so that inputs come in the one that its convolutions run in."""
+    """The memory format of the module's weights. Inputs are converted to it."""
     weight = next(parameter for parameter in module.parameters() if parameter.ndim == 4 and parameter.shape[2] > 1)
     is_last = weight.is_contiguous(memory_format=torch.channels_last) and not weight.is_contiguous()
     return torch.channels_last if is_last else torch.contiguous_format

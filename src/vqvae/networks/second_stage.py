@@ -20,7 +20,7 @@ from vqvae.signals import AXES, Signal
 
 @settings
 class CodesEncoderConfig:
-    """Embeddings, strided convolutions, residual blocks, and one vector for all that is left of the map."""
+    """Embeddings, strided convolutions, residual blocks, and a last convolution that reduces the map to one vector."""
 
     axes: ClassVar[tuple[str, ...]] = AXES[2]
     """Axes of the data."""
@@ -55,9 +55,9 @@ class CodesDecoderConfig:
     hidden: int = 64
     """Channels of the vertical and of the horizontal stack."""
     kernel: int = 5
-    """Width of the convolutions, odd; they reach kernel // 2 rows up and columns to the left."""
+    """Width of the convolutions, an odd number. They reach kernel // 2 rows up and as many columns to the left."""
     output_hidden: int = 128
-    """Channels of the output layer's hidden units, of each codebook."""
+    """Hidden units of the output layer, per codebook."""
     dropout: float = 0.0
     """Dropout probability of the horizontal gates in training."""
 
@@ -73,7 +73,7 @@ class CodesEncoder(Encoder):
 
     codes ─ embeddings, summed over codebooks ─ [conv 4×4 /2, ReLU] × n ─ residual × m ─ ReLU ─ conv over the whole map ─ z_e
 
-    The stride is the whole map: its latents are (batch, dim, 1, 1).
+    The stride is the whole map, so the latents are (batch, dim, 1, 1).
     """
 
     def __init__(self, config: CodesEncoderConfig, signal: Signal, dim: int) -> None:
@@ -83,8 +83,8 @@ class CodesEncoder(Encoder):
         rest = (height >> len(config.widths), width >> len(config.widths))
         if min(rest) < 1:
             raise ConfigError(
-                f"CodesEncoderConfig.widths has {len(config.widths)} entries, each of which halves the map; "
-                f"nothing is left of {config.space} then. Take fewer."
+                f"CodesEncoderConfig.widths has {len(config.widths)} entries, and each halves the map; "
+                f"nothing is left of {config.space}. Give fewer."
             )
         self.config = config
         self.channels, self.dim = signal.channels, dim
@@ -111,15 +111,15 @@ class CodesEncoder(Encoder):
 
 
 class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
-    """p(map of codes | vector), as a gated PixelCNN. The vector adds to the gates of every layer, as a class does in its paper
+    """p(map of codes | vector), as a gated PixelCNN. The vector is added to the gates of every layer, as a class is in
     [arXiv 1606.05328 §2.3]."""
 
     def __init__(self, config: CodesDecoderConfig, dim: int, num_parameters: int) -> None:
         books, rest = divmod(num_parameters, config.codebook_size)
         if rest:
             raise ConfigError(
-                f"CodesDecoderConfig.codebook_size is {config.codebook_size}, of which the likelihood's {num_parameters} parameters "
-                "are no multiple; give both the codebook_size of the first stage."
+                f"CodesDecoderConfig.codebook_size is {config.codebook_size}, and the likelihood's {num_parameters} parameters are not a "
+                "multiple of it; give both the codebook_size of the first stage."
             )
         super().__init__(
             codebook_size=config.codebook_size,
@@ -137,7 +137,7 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
     def forward(
         self, vectors: Float[Tensor, "batch dim 1 1"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters height width"]:
-        """The logits of every code, given the vectors and the codes of ``past`` before it. The condition is not used.
+        """The logits of every code, given the vectors and the earlier codes in ``past``. The condition is not used.
 
         Raises:
             DataError: if codes are missing, or have the wrong type, shape or range.
@@ -154,15 +154,15 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
     def start(
         self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> PixelCNNState:
-        """The decoding state before the first code; ``prefix`` is that of the prior. Of what is given, the vectors are used.
+        """The decoding state before the first code; ``prefix`` is as for a prior. Only the vectors of ``condition`` are used.
 
         Raises:
-            DataError: another space, another number of vectors, or a prefix of the wrong shape or range.
+            DataError: if the space, the number of vectors, or the prefix's shape or range is wrong.
         """
         check_space(space, self.config.space)
         vectors = condition.vectors
         if len(vectors) != batch_size:
-            raise DataError(f"{len(vectors)} vectors came for {batch_size} maps; one for each is expected.")
+            raise DataError(f"{len(vectors)} vectors came for {batch_size} maps; expected one for each.")
         with torch.autocast(vectors.device.type, enabled=False):
             bias = self._bias(vectors.to(self.given.weight.dtype))
         return self._start(batch_size, space, bias, prefix)
@@ -172,6 +172,6 @@ class CodesDecoder(CodesPixelCNN, AutoregressiveDecoder):
 
 
 def check_space(found: tuple[int, ...], expected: tuple[int, int]) -> None:
-    """Raise DataError unless a map has the size that it must have."""
+    """Raise DataError unless a map has the expected size."""
     if tuple(found) != tuple(expected):
-        raise DataError(f"A map of codes has the space {tuple(found)}; {tuple(expected)} is expected, the size given in the settings.")
+        raise DataError(f"A map of codes has the space {tuple(found)}; expected {tuple(expected)}, the size in the settings.")

@@ -8,11 +8,11 @@ from vqvae.errors import ConfigError, DataError
 
 
 class Speakers(nn.Module):
-    """Add a learned vector for the speaker of each example to all positions. The paper's one-hot speaker, times its first weights,
-    is the same."""
+    """Add a learned vector for the speaker of each example to all positions. This equals the paper's one-hot speaker, multiplied by its
+    first weights."""
 
     def __init__(self, speakers: int, width: int) -> None:
-        """Take ``condition.label`` from 0 to ``speakers`` - 1; if ``speakers`` is 0, labels are ignored."""
+        """Accept ``condition.label`` from 0 to ``speakers`` - 1. If ``speakers`` is 0, ignore labels."""
         super().__init__()
         if speakers < 0:
             raise ConfigError(f"speakers is {speakers}; it must be 0 (none) or more.")

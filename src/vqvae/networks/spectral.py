@@ -14,16 +14,16 @@ from vqvae.networks.base import Decoder
 from vqvae.networks.speakers import Speakers
 
 _LOUDEST = math.log(100.0)
-"""Logarithms of magnitudes are held below this: their exponential could overflow before training has found a scale."""
+"""Upper limit of log magnitudes: their exponential could overflow before training has found a scale."""
 _CODES, _SPECTRA = 3, 7
-"""Kernels of the blocks at either rate: some tenths of a second of sight at the rate of the codes need few positions."""
+"""Kernel sizes of the blocks at each rate. At the rate of the codes, few positions cover some tenths of a second."""
 _START = 0.02
-"""First weights of the last layer are this small, which starts a wave near the loudness of speech."""
+"""Scale of the last layer's initial weights: small, so that a wave starts near the loudness of speech."""
 
 
 @settings
 class SpectralDecoderConfig:
-    """ConvNeXt blocks at the rate of the codes and at that of the spectra, then an inverse Fourier transform."""
+    """ConvNeXt blocks at the rate of the codes and at the rate of the spectra, then an inverse Fourier transform."""
 
     stride: int = 640
     """Samples per latent."""
@@ -32,23 +32,23 @@ class SpectralDecoderConfig:
     width: int = 256
     """Channels of every layer."""
     blocks: int = 4
-    """Blocks at the rate of the codes, and again at that of the spectra."""
+    """Number of blocks at the rate of the codes, and as many at the rate of the spectra."""
     n_fft: int = 640
-    """Samples of a spectrum's window, a multiple of ``hop``."""
+    """Window length of a spectrum in samples, a multiple of ``hop``."""
     hop: int = 160
-    """Samples from one spectrum to the next; ``stride`` is a multiple of it."""
+    """Samples from one spectrum to the next. ``stride`` is a multiple of it."""
 
     def build(self, dim: int, num_parameters: int) -> "SpectralDecoder":
         return SpectralDecoder(self, dim, num_parameters)
 
 
 class SpectralDecoder(Decoder):
-    """Vectors to a wave, all samples at once. A sample of the wave is the likelihood's one parameter of it.
+    """Vectors to a wave, all samples at once. The likelihood has one parameter per sample: the sample itself.
 
     z_q ─ conv 3 ─ + speaker ─ block × n ─ upsample ─ block × n ─ magnitude, phase ─ inverse STFT ─ wave
 
-    Differs from Vocos: half of the blocks are at the rate of the codes, and there is no padding but zeros around the vectors, so
-    that every sample is made of all spectra that overlap there, at the ends of a wave as in its middle.
+    Differs from Vocos: half of the blocks are at the rate of the codes, and the only padding is zeros around the vectors. So every
+    sample is the sum of all spectra that overlap there, even at the ends of a wave.
     """
 
     window: Tensor
@@ -58,7 +58,7 @@ class SpectralDecoder(Decoder):
         super().__init__()
         if num_parameters != 1:
             raise ConfigError(
-                f"The likelihood needs {num_parameters} parameters per sample; this decoder makes one, the wave itself. Use SpectralConfig."
+                f"The likelihood needs {num_parameters} parameters per sample; this decoder makes one, the sample. Use SpectralConfig."
             )
         if min(config.hop, config.n_fft, config.width) < 1 or config.blocks < 0 or config.stride < 1:
             raise ConfigError(f"{config} has a size that is not positive.")
@@ -72,14 +72,14 @@ class SpectralDecoder(Decoder):
         self.config = config
         self.ratio = config.stride // config.hop
         self.edge = (config.n_fft - config.hop) // 2
-        """Samples of a window before the hop that it is centred on, and as many after it."""
+        """Number of samples by which a window extends on each side of the hop that it is centred on."""
         self.overlap = math.ceil(self.edge / config.hop)
-        """Spectra on each side of a hop that reach into it."""
+        """Number of spectra on each side of a hop whose windows reach into it."""
         beyond = config.blocks * (_SPECTRA // 2) + self.overlap
         first = 1 + config.blocks * (_CODES // 2)
         self.context = (first + math.ceil(beyond / self.ratio),)
         self.stride = (config.stride,)
-        # Whole latents are padded; what is more than ``beyond`` is cut off again.
+        # Whole latents are padded; anything beyond ``beyond`` is cut off again.
         self.surplus = math.ceil(beyond / self.ratio) * self.ratio - beyond
         width = config.width
         self.first = nn.Conv1d(dim, width, 3)
@@ -91,13 +91,13 @@ class SpectralDecoder(Decoder):
         nn.init.normal_(self.last.weight, std=_START)
         window = torch.hann_window(config.n_fft)
         self.register_buffer("window", window, persistent=False)
-        # What the squared windows of all spectra sum to, the same in every hop.
+        # The sum of all squared windows, which is the same in every hop.
         self.register_buffer("envelope", window.square().view(-1, config.hop).sum(0), persistent=False)
 
     def forward(
         self, vectors: Float[Tensor, "batch dim frames"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch 1 time"]:
-        """Decode; ``past`` is not used.
+        """Decode. ``past`` is not used.
 
         Raises:
             DataError: if the speaker is missing or out of range.
@@ -111,7 +111,7 @@ class SpectralDecoder(Decoder):
             return self._wave(spectra, time)
 
     def _wave(self, spectra: Float[Tensor, "batch parts spectra"], time: int) -> Float[Tensor, "batch 1 time"]:
-        """Magnitude and phase of each spectrum to windows of samples, added up where they overlap."""
+        """Convert the magnitude and phase of each spectrum to a window of samples, and add the windows where they overlap."""
         if not len(spectra):
             return spectra.new_zeros(0, 1, time)
         log_magnitude, phase = spectra.chunk(2, 1)

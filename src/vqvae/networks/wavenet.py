@@ -18,12 +18,12 @@ from vqvae.networks.base import AutoregressiveDecoder, Given
 from vqvae.networks.speakers import Speakers
 
 _CONTEXT = 2
-"""Convolutions over the vectors, of three positions each."""
+"""Number of convolutions over the vectors, with three positions each."""
 
 
 @settings
 class WaveNetDecoderConfig:
-    """A WaveNet over the bins of a wave, with every gate conditioned on the vectors and the speaker at its time."""
+    """A WaveNet over the bins of a wave. The vectors and the speaker condition every gate."""
 
     stride: int = 64
     """Samples per latent."""
@@ -42,7 +42,7 @@ class WaveNetDecoderConfig:
     condition_hidden: int = 128
     """Channels between the vectors and the gates."""
     int8: bool = True
-    """Whether to draw waves with 8-bit weights, so that one core draws 64 channels in real time. Training does not change."""
+    """Whether to draw waves with 8-bit weights: one core then draws 64 channels in real time. Training is unaffected."""
 
     def build(self, dim: int, num_parameters: int) -> "WaveNetDecoder":
         return WaveNetDecoder(self, dim, num_parameters)
@@ -53,7 +53,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
 
     z_q ─ [conv 3, ReLU] × 2, + speaker ─ upsample to blocks of samples ─ ReLU ─ 1×1 ─ bias of every gate ─ WaveNet ─ parameters
 
-    What the gates are given is constant over blocks of ``block`` samples, a millisecond at 16 kHz: it then costs little a sample. All
+    The bias of the gates is constant over blocks of ``block`` samples, a millisecond at 16 kHz, so it costs little per sample. All
     padding is zeros around the vectors.
     """
 
@@ -65,7 +65,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
         self.config = config
         self.codebook_size, self.stride = config.levels, (config.stride,)
         self.block = next(length for length in (16, 8, 4, 2, 1) if config.stride % length == 0)
-        """Samples with the same conditioning."""
+        """Number of samples with the same conditioning."""
         self.ratio = config.stride // self.block
         # Upsampling sees one more vector on each side.
         self.context = (_CONTEXT + 1,)
@@ -84,17 +84,17 @@ class WaveNetDecoder(AutoregressiveDecoder):
             ordered=True,
         )
         self.head = nn.Linear(config.levels, num_parameters) if num_parameters != config.levels else None
-        """Logits to other parameters, such as those of a mixture."""
+        """Converts the WaveNet's output to parameters that are not logits, such as those of a mixture."""
 
     def forward(
         self, vectors: Float[Tensor, "batch dim frames"], condition: Condition = Condition(), past: Tensor | None = None
     ) -> Float[Tensor, "batch parameters time"]:
-        """The parameters of every sample, given the vectors, the speaker and the bins of ``past`` before it.
+        """The parameters of every sample, given the vectors, the speaker and the earlier bins in ``past``.
 
-        ``past`` (batch, 1, time) may end within the last latent; the parameters go on to its end.
+        ``past`` (batch, 1, time) may end within the last latent; the parameters extend to the end of that latent.
 
         Raises:
-            DataError: bins are missing, or of the wrong type, shape or range; the speaker is missing or out of range.
+            DataError: if bins are missing or have the wrong type, shape or range, or the speaker is missing or out of range.
         """
         if past is None:
             raise DataError("past is missing; this decoder predicts each sample from those before it. Give it the bins of the data.")
@@ -103,10 +103,10 @@ class WaveNetDecoder(AutoregressiveDecoder):
         missing = time - past.shape[2] if past.ndim == 3 else -1
         if len(past) != len(vectors) or not 0 <= missing < self.config.stride:
             raise DataError(
-                f"Bins have the shape {tuple(past.shape)} and vectors {tuple(vectors.shape)}; for this many vectors ({len(vectors)}, 1, "
-                f"{time}) is expected, or less than {self.config.stride} samples fewer."
+                f"Bins have the shape {tuple(past.shape)} and vectors {tuple(vectors.shape)}; expected bins ({len(vectors)}, 1, "
+                f"{time}) for these vectors, or fewer samples by less than {self.config.stride}."
             )
-        # What fills the last latent is seen by nothing that is data.
+        # No data depends on the values that fill up the last latent.
         logits = self.wavenet(F.pad(past[:, 0].long(), (0, missing)), self.gate_bias(vectors, condition))
         return self._to_parameters(logits).transpose(1, 2)
 
@@ -114,16 +114,16 @@ class WaveNetDecoder(AutoregressiveDecoder):
     def start(
         self, batch_size: int, space: tuple[int, ...], condition: Given, prefix: Integer[Tensor, "batch codebooks *space"] | None = None
     ) -> WaveNetState:
-        """The decoding state before the first sample; bins are known where ``prefix`` (batch, 1, time) is not -1.
+        """The decoding state before the first sample. ``prefix`` (batch, 1, time) holds known bins, and -1 for bins to draw.
 
         Raises:
-            DataError: another space than that of the vectors, another number of them, a wrong prefix, or a wrong speaker.
+            DataError: if the space or the number of waves does not fit the vectors, or the prefix or the speaker is wrong.
         """
         vectors = condition.vectors
         if len(vectors) != batch_size or space != (vectors.shape[2] * self.config.stride,):
             raise DataError(
                 f"Vectors of the shape {tuple(vectors.shape)} came for {batch_size} waves of the space {tuple(space)}; "
-                f"they give {len(vectors)} of ({vectors.shape[2] * self.config.stride},)."
+                f"they decode to {len(vectors)} of ({vectors.shape[2] * self.config.stride},)."
             )
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, 1, *space), self.codebook_size, "decoder")
@@ -133,11 +133,11 @@ class WaveNetDecoder(AutoregressiveDecoder):
 
     @torch.no_grad()
     def go_on(self, state: WaveNetState | None, given: Given, inside: slice) -> Any:
-        """A state before the samples of some of the vectors; those around them are seen, too.
+        """A state before the samples of some of the vectors, with the other vectors as context.
 
         Args:
-            state: where the samples before have been drawn; None at the first ones.
-            inside: which of the vectors, those before and after which are their context.
+            state: the state that has drawn the samples before; None at the start.
+            inside: the vectors to decode; the vectors before and after them are context.
         """
         bias = self._decoding_bias(given)[:, inside.start * self.ratio : inside.stop * self.ratio]
         if state is None:
@@ -147,7 +147,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
 
     @torch.no_grad()
     def step(self, code: Int[Tensor, " batch"] | None, state: WaveNetState) -> tuple[Float[Tensor, "batch parameters"], WaveNetState]:
-        """Feed the bin before (None at the first) and get the parameters of the next one, in float32 under any autocast."""
+        """Feed the previous bin (None at first) and return the parameters of the next, in float32 even under autocast."""
         logits, state = self.wavenet.step(code, state)
         return self._to_parameters(logits), state
 
@@ -155,7 +155,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
     def fused(
         self, state: WaveNetState, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
     ) -> Int64[Tensor, "batch draws"]:
-        """The next bins from a state that has ``can_fuse``, where the parameters are logits; see ``WaveNet.fused``.
+        """The next bins from a state with ``can_fuse``, if the parameters are logits; see ``WaveNet.fused``.
 
         Raises:
             MissingExtraError: if numba is not installed.
@@ -164,14 +164,14 @@ class WaveNetDecoder(AutoregressiveDecoder):
         return self.wavenet.fused(state, uniforms, choice)
 
     def gate_bias(self, vectors: Float[Tensor, "batch dim frames"], condition: Condition) -> Float[Tensor, "batch blocks layers gates"]:
-        """What the vectors and the speaker add to every gate, for each block of samples.
+        """The bias of every gate from the vectors and the speaker, for each block of samples.
 
         Raises:
             DataError: if the speaker is missing or out of range.
         """
         hidden = self.first(F.pad(vectors, (self.context[0], self.context[0]))).relu()
         hidden = self.upsample(self.speaker(self.second(hidden), condition).relu())
-        # A vector is spread over two latents' time, its own and half of each neighbour's.
+        # A vector is spread over the time of two latents: its own and half of each neighbour's.
         hidden = hidden.narrow(2, self.ratio + self.ratio // 2, vectors.shape[2] * self.ratio)
         return self.bias(hidden.relu().transpose(1, 2)).unflatten(-1, (self.config.layers, -1))
 
@@ -180,7 +180,7 @@ class WaveNetDecoder(AutoregressiveDecoder):
             return self.gate_bias(given.vectors.to(self.bias.weight.dtype), given.condition)
 
     def _to_parameters(self, logits: Float[Tensor, "*any levels"]) -> Float[Tensor, "*any parameters"]:
-        """What the likelihood takes, in float32 under any autocast."""
+        """The likelihood's parameters, in float32 even under autocast."""
         if self.head is None:
             return logits
         with torch.autocast(logits.device.type, enabled=False):

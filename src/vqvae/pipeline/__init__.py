@@ -1,15 +1,14 @@
 """A trained tokenizer with its priors, and the folder that it lies in."""
 
+from vqvae.pipeline.checkpoints import CHECKPOINTS, STATE, TOKENIZER, best_step, checkpoint_steps, chosen_checkpoint, part_of
 from vqvae.pipeline.folder import (
-    CHECKPOINTS,
     CODES,
+    LOCK,
     PRIOR,
-    TOKENIZER,
     UNIGRAM,
     about,
     fits_codes,
     load,
-    part_of,
     prior_folder,
     prior_name,
     prior_names,
@@ -22,11 +21,16 @@ from vqvae.pipeline.parts import mixture_log_prob
 __all__ = [
     "CHECKPOINTS",
     "CODES",
+    "LOCK",
     "PRIOR",
+    "STATE",
     "TOKENIZER",
     "UNIGRAM",
     "Pipeline",
     "about",
+    "best_step",
+    "checkpoint_steps",
+    "chosen_checkpoint",
     "fits_codes",
     "load",
     "mixture_log_prob",

@@ -25,6 +25,7 @@ from vqvae.devices import pick_device
 from vqvae.disk import exists, explained, user_path
 from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
+from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint, part_of
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
 from vqvae.signals import Signal
@@ -33,12 +34,20 @@ from vqvae.storage import RunCard
 _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
 T = TypeVar("T")
-TOKENIZER, PRIOR, PRIORS, UNIGRAM, CHECKPOINTS, CODES = "tokenizer", "prior", "priors", "unigram", "checkpoints", "codes"
-_STEP = re.compile(r"step-(\d{6,12})")
+PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
+LOCK = ".lock"
+"""The file that marks a folder as a run's from the first step on."""
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
-def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (), *, prior: str | None = None) -> Pipeline:
+def load(
+    run: Path | str,
+    device: torch.device | str = "cpu",
+    parts: Parts = (),
+    *,
+    prior: str | None = None,
+    checkpoint: str | int | None = None,
+) -> Pipeline:
     """Load a run folder: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
 
     A prior that is damaged or does not fit the tokenizer is skipped with a warning, unless ``prior`` names it.
@@ -49,18 +58,24 @@ def load(run: Path | str, device: torch.device | str = "cpu", parts: Parts = (),
         parts: the caller's own configuration classes that the run contains.
         prior: the name of a prior (``vqvae train-prior --name``). Default: the prior without a name or, if there is none, the only
             prior.
+        checkpoint: "best", which has the lowest loss on held-out data, or a step: load this checkpoint of the tokenizer, without priors,
+            because they belong to the codes of the finished one.
 
     Raises:
-        CheckpointError: there is no tokenizer, a part is damaged, or there is no prior of that name.
-        ConfigError: this machine has no such device.
+        CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
+        ConfigError: this machine has no such device, or a prior and a checkpoint are both chosen.
     """
     run, device = user_path(run, CheckpointError), pick_device(device)
-    place = _tokenizer(run)
+    if checkpoint is not None and prior is not None:
+        raise ConfigError("A checkpoint of the tokenizer has no priors. Choose a prior or a checkpoint.")
+    place = _tokenizer(run) if checkpoint is None else chosen_checkpoint(run, checkpoint)
     card, tokenizer = storage.read(place, parts).card, storage.load(place, parts)
     if not isinstance(tokenizer, Tokenizer):
         raise CheckpointError(f"{place} holds a {type(tokenizer).__name__}, which is not a tokenizer.")
-    _say_step(place, run / TOKENIZER)
     signal = _signal(card, tokenizer)
+    if checkpoint is not None:
+        return Pipeline(tokenizer, card=card, signal=signal).to(device)
+    _say_step(place, run / TOKENIZER)
     unigram = _usable(lambda: _fitting(run / UNIGRAM, UnigramPrior, tokenizer, 0, parts)) if exists(run / UNIGRAM) else None
     name, names = prior_name(run) if prior is None else prior, card.label_names
     found = None
@@ -103,16 +118,6 @@ def prior_name(run: Path) -> str | None:
         _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
         return None
     return names[0] if names else None
-
-
-def part_of(run: Path, folder: Path) -> Path | None:
-    """Where a part of a run can be read: its folder or, if its training has stopped, its last checkpoint. None if there is neither."""
-    if exists(folder):
-        return folder
-    stage = folder.relative_to(run)
-    checkpoints = run / CHECKPOINTS if stage == Path(TOKENIZER) else run / CHECKPOINTS / stage
-    steps = {int(match[1]): path for path in checkpoints.glob("step-*") if (match := _STEP.fullmatch(path.name))}
-    return steps[max(steps)] if steps else None
 
 
 def about(run: Path, parts: Parts = ()) -> RunCard:
@@ -176,7 +181,8 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
 def _check_place(run: Path, names: Collection[str]) -> None:
     """Raise ConfigError if a run folder contains other files, or priors that are not among these names."""
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    if there and not storage.is_part(run / TOKENIZER):
+    # A folder that was locked holds a training of the caller's own, such as one of a tokenizer and a prior together.
+    if there and not storage.is_part(run / TOKENIZER) and not (run / LOCK).is_file():
         raise ConfigError(f"{run} contains {sorted(there)[:4]} and is not a run. Choose another folder.")
     others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:

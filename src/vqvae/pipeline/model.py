@@ -23,6 +23,7 @@ from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, e
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.pipeline.parts import batches, check_fit, describe, log_prob
 from vqvae.priors import AutoregressivePrior, UnigramPrior
+from vqvae.progress import tracked
 from vqvae.signals import Signal, as_tensor
 from vqvae.storage import RunCard
 
@@ -190,19 +191,15 @@ class Pipeline:
         return self._decode(self._codes(codes), size, speaker, seed, self.batch_size)
 
     def _decode(
-        self,
-        levels: Codes,
-        size: tuple[int, ...] | None,
-        speaker: str | int | Int64[Tensor, " n"] | None,
-        seed: int,
-        at_once: int,
+        self, levels: Codes, size: tuple[int, ...] | None, speaker: str | int | Int64[Tensor, " n"] | None, seed: int, at_once: int
     ) -> Tensor:
         """``decode``, ``at_once`` examples at a time."""
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
         whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
         if is_tiled(self.tokenizer, whole):
             return decode_large(self.tokenizer, levels, whole, label, self.signal)
-        for number, rows in enumerate(batches(len(levels[0]), at_once, whole)):
+        parts_of = tracked(batches(len(levels[0]), at_once, whole), "decoding", len(levels[0]), lambda rows: rows.stop - rows.start)
+        for number, rows in enumerate(parts_of):
             condition = Condition(label=None if label is None else label[rows].to(self.device))
             generator = seeding.generator(seed, "decode", number, device=self.device)
             temperature = 1.0 if self.tokenizer.draws else 0.0

@@ -1,4 +1,4 @@
-"""Any .npy or .npz file: the network, the likelihood and the prior follow from its shape and its values."""
+"""Any .npy or .npz file. Its shape and values determine the network, the likelihood and the prior."""
 
 import logging
 import math
@@ -19,12 +19,12 @@ from vqvae.signals import Signal
 from vqvae.training import TrainConfig
 
 logger = logging.getLogger(__name__)
-_READ: dict[str, Callable[[str], Any]] = {"layout": str, "key": str, "levels": int, "low": float, "high": float}
-"""Settings of the data that decide on those of the model, as they are read from words."""
+_READ: dict[str, Callable[[str], Any]] = {"layout": str, "key": str, "window": int, "levels": int, "low": float, "high": float}
+"""Settings of the data that affect the model's settings, with their parsers."""
 _WIDTHS = {1: 128, 2: 96, 3: 48}
-"""Channels of networks over so many axes."""
+"""Channels of the network, by number of axes."""
 _BATCH_VALUES, _MOST = 2**18, 64
-"""A batch has about so many values, and at most so many examples."""
+"""The approximate number of values per batch, and the largest number of examples."""
 
 
 def tokenizer(path: str | None, **words: str) -> TrainConfig:
@@ -32,16 +32,16 @@ def tokenizer(path: str | None, **words: str) -> TrainConfig:
 
     Args:
         path: the .npy or .npz file.
-        words: settings of ``ArrayConfig`` as they stand on the command line.
+        words: settings of ``ArrayConfig``, as given on the command line.
 
     Raises:
-        ConfigError: there is no path, or a setting is wrong.
-        DataError: the file cannot be read, or its shape does not show its axes.
+        ConfigError: if there is no path, or a setting is wrong.
+        DataError: if the file cannot be read, or its shape does not determine its axes.
     """
     if path is None:
         raise ConfigError("The recipe 'arrays' trains on your own arrays. Give the file: --data x.npy")
     data = ArrayConfig(path=path, **{name: _read(name, word) for name, word in words.items()})
-    if not user_path(path).is_file():  # Help needs no data, and training says that there is none.
+    if not user_path(path).is_file():  # Help needs no data, and training reports the missing file.
         return _settings(data, Signal(axes=("time",), channels=1), (128,), (0.0,), (1.0,))
     source = open_source(data)
     config = _settings(data, source.signal, source.size, source.statistics.centre, source.statistics.unit)
@@ -50,14 +50,14 @@ def tokenizer(path: str | None, **words: str) -> TrainConfig:
 
 
 def prior(level: Level, classes: int) -> TrainConfig:
-    """A gated PixelCNN over maps of codes, a WaveNet over all others."""
+    """A gated PixelCNN for maps of codes, a WaveNet for all others."""
     if len(level.stride) == 2:
         return TrainConfig(model=pixelcnn(level, layers=10, hidden=64, classes=classes), steps=5_000, batch_size=32, optimizer=cosine(1e-3))
     return TrainConfig(model=wavenet(level, layers=12, residual=64, skip=128), steps=5_000, batch_size=16, optimizer=cosine(2e-3))
 
 
 def strides(size: tuple[int, ...]) -> tuple[int, ...]:
-    """Positions per code along each axis: about 32 codes of a series, 8 to 16 along a side of a picture."""
+    """Positions per code along each axis: about 32 codes for a series, 8 to 16 along each side of a picture."""
     if len(size) == 1:
         return (min(64, max(1, 2 ** round(math.log2(max(size[0], 8) / 32)), 2 if size[0] >= 8 else 1)),)
     large = 160 if len(size) == 2 else 96
@@ -98,13 +98,13 @@ def _settings(data: ArrayConfig, signal: Signal, size: tuple[int, ...], centre: 
 
 
 def _choice(source: Source, config: TrainConfig) -> str:
-    """What was chosen, in a line."""
+    """The choice of model, in a line."""
     model: Any = config.model
     stride = "×".join(map(str, strides(source.size)))
     codes = math.prod(-(-length // step) for length, step in zip(source.size, strides(source.size), strict=True))
-    moments = "; each channel less its mean, over its deviation" if source.signal.levels is None else ""
+    moments = "; each channel is standardised" if source.signal.levels is None else ""
     return (
-        f"Model: {type(model.encoder).__name__.removesuffix('Config')}, {stride} positions a code, {codes} codes an example, "
+        f"Model: {type(model.encoder).__name__.removesuffix('Config')}, {stride} positions per code, {codes} codes per example, "
         f"{type(model.likelihood).__name__.removesuffix('Config')}{moments}."
     )
 
@@ -113,13 +113,13 @@ def _read(name: str, word: str) -> Any:
     try:
         return _READ[name](word)
     except ValueError as error:
-        raise ConfigError(f"--data.{name} is {word!r}; a number is expected.") from error
+        raise ConfigError(f"--data.{name} is {word!r}; expected a number.") from error
 
 
 RECIPE = Recipe(
     name="arrays",
     summary="a .npy or .npz file of pictures, series, spectrograms or volumes with any number of channels",
-    paper="the set-up of E2, for any data",
+    paper="the setup of E2, for any data",
     cost="half an hour for each of the two stages on 2 cores",
     expected="depends on the data",
     tokenizer=tokenizer,

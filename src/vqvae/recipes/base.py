@@ -1,4 +1,4 @@
-"""What a recipe is, and the settings that most recipes share."""
+"""The definition of a recipe, and the settings that most recipes share."""
 
 import dataclasses
 from collections.abc import Callable
@@ -22,28 +22,28 @@ class Recipe:
     name: str
     """The name on the command line."""
     summary: str
-    """What it trains, in one line."""
+    """The data and the codes, in one line."""
     paper: str
     """The experiment in [VQVAE §4] that it follows."""
     cost: str
-    """Time and hardware that it takes."""
+    """The time and hardware that it needs."""
     expected: str
     """Measured results."""
     tokenizer: Callable[..., TrainConfig]
-    """Gives the settings of the first stage, from the path of the data and the words of ``looks_at``. Without a path, the data is generated
-    or downloaded."""
+    """Returns the settings of the first stage, given the path of the data and the settings named in ``looks_at``. Without a path, the data
+    is generated or downloaded."""
     prior: Callable[[Level, int], TrainConfig]
-    """Gives the settings of the second stage, from the shape of the codes and the number of classes (0: none)."""
+    """Returns the settings of the second stage, given the shape of the codes and the number of classes (0: none)."""
     sized: Callable[[TrainConfig, int], TrainConfig] | None = None
-    """Adapts the settings of the second stage to the number of codes. None if they are the same for any number."""
+    """Adapts the settings of the second stage to the number of codes. None if they do not depend on it."""
     looks_at: tuple[str, ...] = ()
-    """Settings of the data that others depend on. ``tokenizer`` takes them beside the path."""
+    """Settings of the data that affect other settings. ``tokenizer`` gets them together with the path."""
     command: str = ""
     """The command that runs both stages, if it is not ``vqvae train`` and ``vqvae train-prior``."""
 
 
 def codebook(revive_after: int = 100, *, decay: float = 0.99, commitment_cost: float = 0.25) -> EMAQuantizerConfig:
-    """The paper's codebook of K = 512 by running means. A code that no latent takes for ``revive_after`` steps is drawn anew."""
+    """The paper's codebook: K = 512, updated by running means. A code without a latent for ``revive_after`` steps is replaced."""
     return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after, decay=decay, commitment_cost=commitment_cost)
 
 
@@ -61,8 +61,8 @@ def fitted(config: TrainConfig, default: TrainConfig) -> TrainConfig:
     """The settings with a likelihood that has the channels and levels of the data.
 
     Args:
-        config: settings of a user.
-        default: the settings that the user started from. Where the likelihoods of the two differ, the user's stays.
+        config: the user's settings.
+        default: the settings that the user started from. If the likelihoods of the two differ, the user's is kept.
     """
     data, likelihood = config.data, getattr(config.model, "likelihood", None)
     if not isinstance(data, ImageFolderConfig) or not dataclasses.is_dataclass(likelihood) or isinstance(likelihood, type):
@@ -84,7 +84,7 @@ def even(width: int) -> dict[str, Any]:
 
 
 def codebooks(count: int, size: int = 512) -> ProductQuantizerConfig:
-    """Several codes at each position. Each has eight channels and its own codebook of running means."""
+    """Several codes at each position. Each has eight channels and its own codebook, updated by running means."""
     return ProductQuantizerConfig(dim=8 * count, codebook_size=size, num_codebooks=count, revive_after=100)
 
 
@@ -106,5 +106,5 @@ def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes
 
 
 def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
-    """Adam with a short warm-up, then a learning rate that falls to zero along half a cosine: the best for a fixed number of steps."""
+    """Adam with a short warm-up, then half a cosine down to a learning rate of zero: the best schedule for a fixed number of steps."""
     return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)

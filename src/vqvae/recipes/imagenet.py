@@ -20,7 +20,7 @@ def tokenizer(path: str | None) -> TrainConfig:
 
 
 def prior(level: Level, classes: int) -> TrainConfig:
-    """A class-conditional gated PixelCNN of about the capacity of its paper's [arXiv 1606.05328]."""
+    """A class-conditional gated PixelCNN with about the capacity of the one in [arXiv 1606.05328]."""
     return TrainConfig(
         model=pixelcnn(level, layers=20, hidden=256, classes=classes),
         steps=200_000,
@@ -32,7 +32,7 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def cpu_tokenizer(path: str | None) -> TrainConfig:
-    """A smaller version for half an hour on one core: narrower, and 2,500 steps of 16."""
+    """A smaller version for half an hour on one core: narrower, with 2,500 steps of 16."""
     return TrainConfig(
         model=narrow(codebook()), data=_photographs(path), steps=2_500, batch_size=16, optimizer=cosine(1e-3), evaluate_every=500
     )
@@ -60,7 +60,7 @@ RECIPE = Recipe(
     summary="128×128 photographs to 32×32 codes, with a class-conditional prior",
     paper="E2, E3",
     cost="a GPU and days; 'vqvae reproduce e3' takes an hour of one core for both stages",
-    expected="not measured at full length; docs/results/e2.md and e3.md have it at CPU scale",
+    expected="not measured at full length; docs/results/e2.md and e3.md have results at CPU scale",
     tokenizer=tokenizer,
     prior=prior,
 )

@@ -13,24 +13,24 @@ from vqvae.training import TrainConfig
 
 STEPS, FEWEST_STEPS, BATCH = 20_000, 1_000, 32
 SMALL = 32 * 32
-"""Pixels of an image up to which a batch has twice as many: more latents per step use the codebook more evenly."""
+"""Batches of images with at most this many pixels are twice as large: more latents per step use the codebook more evenly."""
 EPOCHS = 500
-"""Times that a small set of images is seen at most."""
+"""The largest number of epochs over a small set of images."""
 MANY_CODES, FEW_CODES = 1_000_000, 100_000
-"""Codes from which on the prior takes all steps, and below which it is small, so that it does not learn the images by heart."""
+"""With at least this many codes, the prior trains for all steps. With fewer than this, it is small, so that it does not memorise images."""
 _UNSEEN = Look(count=STEPS * BATCH, size=64, channels=3, levels=256, classes=False)
-"""What is assumed of a folder that is not there."""
+"""What is assumed of a folder that does not exist."""
 
 
 def tokenizer(path: str | None) -> TrainConfig:
-    """4 x 4 pixels for each code, K = 512, in a size that two CPU cores train in an hour. The data's settings fit the folder."""
+    """4 x 4 pixels per code, K = 512, and a network that two CPU cores train in an hour. The settings of the data fit the folder."""
     if path is None:
         raise ConfigError("The recipe 'images' trains on your own images. Give their folder: --data FOLDER")
     found = look(path) or _UNSEEN
     height, width = (found.size, found.size) if isinstance(found.size, int) else found.size
     batch_size = min(2 * BATCH if height * width <= SMALL else BATCH, found.count)
     return TrainConfig(
-        # On small images a fast codebook reconstructs better than one with the paper's decay of 0.99 and commitment cost of 0.25.
+        # On small images, a codebook that adapts faster reconstructs better than the paper's decay of 0.99 and commitment cost of 0.25.
         model=narrow(codebook(decay=0.9, commitment_cost=1.0), GaussianConfig(channels=found.channels, levels=found.levels)),
         data=ImageFolderConfig(path=path, size=found.size, channels=found.channels, levels=found.levels, classes=found.classes),
         steps=min(STEPS, max(FEWEST_STEPS, EPOCHS * found.count // batch_size)),
@@ -58,8 +58,8 @@ def sized(config: TrainConfig, codes: int) -> TrainConfig:
 
 RECIPE = Recipe(
     name="images",
-    summary="any folder of pictures; size, channels and classes fit what is in it",
-    paper="the set-up of E2",
+    summary="any folder of pictures; size, channels and classes fit its contents",
+    paper="the setup of E2",
     cost="about an hour for each of the two stages on 2 cores",
     expected="depends on the pictures",
     tokenizer=tokenizer,

@@ -1,4 +1,4 @@
-"""Speech from the raw wave: E6 to E9 of [VQVAE §4.3], on recordings or on eSpeak's voices."""
+"""Speech: E6 to E9 of [VQVAE §4.3], on recordings or on eSpeak's voices."""
 
 import dataclasses
 
@@ -16,19 +16,19 @@ from vqvae.recipes.base import Recipe, codebook, cosine
 from vqvae.training import TrainConfig
 
 KNOWN = VoicesConfig(unseen_voices=(), chunk=16_384, hop=1_024)
-"""Twenty voices, each with a voice in the decoder. The held-out side has other sentences."""
+"""Twenty voices, all of them known to the decoder. The held-out side has other sentences."""
 PHRASES = {"chunk": 65_536, "hop": 4_096}
-"""Examples of four seconds. The mean that the encoder subtracts should cover more than a word or two."""
+"""Examples of four seconds: the mean that the encoder subtracts should cover more than a word or two."""
 VCTK_SPEAKERS = 110
 FEW_CODES, MANY_CODES = 50_000, 450_000
-"""Codes in seven minutes, and in an hour, of speech at 125 a second."""
+"""The number of codes in seven minutes, and in an hour, of speech at 125 codes per second."""
 CROP, WAVENET = 8_192, dataclasses.replace(cosine(4e-3), encoder_share=0.02)
-"""The best settings for a WaveNet in an hour of one core: many small steps at a high learning rate. The encoder has a low rate; at a
-high one it collapses to a single code."""
+"""The best settings for a WaveNet in an hour of one core: many small steps at a high learning rate. The encoder has a low learning rate;
+at a high one it collapses to a single code."""
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
-    """64 samples per code, K = 512, and a decoder that makes the whole wave at once."""
+    """64 samples per code, K = 512, and a decoder that generates the whole wave at once."""
     return TrainConfig(
         model=VQVAEConfig(
             quantizer=codebook(revive_after=50),
@@ -175,8 +175,8 @@ def own_tokenizer(path: str | None) -> TrainConfig:
 
 
 def own_prior(config: TrainConfig, codes: int) -> TrainConfig:
-    """The demo's prior made smaller for less than seven minutes of speech, so that it does not learn the recordings by heart, and trained
-    for longer on more than an hour."""
+    """The demo's prior. It is smaller for less than seven minutes of speech, so that it does not memorise the recordings, and trains longer
+    on more than an hour."""
     if codes < FEW_CODES:
         assert isinstance(config.model, WaveNetConfig), "set by demo_prior"
         return dataclasses.replace(config, model=dataclasses.replace(config.model, layers=8, residual=32, skip=64), steps=350)
@@ -203,7 +203,7 @@ def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
 
 
 def test_speakers(path: str) -> tuple[str, ...]:
-    """The speakers of LibriSpeech's test and dev parts in a folder."""
+    """The speakers of LibriSpeech's test and dev parts that are in a folder."""
     root = user_path(path)
     parts = [part for top in (root, root / "LibriSpeech") for kind in ("dev-*", "test-*") for part in top.glob(kind)]
     return tuple(sorted({place.name for part in parts for place in part.iterdir() if place.is_dir()}))
@@ -242,7 +242,7 @@ VOICES = Recipe(
     summary="sentences in eSpeak's voices to 250 codes a second, decoded by a WaveNet in any of these voices",
     paper="E6 and E7, for two cores",
     cost="an hour and a half of one core",
-    expected="3.5 bits/sample, 4.7 bits/code (unigram 8.7); it whispers: it has formants but no pitch",
+    expected="3.5 bits/sample, 4.7 bits/code (unigram 8.7); it whispers, with formants but without pitch",
     tokenizer=voices_tokenizer,
     prior=demo_prior,
 )
@@ -285,7 +285,7 @@ LIBRISPEECH = Recipe(
 OWN = Recipe(
     name="speech",
     summary="your own recordings to 125 codes a second, in the voices of its sub-folders, or of one speaker",
-    paper="the set-up of E8",
+    paper="the setup of E8",
     cost="about an hour of one core for the tokenizer",
     expected="depends on the recordings; the same network reached a log-mel distance of 6.1 dB and STOI 0.76 on LibriSpeech",
     tokenizer=own_tokenizer,

@@ -1,4 +1,4 @@
-"""Frames of a three-dimensional world: E4 of [VQVAE §4.2], on ViZDoom in place of the paper's DeepMind Lab."""
+"""Frames of a three-dimensional world: E4 of [VQVAE §4.2], with ViZDoom instead of the paper's DeepMind Lab."""
 
 from vqvae.codes import Level
 from vqvae.data import WorldsConfig
@@ -19,8 +19,8 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
 
 
 def demo_prior(level: Level, classes: int) -> TrainConfig:
-    """A gated PixelCNN for three minutes on two cores. Narrow filters and small batches use them best: half the operations per
-    code, four times the steps."""
+    """A gated PixelCNN for three minutes on two cores. Narrow filters and small batches use this time best: half the operations
+    per code, four times the steps."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3),
         steps=2_700,
@@ -70,7 +70,7 @@ WORLDS = Recipe(
     summary="84×84 frames of a ViZDoom world to 21×21 codes, at the paper's widths",
     paper="E4",
     cost="a GPU, or days on 2 cores",
-    expected="not measured at full length; docs/results/e4.md has it at CPU scale",
+    expected="not measured at full length; docs/results/e4.md has results at CPU scale",
     tokenizer=tokenizer,
     prior=prior,
 )

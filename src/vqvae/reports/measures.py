@@ -80,6 +80,13 @@ MEASURES = {
     "examples": Measure("Held-out {examples}", ".0f", "", "The model was scored on these. It was not trained on them."),
     "seconds_scored": Measure("Held-out audio", ".1f", "s", "The codes were scored on this much audio."),
     "seconds": Measure("Total time", ".0f", "s", "The sum over the stages of this run."),
+    # What training shows.
+    "loss": Measure("Loss", ".4g", "", "What training minimizes.", better=-1),
+    "nats_per_dim": Measure(_DIM, ".3f", "bits/dim", "The bound on these examples, with a uniform prior.", 1 / math.log(2), better=-1),
+    "nats_per_code": Measure("Bits per code", ".3f", "bits/code", _CODE, 1 / math.log(2), better=-1),
+    "distance_per_dim": Measure("Distance", ".4g", "", "Distance between the data and its reconstruction.", better=-1),
+    "adversary_loss": Measure("Loss of the adversary", ".4g", "", "What the adversary minimizes."),
+    "examples_per_second": Measure("Speed", ".4g", "examples/s", "Training examples per second.", better=1),
 }
 
 
@@ -116,7 +123,7 @@ def measure(name: str, words: Words = Words()) -> Measure:
 
 
 def in_words(name: str, value: float) -> tuple[str, str]:
-    """A score and its unit, as text."""
+    """The number of a score, and its unit."""
     found = measure(name)
     return f"{value * found.factor:{found.form}}", found.unit
 
@@ -127,12 +134,3 @@ def size_in_words(count: float) -> str:
         if count >= size:
             return f"{count / size:.3g} {unit}"
     return f"{count:.3g} bytes"
-
-
-def duration(seconds: float) -> str:
-    """Seconds as hours, minutes and seconds."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"

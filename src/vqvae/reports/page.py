@@ -14,8 +14,10 @@ from vqvae.disk import atomic
 from vqvae.errors import CheckpointError
 from vqvae.reports.charts import Bar, Series, area_chart, bar_chart
 from vqvae.reports.curves import curves, is_number
-from vqvae.reports.measures import MEASURES, Words, duration, in_words, measure, size_in_words
+from vqvae.reports.measures import MEASURES, Words, in_words, measure, size_in_words
 from vqvae.reports.sounds import Row, picture, sound_rows
+from vqvae.reports.waves import ERROR_RANGE
+from vqvae.words import duration
 
 _STYLE = "page.css"
 _WIDTH, _MOST_ZOOM, _CARDS = 900, 8, 4
@@ -35,6 +37,8 @@ class Beside(NamedTuple):
     pictures: Mapping[str, UInt8[np.ndarray, "_ _ 3"]]
     same_data: bool
     """Whether it was scored on the same held-out data."""
+    missing: str = ""
+    """Why it has no scores, and what to do about it."""
 
 
 def write_report(
@@ -47,13 +51,15 @@ def write_report(
     settings: str,
     words: Words = Words(),
     summary: str = "",
+    data: Sequence[str] = (),
     command: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
     captions: Mapping[str, str] = {},
     sounds: Sequence[Row] = (),
-    charts: Sequence[str] = (),
+    charts: Mapping[str, str] = {},
     sizes: Mapping[str, float] = {},
     classes: Mapping[str, Mapping[str, float]] = {},
+    grouped_by: str = "class",
     warnings: Sequence[str] = (),
     beside: Beside | None = None,
 ) -> None:
@@ -67,13 +73,15 @@ def write_report(
         settings: the settings as JSON text.
         words: what the data is called.
         summary: a sentence or two about the model.
-        command: the command that repeats this run.
+        data: sentences about the data: where it is, what was found, and what it was taken for.
+        command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
         captions: captions of pictures that have none in ``CAPTIONS``.
         sounds: rows of sounds to compare.
-        charts: SVG pictures.
+        charts: SVG pictures by name. Their captions are in ``captions``.
         sizes: mean sizes in bytes, by what is stored.
-        classes: scores of each class.
+        classes: scores of each class or speaker.
+        grouped_by: what ``classes`` are: "class" or "speaker".
         warnings: why some scores may mislead.
         beside: a run to compare with.
 
@@ -89,10 +97,11 @@ def write_report(
         _beside(numbers, beside),
         _likelihood(numbers, words),
         _sizes(sizes, words),
-        _classes(classes, words),
+        _classes(classes, words, grouped_by),
         curves(rows),
         _usage(counts),
         _table(numbers, words),
+        _data(data),
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
@@ -100,7 +109,13 @@ def write_report(
 
 
 def write_side_by_side(
-    path: Path, *, title: str, names: Sequence[str], scores: Sequence[Mapping[str, float]], pictures: Sequence[Mapping], warning: str = ""
+    path: Path,
+    *,
+    title: str,
+    names: Sequence[str],
+    scores: Sequence[Mapping[str, float]],
+    pictures: Sequence[Mapping],
+    warnings: Sequence[str] = (),
 ) -> None:
     """Write a page that compares runs, whole or not at all.
 
@@ -110,12 +125,12 @@ def write_side_by_side(
         names: the names of the runs.
         scores: the scores of each run, by name.
         pictures: rows of pictures. Each row has uint8 arrays (height, width, 3) by caption.
-        warning: why the scores may not compare.
+        warnings: why the scores may not compare.
 
     Raises:
         CheckpointError: if the file cannot be written.
     """
-    sections = [_warnings([warning] if warning else []), f"<h2>Scores</h2>{_comparison(names, scores)}"]
+    sections = [_warnings(warnings), f"<h2>Scores</h2>{_comparison(names, scores)}"]
     drawn = "".join(f'<div class="beside">{_figures(row, {}, _WIDTH // 2)}</div>' for row in pictures if row)
     _write(path, title, [*sections, f"<h2>Pictures</h2>{drawn}" if drawn else ""])
 
@@ -182,35 +197,54 @@ def _warnings(warnings: Sequence[str]) -> str:
 
 
 def _sounds(sounds: Sequence[Row]) -> str:
+    if not sounds:
+        return ""
     words = "Below each sound: its waveform, spectrogram and codes, one colour per code. The waveforms of a row share a scale."
-    return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}" if sounds else ""
+    if any(one.original is not None for row in sounds for one in row.sounds):
+        words += (
+            " Below the spectrogram of a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
+            f"{ERROR_RANGE:g} dB or more."
+        )
+    return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}"
 
 
-def _pictures(pictures: Mapping[str, np.ndarray], charts: Sequence[str], captions: Mapping[str, str]) -> str:
-    figures = _figures(pictures, captions)
-    figures += "".join(f'<figure class="picture">{chart}</figure>' for chart in charts)
+def _pictures(pictures: Mapping[str, np.ndarray], charts: Mapping[str, str], captions: Mapping[str, str]) -> str:
+    figures = _figures(pictures, captions) + "".join(
+        f'<figure class="picture">{_caption(name, captions.get(name, "")) if name in captions else ""}'
+        f'<div class="wide" tabindex="0">{chart}</div></figure>'
+        for name, chart in charts.items()
+    )
     return f"<h2>Pictures</h2>{figures}" if figures else ""
+
+
+def _caption(name: str, words: str) -> str:
+    return f"<figcaption><b>{escape(_title(name))}.</b> {escape(words)}</figcaption>"
+
+
+def _title(name: str) -> str:
+    return name.replace("_", " ").capitalize()
 
 
 def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], room: int = _WIDTH) -> str:
     """Pictures, small ones enlarged by a whole factor to at most ``room`` pixels."""
     figures = ""
     for name, pixels in pictures.items():
-        title, words = name.replace("_", " ").capitalize(), captions.get(name, CAPTIONS.get(name, ""))
+        words = captions.get(name, CAPTIONS.get(name, ""))
         zoom = min(_MOST_ZOOM, max(1, room // pixels.shape[1]))
-        shown = picture(pixels, f"{title}. {words}".strip(), zoom=zoom)
+        shown = picture(pixels, f"{_title(name)}. {words}".strip(), zoom=zoom)
         if zoom == 1:  # It may have words inside, which stay legible on a narrow screen.
             shown = f'<div class="wide" tabindex="0">{shown}</div>'
-        figures += f'<figure class="picture"><figcaption><b>{escape(title)}.</b> {escape(words)}</figcaption>{shown}</figure>'
+        figures += f'<figure class="picture">{_caption(name, words)}{shown}</figure>'
     return figures
 
 
 def _beside(numbers: Mapping[str, float], beside: Beside | None) -> str:
     if beside is None:
         return ""
-    warning = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
+    different = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
+    warning = beside.missing or different
     shown = {f"{name.replace('_', ' ')}, {beside.name}": pixels for name, pixels in beside.pictures.items()}
-    table = _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
+    table = "" if beside.missing else _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
     return f"<h2>Beside {escape(beside.name)}</h2>{_warnings([warning] if warning else [])}{table}{_figures(shown, {})}"
 
 
@@ -265,24 +299,32 @@ def _sizes(sizes: Mapping[str, float], words: Words) -> str:
     return f"<h2>Compression</h2><p>{text}</p>{bar_chart(words.stored, bars)}"
 
 
-def _classes(classes: Mapping[str, Mapping[str, float]], words: Words) -> str:
+def _classes(classes: Mapping[str, Mapping[str, float]], words: Words, grouped_by: str) -> str:
     if not classes:
         return ""
     units = {
         "examples": words.examples,
         "psnr": "PSNR, dB",
+        "rmse": "root mean squared error",
+        "log_mel_distance": "log-mel distance, dB",
         "bits_per_dim": "bits per dimension",
+        "bits_per_second": "bits per second",
     }
     shown = [name for name in units if any(name in one for one in classes.values())]
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in ("class", *(units[name] for name in shown)))
+    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in (grouped_by, *(units[name] for name in shown)))
     lines = ""
     for name, one in classes.items():
-        cells = "".join(f"<td>{one[key]:{'.0f' if key == 'examples' else '.2f'}}</td>" if key in one else "<td>–</td>" for key in shown)
+        cells = "".join(f"<td>{_number(key, one[key])}</td>" if key in one else "<td>–</td>" for key in shown)
         lines += f'<tr><th scope="row">{escape(name)}</th>{cells}</tr>'
     table = f'<div class="wide" tabindex="0"><table class="numbers compared"><tr>{head}</tr>{lines}</table></div>'
     if len(classes) > _MOST_CLASSES:
-        table = f"<details><summary>All {len(classes)} classes</summary>{table}</details>"
-    return f"<h2>Scores by class</h2>{table}"
+        plural = {"class": "classes"}.get(grouped_by, f"{grouped_by}s")
+        table = f"<details><summary>All {len(classes)} {plural}</summary>{table}</details>"
+    return f"<h2>Scores by {grouped_by}</h2>{table}"
+
+
+def _number(key: str, value: float) -> str:
+    return f"{value:.4g}" if key == "rmse" else f"{value:.{0 if key == 'examples' else 1 if key == 'bits_per_second' else 2}f}"
 
 
 def _usage(counts: Tensor | None) -> str:
@@ -313,11 +355,19 @@ def _table(numbers: Mapping[str, float], words: Words) -> str:
     return f'<h2>All scores</h2><div class="wide" tabindex="0"><table class="numbers"><tr>{head}</tr>{rows}</table></div>'
 
 
+def _data(sentences: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<h2>Data</h2><ul class="facts">{lines}</ul>' if lines else ""
+
+
 def _times(seconds: Mapping[str, Any]) -> str:
     bars = [Bar(str(stage), (float(value),), duration(float(value))) for stage, value in seconds.items() if is_number(value)]
     return f"<h2>Time</h2>{bar_chart('time by stage', bars)}" if bars else ""
 
 
 def _again(command: str, settings: str) -> str:
-    shown = f"<pre>{escape(command)}</pre>" if command else ""
+    if command.startswith("# "):
+        shown = f"<p>{escape(command[2:])}</p>"
+    else:
+        shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
     return f"<h2>Repeat this run</h2>{shown}<details><summary>All settings</summary><pre>{escape(settings)}</pre></details>"

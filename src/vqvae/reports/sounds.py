@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqvae.errors import DataError
 from vqvae.reports.colours import code_colours
-from vqvae.reports.waves import audio_player, spectrogram, wave_line
+from vqvae.reports.waves import audio_player, error_spectrogram, spectrogram, wave_line
 
 _MOST_BOOKS = 8
 
@@ -30,6 +30,8 @@ class Sound(NamedTuple):
     codes: Integer[Tensor, "codebooks positions"] | None = None
     """The codes that it was made from, or that it is encoded to."""
     codebook_size: int = 1
+    original: Float[Tensor, " time"] | None = None
+    """What it should sound like, of the same length. The difference is drawn below its spectrogram."""
 
 
 class Row(NamedTuple):
@@ -76,6 +78,9 @@ def _drawn(sound: Sound, seconds: float) -> list[str]:
     parts = []
     with suppress(DataError):  # It is shorter than a window of the spectrogram.
         parts.append(picture(spectrogram(sound.samples, sound.sample_rate), f"spectrogram, {sound.title}", "strip"))
+        if sound.original is not None:
+            error = error_spectrogram(sound.samples, sound.original, sound.sample_rate)
+            parts.append(picture(error, f"error over time and frequency, {sound.title}", "strip"))
     if sound.codes is not None and sound.codes.numel():
         shown = code_colours(sound.codes[:_MOST_BOOKS].cpu().numpy(), sound.codebook_size)
         parts.append(picture(np.ascontiguousarray(shown), f"codes, {sound.title}", "codes"))

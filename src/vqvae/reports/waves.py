@@ -20,6 +20,8 @@ from vqvae.reports.colours import heat
 _MELS, _WINDOW_SECONDS, _HOP_SECONDS = 80, 0.05, 0.01
 _RANGE = 7 * np.log(10)
 """70 dB, in nats of power."""
+ERROR_RANGE = 30.0
+"""The error in dB that has the brightest colour."""
 _COLUMNS, _ROW, _LEFT, _LINE = 640, 64, 12, 18
 
 
@@ -29,11 +31,31 @@ def spectrogram(samples: Float[Tensor, " time"], sample_rate: int) -> UInt8[np.n
     Raises:
         DataError: if the sound is shorter than 10 ms.
     """
+    frames = _frames(samples, sample_rate)
+    return np.ascontiguousarray(heat(1 + (frames - frames.max()) / _RANGE)[::-1])
+
+
+def error_spectrogram(
+    samples: Float[Tensor, " time"], original: Float[Tensor, " time"], sample_rate: int
+) -> UInt8[np.ndarray, "mels frames 3"]:
+    """The difference of two log-mel spectrograms as a picture like ``spectrogram``: black is 0, the brightest colour ``ERROR_RANGE`` dB or
+    more. What is 70 dB below the loudest moment of the original counts as silence.
+
+    Raises:
+        DataError: if the sounds are shorter than 10 ms.
+    """
+    made, wanted = _frames(samples, sample_rate), _frames(original, sample_rate)
+    floor = wanted.max() - _RANGE
+    error = np.abs(np.maximum(made, floor) - np.maximum(wanted, floor)) * (10 / np.log(10))
+    return np.ascontiguousarray(heat(error / ERROR_RANGE)[::-1])
+
+
+def _frames(samples: Float[Tensor, " time"], sample_rate: int) -> Float[np.ndarray, "mels frames"]:
+    """Log-mel power in nats."""
     mel = LogMel(
         sample_rate=sample_rate, window=round(sample_rate * _WINDOW_SECONDS), hop_length=round(sample_rate * _HOP_SECONDS), mels=_MELS
     )
-    frames = mel(samples.detach().float().cpu()).cpu().double().numpy()
-    return np.ascontiguousarray(heat(1 + (frames - frames.max()) / _RANGE)[::-1])
+    return mel(samples.detach().float().cpu()).cpu().double().numpy()
 
 
 def wave_chart(title: str, waves: Mapping[str, Float[Tensor, " _"]], sample_rate: int) -> str:

@@ -11,12 +11,15 @@ from vqvae.config import Parts
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.media.images import read_image
 from vqvae.pipeline import about, prior_names
+from vqvae.reports.measures import in_words, measure
 from vqvae.reports.page import write_side_by_side
 from vqvae.runs.folder import read_metrics, scores_folder
+from vqvae.words import duration
 
 PICTURES = ("reconstructions", "samples")
 
-DIFFERENT = "These runs were scored on different held-out data: their scores do not compare."
+DIFFERENT = "These runs were scored on different held-out data. Do not compare their scores."
+NO_SCORES = "has no scores yet. Score it, then run this command again"
 
 
 class Scored(NamedTuple):
@@ -29,13 +32,18 @@ class Scored(NamedTuple):
     data: str
     """The name of its held-out data, by its content."""
 
+    @property
+    def is_scored(self) -> bool:
+        """Whether it has scores, not only times."""
+        return any(name != "seconds" for name in _numbers(self))
+
 
 def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
     """Read the scores of runs. A run with named priors has an entry for each prior that has scores.
 
     Raises:
-        ConfigError: fewer than two runs, or a run twice.
-        CheckpointError: one is no run, or its scores are damaged.
+        ConfigError: if there are fewer than two runs, or a run comes twice.
+        CheckpointError: if one is not a run, or its scores are damaged.
     """
     if len(runs) < 2:
         raise ConfigError(f"{len(runs)} run was given; give two or more: vqvae compare RUN RUN")
@@ -51,14 +59,15 @@ def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
             place = scores_folder(run, prior)
             if prior and place.is_dir():
                 found.append(Scored(f"{title}, prior {prior}", place, read_metrics(place), data))
-    # A run whose only prior has a name has all its scores there.
+    # If the only prior of a run has a name, all scores are with the prior.
     return [one for one in found if _numbers(one) or not any(other.place.is_relative_to(one.place) for other in found if other != one)]
 
 
 def cells(found: Sequence[Scored]) -> list[list[str]]:
-    """The header and the rows of the table: a row a score, a column a run. Runs without a score have "-" there."""
+    """The header and the rows of the table: a row for each score, a column for each run, and "-" for a missing score."""
     names = list(dict.fromkeys(name for one in found for name in _numbers(one)))
-    return [["score", *(one.name for one in found)], *([name, *(_cell(_numbers(one).get(name)) for one in found)] for name in names)]
+    rows = [[measure(name).title, *(_cell(name, _numbers(one).get(name)) for one in found)] for name in names]
+    return [["Score", *(one.name for one in found)], *rows]
 
 
 def table(found: Sequence[Scored]) -> str:
@@ -66,9 +75,7 @@ def table(found: Sequence[Scored]) -> str:
     rows = cells(found)
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    if len({one.data for one in found}) > 1:
-        lines.append(DIFFERENT)
-    return "\n".join(lines)
+    return "\n".join([*lines, *warnings(found)])
 
 
 def write_comparison(path: Path, found: Sequence[Scored]) -> None:
@@ -79,17 +86,22 @@ def write_comparison(path: Path, found: Sequence[Scored]) -> None:
     """
     drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := picture_of(one, kind)) is not None} for kind in PICTURES]
     title = f"Comparison of {', '.join(one.name for one in found)}"
-    warning = DIFFERENT if len({one.data for one in found}) > 1 else ""
     names, scores = [one.name for one in found], [_numbers(one) for one in found]
-    write_side_by_side(path, title=title, names=names, scores=scores, pictures=drawn, warning=warning)
+    write_side_by_side(path, title=title, names=names, scores=scores, pictures=drawn, warnings=warnings(found))
+
+
+def warnings(found: Sequence[Scored]) -> list[str]:
+    """Why the scores of runs may not compare: different data, or no scores."""
+    missing = [f"{one.name} {NO_SCORES}: vqvae evaluate {one.place}" for one in found if not one.is_scored]
+    return [*([DIFFERENT] if len({one.data for one in found}) > 1 else []), *missing]
 
 
 def _numbers(one: Scored) -> dict[str, float]:
     return {name: float(value) for name, value in one.metrics.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _cell(name: str, value: float | None) -> str:
+    return "-" if value is None else duration(value) if name == "seconds" else " ".join(in_words(name, value)).rstrip()
 
 
 def picture_of(one: Scored, kind: str) -> np.ndarray | None:

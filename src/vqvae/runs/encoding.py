@@ -1,6 +1,7 @@
 """The codes of a run's data in shards: written once by its tokenizer, read by its priors."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
 from vqvae.data.base import Splits
 from vqvae.pipeline import CODES, UNIGRAM, about, load, tokenizer_digest
 from vqvae.priors import UnigramPriorConfig
+from vqvae.progress import Progress
 from vqvae.runs.folder import record_seconds
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
@@ -19,7 +21,7 @@ SIDES = ("train", "held-out")
 
 
 def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = ()) -> None:
-    """Turn both sides of the data into shards of codes, and count them. Shards that are there already are kept."""
+    """Encode both sides of the data to shards of codes, and count the codes. Good shards are kept."""
     began, written = time.perf_counter(), 0
     pipeline = load(run, pick_device(options.device), parts)
     for side, whole in zip(SIDES, splits, strict=True):
@@ -33,10 +35,13 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
             action_names=dataset.action_names,
         )
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
-        for shard in writer.missing():
-            batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
-            writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
-            written += 1
+        missing = list(writer.missing())
+        with closing(Progress(f"encoding the {side} side", sum(len(shard.examples) for shard in missing))) as progress:
+            for shard in missing:
+                batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
+                batches = progress.over(batches, lambda batch: len(batch.x))
+                writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
+        written += len(missing)
         writer.finish()
     level, *_ = pipeline.layout
     unigram = UnigramPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks).build()
@@ -48,17 +53,17 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
 
 
 def read_codes(run: Path, *, level: int = 0, parts: Parts = ()) -> Splits:
-    """The codes of one level of a run's data, given those of the levels above, checked to be those of its tokenizer.
+    """The codes of one level of a run's data, with the levels above as conditions.
 
     Raises:
-        CheckpointError: there is no tokenizer.
-        DataError: codes are missing, damaged or of another tokenizer.
+        CheckpointError: if there is no tokenizer.
+        DataError: if codes are missing, damaged, or from another tokenizer.
     """
     return Splits(*(CodesDataset(run / CODES / side, source=_source(run, side, parts), level=level) for side in SIDES))
 
 
 def _source(run: Path, side: str, parts: Parts) -> str:
-    """Names a tokenizer's weights and a side of its data, so that codes of others are never taken for these."""
+    """Identifies a tokenizer's weights and a side of its data, so that other codes are never mistaken for these."""
     card = about(run, parts)
     data = card.data if side == SIDES[0] else card.held_out_data
     return f"tokenizer {tokenizer_digest(run)}, {data}, {side}"

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ from vqvae.disk import safe_name
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import kind_of
 from vqvae.media.images import write_png
-from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, about, load, part_of, prior_folder, prior_name
-from vqvae.recipes import RECIPES
+from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load, part_of, prior_folder, prior_name
 from vqvae.reports.charts import save_svg
 from vqvae.reports.measures import words_of
 from vqvae.reports.page import Beside, write_report
-from vqvae.runs.comparison import PICTURES, Scored, compare, picture_of
-from vqvae.runs.folder import REPORT, read_metrics, read_rows, recipe_of, record_seconds, scores_folder, update_metrics
-from vqvae.training import RunOptions
+from vqvae.runs.comparison import NO_SCORES, PICTURES, Scored, compare, picture_of
+from vqvae.runs.defaults import commands
+from vqvae.runs.folder import REPORT, read_metrics, read_rows, record_seconds, scores_folder, update_metrics
+from vqvae.training import JointConfig, RunOptions
 from vqvae.training.checkpoint import only_writer
 from vqvae.training.machine import pick_device
+
+_PARTS = {TOKENIZER, PRIOR, UNIGRAM, *(f"{PRIOR}-{level}" for level in range(1, 16))}
+NAMED = 40
+"""Classes or speakers that the report names."""
 
 
 def evaluate(
@@ -64,11 +68,7 @@ def _evaluate(
         save_svg(place / f"{safe_name(title)}.svg", chart)
     update_metrics(place, evaluation.scores)
     record_seconds(place, evaluation=time.perf_counter() - began)
-    metrics, recipe = read_metrics(place), recipe_of(run, parts)
-    stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, name)}
-    found = {stage: part_of(run, folder) for stage, folder in stages.items()}
-    settings = {stage: storage.read(part, parts).card.training for stage, part in found.items() if part is not None}
-    known = RECIPES.get(recipe)
+    metrics = read_metrics(place)
     write_report(
         place / REPORT,
         title=title_of(run, parts),
@@ -78,17 +78,28 @@ def _evaluate(
         pictures={name: one for name, one in evaluation.pictures.items() if name not in evaluation.only_files},
         captions=evaluation.captions,
         rows=read_rows(run),
-        settings=json.dumps(settings, indent=2),
-        command=(known.command if known else "") or f"vqvae train {recipe}" + ("" if pipeline.prior is None else "\nvqvae train-prior RUN"),
+        settings=json.dumps(stage_settings(run, name, parts), indent=2),
+        data=facts(held_out, about(run, parts).training, evaluation.grouped_by),
+        command=commands(run, name, parts),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
-        charts=[chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files],
+        charts={name: chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files},
         sizes=evaluation.sizes,
         classes=evaluation.classes,
+        grouped_by=evaluation.grouped_by,
         warnings=evaluation.warnings,
-        beside=None if other is None else beside_of(other),
+        beside=None if other is None else beside_of(other, held_out, options, parts),
     )
     return metrics
+
+
+def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, Any]:
+    """The settings of every stage of a run, by its name. A tokenizer and a prior that were trained together have one stage."""
+    stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, prior)}
+    found = {stage: part_of(run, folder) for stage, folder in stages.items()}
+    together = {path.name: path for path in sorted(run.iterdir()) if path.name not in _PARTS and storage.is_part(path)}
+    cards = {stage: storage.read(part, (*parts, JointConfig)).card for stage, part in {**found, **together}.items() if part is not None}
+    return {stage: card.training for stage, card in cards.items() if card.training is not None}
 
 
 def title_of(run: Path, parts: Parts = ()) -> str:
@@ -100,11 +111,31 @@ def title_of(run: Path, parts: Parts = ()) -> str:
     return ": ".join(name for name in (folder, card.recipe) if name) or run.resolve().name
 
 
-def beside_of(found: Sequence[Scored]) -> Beside:
-    """The last of several runs, to compare with the first."""
+def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str) -> list[str]:
+    """The data in sentences: where it is, what was found there, and all classes or speakers."""
+    data = (training or {}).get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    groups, names = {"class": "Classes", "speaker": "Speakers"}[grouped_by], held_out.label_names
+    known = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+    return [
+        *([f"From {path}."] if isinstance(path, str) else []),
+        *(held_out.found or (f"{len(held_out):,} examples are held out.",)),
+        *([f"{groups}: {known}."] if names else []),
+    ]
+
+
+def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:
+    """The last of several runs, to compare with the first. If it has no scores yet, it is scored here on the same held-out data; its
+    folder stays as it is."""
     first, last = found[0], found[-1]
-    pictures = {kind: pixels for kind in PICTURES if (pixels := picture_of(last, kind)) is not None}
-    return Beside(last.name, last.metrics, pictures, first.data == last.data)
+    same_data = first.data == last.data
+    if last.is_scored:
+        pictures = {kind: pixels for kind in PICTURES if (pixels := picture_of(last, kind)) is not None}
+        return Beside(last.name, last.metrics, pictures, same_data)
+    if not same_data:
+        return Beside(last.name, {}, {}, same_data, f"{last.name} {NO_SCORES}: vqvae evaluate {last.place}")
+    evaluation = score(load(last.place, pick_device(options.device), parts), held_out)
+    return Beside(last.name, evaluation.scores, {kind: evaluation.pictures[kind] for kind in PICTURES if kind in evaluation.pictures}, True)
 
 
 def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:

@@ -1,4 +1,4 @@
-"""One trainer for tokenizers, priors, and joint models of both."""
+"""One trainer for tokenizers, priors, and joint models."""
 
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, ReconstructionGrid, SampleGrid

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Average:
-    """A copy of a module: parameters and floating-point buffers are running means, other buffers plain copies."""
+    """A copy of a module. Its parameters and floating-point buffers are running means; other buffers are plain copies."""
 
     def __init__(self, module: nn.Module, decay: float) -> None:
         self.decay = decay
@@ -17,7 +17,7 @@ class Average:
     def update(self, module: nn.Module, step: int) -> None:
         """Update from ``module`` after step ``step`` (from 0).
 
-        The decay begins at 1/10 and rises as (1 + step) / (10 + step) to its final value, so that early weights soon lose influence.
+        The decay is (1 + step) / (10 + step), up to its final value: it begins at 1/10, so early weights soon lose influence.
         """
         share = 1 - min(self.decay, (1 + step) / (10 + step))
         followers, leaders = _tensors(self.module), _tensors(module)
@@ -29,5 +29,5 @@ class Average:
 
 
 def _tensors(module: nn.Module) -> list[Tensor]:
-    # Looked up in every step: a module may replace a buffer by a new tensor.
+    # Looked up at every step: a module may replace a buffer by a new tensor.
     return [*module.parameters(), *module.buffers()]

@@ -1,9 +1,9 @@
-"""Checkpoints: everything that a run needs to go on as if it had never stopped, as safetensors and JSON.
+"""Checkpoints: everything that a run needs to resume as if it had never stopped, as safetensors and JSON.
 
 checkpoints/step-000100/
-  config.json, weights.safetensors   the part as it is evaluated (the average where there is one): ``storage.load`` reads it
-  unaveraged.safetensors             the weights that are trained, where that is another set
-  optimizer.safetensors              the running means of the optimizers, of which each parameter has one
+  config.json, weights.safetensors   the part as evaluated (averaged, if averaging is on): ``storage.load`` reads it
+  unaveraged.safetensors             the weights being trained, if they differ from the averaged ones
+  optimizer.safetensors              the running means of the optimizers; each parameter has one optimizer
   state.json                         step, seconds, the best evaluation so far, the configuration
 """
 
@@ -21,20 +21,19 @@ from torch import Tensor, nn
 from vqvae import disk, storage
 from vqvae.config import from_json
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.pipeline import TOKENIZER
+from vqvae.pipeline import LOCK, STATE, TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
 from vqvae.training.optimizers import Adam
 
-UNAVERAGED, OPTIMIZER, STATE = "unaveraged.safetensors", "optimizer.safetensors", "state.json"
+UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
 MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
-"""What Adam keeps of a parameter: two running means, and the number of its steps."""
-LOCK = ".lock"
+"""What Adam keeps for a parameter: two running means, and the number of steps."""
 T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
-"""The run folders whose lock this context holds."""
+"""The run folders that this context has locked."""
 
 
 class Best(NamedTuple):
@@ -48,9 +47,9 @@ class Progress(NamedTuple):
     """What a run knows besides its tensors."""
 
     step: int
-    """Steps that are done."""
+    """Number of completed steps."""
     seconds: float
-    """Time that they took, over all processes that worked on the run one after the other."""
+    """The time that these steps took, in seconds, over all starts of the run."""
     best: Best | None
     training: dict[str, Any]
     """The whole TrainConfig, as JSON."""
@@ -61,7 +60,7 @@ class Learner(NamedTuple):
 
     module: nn.Module
     optimizers: tuple[Adam, ...]
-    """The model's and, where there are adversaries among its criteria, theirs."""
+    """The model's optimizer and, if there are adversaries among its criteria, theirs."""
     average: Average | None
 
     @property
@@ -81,15 +80,15 @@ class Checkpoints:
         return self.folder / f"step-{step:06d}"
 
     def steps(self) -> list[int]:
-        """The steps that there are checkpoints of, in order. What a killed process left half-written is not among them."""
+        """The steps with a checkpoint, in order. Half-written checkpoints of a killed process do not count."""
         names = [NAME.fullmatch(path.name) for path in self.folder.glob("step-*")]
         return sorted(int(match[1]) for match in names if match)
 
     def latest(self) -> Progress | None:
-        """The state of the last checkpoint, or None where there is none.
+        """The state of the last checkpoint, or None if there is none.
 
         Raises:
-            CheckpointError: its ``state.json`` is missing or damaged.
+            CheckpointError: if its ``state.json`` is missing or damaged.
         """
         steps = self.steps()
         return self._state(steps[-1]) if steps else None
@@ -98,7 +97,7 @@ class Checkpoints:
         """Save a checkpoint, then remove those that are neither the best nor among the last ``keep_last``.
 
         Raises:
-            CheckpointError: the disk is full or cannot be written; the checkpoints before are unchanged.
+            CheckpointError: if the disk is full or cannot be written. Earlier checkpoints are unchanged.
         """
         with storage.replacing(self.path(state.step)) as temporary:
             storage.write(learner.evaluated, temporary, card)
@@ -110,14 +109,14 @@ class Checkpoints:
         kept = {*self.steps()[-self.keep_last :], *([state.best.step] if state.best else [])}
         for step in self.steps():
             if step not in kept:
-                with disk.explained(CheckpointError, self.path(step), "could not be removed", "The new checkpoint is whole."):
+                with disk.explained(CheckpointError, self.path(step), "could not be removed", "The new checkpoint is complete."):
                     disk.remove(self.path(step))
 
     def restore(self, learner: Learner, step: int) -> None:
         """Copy a checkpoint's tensors into a learner.
 
         Raises:
-            CheckpointError: files that are missing, damaged or do not fit, by name.
+            CheckpointError: if files are missing, damaged or do not fit; the message names them.
         """
         folder = self.path(step)
         weights = folder / storage.WEIGHTS
@@ -126,7 +125,7 @@ class Checkpoints:
             storage.restore(learner.module, storage.read_tensors(folder / UNAVERAGED), folder / UNAVERAGED)
         path = folder / OPTIMIZER
         for parameter, moments in _moments(learner, storage.read_tensors(path), path).items():
-            # The fused kernel walks through memory: its running means must lie in it as the parameter does.
+            # The fused kernel walks through memory, so the running means need the same memory layout as the parameter.
             _states(learner)[parameter][parameter] = {
                 entry: torch.empty_like(parameter).copy_(value) if entry in MEANS else value.to(parameter.device)
                 for entry, value in moments.items()
@@ -143,16 +142,16 @@ class Checkpoints:
             found = None if best is None else Best(from_json(int, best["step"], "step"), from_json(float, best["held_out_loss"], "loss"))
             return Progress(step, seconds, found, training)
         except (ConfigError, KeyError, TypeError) as error:
-            raise CheckpointError(f"{path} is damaged ({error}). Remove its folder to go on from the checkpoint before.") from error
+            raise CheckpointError(f"{path} is damaged ({error}). Remove its folder to resume from the previous checkpoint.") from error
 
 
 def saved_on_error(batches: Iterable[tuple[int, T]], first: int, save: Callable[[int], None]) -> Iterator[tuple[int, T]]:
-    """Give ``(step, batch)`` on. If the next batch cannot be read, save what the steps before it have taught, and then raise the error.
+    """Pass on ``(step, batch)``. If the next batch cannot be read, save the result of the previous steps and then raise the error.
 
     Args:
-        batches: what is given on.
-        first: the steps that were done before, and are saved already.
-        save: saves the state after so many steps.
+        batches: the pairs to pass on.
+        first: number of steps done before, which are already saved.
+        save: saves the state after the given number of steps.
     """
     done = first
     try:
@@ -169,10 +168,10 @@ def saved_on_error(batches: Iterable[tuple[int, T]], first: int, save: Callable[
 def only_writer(run: Path) -> Iterator[None]:
     """Hold the lock of a run folder. Within this context, a second call for the same folder takes no lock of its own.
 
-    The system lets go of the lock when the process ends, however it ends.
+    The system releases the lock when the process ends, however it ends.
 
     Raises:
-        CheckpointError: another process trains in this folder, or it cannot be written.
+        CheckpointError: if another process trains in this folder, or it cannot be written.
     """
     key, ours = os.path.realpath(run), _held.get()
     if key in ours:
@@ -192,30 +191,30 @@ def only_writer(run: Path) -> Iterator[None]:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Check that a folder that a user names can be a run's: it is not there yet, is empty, or holds a run.
+    """Check that a folder that a user names can hold a run: it does not exist yet, is empty, or holds a run already.
 
     Raises:
-        ConfigError: it holds other things, hidden ones too, or is a file. Nothing in it has changed.
+        ConfigError: if it holds other files, even hidden ones, or is a file itself. Nothing is changed.
     """
     with disk.explained(ConfigError, folder, "cannot be a run folder", "Choose another one."):
         if not os.path.lexists(folder):
             return
         names = sorted(set(os.listdir(folder)) - {disk.TEMPORARY})
         if names and not _holds_run(folder):
-            raise ConfigError(f"{folder} holds {names[:4]} and no run. Choose another folder: yours is not mixed with a run.")
+            raise ConfigError(f"{folder} holds {names[:4]} and no run. Choose another folder: a run is not mixed with other files.")
 
 
 def _holds_run(folder: Path) -> bool:
-    """Whether something of ours is there: a run's lock or, in a copy without hidden files, a tokenizer or a checkpoint."""
+    """Whether the folder holds a run: its lock or, in a copy without hidden files, a tokenizer or a checkpoint."""
     ours = (folder / TOKENIZER / storage.CONFIG, *folder.glob(f"checkpoints/**/step-*/{STATE}"))
     return (folder / LOCK).is_file() or any(b"format_version" in path.read_bytes() for path in ours if path.is_file())
 
 
 def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> dict[nn.Parameter, dict[str, Tensor]]:
-    """The stored tensors of the optimizers by parameter, then by entry. The fused kernel trusts their shapes, so all are checked here.
+    """The stored tensors of the optimizers, by parameter and entry. The fused kernel trusts their shapes, so all are checked here.
 
     Raises:
-        CheckpointError: a tensor is unknown or missing, or has another shape or type than its parameter.
+        CheckpointError: if a tensor is unknown or missing, or its shape or dtype differs from its parameter's.
     """
     parameters, states = dict(learner.module.named_parameters()), _states(learner)
     moments: dict[nn.Parameter, dict[str, Tensor]] = {}
@@ -243,5 +242,5 @@ def _flatten(learner: Learner) -> dict[str, Tensor]:
 
 
 def _states(learner: Learner) -> dict[nn.Parameter, Any]:
-    """For each parameter that is trained the running means of the optimizer that moves it, by parameters."""
+    """For each trained parameter, the running means that its optimizer keeps."""
     return {parameter: optimizer.optimizer.state for optimizer in learner.optimizers for parameter in optimizer.parameters}

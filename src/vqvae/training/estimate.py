@@ -2,12 +2,23 @@
 
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
+import torch
+from torch import nn
+
+from vqvae.data.base import Splits
+from vqvae.training.settings import TrainConfig
+
 _SPARE = 0.05
-"""The share of a budget that is left for what nobody can foresee, such as checkpoints."""
+"""Share of a budget that is kept for what cannot be foreseen, such as checkpoints."""
 _AT_LEAST = 0.5
-"""The share of a budget that goes to the training at least, however long the scores after it take."""
+"""Least share of a budget that goes to training, however long the scores take."""
+
+
+EVALUATED = 1024
+"""Held-out examples of an evaluation while training, at most."""
 
 
 class Speed(NamedTuple):
@@ -28,6 +39,12 @@ class Plan(NamedTuple):
     """Batches of one evaluation."""
     after: float
     """Batches without gradients after the training, for codes and scores."""
+
+    @classmethod
+    def of(cls, config: TrainConfig, splits: Splits, *, coded: bool) -> "Plan":
+        """The plan of a training. ``coded``: the training data is encoded afterwards."""
+        train, held_out = (len(side) / config.batch_size for side in splits)
+        return cls(config.evaluate_every, min(EVALUATED / config.batch_size, held_out), 3 * held_out + (train if coded else 0))
 
     def seconds(self, speed: Speed, steps: int) -> float:
         """The time that so many steps take, with everything around them."""
@@ -66,11 +83,6 @@ def measure(step: Callable[[int], object], forward: Callable[[int], object], sec
     return Speed(max(taken, 1e-6), max(time.perf_counter() - began, 1e-6))
 
 
-def in_words(seconds: float) -> str:
-    """A duration for people: ``24 minutes``."""
-    for unit, size in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
-        if seconds >= 1.5 * size:
-            count = seconds / size
-            return f"{count:.1f} {unit}s" if count < 10 and unit != "minute" else f"{count:.0f} {unit}s"
-    count = max(1, round(seconds))
-    return f"{count} second{'s' if count > 1 else ''}"
+def introduction(module: nn.Module, device: torch.device, folder: Path) -> str:
+    """What is trained, and where: a sentence."""
+    return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters on {device}; the run folder is {folder}."

@@ -29,7 +29,7 @@ class Interruption:
         if self.signal is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal = self.signal or signal.Signals(number)
-        # Not print: a handler may run inside another write to the same stream. The stream may be closed.
+        # Not print: a handler may run inside another write to the same stream, and the stream may be closed.
         with suppress(OSError):
             os.write(2, f"\n{self.signal.name}: finishing the step and saving; Ctrl-C stops at once.\n".encode())
 

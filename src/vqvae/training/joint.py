@@ -22,9 +22,9 @@ from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import CodebookQuantizer
 
 _FLATTEST = 1e-12
-"""If a decoder ignores a codebook, its curvature is 0. This floor keeps its price finite."""
+"""If a decoder ignores a codebook, the curvature is 0. This floor keeps the price finite."""
 PROBED = 2
-"""Examples per batch on which the curvature is measured. Each has many positions, and the running mean covers many batches."""
+"""Number of examples per batch that measure the curvature. Each has many positions, and the running mean covers many batches."""
 
 
 @settings
@@ -32,19 +32,19 @@ class JointConfig:
     """A tokenizer and a prior over its codes, trained on the same batches."""
 
     tokenizer: VQVAEConfig
-    """Data to codes and back. ``rated`` is always set, whatever this says."""
+    """Converts data to codes and back. ``rated`` is always set, whatever this says."""
     prior: PixelCNNConfig
     """p(codes), with as many codebooks and codes as the tokenizer."""
     choice_weight: float = 0.3
-    """Weight of a code's cost when it is chosen. 1: a nat of codes counts like a nat of data. 0: the nearest code wins. The cost is an
-    average over positions; at its own position a code costs less."""
+    """Weight of a code's cost in the choice of codes. 1: a nat of codes counts like a nat of data. 0: choose the nearest code. The cost is
+    an average over positions; at its own position a code costs less."""
     loss_weight: float = 1.0
     """Weight of the codes' cost, at their positions, in the tokenizer's loss. 1: a nat counts like a nat of data. 0: off."""
     alone_steps: int = 1000
-    """Training batches before both weights rise from 0. While the decoder ignores the codes, every code seems too expensive, and a
-    tokenizer that pays for codes would abandon them for good. A step of n accumulated parts counts n."""
+    """Number of training batches before both weights rise from 0. As long as the decoder ignores the codes, every code seems too
+    expensive, and a tokenizer that pays for codes would abandon them for good. A step of n accumulated parts counts n."""
     anneal_steps: int = 1000
-    """Training batches over which both weights rise linearly."""
+    """Number of training batches over which both weights rise linearly."""
     decay: float = 0.99
     """Decay per training batch of the running means of code probabilities and curvature."""
 
@@ -67,9 +67,9 @@ class Joint(nn.Module):
                    │    └────── mean of p(k) ─┤
                    └─ free energy of z_e ─────┘
 
-    The prior learns from the codes of each batch; its gradient stops there. The tokenizer pays for its codes when it chooses them,
-    and in its loss. It keeps the cost of choosing codes as its ``rate``. Therefore ``tokenizer`` and ``prior`` can be saved as an
-    ordinary run with the same bound as in evaluation here.
+    The prior learns from the codes of each batch; its gradient stops there. The tokenizer pays for its codes twice: when it chooses
+    them, and in its loss. It stores the cost of each choice as its ``rate``. Therefore ``tokenizer`` and ``prior`` can be saved as an
+    ordinary run, with the same bound as in the evaluation here.
     """
 
     steps: Tensor
@@ -86,12 +86,12 @@ class Joint(nn.Module):
                 f"The tokenizer has {books} codebooks of {size} codes, the prior {self.prior.num_codebooks} of "
                 f"{self.prior.codebook_size}. Give both the same."
             )
-        # Before training: latents are compared with codebooks that have their own channels.
+        # Checked before training: the loss needs codebooks with their own channels.
         self._codebook()
         # All three are in the saved state, so that a resumed run continues where it stopped.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("shares", torch.full((books, size), 1 / size))
-        # No effect before the first batch: a rate equal for all codes changes no choice.
+        # No effect before the first batch: a rate that is equal for all codes changes no choice.
         self.register_buffer("curvature", torch.ones(books))
 
     @property
@@ -112,8 +112,8 @@ class Joint(nn.Module):
         return self.config.choice_weight * self.annealed * self.price[:, None] * (shares.amax(1, keepdim=True) / shares).log()
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. Metrics are the tokenizer's, under the uniform prior. Under the learned prior there are
-        ``nats_per_dim_learned``, the whole bound, and ``nats_per_code``. ``annealed`` is the share of the weights, ``price`` its mean.
+        """The objective of a batch. The tokenizer's metrics use the uniform prior. ``nats_per_dim_learned``, the whole bound, and
+        ``nats_per_code`` use the learned prior. ``annealed`` is the current share of both weights; ``price`` is the mean price.
 
         Only training batches with gradients enabled count as steps.
         """
@@ -121,7 +121,7 @@ class Joint(nn.Module):
         if learning:
             self.tokenizer.get_buffer("rate").copy_(self.rate)
         latents = self.tokenizer.latents(batch)
-        # Copied: running means update it, and the codebook that chose the codes must also give their loss.
+        # Copied: running means update the codebook, and the loss needs the version that chose the codes.
         codebook = self._codebook().detach().clone()
         quantized = self.tokenizer.quantize(latents)
         loss, metrics, adversary = self.tokenizer.objective(batch, quantized)
@@ -152,7 +152,7 @@ class Joint(nn.Module):
         """e, if each codebook has its own channels.
 
         Raises:
-            ConfigError: if codebooks share channels, or there are none.
+            ConfigError: if codebooks share channels, or there is no codebook.
         """
         quantizer = self.tokenizer.quantizer
         if isinstance(quantizer, CodebookQuantizer) and quantizer.shares_out_channels:
@@ -168,9 +168,9 @@ class Joint(nn.Module):
         codebook: Float[Tensor, "codebooks codebook_size part"],
         log_probs: Float[Tensor, "batch codebooks codebook_size height width"],
     ) -> Float[Tensor, ""]:
-        """−log Σ p(k) exp(−nats that the distance to k costs), summed over positions: a choice of codes with a gradient.
+        """−log Σ p(k) exp(−cost of the distance to k, in nats), summed over positions: a choice of codes with a gradient.
 
-        It draws latents to near codes that the prior expects.
+        It pulls latents towards nearby codes that the prior expects.
         """
         with torch.autocast(latents.device.type, enabled=False):
             groups = latents.float().unflatten(1, (len(codebook), -1))
@@ -179,7 +179,7 @@ class Joint(nn.Module):
             return -(log_probs - distances / self.price.view(-1, 1, 1, 1)).logsumexp(2).sum()
 
     def _observe(self, batch: Batch, vectors: Tensor, log_probs: Tensor) -> None:
-        """Move the running means by a batch: a plain mean over the first batches, so that no initial guess is needed."""
+        """Update the running means with a batch. Over the first batches they are plain means, so that no initial guess is needed."""
         new = 1 / (self.steps + 1).clamp(max=1 / (1 - self.config.decay))
         shares = log_probs.exp().mean((0, 3, 4))
         curvature = self._curvature(batch.take(torch.arange(min(PROBED, len(batch.x)), device=batch.x.device)), vectors[:PROBED])
@@ -189,8 +189,8 @@ class Joint(nn.Module):
     def _curvature(self, batch: Batch, vectors: Float[Tensor, "batch dim height width"]) -> Float[Tensor, " codebooks"]:
         """The second derivative of −log p(x|z) by one position's vector, in the direction of another code, in nats per squared unit.
 
-        It is the variance of the first derivative for data drawn from the model (Fisher information), so it needs no second
-        derivatives and is never negative. A mean over all channels would be too small: codes differ in the directions of the data.
+        It equals the variance of the first derivative for data drawn from the model (Fisher information), so it needs no second
+        derivatives and is never negative. A mean over all channels would be too small, because codes differ in the directions of the data.
         """
         tokenizer, vectors = self.tokenizer, vectors.clone().requires_grad_()
         parameters = parameters_of(tokenizer.decoder, tokenizer.criterion, vectors, batch)

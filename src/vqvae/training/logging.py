@@ -1,41 +1,46 @@
 """What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
-import math
 import os
-import sys
+import textwrap
 from collections import defaultdict
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae import distributed
 from vqvae.config import loads
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import CheckpointError
+from vqvae.models.autoencoder import Autoencoder
+from vqvae.progress import Progress
+from vqvae.reports.measures import in_words
 
 METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
 """How the names of scores on held-out data begin."""
 LINE = 120
 """Characters of a line at most."""
-_SAID = {
-    "loss": ("loss {:.4g}", 1.0),
-    "nats_per_dim": ("{:.3f} bits/dim", 1 / math.log(2)),
-    "nats_per_code": ("{:.3f} bits/code", 1 / math.log(2)),
-    "psnr": ("PSNR {:.2f} dB", 1.0),
-    "perplexity": ("perplexity {:.1f}", 1.0),
-    "codes_used": ("codes used {:.1f} %", 100.0),
-    "adversary_loss": ("adversary's loss {:.4g}", 1.0),
-    "examples_per_second": ("{:.4g} examples/s", 1.0),
+LOGGED = {
+    "loss": "loss",
+    "nats_per_dim": "",
+    "nats_per_code": "",
+    "psnr": "PSNR",
+    "rmse": "RMSE",
+    "distance_per_dim": "distance",
+    "codes_used": "codes used",
+    "examples_per_second": "",
+    "perplexity": "perplexity",
+    "adversary_loss": "adversary loss",
 }
-"""How scalars are said, in this order, and what they are multiplied by."""
+"""The scalars of a log line, in this order, and what stands before each number."""
+IN_BAR = ("nats_per_code", "psnr", "rmse", "distance_per_dim", "codes_used", "examples_per_second")
+"""The scalars beside the bar."""
 _START = '{"step": '
 """How every row begins."""
 
@@ -74,33 +79,31 @@ class Log:
     ``quiet`` (every process but the first) nothing is written or said.
     """
 
-    def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool) -> None:
+    def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool, settings: str = "") -> None:
         self.stage, self.steps, self.quiet = stage, steps, quiet
         self._path, self._unwritten = run / METRICS, False
         self._board: Any = None
-        self._progress: Any = None
+        self._progress: Progress | None = None
         if quiet:
             return
         drop_rows(self._path, stage, step)
         with explained(CheckpointError, run / "tensorboard", advice="The last checkpoint is unchanged."):
             self._board = _tensorboard(run / "tensorboard" / stage, step)
-        if sys.stderr is not None and sys.stderr.isatty():
-            self._progress = _bar()
-            self._task = self._progress.add_task(stage, total=steps, completed=step, words="")
-            self._progress.start()
+            if self._board is not None and settings:
+                self._board.add_text("settings", textwrap.indent(settings, "    "), step)  # Indented text is code in Markdown.
+        self._progress = Progress(stage, steps, done=step, always=True)
 
     def close(self) -> None:
         """Stop the bar and write out what TensorBoard still holds."""
         if self._progress is not None:
-            with suppress(OSError):
-                self._progress.stop()
+            self._progress.close()
         if self._board is not None:
             self._board.close()
 
     def advance(self, step: int) -> None:
         """Move the bar to ``step`` steps."""
         if self._progress is not None:
-            self._progress.update(self._task, completed=step)
+            self._progress.update(step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
         """Write one row. If it cannot be written, say so once and go on: a log does not end a training."""
@@ -117,15 +120,15 @@ class Log:
         if self._board is not None:
             for name, value in values.items():
                 self._board.add_scalar(name, value, step)
-        words = in_words(values)
-        if self._progress is not None:
-            self._progress.update(self._task, completed=step, words="  ".join(words[:3]))
-        else:
-            line = f"step {step}/{self.steps}"
-            for word in words:
-                if len(self.stage) + len(line) + len(word) + 4 <= LINE:
-                    line += f"  {word}"
-            self.say(line)
+        assert self._progress is not None, "this process is not quiet"
+        if self._progress.is_bar and not any(name.startswith(HELD_OUT) for name in values):
+            self._progress.update(step, "  ".join(logged(values, IN_BAR)))
+            return
+        line = f"step {step}/{self.steps}"
+        for word in filter(None, (self._progress.left(), *logged(values))):
+            if len(self.stage) + len(line) + len(word) + 4 <= LINE:
+                line += f"  {word}"
+        self.say(line)
 
     def picture(self, step: int, name: str, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
         """Show a picture in TensorBoard."""
@@ -133,28 +136,25 @@ class Log:
             self._board.add_image(name, pixels, step, dataformats="HWC")
 
     def say(self, words: str) -> None:
-        """Say something to the user, above the bar."""
+        """Print a line, above the bar if there is one."""
         if self._progress is not None:
-            with suppress(OSError):
-                self._progress.console.print(f"{self.stage}  {words}", markup=False, highlight=False)
-        elif not self.quiet:
-            say(f"{self.stage}  {words}")
+            self._progress.say(words)
 
 
-def in_words(values: Mapping[str, float]) -> list[str]:
-    """The numbers of a row that people follow, with their units. All of them are in ``metrics.jsonl``."""
+def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[str]:
+    """The numbers of a row that a log line shows, with their units. ``metrics.jsonl`` has all of them."""
     known = {name.removeprefix(HELD_OUT): value for name, value in values.items()}
-    words = [word.format(known[name] * factor) for name, (word, factor) in _SAID.items() if name in known]
+    words = [" ".join(filter(None, (LOGGED[name], *in_words(name, known[name])))) for name in names if name in known]
     held_out = any(name.startswith(HELD_OUT) for name in values)
     words = words or [f"{name} {value:.4g}" for name, value in values.items() if name != "seconds"]
     return ["held out:", *words] if held_out else words
 
 
-def say(words: str) -> None:
-    """Say something on stderr. That nobody reads it any more, as after a lost connection, does not end the training."""
-    if sys.stderr is not None:
-        with suppress(OSError, ValueError):
-            print(words, file=sys.stderr, flush=True)
+def show_error(module: nn.Module, wanted: bool) -> None:
+    """Let the models in a module measure the reconstruction error of the next step, or only if that costs nothing."""
+    for part in module.modules():
+        if isinstance(part, Autoencoder):
+            part.shows_error = wanted
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -214,23 +214,3 @@ def _tensorboard(folder: Path, step: int) -> Any:
     except ImportError:
         return None
     return SummaryWriter(str(folder), purge_step=step + 1)
-
-
-def _bar() -> Any:
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-
-    columns = [
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[words]}"),
-    ]
-    return Progress(*columns, console=Console(stderr=True))

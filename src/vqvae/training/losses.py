@@ -1,4 +1,4 @@
-"""What a step minimises, and the checks before the step is taken."""
+"""What a step minimises, and the checks before it is taken."""
 
 import math
 from collections.abc import Mapping
@@ -26,12 +26,12 @@ def losses_of(objective: Objective) -> dict[str, Tensor]:
 
 
 def total(objective: Objective) -> Tensor:
-    """Both losses in one sum, for one backward pass: the first does not train the adversary, the second does not train the model."""
+    """The sum of both losses, for one backward pass. The first does not train the adversary; the second does not train the model."""
     return objective.loss if objective.adversary is None else objective.loss + objective.adversary
 
 
 def check_adversary(learner: Learner, objective: Objective) -> None:
-    """Raise ConfigError unless an adversary has a loss, and its loss an adversary."""
+    """Raise ConfigError if an adversary has no loss, or an adversary's loss has no adversary."""
     kind, known = type(learner.module).__name__, len(learner.optimizers) > 1
     if objective.adversary is None and known:
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""What the machine offers: number format and memory layout; ``vqvae.devices`` picks the device."""
+"""Number format and memory layout for this machine. ``vqvae.devices`` picks the device."""
 
 import ctypes
 import os
@@ -18,9 +18,9 @@ _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
 
 def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
-    """The type of matrix products and convolutions. "auto" is bfloat16 on hardware that gains from it, otherwise float32.
+    """The dtype of matrix products and convolutions. "auto" is bfloat16 on hardware that gains from it, otherwise float32.
 
-    A CPU gains if it has AMX or AVX512-BF16. Weights, optimizer, codebooks, losses and likelihoods are always float32.
+    A CPU gains from it if it has AMX or AVX512-BF16. Weights, optimizer, codebooks, losses and likelihoods are always float32.
     """
     if precision != "auto":
         return torch.bfloat16 if precision == "bfloat16" else torch.float32
@@ -32,10 +32,10 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 
 def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
-    """Move image filters to channels_last if the module runs in bfloat16: convolutions are faster then."""
+    """Move image filters to channels_last if the module runs in bfloat16, for faster convolutions."""
     if dtype != torch.bfloat16:
         return module
-    # pyrefly: ignore[no-matching-overload]  # torch documents memory_format but leaves it out of its stubs.
+    # pyrefly: ignore[no-matching-overload]  # torch documents memory_format, but its stubs lack it.
     return module.to(memory_format=torch.channels_last)
 
 
@@ -43,7 +43,7 @@ def check_compiler() -> None:
     """Check that torch.compile has a compiler.
 
     Raises:
-        ConfigError: there is no C++ compiler.
+        ConfigError: if there is no C++ compiler.
     """
     if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++"))):
         raise ConfigError("compile is on, but there is no C++ compiler. Install one (Debian: apt-get install g++), or turn compile off.")
@@ -52,9 +52,9 @@ def check_compiler() -> None:
 def keep_freed_memory() -> bool:
     """Make this process keep freed memory, if its allocator allows it (glibc). Returns whether it does.
 
-    By default, freed large tensors return to the system, and the next step's tensors are cleared and mapped again, page by page. That takes
-    a quarter of a step of E1's network (decision 10). The process keeps its peak size.
+    By default, the memory of large tensors returns to the system, and each step clears and maps it again, page by page. With E1's network
+    that takes a quarter of a step (decision 10). With this setting, the process keeps its peak size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
-    # A 32-bit int is all that the threshold takes: 2 GiB, though nothing but the very top of the memory is ever given back.
+    # The threshold is a 32-bit int, at most 2 GiB. Only the very top of the heap is ever returned.
     return mallopt is not None and bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,4 +1,4 @@
-"""The optimizers of a module: which parameters each updates, and the learning rate of each step."""
+"""The optimizers of a module: the parameters that each updates, and the learning rate of each step."""
 
 import math
 from collections.abc import Sequence
@@ -21,20 +21,20 @@ class AdamConfig:
     """Adam [Kingma & Ba 2015, arXiv 1412.6980], as in [VQVAE §4.1], with decoupled weight decay [arXiv 1711.05101]."""
 
     learning_rate: float = 2e-4
-    """The highest learning rate; the paper's is 2e-4."""
+    """The highest learning rate. The paper uses 2e-4."""
     betas: tuple[float, float] = (0.9, 0.999)
     """Decay per step of the running means of gradients and squared gradients."""
     weight_decay: float = 0.0
-    """Weight decay per step, times the learning rate. Not applied to biases, norms and codebooks."""
+    """Weight decay per step, multiplied by the learning rate. Biases, norms and codebooks do not decay."""
     warmup_steps: int = 0
     """Steps over which the learning rate rises linearly."""
     schedule: Literal["constant", "cosine"] = "constant"
-    """The schedule after warm-up: constant, or half a cosine down to zero."""
+    """The schedule after the warm-up: constant, or half a cosine down to zero."""
     clip_norm: float = 0.0
     """The largest gradient norm; larger gradients are scaled down. 0: no limit."""
     encoder_share: float = 1.0
-    """The encoder's learning rate, as a share of the learning rate. With an autoregressive decoder, early gradients of the encoder
-    are mostly noise, and a high rate could destroy it."""
+    """The encoder's learning rate, as a share of ``learning_rate``. With an autoregressive decoder, the encoder's early gradients are
+    mostly noise, and a high rate could destroy the encoder."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
@@ -53,15 +53,15 @@ class Adam:
     """The optimizer of a module's parameters, or of some of them. Fused if torch has a fused kernel (CPU and CUDA)."""
 
     def __init__(self, config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
-        """Take all parameters that are not frozen.
+        """Make an optimizer of all parameters that are not frozen.
 
         Args:
             config: the settings.
             module: the module with the parameters.
-            parameters: the parameters to train, in the module's order. Default: all.
+            parameters: the parameters to train, in the module's order; default: all.
 
         Raises:
-            ConfigError: if there are none, or ``encoder_share`` is set and there is no encoder.
+            ConfigError: if there are no parameters, or ``encoder_share`` is set and there is no encoder.
         """
         self.config = config
         self.parameters = [p for p in (module.parameters() if parameters is None else parameters) if p.requires_grad]
@@ -71,11 +71,11 @@ class Adam:
         self.optimizer = torch.optim.AdamW(_groups(config, module, self.parameters), config.learning_rate, config.betas, fused=fused)
 
     def norm(self) -> Float[Tensor, ""]:
-        """The norm of the gradient of all parameters together."""
+        """The norm of the gradient over all parameters."""
         return torch.nn.utils.get_total_norm([p.grad for p in self.parameters if p.grad is not None])
 
     def step(self, norm: Float[Tensor, ""], step: int, steps: int) -> None:
-        """Update the parameters in step ``step`` (from 0) of ``steps``, given the gradient's norm; then clear the gradient."""
+        """Update the parameters in step ``step`` (from 0) of ``steps``, given the gradient's norm. Then clear the gradient."""
         if self.config.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
         rate = learning_rate(self.config, step, steps)

@@ -1,10 +1,10 @@
-"""How fast a run is."""
+"""The speed of a run."""
 
 import time
 
 
 class Pace:
-    """How fast steps are, without the time of evaluations, pictures and checkpoints."""
+    """The speed of training steps, without the time for evaluations, pictures and checkpoints."""
 
     def __init__(self, batch_size: int, step: int) -> None:
         self.batch_size = batch_size
@@ -12,7 +12,7 @@ class Pace:
         self.start()
 
     def start(self) -> None:
-        """A step begins, with the wait for its batch."""
+        """A step begins, including the wait for its batch."""
         self._mark = time.perf_counter()
 
     def stop(self) -> None:
@@ -20,7 +20,7 @@ class Pace:
         self._busy += time.perf_counter() - self._mark
 
     def take(self, step: int, waited_seconds: float) -> dict[str, float]:
-        """Examples a second, and the share of the time that was spent waiting for data, since the last call."""
+        """Examples per second, and the share of time spent waiting for data, since the last call."""
         busy = max(self._busy, 1e-9)
         speed, share = (step - self._step) * self.batch_size / busy, (waited_seconds - self._waited) / busy
         self._step, self._busy, self._waited = step, 0.0, waited_seconds

@@ -1,4 +1,4 @@
-"""What must agree before a run goes on: its settings, its steps and its data."""
+"""What must agree before a run resumes: its settings, its steps and its data."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,10 +14,10 @@ from vqvae.training.settings import TrainConfig
 
 
 def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path, parts: Parts) -> None:
-    """Check that ``where`` was trained with the same settings, on the same data. Settings that change nothing that is learned may differ.
+    """Check that ``where`` was trained with the same settings, on the same data. Settings that do not affect the result may differ.
 
     Raises:
-        ConfigError: they differ; the message lists each difference.
+        ConfigError: if they differ. The message lists each difference.
     """
     trained = stored.training
     if trained is None:
@@ -36,17 +36,17 @@ def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path
 
 
 def check_steps(trained: Mapping[str, Any], done: int, steps: int, where: Path) -> None:
-    """Check that a run of ``done`` steps, which was planned for ``trained["steps"]``, can end after ``steps``.
+    """Check that a run with ``done`` steps, planned for ``trained["steps"]``, can end after ``steps``.
 
     Raises:
-        ConfigError: it is beyond that.
+        ConfigError: if the run is already beyond ``steps``.
     """
     if steps != trained.get("steps") and steps < done:
         raise ConfigError(f"{where} has already taken {done} steps, and steps is {steps}. Give at least {done}, or another folder.")
 
 
 def more_steps(config: TrainConfig, trained: Mapping[str, Any], done: int) -> str:
-    """One line for the user about a run that goes on to another number of steps than planned."""
+    """A line for the user, if a run resumes with another number of steps than planned."""
     schedule = config.optimizer.schedule
     if schedule == "constant":
         rate = "The learning rate stays the same."
@@ -61,11 +61,11 @@ def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> lis
     try:
         old: TrainConfig | None = configuration.from_json(TrainConfig, trained, parts=parts)
     except ConfigError:
-        old = None  # Of another release: all that can be compared is the text.
+        old = None  # Written by another release: only the text can be compared.
     before, now = trained if old is None else configuration.essence(old), configuration.essence(config)
     apart = {"steps", "start_from"}
     if before.get("data") is None or config.data is None:
-        apart.add("data")  # Data that is given as an object has no settings; its name tells what it is.
+        apart.add("data")  # Data that is passed as an object has no settings; its name identifies it.
     names = [name for name in now if name in before and name not in apart]
     lines = configuration.differences({name: before[name] for name in names}, {name: now[name] for name in names})
     if old is not None and _place(old.start_from) != _place(config.start_from):
@@ -78,8 +78,8 @@ def _place(path: str | None) -> Path | None:
 
 
 def _data(stored: RunCard, splits: Splits) -> list[str]:
-    """Sides whose content is not that of the run, one line each. Names tell content and never a path."""
+    """Sides whose data differs from the run's, one line each. Names depend on the content, never on a path."""
     if not stored.library:
-        return []  # Names in cards of version 1 were made in another way.
+        return []  # Cards of version 1 have names of another form.
     sides = (("training", stored.data, splits.train.name), ("held-out", stored.held_out_data, splits.held_out.name))
     return [f"{side} data: {before} -> {now}" for side, before, now in sides if before and before != now]

@@ -1,4 +1,4 @@
-"""Training settings: those that determine what is learned, and those of the run."""
+"""Training settings: what determines the result, and how the run is carried out."""
 
 import math
 from dataclasses import field
@@ -25,7 +25,7 @@ class TrainConfig:
     model: ModelConfig | PriorConfig | JointConfig | ProbeConfig | configuration.Foreign
     """The model to train."""
     data: DataConfig | None = None
-    """The training data; None for priors, which are trained on the codes of their run."""
+    """The training data. None for priors, which train on the codes of their run."""
     steps: int
     """Training steps."""
     minutes: float | None = field(default=None, metadata=INCIDENTAL)
@@ -41,9 +41,9 @@ class TrainConfig:
     adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
     """The optimizer of adversaries among the criteria; unused without adversaries."""
     average_decay: float = 0.0
-    """Decay of the running mean of weights. The mean is evaluated and saved in place of the weights. 0: off."""
+    """Decay of the running mean of weights. The mean replaces the weights in evaluation and in the saved model. 0: off."""
     precision: Precision = "auto"
-    """Type of matrix products and convolutions. "auto": bfloat16 if the hardware is faster with it, otherwise float32."""
+    """Number format of matrix products and convolutions. "auto": bfloat16 if the hardware is faster with it, otherwise float32."""
     compile: bool = field(default=False, metadata=INCIDENTAL)
     """Compile the model with torch.compile. Needs a C++ compiler and takes about a minute at the start."""
     evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
@@ -66,9 +66,9 @@ class RunOptions:
     """How a run is carried out. None of this affects what is learned."""
 
     checkpoint_every: int = 1000
-    """Steps between checkpoints. The end, an interruption and the best evaluation always save one. 0: only those."""
+    """Steps between checkpoints. A checkpoint is also saved at the end, on an interruption and after the best evaluation. 0: only then."""
     keep_last: int = 2
-    """Number of checkpoints to keep, besides the best."""
+    """Number of checkpoints to keep, in addition to the best."""
     log_every: int = 50
     """Steps between rows of metrics."""
     device: str = "auto"
@@ -77,7 +77,7 @@ class RunOptions:
     """CPU threads. None: torch's default."""
 
     estimate: bool = True
-    """Time a few steps of a copy of the model before training starts, and say how long training will take."""
+    """Before training, time a few steps of a copy of the model and print how long training will take."""
 
     def __post_init__(self) -> None:
         for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1)):

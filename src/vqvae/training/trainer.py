@@ -22,23 +22,23 @@ from vqvae.pipeline import part_of
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback, drawn, is_due
+from vqvae.training.callbacks import Callback, Early, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
-from vqvae.training.estimate import Plan, Speed, in_words, measure
+from vqvae.training.estimate import EVALUATED, Plan, Speed, introduction, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
-from vqvae.training.logging import Log, Meter, say
+from vqvae.training.logging import Log, Meter, show_error
 from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_of, total
 from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
 from vqvae.training.resuming import check_same, check_steps, more_steps
 from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
+from vqvae.words import duration, say
 
 START_BATCHES = 4
-EVALUATED = 1024
 _GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
-"""Seconds and steps of the measurement for an estimate, and seconds of that for a number of minutes."""
+"""Limits of the measurement: seconds and steps for an estimate, and seconds for a time limit in minutes."""
 
 
 def build(config: TrainConfig) -> nn.Module:
@@ -50,10 +50,10 @@ def build(config: TrainConfig) -> nn.Module:
 class Trainer:
     """Train a module whose ``forward(batch)`` is an Objective, and save everything in a run folder.
 
-    A run that is killed and started again ends with the same weights, bit for bit, on one kind of CPU with the same number of threads.
+    A run that is killed and restarted ends with the same weights, bit for bit, on the same kind of CPU with the same number of threads.
     Batches and noise are functions of the seed and the step; checkpoints hold the rest.
-    Several processes (torchrun) share every batch, and learn what one process would learn, up to rounding.
-    With masked examples, each process and each part of an accumulated batch has the same weight, whatever its number of positions.
+    Several processes (torchrun) share every batch. Up to rounding, they learn what one process would learn.
+    With masked examples, each process and each part of an accumulated batch has the same weight, however many positions it has.
     """
 
     def __init__(
@@ -72,19 +72,19 @@ class Trainer:
         Args:
             module: the module to train, from ``build`` or from your own modules.
             splits: the training data and the held-out data.
-            config: the settings that decide what is learned; ``config.model`` is the module's configuration.
-            options: the settings that do not.
+            config: the settings that affect what is learned; ``config.model`` is the module's configuration.
+            options: the settings that do not affect it.
             folder: the run folder.
-            stage: the name of the part in it.
-            callbacks: called while training, for pictures.
+            stage: the name of the trained part within the folder.
+            callbacks: called during training, for pictures.
             card: what is known about the run. The trainer adds the names of data and labels, and the settings.
 
         Raises:
-            ConfigError: the module could not be loaded again from what would be stored, or the settings do not fit it.
+            ConfigError: if the saved module could not be loaded again, or the settings do not fit it.
         """
         self._began, self._open = time.perf_counter(), False
         storage.check_storable(module)
-        # Built only to find settings that do not fit, before there is a folder.
+        # Built only to find unsuitable settings before the folder is created.
         build_optimizers(module, config.optimizer, config.adversary_optimizer)
         self.parts = configuration.kinds(module.config)
         self.splits, self.config, self.options, self.folder, self.stage = splits, config, options, disk.user_path(folder), stage
@@ -111,13 +111,13 @@ class Trainer:
         self.checkpoints = Checkpoints(checkpoints if stage == "tokenizer" else checkpoints / stage, options.keep_last)
 
     def run(self) -> nn.Module:
-        """Train to the end, save ``RUN/STAGE``, and return what was saved, in evaluation mode. A finished run is only loaded.
+        """Train to the end, save ``RUN/STAGE``, and return the saved module in evaluation mode. A finished run is only loaded.
 
         Raises:
-            ConfigError: the run was trained with other settings or on other data.
-            CheckpointError: a checkpoint is damaged or cannot be written.
-            Interrupted: Ctrl-C or SIGTERM; the last step is saved.
-            VqvaeError: the loss or the gradient is not finite.
+            ConfigError: if the run was trained with other settings or on other data.
+            CheckpointError: if a checkpoint is damaged or cannot be written.
+            Interrupted: after Ctrl-C or SIGTERM; the last step is saved.
+            VqvaeError: if the loss or the gradient is not finite.
         """
         with ExitStack() as stack:
             stack.enter_context(distributed.group(self.device))
@@ -129,8 +129,8 @@ class Trainer:
             state = self._begin()
             state = None if state is None else self._plan(state)
             if state is not None:
-                quiet = not distributed.is_main()
-                log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, steps=self.config.steps, quiet=quiet)))
+                shown = {"steps": self.config.steps, "settings": configuration.dumps(self.config), "quiet": not distributed.is_main()}
+                log = stack.enter_context(closing(Log(self.folder, self.stage, step=state.step, **shown)))
                 with remembered_signals() as interruption:
                     self._train(state, log, interruption)
                 if distributed.is_main():
@@ -140,11 +140,11 @@ class Trainer:
 
     def _begin(self) -> Progress | None:
         """Find the initial state; None if the run is finished."""
-        # Decide how to begin. The order is important.
-        # 1. A finished part of as many steps: nothing is left to do.
-        # 2. The run's own last checkpoint: it goes on, also if it once began from another run.
+        # Decide how to begin. The order matters.
+        # 1. A finished part with as many steps: nothing is left to do.
+        # 2. The run's own last checkpoint: resume from it, even if the run once started from another run.
         # 3. The weights of another run (fine-tuning): step 0 and a fresh optimizer.
-        # 4. The module as it was built, its codebooks started from the first batches.
+        # 4. The newly built module, with codebooks initialised from the first batches.
         finished, last = self.folder / self.stage, self.checkpoints.latest()
         self._adopt_steps(last)
         config = self.config
@@ -184,14 +184,13 @@ class Trainer:
         self.learner = self._learner()
         self.checkpoints.restore(self.learner, last.step)
         self.card = dataclasses.replace(self.card, metrics=card.metrics)
-        if distributed.is_main():
-            say(f"{self.stage}  goes on from {where}")
-            if last.training.get("steps") != self.config.steps and not self._open:
-                say(f"{self.stage}  {more_steps(self.config, last.training, last.step)}")
+        self._say(f"continues from {where}")
+        if last.training.get("steps") != self.config.steps and not self._open:
+            self._say(more_steps(self.config, last.training, last.step))
         return last
 
     def _adopt_steps(self, last: Progress | None) -> None:
-        """If the run was planned for as many minutes before, take its steps. Otherwise they are still open."""
+        """Reuse the number of steps if the run was already planned for as many minutes. Otherwise it is still open."""
         minutes, finished = self.config.minutes, self.folder / self.stage
         trained = dict(last.training) if last is not None else {}
         if last is None and disk.exists(finished):
@@ -210,17 +209,16 @@ class Trainer:
 
     def _plan(self, state: Progress) -> Progress | None:
         """Say how long the training will take; find its steps if minutes are given. None if a finished run's minutes are used up."""
-        config, (train, held_out) = self.config, self.splits
-        evaluated = min(EVALUATED, len(held_out)) / config.batch_size
-        after = 3 * len(held_out) / config.batch_size + (len(train) / config.batch_size if isinstance(self.module, Tokenizer) else 0)
-        plan = Plan(config.evaluate_every, evaluated, after)
+        config, what = self.config, introduction(self.module, self.device, self.folder)
+        plan = Plan.of(config, self.splits, coded=isinstance(self.module, Tokenizer))
         if config.minutes is None or not self._open:
+            estimate = ""
             # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
             with suppress(Exception):
                 if self.options.estimate and not config.compile and config.steps > state.step:
                     seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)
-                    if distributed.is_main():
-                        say(f"{self.stage}  about {in_words(seconds)} on this machine for {config.steps:,} steps.")
+                    estimate = f" About {duration(seconds)} for {config.steps - state.step:,} steps."
+            self._say(what + estimate)
             return state
         budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
         speed = self._measure(min(_LOOK, 3 * config.minutes))
@@ -229,12 +227,15 @@ class Trainer:
         if self.config.steps <= state.step and disk.exists(self.folder / self.stage):
             self._keep(self.folder / self.stage, storage.read(self.folder / self.stage, self.parts).card)
             return None
-        if distributed.is_main():
-            say(f"{self.stage}  {config.minutes:g} minutes are {self.config.steps:,} steps at {speed.step:.3g} seconds each.")
+        self._say(f"{what} {config.minutes:g} minutes are {self.config.steps:,} steps of {speed.step:.3g} s each.")
         return state
 
+    def _say(self, words: str) -> None:
+        if distributed.is_main():
+            say(f"{self.stage}  {words}")
+
     def _measure(self, seconds: float, most: int = 10_000) -> Speed:
-        """Time a few steps of a copy: nothing that is learned depends on it."""
+        """Time a few steps of a copy. This does not affect what is learned."""
         twin = copy.copy(self)
         twin.module = copy.deepcopy(self.module)
         twin.learner = twin._learner()
@@ -256,7 +257,7 @@ class Trainer:
         return self._objective(self.module.eval(), batch.to(self.device))
 
     def _keep(self, finished: Path, card: RunCard) -> None:
-        """Say that a part is finished. If its data has moved, keep the new place."""
+        """Print that a part is finished. If its data has moved, store the new path."""
         if distributed.is_main():
             say(f"{finished} is finished; nothing is left to train.")
             trained = {**(card.training or {}), "data": self.training["data"] or (card.training or {}).get("data")}
@@ -269,30 +270,31 @@ class Trainer:
             check_compiler()
             self.module.compile()
         parallel = distributed.data_parallel(self.module)
-        rank, world_size = distributed.rank(), distributed.world_size()
         loader = Loader(
             self.splits.train,
             batch_size=config.batch_size,
             seed=config.seed,
             first_step=state.step,
             steps=config.steps,
-            rank=rank,
-            world_size=world_size,
+            rank=distributed.rank(),
+            world_size=distributed.world_size(),
         )
         best = state.best
         began = time.perf_counter() - state.seconds
-        meter, pace = Meter(), Pace(config.batch_size, state.step)
+        meter, pace, early = Meter(), Pace(config.batch_size, state.step), Early()
 
         def keep(done: int) -> None:
             if distributed.is_main():
                 self.checkpoints.save(self.learner, Progress(done, time.perf_counter() - began, best, self.training), self.card)
 
         for step, batch in saved_on_error(loader, state.step, keep):
-            number = self._learn(step, batch, parallel, meter, interruption)
             done, last = step + 1, step + 1 == config.steps
+            logged = done % options.log_every == 0 or last
+            show_error(self.module, logged)
+            number = self._learn(step, batch, parallel, meter, interruption)
             pace.stop()
             log.advance(done)
-            if done % options.log_every == 0 or last:
+            if logged:
                 rate = learning_rate(config.optimizer, step, config.steps)
                 seconds = time.perf_counter() - began
                 log.row(done, {**meter.take(), "seconds": seconds, "learning_rate": rate, **pace.take(done, loader.waited_seconds)})
@@ -305,7 +307,7 @@ class Trainer:
                     improved = best is None or scores["held_out_loss"] < best.held_out_loss
                     best = Best(done, scores["held_out_loss"]) if improved else best
             if distributed.is_main():
-                self._call_back(done, last, log)
+                self._call_back(done, last, early(done), log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
                 if due or improved or last or number:
                     keep(done)
@@ -316,7 +318,7 @@ class Trainer:
             pace.start()
 
     def _learn(self, step: int, batch: Batch, parallel: nn.Module, meter: Meter, interruption: Interruption) -> int:
-        """Take one step. Gives the number of the signal that any process got, or 0."""
+        """Take one step. Returns the number of the signal that any process received, or 0."""
         config, (module, optimizers, average) = self.config, self.learner
         seeding.seed_everything(config.seed, "noise", step, distributed.rank())
         module.train()
@@ -328,7 +330,7 @@ class Trainer:
             meter.add(norms)
             found |= norms
             own = interruption.signal or 0
-            # One exchange for everything that processes must agree on. Inside accumulate(): an error here changes no codebook.
+            # One exchange for everything that processes must agree on. It is inside accumulate(), so an error here changes no codebook.
             sent = [*(value.float() for value in found.values()), torch.tensor(float(own), dtype=torch.float32, device=self.device)]
             *report, stopped = distributed.mean_(torch.stack(sent)).tolist()
             check_finite(step, dict(zip(found, report, strict=True)), self.checkpoints)
@@ -339,7 +341,7 @@ class Trainer:
         return own or (signal.SIGTERM if stopped else 0)
 
     def _backward(self, parts: Sequence[Batch], parallel: nn.Module, meter: Meter) -> dict[str, Tensor]:
-        """Add up the gradients of the parts of a batch. Gives the mean of each loss."""
+        """Add up the gradients of the parts of a batch. Returns the mean of each loss."""
         means: dict[str, Tensor] = {}
         for i, part in enumerate(parts):
             with nullcontext() if i == len(parts) - 1 else distributed.no_sync(parallel):
@@ -358,22 +360,21 @@ class Trainer:
 
     @torch.no_grad()
     def _evaluate(self) -> dict[str, float]:
-        """The metrics of up to 1024 held-out examples, spread over the set; the same ones, with the same noise, each time.
-        Nothing where nothing is held out."""
+        """The metrics of up to 1024 held-out examples: the same ones, with the same noise, each time. Empty if nothing is held out."""
         held_out, module = self.splits.held_out, self.learner.evaluated.eval()
         indices = spread_indices(held_out, EVALUATED)
         seeding.seed_everything(self.config.seed, "evaluation", distributed.rank())
         meter = Meter()
         for first in range(0, len(indices), self.config.batch_size):
             mine = indices[first : first + self.config.batch_size][distributed.rank() :: distributed.world_size()]
-            # A process without an example evaluates one with weight 0: modules sum over processes too.
+            # A process without an example evaluates one with weight 0, because modules also sum over processes.
             objective = self._objective(module, held_out.batch(mine if len(mine) else indices[:1]).to(self.device))
             meter.add({**losses_of(objective), **objective.metrics}, weight=len(mine))
         return {f"held_out_{name}": value for name, value in meter.take().items()}
 
-    def _call_back(self, done: int, last: bool, log: Log) -> None:
+    def _call_back(self, done: int, last: bool, early: bool, log: Log) -> None:
         for callback in self.callbacks:
-            if last or is_due(callback, done):
+            if last or is_due(callback, done, early):
                 with distributed.alone(), torch.no_grad():
                     pictures = drawn(callback, done, self.learner.evaluated.eval(), self.folder)
                 for name, pixels in pictures.items():
@@ -386,7 +387,7 @@ class Trainer:
 
     @torch.no_grad()
     def _start_codebooks(self, module: Tokenizer | Joint) -> None:
-        """Initialise codebooks from the first batches. One process does it for all, so the number of processes has no effect."""
+        """Initialise codebooks from the first batches. One process does this for all, so the number of processes has no effect."""
         config, train = self.config, self.splits.train
         if distributed.is_main():
             seeding.seed_everything(config.seed, "start")

@@ -154,17 +154,17 @@ def test_the_chart_is_a_diagonal_of_the_codes_that_occur() -> None:
 def test_what_does_not_fit_is_an_error() -> None:
     fit, scored = clips("fit", 2, 0.0, 0), clips("scored", 2, 0.0, 1)
     settings = {"code_rate": RATE, "codebook_size": 8, "label_source": "hand"}
-    with pytest.raises(DataError, match="fit-1.*also scored"):
+    with pytest.raises(DataError, match="fit-1.*both fitted and scored"):
         evaluate_phonemes(fit, [*scored, fit[1]], **settings)
-    with pytest.raises(DataError, match=r"end at 4.80 s and its 120 codes at 2.40 s, at 50 codes a second"):
+    with pytest.raises(DataError, match=r"end at 4.80 s, but its 120 codes end at 2.40 s, at 50 codes per second"):
         evaluate_phonemes(fit, scored, **{**settings, "code_rate": 50.0})
     with pytest.raises(DataError, match="short has no codes"):
         evaluate_phonemes(fit, [SpokenCodes("short", array(), [])], **settings)
-    with pytest.raises(DataError, match="Not one of 3 frames in 1 recordings has a phone"):
+    with pytest.raises(DataError, match="None of 3 frames in 1 recordings has a phone"):
         evaluate_phonemes(fit, [SpokenCodes("quiet", array(1, 2, 3), [Phone(0, 0.1, "SIL")])], **settings)
     with pytest.raises(DataError, match="this codebook has 0 to 3"):
         evaluate_phonemes(fit, scored, **{**settings, "codebook_size": 4})
-    with pytest.raises(DataError, match="each of the same length"):
+    with pytest.raises(DataError, match="with equal lengths"):
         PhonemeProbe.fit([array(1, 2)], [array(1)], 4)
     with pytest.raises(ConfigError, match="context is 4"):
         PhonemeProbe.fit([array(1)], [array(1)], 4, 4)

@@ -35,5 +35,5 @@ def test_order_is_what_counts() -> None:
 
 def test_nothing_to_count_is_an_error() -> None:
     for fit, scored in (([], [["a"]]), ([[]], [["a"]]), ([["a"]], [])):
-        with pytest.raises(DataError, match="phones in some of each"):
+        with pytest.raises(DataError, match="both need at least one phone"):
             phone_trigram_perplexity(fit, scored)

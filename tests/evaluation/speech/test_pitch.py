@@ -114,7 +114,7 @@ def test_errors_are_in_cents_and_shares_of_frames() -> None:
 
 
 def test_what_does_not_fit_is_an_error() -> None:
-    with pytest.raises(DataError, match="8000 and of 7999 samples"):
+    with pytest.raises(DataError, match="8000 and 7999 samples"):
         f0_error(tone(200.0), tone(200.0)[1:], RATE)
     with pytest.raises(DataError, match="at least 160"):
         f0(torch.zeros(159), RATE)

@@ -67,7 +67,7 @@ def pipeline(config: VQVAEConfig = SPECTRAL, priors: bool = True) -> Pipeline:
 
 def test_what_codes_cost_counts_what_was_said() -> None:
     model = pipeline()
-    scores, usage = score_codes(model, audio())
+    scores, usage, bit_rates = score_codes(model, audio())
     # Chunks of 512: 3, 2 and 5; and of the recording of 300 samples the 19 codes that it reaches into.
     assert scores["seconds_scored"] == (10 * CHUNK + 300) / RATE and int(usage.counts.sum()) == 10 * CHUNK // STRIDE + 19
     assert scores["bits_per_code_uniform"] == pytest.approx(3)
@@ -75,6 +75,7 @@ def test_what_codes_cost_counts_what_was_said() -> None:
     assert scores["bits_per_second_uniform"] == pytest.approx(3 * each)
     assert scores["bits_per_code_unigram"] == pytest.approx(3)
     assert scores["bits_per_second_learned"] == pytest.approx(scores["bits_per_code"] * each)
+    assert set(bit_rates) == {0, 1} and min(bit_rates.values()) <= scores["bits_per_second_learned"] <= max(bit_rates.values())
     batch = audio().batch(np.array([10]))
     with torch.no_grad():
         (codes,) = model.tokenizer.encode(batch)
@@ -85,7 +86,7 @@ def test_what_codes_cost_counts_what_was_said() -> None:
 
 def test_a_density_adds_the_bits_of_the_samples() -> None:
     model = pipeline(WAVENET, priors=False)
-    scores, _ = score_codes(model, audio())
+    scores, *_ = score_codes(model, audio())
     batch = audio().batch(np.arange(11))
     samples = 10 * CHUNK + 300
     with torch.no_grad():
@@ -138,7 +139,7 @@ def test_codes_stand_beside_the_phones_of_their_recordings() -> None:
 def test_an_evaluation_has_pictures_and_sounds_of_what_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(speech_scores, "SAMPLE_SECONDS", 0.1)
     found = score_speech(pipeline(), audio())
-    assert [len(row.sounds) for row in found.sounds] == [3, 3, 4]
+    assert [len(row.sounds) for row in found.sounds] == [3, 3, 3, 3, 4]
     assert {sound.sample_rate for row in found.sounds for sound in row.sounds} == {RATE}
     assert len(found.sounds[-1].sounds[-1].samples) == 1_600
     original, made, _ = found.sounds[0].sounds
@@ -147,5 +148,13 @@ def test_an_evaluation_has_pictures_and_sounds_of_what_there_is(monkeypatch: pyt
     assert found.sizes["raw"] == 2 * RATE and found.sizes["FLAC, lossless"] > 0 and found.scores["compression_ratio"] > 1
     assert any("held-out recordings" in warning for warning in found.warnings)
     assert set(found.charts) == {"phonemes", "waves_0", "waves_1"} and set(found.pictures) == {"spectrograms_0", "spectrograms_1"}
+    worst = [float(row.title.split()[-2]) for row in found.sounds[2:4]]
+    others = [float(row.title.split()[-2]) for row in found.sounds[:2]]
+    assert all(row.title.startswith("Worst case: ") for row in found.sounds[2:4])
+    assert worst[0] >= worst[1] >= max(others), "the worst come first"
+    assert made.original is original.samples and original.original is None
+    assert found.grouped_by == "speaker" and set(found.classes) == {"one", "two"}
+    assert set(found.classes["one"]) == {"examples", "log_mel_distance", "bits_per_second"}
+    assert found.classes["two"]["examples"] == 2
     silent = score_speech(pipeline(priors=False), audio(phones=False))
-    assert len(silent.sounds) == 2 and "phonemes" not in silent.charts and "phoneme_accuracy" not in silent.scores
+    assert len(silent.sounds) == 4 and "phonemes" not in silent.charts and "phoneme_accuracy" not in silent.scores

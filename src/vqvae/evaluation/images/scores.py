@@ -14,6 +14,7 @@ from vqvae.evaluation.images.frechet import Moments, TokenizerFeatures, frechet_
 from vqvae.evaluation.images.maps import code_maps, enlarged, error_maps, surprise_maps
 from vqvae.evaluation.images.tokenizer import TokenizerEvaluation
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 from vqvae.reports.grids import grid, pair_grid
 
 SHOWN, SHOWN_SAMPLES, SHOWN_CLASSES, SAMPLES, COLUMNS = 16, 32, 20, 256, 8
@@ -25,7 +26,7 @@ def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """Score an image model. ``frechet_samples_…`` is the Fréchet distance of 256 samples, ``frechet_…`` that of the reconstructions."""
     extractor = TokenizerFeatures(pipeline.tokenizer)
     evaluation = TokenizerEvaluation(pipeline.tokenizer, log_priors=log_priors(pipeline), extractor=extractor)
-    for batch in in_order(held_out, pipeline.batch_size):
+    for batch in tracked(in_order(held_out, pipeline.batch_size), "scoring images", len(held_out), lambda batch: len(batch.x)):
         evaluation.add(batch.to(pipeline.device))
     missing = ("bits_per_dim_unigram", "bits_per_dim_learned", "bits_per_code", "bits_per_code_unigram")
     scores = {**dict.fromkeys(missing), **evaluation.scores()}

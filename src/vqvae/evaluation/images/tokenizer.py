@@ -10,6 +10,7 @@ from torch import Tensor
 from vqvae.bits import bits_per_dim
 from vqvae.codes import LogPrior
 from vqvae.data.base import Batch
+from vqvae.evaluation.base import scores_by_label
 from vqvae.evaluation.images.frechet import FeatureExtractor, Moments, frechet_score
 from vqvae.evaluation.images.reconstruction import NormalisedError, psnr, ssim
 from vqvae.evaluation.likelihood.costs import Costs
@@ -86,16 +87,8 @@ class TokenizerEvaluation:
         Args:
             names: the names of the classes, by their numbers.
         """
-        labels, psnrs = (torch.cat(self._labels) if self._labels else torch.empty(0)), self.psnrs
-        if len(labels) != len(psnrs):
-            return {}
-        bits, found = (torch.cat(self._bits) if len(self._bits) == len(self._psnrs) else None), {}
-        for number, name in enumerate(names):
-            rows = labels == number
-            if rows.any():
-                found[name] = {"examples": int(rows.sum()), "psnr": float(psnrs[rows].mean())}
-                found[name] |= {} if bits is None else {"bits_per_dim": float(bits[rows].mean())}
-        return found
+        bits = self._bits if len(self._bits) == len(self._psnrs) else []
+        return scores_by_label(self._labels, names, {"psnr": self._psnrs, "bits_per_dim": bits})
 
     def scores(self) -> dict[str, float]:
         """The scores over everything added so far, by name. For bits, see ``Costs.scores``.

@@ -1,1 +1,1 @@
-"""How well a model does on speech."""
+"""Scores of speech models."""

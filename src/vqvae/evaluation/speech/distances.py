@@ -1,7 +1,7 @@
-"""Distances between recordings of speech: of spectra, mel-cepstral, and STOI. Waves are in [-1, 1].
+"""Distances between recordings of speech: spectral distances, mel-cepstral distance, and STOI. Waves are in [-1, 1].
 
-None of them replaces a listener. Distances of spectra compare the same moments; the mel-cepstral distance allows for a different tempo, so
-it can compare a converted voice with the target speaker.
+None of them replaces a listener. Spectral distances compare the same moments. The mel-cepstral distance allows for a different tempo, so it
+can compare a converted voice with the target speaker.
 """
 
 import math
@@ -18,19 +18,19 @@ from vqvae.layers.mel import FLOOR, LogMel, power_spectrum
 
 MELS = 80
 RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))
-"""Windows and hops in samples: those of Parallel WaveGAN (Yamamoto et al. 2020, https://arxiv.org/abs/1910.11480, table 1), as powers of
-two and about a tenth."""
+"""Windows and hops in samples, close to those of Parallel WaveGAN (Yamamoto et al. 2020, https://arxiv.org/abs/1910.11480, table 1):
+windows are powers of two, hops about a tenth of them."""
 CEPSTRA = 13
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.005
 _DECIBELS = 10 / math.log(10)
 _STOI_SECONDS = 0.41
-"""What thirty frames reach over, the fewest that STOI correlates: 32 hops of 12.8 ms."""
+"""The length of thirty frames, the fewest that STOI correlates: 32 hops of 12.8 ms."""
 
 
 def log_mel_distance(
     reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"], sample_rate: int
 ) -> Float[Tensor, " batch"]:
-    """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, 25 ms windows, 5 ms apart, nothing below −100 dB.
+    """The mean absolute difference of two log-mel spectrograms, in dB: 80 bands, windows of 25 ms every 5 ms, a floor of −100 dB.
 
     Raises:
         DataError: if the waves differ in shape or are shorter than 5 ms.
@@ -41,26 +41,26 @@ def log_mel_distance(
 
 
 class RunningLogMelDistance:
-    """``log_mel_distance`` of two recordings that come in pieces, in memory that does not grow."""
+    """``log_mel_distance`` of two recordings that arrive in pieces, in constant memory."""
 
     def __init__(self, sample_rate: int) -> None:
         self._mel = _log_mel(sample_rate, torch.device("cpu"))
         hop = self._mel.hop_length
-        # Before and after a frame, as many whole hops as its window may reach over.
+        # Whole hops before and after a frame, as many as its window may reach.
         self._context = math.ceil(self._mel.window / hop) * hop
         self._held, self._done, self._sum, self._frames = torch.empty(2, 0), 0, 0.0, 0
 
     def add(self, reference: Float[Tensor, " time"], other: Float[Tensor, " time"]) -> None:
-        """Go on with the next samples of both."""
+        """Add the next samples of both recordings."""
         self._held = torch.cat([self._held, torch.stack([reference, other]).float().cpu()], -1)
         hop = self._mel.hop_length
         self._count((self._held.shape[-1] - self._done - self._context) // hop)
 
     def value(self) -> float:
-        """The distance between all that came, in dB.
+        """The distance between all samples so far, in dB.
 
         Raises:
-            DataError: the recordings are shorter than 5 ms.
+            DataError: if the recordings are shorter than 5 ms.
         """
         self._count((self._held.shape[-1] - self._done) // self._mel.hop_length)
         if not self._frames:
@@ -68,7 +68,7 @@ class RunningLogMelDistance:
         return _DECIBELS * self._sum / self._frames
 
     def _count(self, frames: int) -> None:
-        """Add so many more frames, and forget the samples that none of the following needs."""
+        """Add the given number of frames, and drop samples that no later frame needs."""
         if frames < 1:
             return
         hop = self._mel.hop_length
@@ -82,11 +82,11 @@ class RunningLogMelDistance:
 def multi_resolution_stft_distance(
     reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"]
 ) -> Float[Tensor, " batch"]:
-    """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, and without a unit.
+    """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, without a unit.
 
-    Equations 4 and 5 of Parallel WaveGAN [https://arxiv.org/abs/1910.11480]: ‖|S| − |S′|‖ / ‖|S|‖ by the Frobenius norm, with S of the
-    reference, plus the mean of |log |S| − log |S′||, in nats of amplitude. Differs from the paper in the floor of −100 dB below the
-    logarithm.
+    Equations 4 and 5 of Parallel WaveGAN [https://arxiv.org/abs/1910.11480]: ‖|S| − |S′|‖ / ‖|S|‖ by the Frobenius norm, with S the
+    spectrum of the reference, plus the mean of |log |S| − log |S′||, in nats of amplitude. Differs from the paper: magnitudes in the
+    logarithm have a floor of −100 dB.
 
     Raises:
         DataError: if the waves differ in shape or are shorter than a hop.
@@ -97,18 +97,18 @@ def multi_resolution_stft_distance(
         ours, theirs = (power_spectrum(wave.float(), window, hop).flatten(1) for wave in (reference, other))
         apart = torch.linalg.vector_norm(ours.sqrt() - theirs.sqrt(), dim=1)
         convergence = apart / torch.linalg.vector_norm(ours.sqrt(), dim=1).clamp(min=FLOOR)
-        # Half of the logarithm of power is that of amplitude.
+        # Half the logarithm of power is the logarithm of amplitude.
         logarithms = (ours.clamp(min=FLOOR).log() - theirs.clamp(min=FLOOR).log()).abs().mean(1) / 2
         total += (convergence + logarithms) / len(RESOLUTIONS)
     return total
 
 
 def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[Tensor, "*batch frames cepstra"]:
-    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms: what its shape is, however loud. The cosine transform
+    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms: its shape at any loudness. The cosine transform
     c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that log P is c_0 + 2 Σ_d c_d cos(…).
 
     Raises:
-        DataError: the wave is shorter than 5 ms.
+        DataError: if the wave is shorter than 5 ms.
     """
     bands = (torch.arange(MELS, dtype=torch.float64) + 0.5) / MELS
     orders = torch.arange(1, CEPSTRA + 1, dtype=torch.float64)
@@ -118,14 +118,15 @@ def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[T
 
 
 def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
-    """The mean over the frames of both, laid side by side by warping, of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²), in dB: Kubichek 1993,
+    """The mean over pairs of frames, aligned by warping, of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²), in dB: Kubichek 1993,
     https://doi.org/10.1109/PACRIM.1993.407206.
 
-    With the cepstra of ``mel_cepstra`` that is the root mean squared difference of two smooth spectra in dB, apart from their loudness.
-    Silence counts as any frame does. Scores are comparable only at one sample rate and by one program, since each has cepstra of its own.
+    With the cepstra of ``mel_cepstra``, this is the root mean squared difference of two smooth spectra in dB, apart from their loudness.
+    Silence counts like any frame. Scores are comparable only at one sample rate and from one program, because each program defines its own
+    cepstra.
 
     Raises:
-        DataError: a wave is shorter than 5 ms.
+        DataError: if a wave is shorter than 5 ms.
     """
     ours, theirs = (mel_cepstra(exact(wave), sample_rate).cpu() for wave in (reference, other))
     apart = _DECIBELS * math.sqrt(2) * torch.cdist(ours, theirs).numpy()
@@ -134,7 +135,7 @@ def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor
 
 
 def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
-    """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881): about 0 to 1, which is the same.
+    """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881), from about 0 to 1 (equal).
 
     Frames in which the reference is silent do not count.
 

@@ -1,4 +1,4 @@
-"""How likely the order of phones is: the trigram perplexity of spoken sequences, by which generated speech is told from babble."""
+"""The trigram perplexity of phone sequences: it distinguishes generated speech from babble."""
 
 import math
 from collections import Counter, defaultdict
@@ -10,22 +10,22 @@ _EDGE, _UNSEEN = object(), object()
 
 
 def phone_trigram_perplexity(fit: Sequence[Sequence[str]], scored: Sequence[Sequence[str]]) -> float:
-    """exp of the mean of −log p(phone | the two before) over ``scored``, where p is counted on ``fit``. The end of a sequence counts as
-    a phone: one that stops in the wrong place is unlikely.
+    """exp of the mean of −log p(phone | the two before) over ``scored``, with p counted on ``fit``. The end of a sequence counts as a
+    phone: a sequence that stops in the wrong place is unlikely.
 
     Witten-Bell smoothing (Witten & Bell 1991, https://doi.org/10.1109/18.87000), interpolated: p(w|h) = (c(hw) + t(h) p(w|h′)) / (c(h) +
-    t(h)), with h′ one phone shorter than h and t(h) the number of different phones after h. The last resort is an even probability for
-    the phones of ``fit``, the end, and one more for every phone that ``fit`` does not have.
+    t(h)), with h′ one phone shorter than h and t(h) the number of different phones after h. The last fallback is a uniform distribution
+    over the phones of ``fit``, the end, and one symbol for all phones that are not in ``fit``.
 
     Args:
         fit: sequences of phones to count, without repeats from frame to frame.
-        scored: sequences to score. Those of ``fit`` would come out too well.
+        scored: sequences to score. The sequences of ``fit`` would score too well.
 
     Raises:
-        DataError: there is nothing to count or nothing to score.
+        DataError: if there is nothing to count, or nothing to score.
     """
     if not any(fit) or not scored:
-        raise DataError(f"{len(fit)} sequences came to count and {len(scored)} to score; there must be phones in some of each.")
+        raise DataError(f"There are {len(fit)} sequences to count and {len(scored)} to score; both need at least one phone.")
     followers: dict[tuple, Counter] = defaultdict(Counter)
     for history, phone in _trigrams(fit):
         for start in range(3):
@@ -44,7 +44,7 @@ def phone_trigram_perplexity(fit: Sequence[Sequence[str]], scored: Sequence[Sequ
 
 
 def _trigrams(sequences: Sequence[Sequence[str]], known: frozenset | None = None) -> Iterator[tuple[tuple, object]]:
-    """Each phone, and the end, after the two before it. Phones that are not ``known`` become one."""
+    """Each phone, and the end, with the two phones before it. All phones that are not ``known`` become one symbol."""
     for sequence in sequences:
         phones = [phone if known is None or phone in known else _UNSEEN for phone in sequence]
         padded = [_EDGE, _EDGE, *phones, _EDGE]

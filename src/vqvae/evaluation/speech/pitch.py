@@ -1,4 +1,4 @@
-"""The fundamental frequency of a voice by YIN (de Cheveigné & Kawahara 2002, https://doi.org/10.1121/1.1458024), and how far two differ."""
+"""The fundamental frequency of a voice by YIN (de Cheveigné & Kawahara 2002, https://doi.org/10.1121/1.1458024), and its differences."""
 
 import math
 from typing import NamedTuple
@@ -13,69 +13,69 @@ from vqvae.exact import exact
 
 HOP_SECONDS = 0.01
 LOWEST, HIGHEST = 60.0, 500.0
-"""Hz; what adults speak at. A tone above is taken for one of its whole fractions in this range."""
+"""The range of adult speech, in Hz. A higher tone is mistaken for one of its integer fractions in this range."""
 DIP, APERIODIC = 0.15, 0.3
-"""The normalised difference below which the first dip is the period, and that below which a frame is voiced."""
+"""The normalised difference below which the first dip is the period, and the one below which a frame is voiced."""
 _SILENCE, _QUIET = 1e-8, 1e-3
-"""The least power of a voiced frame: of full scale, and of the loudest frame."""
+"""The least power of a voiced frame, relative to full scale and to the loudest frame."""
 _AS_DEEP = 0.1
-"""By how much noise makes dips differ that would be equal."""
+"""How much equal dips may differ because of noise."""
 _CENTS, _LEAST_LAG = 1200, 4
 
 
 class Pitch(NamedTuple):
-    """What a wave's pitch is, a hundred times a second."""
+    """The pitch of a wave, a hundred times per second."""
 
     hertz: Float[Tensor, "*batch frames"]
-    """0 where nothing is voiced."""
+    """The pitch in Hz; 0 in unvoiced frames."""
     voiced: Bool[Tensor, "*batch frames"]
 
 
 class PitchError(NamedTuple):
-    """How far one pitch is from another."""
+    """The difference between two pitch curves."""
 
     cents: float
-    """The mean distance where both are voiced, in hundredths of a semitone; NaN where they never are."""
+    """The mean distance in frames where both are voiced, in hundredths of a semitone; NaN if there are none."""
     voicing: float
-    """The share of frames where one is voiced and the other not."""
+    """The share of frames in which only one of the two is voiced."""
 
 
 def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
     """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
 
-    The period is the first dip of the cumulative mean normalised difference that is below ``DIP`` or about as deep as the deepest. A frame
-    is voiced where that difference is below ``APERIODIC`` there, and the power above −80 dB and above −30 dB of the loudest frame, as in
-    Praat: the hum of the mains has a pitch, too. Differs from the paper in this decision, which it leaves open; in frames without a dip
-    below ``DIP``, where the paper takes the deepest, often twice the period; and in that neighbours are not asked (step 6).
+    The period is the first dip of the cumulative mean normalised difference that is below ``DIP`` or about as deep as the deepest dip. A
+    frame is voiced if that difference is below ``APERIODIC``, and the power is above −80 dB and above −30 dB of the loudest frame, as in
+    Praat: mains hum has a pitch, too. Differs from the paper in three ways. The paper does not define voiced frames. In frames without a
+    dip below ``DIP``, it takes the deepest dip, which is often twice the period. And it compares neighbouring frames (step 6).
 
     Args:
-        wave: silence is put before and after it.
-        sample_rate: samples a second.
+        wave: the wave. It is padded with silence at both ends.
+        sample_rate: samples per second.
 
     Raises:
-        ConfigError: a sample rate at which the highest pitch cannot be told.
-        DataError: the wave is shorter than 10 ms.
+        ConfigError: if the sample rate is too low for the highest pitch.
+        DataError: if the wave is shorter than 10 ms.
     """
     shortest, longest, hop = int(sample_rate / HIGHEST) - 1, math.ceil(sample_rate / LOWEST), round(sample_rate * HOP_SECONDS)
     if sample_rate < _LEAST_LAG * HIGHEST:
         raise ConfigError(
-            f"The sample rate is {sample_rate} samples a second; pitches up to {HIGHEST:g} Hz take at least {_LEAST_LAG * HIGHEST:g}."
+            f"The sample rate is {sample_rate} samples per second; pitches up to {HIGHEST:g} Hz need at least {_LEAST_LAG * HIGHEST:g}."
         )
     if wave.shape[-1] < hop:
-        raise DataError(f"A wave has {wave.shape[-1]} samples; a frame of pitch takes at least {hop}. Leave such short clips out.")
-    # float64, because differences of sums of squares are taken. A lag more than the longest, to see that a dip has an end.
+        raise DataError(f"A wave has {wave.shape[-1]} samples; a frame of pitch takes at least {hop}. Remove such short clips.")
+    # float64, because sums of squares are subtracted. One lag more than the longest, to see the end of a dip.
     difference, power = _difference(exact(wave), hop, longest, longest + 2)
     lags = torch.arange(1, longest + 2, device=difference.device)
     normalised = difference[..., 1:] * lags / difference[..., 1:].cumsum(-1).clamp(min=torch.finfo(torch.float64).tiny)
     before, here, after = (normalised[..., shortest - 1 + i : longest - 1 + i] for i in range(3))
-    # An end of the range is no dip: a tone that is too low falls all the way.
+    # An end of the range is not a dip: for a tone that is too low, the curve falls all the way.
     depths = torch.where((here < before) & (here <= after), here, 1.0)
-    # The first of the deep dips, not the deepest: twice the period is a dip as deep.
+    # The first of the deep dips, not the deepest: twice the period is just as deep.
     place = (depths <= (depths.amin(-1, keepdim=True) + _AS_DEEP).clamp(min=DIP)).byte().argmax(-1)
     loud = power > (_QUIET * power.amax(-1, keepdim=True)).clamp(min=_SILENCE)
     voiced = loud & (depths.gather(-1, place.unsqueeze(-1)).squeeze(-1) < APERIODIC)
     lag = place + shortest + 1
-    # A parabola through three values; of the plain difference, since the normalised one leans to longer periods.
+    # A parabola through three values of the plain difference: the normalised one favours longer periods.
     left, low, right = (difference.gather(-1, (lag + i).unsqueeze(-1)).squeeze(-1) for i in (-1, 0, 1))
     bend = left - 2 * low + right
     shift = torch.where(bend > 0, (left - right) / (2 * bend), 0.0).clamp(-1, 1)
@@ -83,14 +83,16 @@ def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
 
 
 def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> PitchError:
-    """Compare the pitch of two waves that run side by side.
+    """Compare the pitch of two waves, frame by frame.
 
     Raises:
-        ConfigError: as ``f0``.
-        DataError: they are not of the same length, or shorter than 10 ms.
+        ConfigError: see ``f0``.
+        DataError: if the lengths differ, or are shorter than 10 ms.
     """
     if reference.shape != other.shape:
-        raise DataError(f"Waves of {len(reference)} and of {len(other)} samples came; pitch is compared frame by frame, in equal lengths.")
+        raise DataError(
+            f"The waves have {len(reference)} and {len(other)} samples; pitch is compared frame by frame, so lengths must agree."
+        )
     ours, theirs = f0(reference, sample_rate), f0(other, sample_rate)
     both = ours.voiced & theirs.voiced
     cents = _CENTS * exact(ours.hertz[both] / theirs.hertz[both]).log2().abs()
@@ -102,7 +104,7 @@ def _difference(
 ) -> tuple[Float[Tensor, "*batch frames lags"], Float[Tensor, "*batch frames"]]:
     """d(τ) = Σ (x_j − x_{j+τ})² over a window, for τ from 0 to before ``lags``, and the mean power: equation 6 of the paper.
 
-    As Σ x_j² + Σ x_{j+τ}² − 2 Σ x_j x_{j+τ}: the first two from running sums, the last by Fourier transforms.
+    Computed as Σ x_j² + Σ x_{j+τ}² − 2 Σ x_j x_{j+τ}: the first two terms from running sums, the last by Fourier transforms.
     """
     span = window + lags - 1
     before = max(span - hop, 0) // 2

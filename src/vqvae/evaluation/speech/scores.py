@@ -29,6 +29,7 @@ from vqvae.evaluation.speech.pitch import f0_error
 from vqvae.media.sounds import flac_size
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
 from vqvae.reports.sounds import Row, Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 
@@ -36,8 +37,8 @@ SCORED, SPOKEN = 512, 240
 """The largest numbers of examples whose codes are counted and of recordings whose phones are predicted, spread over the set."""
 SHUFFLED = 160
 """Examples decoded with the codes of others. There are few, since a WaveNet runs on each several times."""
-RECONSTRUCTED, HEARD = 12, 2
-"""Recordings that are reconstructed for the distances, and how many of these the report plays."""
+RECONSTRUCTED, HEARD, WORST = 12, 2, 2
+"""Recordings that are reconstructed for the distances. Of these, the report plays the worst ones and some of the others."""
 SECONDS = 2.5
 """Seconds of each recording that are decoded. A WaveNet is slow."""
 SAMPLE_SECONDS = 2.56
@@ -49,7 +50,7 @@ LABEL_SOURCE = "the data set's own alignments"
 
 
 class Heard(NamedTuple):
-    """A recording, its reconstruction and its conversion, all of the same length."""
+    """A recording, its reconstruction and its conversion, all equally long."""
 
     name: str
     speaker: str
@@ -60,6 +61,10 @@ class Heard(NamedTuple):
     converted: Float[Tensor, " time"] | None
     codes: Tensor
     """(codebooks, positions) of the first level."""
+
+    def distance(self, sample_rate: int) -> float:
+        """The log-mel distance between the recording and its reconstruction, in dB."""
+        return float(log_mel_distance(self.original[None], self.reconstruction[None], sample_rate))
 
 
 def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
@@ -80,8 +85,9 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     ``bits_per_second_NAME`` is the cost of the codes. If the likelihood is a density, ``bits_per_sample_NAME`` is −log₂ of the bound
     log p(x|z) + log p(z), per sample, of the wave in the likelihood's own bins. Distances are means over some recordings.
     """
-    scores, usage = score_codes(pipeline, held_out)
-    heard = [reconstruct(pipeline, held_out, int(i)) for i in spread_indices(held_out.recordings, RECONSTRUCTED)]
+    scores, usage, bit_rates = score_codes(pipeline, held_out)
+    chosen = spread_indices(held_out.recordings, RECONSTRUCTED)
+    heard = [reconstruct(pipeline, held_out, int(i)) for i in tracked(chosen, "decoding recordings", len(chosen))]
     scores |= distances(heard, held_out.rate)
     sizes = recording_sizes(scores, held_out, pipeline)
     scores |= compression(sizes)
@@ -90,8 +96,10 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     if all(halves(clips)):
         scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
-    rows = sound_rows(pipeline, heard[:HEARD], held_out.rate)
-    waves = [{one.title: one.samples for one in row.sounds} for row in rows[: len(heard[:HEARD])]]
+    worst, others = worst_of(heard, held_out.rate)
+    rows = sound_rows(pipeline, others, held_out.rate)
+    waves = [{one.title: one.samples for one in row.sounds} for row in rows]
+    rows += sound_rows(pipeline, worst, held_out.rate, "Worst case: ") + sample_rows(pipeline, held_out.rate)
     charts |= {f"waves_{number}": wave_chart(rows[number].title, one, held_out.rate) for number, one in enumerate(waves)}
     pictures = {
         f"spectrograms_{number}": np.concatenate([spectrogram(wave, held_out.rate) for wave in one.values()])
@@ -105,23 +113,61 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
         only_files=frozenset({*pictures, *charts} - {"phonemes"}),
         sounds=rows,
         sizes=sizes,
+        classes=scores_by_speaker(heard, bit_rates, held_out),
+        grouped_by="speaker",
         warnings=warnings_about(pipeline, usage.counts, len(held_out.recordings), "recordings"),
     )
 
 
-def sound_rows(pipeline: Pipeline, heard: Sequence[Heard], sample_rate: int) -> tuple[Row, ...]:
-    """A row for each recording: original, reconstruction and other voice. With a prior, a row of samples."""
-    rows = []
+def worst_of(heard: Sequence[Heard], sample_rate: int) -> tuple[list[Heard], list[Heard]]:
+    """The recordings with the largest log-mel distance, the worst first, and the first ones of the others. Few recordings have no worst."""
+    ordered = sorted(range(len(heard)), key=lambda row: -heard[row].distance(sample_rate))
+    worst = ordered[: max(0, min(WORST, len(heard) - HEARD))]
+    return [heard[row] for row in worst], [one for row, one in enumerate(heard) if row not in worst][:HEARD]
+
+
+def sound_rows(pipeline: Pipeline, heard: Sequence[Heard], sample_rate: int, before: str = "") -> tuple[Row, ...]:
+    """A row for each recording: original, reconstruction and other voice. Titles begin with ``before`` and end with the distance."""
+    rows, size = [], pipeline.layout[0].codebook_size
     for one in heard:
         waves = {f"original, {one.speaker}" if one.speaker else "original": one.original, "reconstruction": one.reconstruction}
         if one.converted is not None:
             waves[f"in the voice of {one.other}"] = one.converted
-        size = pipeline.layout[0].codebook_size
-        rows.append(Row(one.name, tuple(Sound(words, wave, sample_rate, one.codes, size) for words, wave in waves.items())))
-    if pipeline.prior is not None:
-        drawn = pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * sample_rate),))
-        rows.append(Row("Samples from the prior", tuple(Sound(f"sample {i + 1}", wave[0], sample_rate) for i, wave in enumerate(drawn))))
+        sounds = (
+            Sound(words, wave, sample_rate, one.codes, size, one.original if words == "reconstruction" else None)
+            for words, wave in waves.items()
+        )
+        rows.append(Row(f"{before}{one.name}, log-mel distance {one.distance(sample_rate):.1f} dB", tuple(sounds)))
     return tuple(rows)
+
+
+def sample_rows(pipeline: Pipeline, sample_rate: int) -> tuple[Row, ...]:
+    """A row of samples, if there is a prior."""
+    if pipeline.prior is None:
+        return ()
+    drawn = pipeline.sample(SAMPLES, size=(round(SAMPLE_SECONDS * sample_rate),))
+    return (Row("Samples from the prior", tuple(Sound(f"sample {i + 1}", wave[0], sample_rate) for i, wave in enumerate(drawn))),)
+
+
+def scores_by_speaker(heard: Sequence[Heard], bit_rates: Mapping[int, float], held_out: AudioDataset) -> dict[str, dict[str, float]]:
+    """The number of recordings, the mean log-mel distance of those that were reconstructed, and the bit rate of each speaker. Empty for a
+    single speaker.
+
+    Args:
+        heard: the reconstructed recordings.
+        bit_rates: bits per second of the codes, by the number of the speaker.
+        held_out: the recordings.
+    """
+    found: dict[str, dict[str, float]] = {}
+    counts = np.bincount([one.speaker for one in held_out.recordings], minlength=len(held_out.label_names))
+    for number, name in enumerate(held_out.label_names):
+        if not counts[number]:
+            continue
+        near = [one.distance(held_out.rate) for one in heard if one.speaker == name]
+        found[name] = {"examples": int(counts[number])}
+        found[name] |= {"log_mel_distance": float(np.mean(near))} if near else {}
+        found[name] |= {"bits_per_second": bit_rates[number]} if number in bit_rates else {}
+    return found if len(found) > 1 else {}
 
 
 def recording_sizes(scores: Mapping[str, Any], held_out: AudioDataset, pipeline: Pipeline) -> dict[str, float]:
@@ -136,21 +182,38 @@ def recording_sizes(scores: Mapping[str, Any], held_out: AudioDataset, pipeline:
         return sizes
 
 
+class CodeScores(NamedTuple):
+    """What the codes of recordings cost."""
+
+    scores: dict[str, Any]
+    usage: CodebookUsage
+    bit_rates: dict[int, float]
+    """Bits per second by the number of the speaker, under the learned prior or else the best one that there is."""
+
+
 @torch.inference_mode()
-def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> tuple[dict[str, Any], CodebookUsage]:
+def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> CodeScores:
     """The cost and the usage of the codes, and the cost of the samples given the codes."""
     tokenizer = pipeline.tokenizer
     assert isinstance(tokenizer, CodeAutoencoder)
     costs = Costs(tokenizer.layout, log_priors(pipeline))
-    for batch in spread(held_out, SCORED, pipeline.batch_size):
+    spent = np.zeros((2, len(held_out.label_names)))
+    scored = spread(held_out, SCORED, pipeline.batch_size)
+    for batch in tracked(scored, "scoring codes", min(SCORED, len(held_out)), lambda batch: len(batch.x)):
         batch = batch.to(pipeline.device)
         codes = tokenizer.encode(batch)
-        costs.add(batch, codes, tokenizer.log_likelihood(batch, codes) if tokenizer.has_likelihood else None)
+        log_prior = costs.add(batch, codes, tokenizer.log_likelihood(batch, codes) if tokenizer.has_likelihood else None)
+        if batch.condition.label is not None:
+            lengths = batch.x.new_full((len(batch.x),), batch.x.shape[2]) if batch.mask is None else batch.mask.sum(1)
+            for row, amount in enumerate((-log_prior, lengths)):
+                np.add.at(spent[row], batch.condition.label.cpu().numpy(), amount.cpu().double().numpy())
     found, seconds = costs.scores("sample"), costs.dims / held_out.rate
     scores = {f"bits_per_second_{name}": bits(cost) / seconds for name, cost in costs.nats.items()}
     scores |= {name: value for name, value in found.items() if name.startswith("bits_per_code")}
     scores |= {**costs.usage_scores(), "seconds_scored": seconds}
-    return scores | {name: value for name, value in found.items() if name.startswith("bits_per_sample")}, costs.usage[0]
+    scores |= {name: value for name, value in found.items() if name.startswith("bits_per_sample")}
+    rates = {number: bits(nats) / (time / held_out.rate) for number, (nats, time) in enumerate(spent.T.tolist()) if time}
+    return CodeScores(scores, costs.usage[0], rates)
 
 
 def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
@@ -174,7 +237,7 @@ def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | Non
     pitch = [f0_error(a, b, sample_rate) for a, b in pairs]
     cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
     return {
-        "log_mel_distance": float(np.mean([float(log_mel_distance(a[None], b[None], sample_rate)) for a, b in pairs])),
+        "log_mel_distance": float(np.mean([one.distance(sample_rate) for one in heard])),
         "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
         "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, sample_rate) for a, b in pairs])),
         "f0_cents": float(np.mean(cents)) if cents else None,

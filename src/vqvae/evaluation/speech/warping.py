@@ -1,6 +1,6 @@
-"""Dynamic time warping: two sequences laid side by side, each stretched where the other is slower.
+"""Dynamic time warping: align two sequences, stretching each where the other is slower.
 
-Sakoe & Chiba 1978, https://doi.org/10.1109/TASSP.1978.1163055, with steps of one on either side or on both, all weighed alike.
+Sakoe & Chiba 1978, https://doi.org/10.1109/TASSP.1978.1163055, with steps of one in either sequence or in both, all with equal weight.
 """
 
 from typing import NamedTuple
@@ -12,22 +12,22 @@ _BOTH, _FIRST, _SECOND = range(3)
 
 
 class Warp(NamedTuple):
-    """Which frames stand side by side, from the first two to the last two."""
+    """Pairs of aligned frames, from the first two to the last two."""
 
     first: Int64[np.ndarray, " length"]
     second: Int64[np.ndarray, " length"]
-    """As long as ``first``; both only grow."""
+    """As long as ``first``. Neither ever decreases."""
 
 
 def warp(costs: Float[np.ndarray, "first second"]) -> Warp:
-    """The path of the least total cost through a table of the costs of each pair. Of equal ways it takes the shorter.
+    """The path of least total cost through a table with the cost of each pair. Among equal paths, the shortest.
 
-    Cells of one anti-diagonal depend on the two before only, so that each is worked out at once. The table of choices has a byte a pair
-    and one more for the corners: twice a pair.
+    The cells of an anti-diagonal depend only on the two anti-diagonals before it, so each is computed at once. The table of choices has
+    one byte per pair and another for the corners: two bytes per pair.
     """
     n, m = costs.shape
     choices = np.zeros((n + m - 1, n), np.int8)
-    # The least cost up to each cell of the last two anti-diagonals, by its row and one: the edge costs infinitely much.
+    # The least cost up to each cell of the last two anti-diagonals, indexed by row plus one. Cells beyond the edge cost infinity.
     last, before = np.full(n + 1, np.inf), np.full(n + 1, np.inf)
     before[0] = 0.0
     for diagonal in range(n + m - 1):

@@ -1,4 +1,4 @@
-"""What the kernels are made of: how they are compiled, e^x, the gate, rows that are copied and added, products of floats."""
+"""Parts of the kernels: compilation, e^x, the gate, copies and sums of rows, products of floats."""
 
 import math
 from collections.abc import Callable
@@ -9,15 +9,15 @@ import numpy as np
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 LARGEST = np.float32(87)
-"""Where exponentials are cut off: e^87 is a float32 number."""
+"""Upper limit of exponents: e^87 fits in float32."""
 _TWO = np.float32(2)
 _LOG2_E, _LN_2 = np.float32(1 / math.log(2)), np.float32(math.log(2))
 _TAYLOR = tuple(np.float32(1 / math.factorial(i)) for i in range(8))
 _SATURATED = np.float32(40)
-"""Where a gate is cut off: the product of two of e^40 is a float32 number, and beside it 1 is nothing."""
+"""Limit of a gate's inputs: e^40 · e^40 fits in float32, and 1 is negligible beside it."""
 _BIAS, _MANTISSA = np.int32(127), np.int32(23)
 FASTMATH: Any = {"fastmath": True, "error_model": "numpy", "nogil": True}
-"""Lets sums be vectorised; nothing here depends on NaN or the order of a sum."""
+"""Allows sums to be vectorised. Nothing here depends on NaN or on the order of a sum."""
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -26,14 +26,14 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def part(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile into the kernels that call it, always inlined: sums round the same way wherever it is called."""
+    """Compile into the calling kernel, always inlined: sums round the same way everywhere."""
     return numba.njit(forceinline=True, **FASTMATH)(function)
 
 
 @part
 @no_type_check
 def exp(x):
-    """e^x by 2^n · e^r with |r| ≤ ln(2)/2, to 1e-7 relative: numba's own does not become vector instructions."""
+    """e^x as 2^n · e^r with |r| ≤ ln(2)/2, with a relative error of 1e-7. numba's own does not become vector instructions."""
     x = min(max(x, -LARGEST), LARGEST)
     n = np.floor(x * _LOG2_E + HALF)
     r = x - n * _LN_2
@@ -83,7 +83,7 @@ def relu(out, x):
 @part
 @no_type_check
 def add_product(out, x, matrix):
-    """out += x @ matrix for one row. Eight rows of the matrix at a time, so that ``out`` is read and written an eighth as often."""
+    """out += x @ matrix for one row. It takes eight rows of the matrix at a time: ``out`` is read and written an eighth as often."""
     size = x.shape[0]
     i = 0
     while i + 8 <= size:
@@ -103,9 +103,9 @@ def add_product(out, x, matrix):
 @part
 @no_type_check
 def add_products(out, x, step, matrix):
-    """out[r] += x[r·step : r·step + inputs] @ matrix for every row r; the rows of x may overlap, as windows do.
+    """out[r] += x[r·step : r·step + inputs] @ matrix for every row r. The rows of x may overlap, as windows do.
 
-    Four rows of both factors at a time: sixteen products for four reads of the matrix.
+    It takes four rows of both factors at a time: sixteen products for four reads of the matrix.
     """
     rows, size = out.shape[0], matrix.shape[0]
     whole = size - size % 4

@@ -1,4 +1,4 @@
-"""A code from its logits, by the number that decides."""
+"""Draw a code from its logits, given a uniform number."""
 
 from typing import no_type_check
 
@@ -10,7 +10,7 @@ from vqvae.layers.kernels.arithmetic import LARGEST, ZERO, exp, part
 @part
 @no_type_check
 def draw_code(logits, uniform, temperature, top_k, top_p):
-    """``vqvae.layers.autoregressive.draw`` for one row; overwrites the logits. 0 stands for no ``temperature`` and no ``top_k``."""
+    """``vqvae.layers.autoregressive.draw`` for one row; overwrites the logits. 0 means no ``temperature``, or no ``top_k``."""
     best = np.argmax(logits)
     if temperature == 0:
         return best
@@ -44,5 +44,5 @@ def draw_code(logits, uniform, temperature, top_k, top_p):
 @part
 @no_type_check
 def _exp_or_zero(x):
-    """e^x for x ≤ 0, and 0 where that is too small to be drawn."""
+    """e^x for x ≤ 0, and 0 if that is too small to be drawn."""
     return exp(x) if x > -LARGEST else ZERO

@@ -1,4 +1,4 @@
-"""Products of a row of floats with a matrix in 8 bits, which a core's own memory holds."""
+"""Products of a row of floats with a matrix in 8 bits, small enough for the cache of one core."""
 
 from typing import Any, no_type_check
 
@@ -10,7 +10,7 @@ from numba.extending import intrinsic, overload
 from vqvae.layers.kernels.arithmetic import FASTMATH, HALF, ZERO, add_product, part
 
 OUTPUTS = 32
-"""Outputs of a matrix in 8 bits that are summed at once: see ``_pairs_times``."""
+"""Number of outputs of an 8-bit matrix that are summed at once: see ``_pairs_times``."""
 _LANES = 8
 _LARGEST_INT16, _LARGEST_INT32, _LARGEST_WEIGHT = 2**15 - 1, 2**31 - 1, 127
 
@@ -18,9 +18,9 @@ _LARGEST_INT16, _LARGEST_INT32, _LARGEST_WEIGHT = 2**15 - 1, 2**31 - 1, 127
 @part
 @no_type_check
 def add_product_in_int8(out, x, blocks, scale, whole, sums):
-    """out += x @ matrix for one row, of a matrix in 8 bits: ``in_blocks`` says how it lies in memory, and an output counts its scale.
+    """out += x @ matrix for one row and a matrix in 8 bits. ``in_blocks`` defines its layout in memory; each output has a scale.
 
-    The inputs are rounded to 16 bits, so finely that no sum leaves 32. Overwrites ``whole`` and ``sums``.
+    The inputs are rounded to 16 bits, so that every sum fits in 32. Overwrites ``whole`` and ``sums``.
     """
     size, largest = x.shape[0], ZERO
     for i in range(size):
@@ -40,9 +40,9 @@ def add_product_in_int8(out, x, blocks, scale, whole, sums):
 
 @intrinsic
 def _pairs_times(typing, sums, x, block, pairs):  # type: ignore[no-untyped-def]
-    """sums[:OUTPUTS] = the products of x (int16) with a block (pairs, 2 · OUTPUTS) of int8, in which the weights of two inputs stand side
-    by side for each output. In LLVM's language: two products and their sum are one instruction of many processors, which loops of
-    Python do not become."""
+    """sums[:OUTPUTS] = the products of x (int16) with a block (pairs, 2 · OUTPUTS) of int8. In the block, the weights of two inputs stand
+    side by side for each output. Written as LLVM code: on many processors two products and their sum are one instruction, which numba
+    does not make of Python loops."""
 
     def generate(context: Any, builder: ir.IRBuilder, signature: Any, arguments: Any) -> Any:
         int8, int16, int32, int64 = (ir.IntType(bits) for bits in (8, 16, 32, 64))
@@ -81,7 +81,7 @@ def _pairs_times(typing, sums, x, block, pairs):  # type: ignore[no-untyped-def]
 
 
 def add_any_product(out, x, matrix, scale, whole, sums):  # type: ignore[no-untyped-def]
-    """out += x @ matrix for one row: of a matrix (inputs, outputs), or of one in blocks of 8 bits, which has an axis more."""
+    """out += x @ matrix for one row. The matrix is (inputs, outputs), or in blocks of 8 bits, with one more axis."""
 
 
 @overload(add_any_product, jit_options=FASTMATH)

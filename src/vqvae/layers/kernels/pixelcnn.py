@@ -11,12 +11,12 @@ from vqvae.layers.kernels.draw import draw_code
 @kernel
 @no_type_check
 def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights):
-    """Draw a map of codes from a gated PixelCNN: ``vqvae.layers.code_pixelcnn`` step by step, for one example.
+    """Draw a map of codes from a gated PixelCNN, for one example: the same steps as ``vqvae.layers.code_pixelcnn``.
 
     Args:
-        codes: int64 (height, width, codebooks), -1 where a code is to be drawn; overwritten.
+        codes: int64 (height, width, codebooks), -1 for codes to draw; overwritten.
         uniforms: float64 (height · width · codebooks).
-        temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 where there are none.
+        temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 mean none.
         places: float32 (height, width, hidden), added to the embeddings.
         weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
     """
@@ -25,7 +25,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights)
     height, width, books = codes.shape
     layers, hidden, gates = link.shape
     reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
-    # Vertical: the row above and the own one with empty columns around them, what rows give to later ones and to the other stack.
+    # Vertical: the row above and the own row between empty columns; the contributions of rows to later rows and to the other stack.
     line, own = np.zeros((width + 2 * reach) * hidden, np.float32), np.zeros((width + 2 * reach) * hidden, np.float32)
     given, above = np.empty((layers, width, (reach + 1) * gates), np.float32), np.empty((layers, width, gates), np.float32)
     # Horizontal: the past inputs of each layer, the gates of each and the residual stream of one position.
@@ -37,7 +37,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights)
         _run_rows(given, above, line, stream, r == 0, (rows, rows_bias, link, columns_bias))
         for c in range(width):
             here = (reach + c) * hidden
-            # The column left of the first one is empty.
+            # The column left of the first is empty.
             copy(stream, own[here - hidden : here])
             for i in range(layers):
                 copy(past[i, here:], stream)
@@ -72,9 +72,9 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, weights)
 @part
 @no_type_check
 def _run_rows(given, above, line, stream, is_first, weights):
-    """The vertical stack of one row, from ``line``, what stands in the row above: gives what it tells the horizontal one, ``above``.
+    """Run the vertical stack for one row, from ``line``, the inputs of the row above. It fills ``above`` for the horizontal stack.
 
-    Overwrites ``line`` and ``stream``; ``given``, what each row gives to itself and to the rows after it, moves on by one.
+    Overwrites ``line`` and ``stream``. ``given``, what each row contributes to itself and to later rows, moves on by one row.
     """
     rows, rows_bias, link, columns_bias = weights
     layers, hidden, gates = link.shape

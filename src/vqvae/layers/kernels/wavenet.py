@@ -12,29 +12,29 @@ from vqvae.layers.kernels.int8 import OUTPUTS, add_any_product
 @kernel
 @no_type_check
 def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position, since, block, books, queues, bias, dilations, weights):
-    """Draw the next values of a WaveNet: ``vqvae.layers.wavenet_decoding`` step by step, for one example.
+    """Draw the next values of a WaveNet, for one example: the same steps as ``vqvae.layers.wavenet_decoding``.
 
     Args:
-        values: int64, -1 where one is to be drawn; overwritten.
-        uniforms: float64, as many.
+        values: int64, -1 for values to draw; overwritten.
+        uniforms: float64, one per value.
         temperature, top_k, top_p: as for ``sample_pixelcnn``.
-        before: the value before the first of them; -1 where there is none.
-        position: how many values are before them.
-        since: how many values before them have used the bias.
-        block: how many values a block of the bias holds for.
-        books: how many codebooks take turns.
+        before: the value before the first; -1 if there is none.
+        position: number of values before the first.
+        since: number of earlier values that used this bias.
+        block: number of values per block of the bias.
+        books: number of codebooks that take turns.
         queues: float32 (sum of the dilations, hidden), the past inputs of each layer; updated.
         bias: float32 (blocks, layers, gates), added to the gates.
         dilations: int64 (layers).
-        weights: those of ``PackedWaveNet``, in its order, with the scales after each matrix: of one in 8 bits, which lies in memory as
-            ``in_blocks`` has it, one for each output; else none.
+        weights: those of ``PackedWaveNet``, in its order, each matrix followed by its scales. A matrix in 8 bits has the layout of
+            ``in_blocks`` and one scale for each output; others have none.
     """
     embedding, pairs, pairs_scale, pairs_bias, outputs, outputs_scale, skip_bias = weights[:7]
     hidden, hidden_scale, hidden_bias, logits_matrix, logits_scale, logits_bias = weights[7:]
     (layers, gates), size, entries = pairs_bias.shape, embedding.shape[1], logits_bias.shape[0]
     room = _room(layers, gates, size, skip_bias.shape[0], hidden_bias.shape[0], entries)
     gates_bias, both, products, opened, onward, seen, logits, whole, sums = room
-    # The residual stream and, after it, the sum of what all layers give.
+    # The residual stream, then the sum of all layers' outputs.
     stream, features = onward[:size], onward[size:]
     for t in range(values.shape[0]):
         if t == 0 or (since + t) % block == 0:
@@ -73,11 +73,11 @@ def sample_wavenet(values, uniforms, temperature, top_k, top_p, before, position
 @part
 @no_type_check
 def _room(layers, gates, size, skip, output_hidden, entries):
-    """What the kernel writes into, allocated once for all values."""
+    """The buffers that the kernel writes into, allocated once for all values."""
     gates_bias, both = np.empty((layers, gates), np.float32), np.empty(2 * size, np.float32)
     products, opened, onward = np.empty(gates, np.float32), np.empty(size, np.float32), np.empty(size + skip, np.float32)
     seen, logits = np.empty(output_hidden, np.float32), np.empty(entries, np.float32)
-    # Whole numbers: the inputs and the sums of a product in 8 bits; an input more where they are odd.
+    # Integers: the inputs and the sums of a product in 8 bits, with one more input if their number is odd.
     whole = np.zeros(max(2 * size, skip, output_hidden) + 1, np.int16)
     sums = np.empty(max(gates, size + skip, output_hidden, entries) + OUTPUTS, np.int32)
     return gates_bias, both, products, opened, onward, seen, logits, whole, sums

@@ -1,0 +1,211 @@
+"""Episodes of Gymnasium environments with RGB rendering, of Crafter and of Atari games, played on the spot."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import importlib.util
+import json
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal, NamedTuple
+
+import numpy as np
+
+from vqvae.config import INCIDENTAL, check_at_least, settings, to_json
+from vqvae.data.base import Splits
+from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.episodes import Episodes, dataset_of, frame_size
+from vqvae.data.renderers import make_arrays, run_renderers, worker_count
+from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
+from vqvae.data.split import HELD_OUT_SHARE
+from vqvae.disk import atomic_folder, exists, locked, safe_name
+from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.seeding import mix
+
+_log = logging.getLogger(__name__)
+
+_PLAYER = Path(__file__).with_name("play.py")
+_VERSION = 1  # Of how episodes are played: a change makes other frames, which need another place in the cache.
+_ADVICE = f"{ADVICE[:-1]}, or give another one with --data."
+
+
+@settings
+class GymConfig:
+    """Episodes of an environment, with random or scripted actions.
+
+    The last 5 % of the rows of ``steps`` frames, at least one, are held out. Small numbers that the environment gives in ``info`` are kept
+    as poses, larger arrays as ``extra``: in Crafter, the player's position and direction, and the map. The same settings give the same
+    frames, from the cache or anew, if the environment is deterministic.
+    """
+
+    kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
+    """The field that says where files of ours are kept, and which are there then."""
+
+    environment: str
+    """crafter, ALE/NAME-v5 for an Atari game, any other name that Gymnasium knows, or MODULE:NAME."""
+    episodes: int = 100
+    """How many rows of frames, each with a seed of its own."""
+    steps: int = 200
+    """Frames in a row. If an episode ends earlier, another one begins in the same row."""
+    size: int | tuple[int, int] = 64
+    """Height and width in pixels; one number for squares. The whole picture is resized, without keeping its shape."""
+    seed: int = 0
+    """Another seed, other episodes."""
+    clip_length: int = 0
+    """Frames in a clip. 0: single frames."""
+    actions: tuple[str, ...] = ()
+    """The names of the actions to choose from. Default: all."""
+    policy: Literal["random", "script"] = "random"
+    """random: choose at random. script: take ``actions`` in turn, again and again."""
+    persistence: float = 0.5
+    """The probability that a random action is kept for another frame."""
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    """The folder that keeps what was played. Default: ~/.cache/vqvae/gym."""
+
+    def build(self) -> Splits:
+        """Play the episodes, or take them from the cache.
+
+        Raises:
+            ConfigError: if a number is out of range, or an action is unknown.
+            DataError: if there is no such environment, it has no RGB rendering, or its actions are not numbered.
+            MissingExtraError: if the package of the environment is not installed.
+        """
+        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in _sides(self)))
+
+    def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
+        """Repeat the start of held-out episodes in the environment, then hold each of the actions; see ``WorldsConfig.rollouts``.
+
+        Raises:
+            ConfigError: if an action is unknown, or a start lies outside its episode.
+            DataError: if the environment does not repeat an episode, or as ``build``.
+        """
+        return _rollouts(self, starts, actions, frames)
+
+
+class _Side(NamedTuple):
+    """The rows of one side, and the folder that has them."""
+
+    name: str
+    folder: Path
+    rows: range
+    config: GymConfig
+    about: dict[str, Any]
+
+
+def _sides(config: GymConfig) -> tuple[_Side, _Side]:
+    check_at_least(2, config, "episodes")
+    check_at_least(1, config, "steps")
+    check_at_least(0, config, "clip_length")
+    frame_size(config.size, "GymConfig")
+    if not 0 <= config.persistence < 1:
+        raise ConfigError(f"GymConfig.persistence is {config.persistence}; it must be at least 0 and below 1.")
+    if config.policy == "script" and not config.actions:
+        raise ConfigError("GymConfig.policy is script; a script needs actions. Give their names in order.")
+    packages = {name: importlib.metadata.version(name) for name in _packages(config.environment)}
+    identity = {**to_json(config), "version": _VERSION, "packages": packages, "path": None, "clip_length": 0}
+    digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
+    folder = _root(config) / f"{safe_name(config.environment)}-{digest}"
+    if not exists(folder):
+        with locked(folder, DataError, _ADVICE):
+            if not folder.is_dir():
+                with atomic_folder(folder, DataError, _ADVICE) as partial:
+                    _play(config, partial)
+                    (partial / "config.json").write_text(json.dumps(identity, indent=2) + "\n")
+    about = json.loads((folder / "about.json").read_text())
+    train = config.episodes - max(1, round(HELD_OUT_SHARE * config.episodes))
+    names = (("train", range(train)), ("held-out", range(train, config.episodes)))
+    first, second = (_Side(f"gym-{digest}-{name}", folder, rows, config, about) for name, rows in names)
+    return first, second
+
+
+def _packages(environment: str) -> list[str]:
+    """The packages that an environment needs, all of which are installed."""
+    needed = ["crafter"] if environment == "crafter" else ["gymnasium", *(["ale-py"] if environment.startswith("ALE/") else [])]
+    for name in needed:
+        if importlib.util.find_spec(name.replace("-", "_")) is None:
+            raise MissingExtraError(name, "gym")
+    return needed
+
+
+def _root(config: GymConfig) -> Path:
+    return user_path(config.path) if config.path is not None else user_cache() / "gym"
+
+
+def _row_seed(config: GymConfig, row: int) -> str:
+    return str(mix(config.seed, "gym", config.environment, row))
+
+
+def _play(config: GymConfig, folder: Path) -> None:
+    """Write frames.npy, actions.npy, numbers.npy (of the episode in its row) and what ``info`` gives, all (episodes, steps, ...)."""
+    size = frame_size(config.size, "GymConfig")
+    common = {"environment": config.environment, "size": size}
+    place = folder / "about.json"
+    _run([{**common, "path": str(place.resolve())}], folder, config)
+    about = json.loads(place.read_text())
+    known, allowed = about["actions"], config.actions or tuple(about["actions"])
+    for name in allowed:
+        if name not in known:
+            raise ConfigError(f"GymConfig.actions has {name!r}; the actions of {config.environment} are {', '.join(known)}.")
+    shape = (config.episodes, config.steps)
+    arrays: dict[str, tuple[Any, tuple[int, ...]]] = {
+        f"extra-{name}": (kind, (*shape, *own)) for name, (kind, own) in about["extra"].items()
+    }
+    if about["poses"]:
+        arrays["poses"] = (np.float32, (*shape, len(about["poses"])))
+    make_arrays(folder, frames=(np.uint8, (*shape, 3, *size)), actions=(np.int64, shape), numbers=(np.int64, shape), **arrays)
+    workers = worker_count(config.episodes)
+    _log.info("Playing %d x %d frames of %s with %d processes.", *shape, config.environment, workers)
+    common |= {
+        "allowed": [known.index(name) for name in allowed],
+        "persistence": config.persistence if config.policy == "random" else None,
+        "folder": str(folder.resolve()),
+    }
+    rows = [(row, _row_seed(config, row)) for row in range(config.episodes)]
+    _run([{**common, "rows": rows[worker::workers]} for worker in range(workers)], folder, config)
+
+
+def _run(tasks: Sequence[dict[str, Any]], folder: Path, config: GymConfig) -> None:
+    run_renderers(_PLAYER, tasks, folder, f"The environment {config.environment!r}", "run it by itself to see why")
+
+
+def _episodes(side: _Side) -> Episodes:
+    def rows(name: str) -> Any:
+        array = np.load(side.folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)[side.rows.start : side.rows.stop]
+        return np.asarray(array.reshape(-1, *array.shape[2:]))
+
+    numbers = np.repeat(side.rows, side.config.steps) * side.config.steps + rows("numbers")
+    found, about = np.unique(numbers), side.about
+    return Episodes(
+        frames=rows("frames"),
+        episode=numbers,
+        names=tuple(f"{_row_seed(side.config, row)}/{number}" for row, number in (divmod(int(one), side.config.steps) for one in found)),
+        actions=rows("actions"),
+        action_names=tuple(about["actions"]),
+        poses=rows("poses") if about["poses"] else None,
+        pose_names=tuple(about["poses"]),
+        frame_rate=float(about["frame_rate"]) if about["frame_rate"] else None,
+        extra={name: rows(f"extra-{name}") for name in about["extra"]},
+    )
+
+
+def _rollouts(config: GymConfig, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
+    _, side = _sides(config)
+    episodes, steps = _episodes(side), config.steps
+    held = check_starts(episodes, starts, actions, frames)
+
+    def fill(folder: Path) -> None:
+        shape, size = (len(starts), len(held), frames), frame_size(config.size, "GymConfig")
+        poses = (np.float32, (*shape, max(1, len(side.about["poses"]))))  # A file of nothing cannot be mapped into memory.
+        make_arrays(folder, frames=(np.uint8, (*shape, 3, *size)), poses=poses, lengths=(np.int64, shape[:2]))
+        rows = []
+        for row, (number, context) in enumerate(starts):
+            seed, _, own = episodes.names[number].rpartition("/")
+            walk, first = divmod(int(episodes.starts[number]), steps)
+            rows.append((row, seed, int(own), side.rows.start + walk, first, context))
+        task = {"held": held, "environment": config.environment, "size": size}
+        task |= {"walks": str(side.folder.resolve()), "folder": str(folder.resolve())}
+        workers = worker_count(len(rows))
+        _run([{**task, "rollouts": rows[worker::workers]} for worker in range(workers)], folder, config)
+
+    return kept_rollouts(_root(config), side.folder.name, [starts, actions, frames], fill)

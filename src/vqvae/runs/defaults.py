@@ -1,0 +1,155 @@
+"""What a run's recipe sets by itself, and the commands that repeat the run: all other settings become flags, or a settings file."""
+
+import dataclasses
+import shlex
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vqvae.codes import Level
+from vqvae.config import Parts
+from vqvae.errors import ConfigError, VqvaeError
+from vqvae.pipeline import TOKENIZER, about, load, part_of, prior_folder
+from vqvae.recipes import RECIPES, Recipe, fitted
+from vqvae.runs.encoding import read_codes
+from vqvae.runs.folder import recipe_of, stored_config
+from vqvae.training import TrainConfig
+
+FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
+"""The recipe of the prior by the number of axes of the codes, for a tokenizer that was trained by no recipe of ours."""
+_BY_DATA = {("data", "path"), ("minutes",)}
+"""Settings without a flag of their own here: ``--data`` is the path, and the steps that followed from the minutes are stored."""
+_PYTHON = "# Trained by a Python program. Run it again with the settings below and the same data."
+
+
+def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
+    """The settings of the second stage by the recipe of the run's tokenizer. Without a recipe, the number of axes of its codes decides.
+
+    Raises:
+        ConfigError: if there is no such level of codes.
+    """
+    layout = load(run, parts=parts).layout
+    check_level(layout, level)
+    recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
+    train = read_codes(run, level=level, parts=parts).train
+    config = recipe.prior(layout[level], len(train.label_names))
+    return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
+
+
+def check_level(layout: Sequence[Level], level: int) -> None:
+    """Raise ConfigError unless there is such a level of codes."""
+    if not 0 <= level < len(layout):
+        raise ConfigError(f"level is {level}; the run has {len(layout)}, and the first is 0.")
+
+
+def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
+    """The commands, one per line, that train the tokenizer and the priors of a run again, in the folder ``RUN-again``.
+
+    Args:
+        run: the run folder.
+        prior: the name of the prior.
+        parts: configurations of the caller's own that the run contains.
+    """
+    recipe, again = about(run, parts).recipe, Path(f"{run}-again")
+    try:
+        config = stored_config(run, parts=parts)
+    except VqvaeError:
+        return _PYTHON
+    if config.data is None or not recipe:
+        return _PYTHON
+    known, path = RECIPES.get(recipe), getattr(config.data, "path", None)
+    flags = None if known is None else _flags(config, _defaults(known, config, path))
+    place = [*(["--data", path] if path else []), "--out", str(again)]
+    priors = list(_priors(run, again, prior, config.seed, parts))
+    if known is not None and flags is not None:
+        if priors and not any(priors):
+            if known.command and not flags:
+                return _joined(*known.command.split(), *place)
+            return _joined("vqvae", "train", recipe, *place, *flags, *(["--prior", "yes"] if "--steps" in flags else []))
+        lines = [_joined("vqvae", "train", recipe, *place, *flags, "--prior", "no")]
+    else:
+        lines = [_printed(run, TOKENIZER), _joined("vqvae", "train", f"{TOKENIZER}.json", *place)]
+    return "\n".join([*lines, *(line or _joined("vqvae", "train-prior", str(again), *_seed(config.seed)) for line in priors)])
+
+
+def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts) -> Iterator[str]:
+    """The commands of a run's priors; "" for one that has all settings of the recipe."""
+    for level in range(len(about(run, parts).layout)):
+        folder = prior_folder(run, level, name)
+        if part_of(run, folder) is None:
+            continue
+        part = folder.relative_to(run).as_posix()
+        place = [*(["--level", str(level)] if level else []), *(["--name", name] if name else [])]
+        command = ["vqvae", "train-prior", str(again), *place]
+        try:
+            config = stored_config(run, part, parts)
+            default = dataclasses.replace(prior_config(run, level, parts), seed=seed)
+            flags = _flags(config, default)
+        except VqvaeError:
+            flags = None
+        if flags is None:
+            file = f"{part.replace('/', '-')}.json"
+            yield f"{_printed(run, part, file)}\n{_joined(*command, '--settings', file)}"
+        elif flags or place:
+            yield _joined(*command, *flags, *([] if "--seed" in flags else _seed(seed)))
+        else:
+            yield ""
+
+
+def _defaults(recipe: Recipe, config: TrainConfig, path: str | None) -> TrainConfig | None:
+    """What the recipe sets by itself for the data of a run; None if it cannot be told, such as when the data has moved."""
+    words = {}
+    for name in recipe.looks_at:
+        value = getattr(config.data, name, None)
+        if value is not None:
+            words[name] = str(value)
+    try:
+        default = recipe.tokenizer(path, **words)
+    except VqvaeError:
+        return None
+    return fitted(default, default)
+
+
+def _seed(seed: int) -> list[str]:
+    """The tokenizer's seed as a flag of the prior's command."""
+    return ["--seed", str(seed)] if seed else []
+
+
+def _flags(config: Any, default: Any, path: tuple[str, ...] = ()) -> list[str] | None:
+    """Flags for all values that differ from the defaults. None if flags cannot say it: another kind of part, or one more."""
+    if type(config) is not type(default):
+        return None
+    flags: list[str] = []
+    for field in dataclasses.fields(config):
+        value, usual, place = getattr(config, field.name), getattr(default, field.name), (*path, field.name)
+        if value == usual or place in _BY_DATA:
+            continue
+        if dataclasses.is_dataclass(value) or dataclasses.is_dataclass(usual):
+            inner = _flags(value, usual, place)
+        else:
+            inner = _flag(".".join(place).replace("_", "-"), value)
+        if inner is None:
+            return None
+        flags += inner
+    return flags
+
+
+def _flag(name: str, value: Any) -> list[str] | None:
+    """A flag with a plain value."""
+    if isinstance(value, bool):
+        return [f"--{name}", str(value)]
+    if isinstance(value, tuple):
+        return None if not value or any(not isinstance(one, (int, float, str)) for one in value) else [f"--{name}", *map(str, value)]
+    return [f"--{name}", str(value)] if value is None or isinstance(value, (int, float, str)) else None
+
+
+def _printed(run: Path, part: str, file: str = "") -> str:
+    """The command that prints the settings of a part into a file."""
+    which = [] if part == TOKENIZER else ["--part", part]
+    return f"{_joined('vqvae', 'info', str(run), '--settings', *which)} > {shlex.quote(file or f'{part}.json')}"
+
+
+def _joined(*words: str) -> str:
+    return shlex.join(words)

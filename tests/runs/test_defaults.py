@@ -1,0 +1,106 @@
+"""The commands of a report, read by the command line again, give the settings of the run."""
+
+import dataclasses
+import shlex
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.experiments.small import OPTIONS
+from tests.training import tiny
+from vqvae import config as configuration
+from vqvae.cli import train, train_prior
+from vqvae.errors import ConfigError
+from vqvae.media.images import write_png
+from vqvae.pipeline import Pipeline, save
+from vqvae.quantizers import FSQConfig
+from vqvae.recipes import RECIPES, fitted
+from vqvae.runs.defaults import commands, prior_config
+from vqvae.runs.folder import stored_config
+from vqvae.runs.stages import train_prior as train_second
+from vqvae.runs.stages import train_tokenizer
+from vqvae.storage import RunCard
+from vqvae.training import TrainConfig
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Both stages of the recipe for a folder of pictures, few steps each, and a second prior of another seed."""
+    place = tmp_path_factory.mktemp("runs")
+    random = np.random.default_rng(0)
+    for number in range(6):
+        write_png(place / "my pictures" / f"{number}.png", random.integers(0, 256, (8, 8, 3), np.uint8))
+    config = RECIPES["images"].tokenizer(str(place / "my pictures"))
+    data: Any = config.data
+    config = dataclasses.replace(config, steps=2, seed=5, precision="float32", data=dataclasses.replace(data, channels=1, mirror=True))
+    config, run = fitted(config, RECIPES["images"].tokenizer(data.path)), place / "run"
+    train_tokenizer(config, OPTIONS, run, recipe="images", scored=False)
+    second = prior_config(run)
+    train_second(dataclasses.replace(second, steps=2, seed=5), OPTIONS, run, scored=False)
+    train_second(dataclasses.replace(second, steps=1), OPTIONS, run, name="other", scored=False)
+    return run
+
+
+def stored(folder: Path, config: TrainConfig, recipe: str) -> Path:
+    """A run folder with these settings."""
+    save(Pipeline(tiny.model().build(), card=RunCard(recipe=recipe, training=configuration.to_json(config))), folder)
+    return folder
+
+
+def read(monkeypatch: pytest.MonkeyPatch, line: str) -> tuple[TrainConfig, Path]:
+    """The settings and the folder that a command trains with."""
+    found: list[Any] = []
+    for module, name in ((train, "train_both"), (train, "train_tokenizer"), (train_prior, "train_prior")):
+        monkeypatch.setattr(module, name, lambda config, options, out, **more: found.extend((config, out)))
+    program, command, *words = shlex.split(line)
+    assert program == "vqvae"
+    {"train": train, "train-prior": train_prior}[command].main(words)
+    return found[0], found[1]
+
+
+def test_commands_give_the_settings_of_both_stages(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first, second = commands(run).splitlines()
+    assert "'" in first and first.endswith("--prior no"), "a path with a space is quoted"
+    config, out = read(monkeypatch, first)
+    assert configuration.essence(config) == configuration.essence(stored_config(run)) and out == Path(f"{run}-again")
+    assert config.data == stored_config(run).data
+    config, out = read(monkeypatch, second.replace(f"{run}-again", str(run)))
+    assert config == stored_config(run, "prior")
+
+
+def test_a_prior_with_a_name_keeps_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    line = commands(run, "other").splitlines()[1]
+    assert "--name other" in line and "--seed 0" in line
+    assert read(monkeypatch, line.replace(f"{run}-again", str(run)))[0] == stored_config(run, "priors/other")
+
+
+def test_a_recipe_without_changes_is_one_short_command(tmp_path: Path) -> None:
+    cifar = stored(tmp_path / "cifar", RECIPES["cifar10"].tokenizer("data"), "cifar10")
+    assert commands(cifar) == f"vqvae train cifar10 --data data --out {cifar}-again --prior no"
+
+
+def test_another_kind_of_part_takes_a_settings_file(tmp_path: Path) -> None:
+    config = RECIPES["cifar10"].tokenizer("data")
+    model: Any = config.model
+    model = dataclasses.replace(model, quantizer=FSQConfig(dim=64, levels=(8, 8)))
+    run = stored(tmp_path / "run", dataclasses.replace(config, model=model), "cifar10")
+    assert commands(run).splitlines() == [
+        f"vqvae info {run} --settings > tokenizer.json",
+        f"vqvae train tokenizer.json --data data --out {run}-again",
+    ]
+
+
+def test_data_that_has_moved_still_gives_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = dataclasses.replace(RECIPES["images"].tokenizer(str(tmp_path / "gone")), steps=7)
+    run = stored(tmp_path / "run", config, "images")
+    assert "--steps 7" in commands(run)
+    assert read(monkeypatch, commands(run))[0] == config
+
+
+def test_a_run_of_a_program_says_so(tmp_path: Path) -> None:
+    save(Pipeline(tiny.model().build(), card=RunCard()), tmp_path / "run")
+    assert commands(tmp_path / "run").startswith("# Trained by a Python program")
+    with pytest.raises(ConfigError, match="level"):
+        prior_config(tmp_path / "run", 3)
