@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from vqvae.config import INCIDENTAL, check_at_least, settings, to_json
+from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.episodes import Episodes, dataset_of, frame_size
@@ -50,7 +50,7 @@ class GymConfig:
     """Frames in a row. If an episode ends earlier, another one begins in the same row."""
     size: int | tuple[int, int] = 64
     """Height and width in pixels; one number for squares. The whole picture is resized, without keeping its shape."""
-    seed: int = 0
+    seed: int = dataclasses.field(default=0, metadata=SEED)
     """Another seed, other episodes."""
     clip_length: int = 0
     """Frames in a clip. 0: single frames."""
