@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vqvae.disk import atomic, check_plain, explained
+from vqvae.disk import atomic, check_plain, explained, user_path
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.media.gifs import gif_pictures, shown_times, write_gif
 from vqvae.media.images import cut
@@ -68,7 +68,7 @@ def frame_rate_of(path: Path | str) -> float:
         DataError: if the file cannot be decoded or has no frames.
         MissingExtraError: if PyAV is not installed and the file is no GIF.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     with _opened(path) as file, decoding(path):
         return shown_times(file)[0] if _suffix(path) == ".gif" else _rate(file, path)
 
@@ -90,7 +90,7 @@ def video_frames(
             changes its frame rate midway and ``frame_rate`` is omitted.
         MissingExtraError: if PyAV is not installed and the file is no GIF.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     if frame_rate is not None and not 0 < frame_rate <= 1000:
         raise ConfigError(f"frame_rate is {frame_rate}; it must be above 0 and at most 1000.")
     with _opened(path) as file, decoding(path):
@@ -117,7 +117,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], frame_rate: floa
         DataError: if there are no frames, they differ in size, or the file cannot be written.
         MissingExtraError: if PyAV is not installed and the file is a .mp4 or .webm.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     suffix = _suffix(path)
     if suffix not in WRITTEN:
         raise ConfigError(f"{path} has the suffix {suffix!r}; videos are written as {', '.join(WRITTEN)}.")
