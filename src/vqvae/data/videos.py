@@ -10,7 +10,7 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from vqvae.config import INCIDENTAL, check_at_least, loads, settings, shown
+from vqvae.config import INCIDENTAL, loads, settings, shown
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
@@ -28,7 +28,7 @@ from vqvae.media.video import frame_rate_of, video_frames
 _log = logging.getLogger(__name__)
 
 _SIDES = ("train", "held-out")
-_VERSION = 1  # Of how clips are decoded: a change makes other frames of the same files.
+_VERSION = 1  # Of the decoder. A change makes other frames of the same files.
 _FOLDER = "*"
 """What stands for the files in a folder of frames: ``walk/*`` is one clip."""
 _TRACK = ".jsonl"
@@ -46,7 +46,7 @@ class VideosConfig:
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/clips.json")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder."""
@@ -63,7 +63,7 @@ class VideosConfig:
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip clips that cannot be decoded, with a warning, instead of stopping."""
     cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps decoded clips. Default: ~/.cache/vqvae/videos."""
+    """The folder for decoded clips; default: ~/.cache/vqvae/videos."""
 
     def build(self) -> Splits:
         """Find the clips, and decode them if they are not in the cache yet.
@@ -102,7 +102,6 @@ class _Kept(NamedTuple):
 def _build(config: VideosConfig) -> Splits:
     root = user_path(config.path)
     size = frame_size(config.size, "VideosConfig")
-    check_at_least(0, config, "clip_length")
     if config.frame_rate is not None and not 0 < config.frame_rate <= 1000:
         raise ConfigError(f"VideosConfig.frame_rate is {config.frame_rate}; it must be above 0 and at most 1000.")
     if not root.is_dir():
