@@ -1,10 +1,10 @@
-"""This code against earlier code: a quantizer, a training step, codes from a PixelCNN and audio from a WaveNet.
+"""Compare the speed of this code with earlier code: a quantizer, a training step, codes from a PixelCNN, audio from a WaveNet.
 
     git worktree add ../earlier COMMIT
     python benchmarks/earlier.py ../earlier/src [--rounds 15] [--out docs/results]
 
-Two processes with one thread each, one a tree, wait for their turn and do the same work on the same numbers: A B A B. A turn repeats the
-work for at least a fifth of a second of processor time, and processor time is what is compared, since others use the machine too.
+Two processes with one thread each, one for each source tree, take turns with the same work on the same numbers: A B A B. A turn repeats the
+work for at least a fifth of a second. Processor time is compared, because other processes use the machine, too.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig
 
 TURN = 0.2
-"""Seconds of a turn, at least."""
+"""The shortest turn, in seconds."""
 
 
 def quantizer() -> Callable[[], object]:
@@ -71,7 +71,7 @@ def pixelcnn() -> Callable[[], object]:
 
 
 def wavenet(int8: bool) -> Callable[[], object]:
-    """4096 samples from 30 layers of 32 channels, and 128 that lead out."""
+    """4096 samples from 30 layers of 32 channels, with 128 skip channels."""
     decoder = WaveNetDecoderConfig(stride=64, levels=256, speakers=20, layers=30, residual=32, skip=128, int8=int8).build(64, 256).eval()
     given = Given(torch.randn(1, 64, 64), Condition(label=torch.zeros(1, dtype=torch.int64)))
     uniforms = torch.rand(1, 4096, dtype=torch.float64)
@@ -88,7 +88,7 @@ WORK: dict[str, Callable[[], Callable[[], object]]] = {
 
 
 def work(name: str) -> None:
-    """Take a turn for each line that comes, and say how many seconds the work took once."""
+    """Take a turn for each input line, and print the seconds of one repetition."""
     torch.set_num_threads(1)
     torch.manual_seed(0)
     turn = WORK[name]()
@@ -105,7 +105,7 @@ def work(name: str) -> None:
 
 
 def compare(name: str, trees: dict[str, Path], rounds: int) -> dict[str, list[float]]:
-    """The seconds of all turns of each tree."""
+    """The seconds of all turns, for each tree."""
     workers = {}
     for tree, source in trees.items():
         environment = {**os.environ, "PYTHONPATH": str(source), "OMP_NUM_THREADS": "1"}
@@ -114,9 +114,9 @@ def compare(name: str, trees: dict[str, Path], rounds: int) -> dict[str, list[fl
     found: dict[str, list[float]] = {tree: [] for tree in trees}
     try:
         for worker in workers.values():
-            assert worker.stdout is not None and worker.stdout.readline() == "ready\n", "the worker has said why"
+            assert worker.stdout is not None and worker.stdout.readline() == "ready\n", "the worker has printed the reason"
         for turn in range(rounds):
-            # Whoever goes first has the colder machine.
+            # The order alternates: the first of a pair has the colder machine.
             for tree in list(workers) if turn % 2 == 0 else reversed(list(workers)):
                 worker = workers[tree]
                 assert worker.stdin is not None and worker.stdout is not None, "pipes"
@@ -142,7 +142,7 @@ def main() -> None:
         return
     if arguments.earlier is None or not (arguments.earlier / "vqvae").is_dir():
         parser.error(f"{arguments.earlier} holds no package vqvae; give the src folder of a worktree of the earlier commit")
-    # Only here: in earlier code these are elsewhere.
+    # Imported here: earlier code has these elsewhere.
     from vqvae.reports.results import markdown_table, this_command, write_results
 
     began = time.perf_counter()
@@ -161,15 +161,15 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "earlier",
-        title="This code against earlier code",
+        title="This code compared with earlier code",
         columns=columns,
         rows=rows,
         values={"work": values, "earlier_commit": commit, "rounds": arguments.rounds},
         command=this_command(),
         device="cpu",
         seconds=time.perf_counter() - began,
-        notes=f"Processor time of one thread, {arguments.rounds} turns of each, interleaved; the ratio is the median over pairs of turns. "
-        f"Earlier is commit {commit}.",
+        notes=f"Processor time of one thread, {arguments.rounds} turns of each, interleaved. The ratio is the median over pairs of turns. "
+        f"The earlier code is commit {commit}.",
     )
     print(json.dumps(record))
 

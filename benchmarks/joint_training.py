@@ -1,11 +1,11 @@
-"""What joint training of a tokenizer and its prior gains over two stages, on CIFAR-10 at equal steps.
+"""The gain of joint training of a tokenizer and its prior over two stages, on CIFAR-10 with equal steps.
 
     python benchmarks/joint_training.py [--data PATH] [--out docs/results] [--steps 3000] [--weights 0:0 0.1:1 0.3:1]
 
-Two stages: a tokenizer for S steps, then a prior for S steps on its codes, which no longer change. Joint: both for the same S steps,
-once for each pair of weights of the codes' cost, in their choice and in the loss. At 0:0 the tokenizer is that of the two stages, and
-only the prior's time is another. A further row for each pair trains a second prior for S steps on the finished joint tokenizer: it
-shows the tokenizer alone.
+Two stages: train a tokenizer for S steps, then a prior for S steps on its fixed codes. Joint: train both for the same S steps, once for
+each pair of weights of the codes' cost: in the choice of codes and in the loss. With 0:0 the tokenizer equals that of the two stages, and
+only the prior trains at another time. A further row for each pair trains a second prior for S steps on the finished joint tokenizer. It
+shows the effect of the tokenizer alone.
 """
 
 import argparse
@@ -47,7 +47,7 @@ COLUMNS = ["", "reconstruction", "codes, uniform", "codes, unigram", "codes, lea
 
 
 class Codes(Dataset):
-    """Codes in memory: what a tokenizer that no longer changes makes of images."""
+    """Codes in memory, from a finished tokenizer."""
 
     def __init__(self, name: str, codes: Tensor) -> None:
         self.name, self.codes = name, codes
@@ -64,18 +64,18 @@ class Encoded(NamedTuple):
 
     splits: Splits
     unigram: UnigramPrior
-    """Their frequencies in the training data."""
+    """The frequencies of codes in the training data."""
 
 
 class Bench:
-    """The data, how everything is trained and scored, and how long that took."""
+    """The data, the training and scoring of all models, and the time that they took."""
 
     def __init__(self, arguments: argparse.Namespace, folder: Path) -> None:
         self.arguments, self.folder, self.seconds = arguments, folder, 0.0
         self.data = Cifar10Config(path=arguments.data).build()
 
     def train(self, model: VQVAEConfig | PixelCNNConfig | JointConfig, data: Splits, run: str, stage: str) -> Any:
-        """Train for S steps. A finished stage is only loaded, and an interrupted one goes on."""
+        """Train for S steps. A finished stage is only loaded, and an interrupted one resumes."""
         asked = self.arguments
         config = TrainConfig(
             model=model,
@@ -93,7 +93,7 @@ class Bench:
 
     @torch.no_grad()
     def encode(self, tokenizer: VQVAE) -> Encoded:
-        """Encode the training data, but no more of it than a prior sees in S steps, and the held-out data that is scored."""
+        """Encode the held-out data that is scored, and as much training data as a prior sees in S steps."""
         began = time.perf_counter()
         sides = []
         for side, most in zip(self.data, (self.arguments.steps * BATCH, self.arguments.held_out), strict=True):
@@ -105,7 +105,7 @@ class Bench:
         return Encoded(Splits(*sides), unigram)
 
     def score(self, tokenizer: VQVAE, prior: PixelCNN, unigram: UnigramPrior) -> dict[str, Any]:
-        """Bits a dimension on held-out images, the codes being the nearest ones."""
+        """Bits per dimension on held-out images, with the nearest codes."""
         priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
         return evaluate_tokenizer(tokenizer, self._held_out(), log_priors=priors)
 
@@ -129,7 +129,7 @@ def measure(bench: Bench) -> list[dict[str, Any]]:
         spent = bench.seconds - before
         encoded = bench.encode(joint.tokenizer)
         priors = {name: (joint.prior, spent)}
-        if choice or loss:  # Else a second prior would be that of the two stages.
+        if choice or loss:  # Otherwise the second prior would equal that of the two stages.
             second = bench.train(PRIOR, encoded.splits, run, "prior")
             priors[f"{name}, and a second prior"] = (second, bench.seconds - before)
         for row, (prior, seconds) in priors.items():
@@ -155,12 +155,12 @@ def pair(text: str) -> tuple[float, float]:
 def main() -> None:
     """Train, score, print the table, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="the folder cifar-10-batches-bin or the one that holds it; downloaded where left out")
+    parser.add_argument("--data", help="the folder cifar-10-batches-bin, or its parent; if omitted, download the data")
     parser.add_argument("--out", type=Path, help="folder for joint-training.md and .json, such as docs/results")
-    parser.add_argument("--run", type=Path, help="run folders to keep, and to go on from; temporary ones where left out")
+    parser.add_argument("--run", type=Path, help="folder for the runs, to keep and resume them; default: a temporary one")
     parser.add_argument("--steps", type=int, default=3000, help="S")
-    parser.add_argument("--weights", type=pair, nargs="+", default=WEIGHTS, metavar="CHOICE:LOSS", help="of the codes' cost")
-    parser.add_argument("--held-out", type=int, default=10_000, help="test images that are scored")
+    parser.add_argument("--weights", type=pair, nargs="+", default=WEIGHTS, metavar="CHOICE:LOSS", help="weights of the codes' cost")
+    parser.add_argument("--held-out", type=int, default=10_000, help="number of test images to score")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
     parser.add_argument("--threads", type=int, help="CPU threads")
@@ -174,7 +174,7 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "joint-training",
-        title="Joint training of tokenizer and prior beside two stages, CIFAR-10",
+        title="Joint training of tokenizer and prior, compared with two stages, on CIFAR-10",
         command=this_command(),
         columns=COLUMNS,
         rows=table,
@@ -187,11 +187,11 @@ def main() -> None:
 
 
 NOTES = """
-Bits a dimension on the first {held_out} test images; *reconstruction* is −log₂ p(x|z), *total* that and the codes under the learned
-prior, a bound on −log₂ p(x). Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of both at
-once; the weights of the codes' cost, in the choice of codes and in the loss, are 0 for a third of them and rise over the next third.
-*And a second prior*: {steps} more, of a new prior on the codes of the joint tokenizer, as in the second stage. All of batch {batch},
-Adam at 1e-3 with a cosine. Every row says what its whole training took.
+Bits per dimension on the first {held_out} test images. *reconstruction* is −log₂ p(x|z). *total* adds the cost of the codes under the
+learned prior; it is a bound on −log₂ p(x). Two stages: {steps} steps of the tokenizer, then {steps} of the prior. Joint: {steps} steps of
+both at once. The weights of the codes' cost, in the choice of codes and in the loss, are 0 for the first third of the steps and rise over
+the next third. *And a second prior*: {steps} more steps of a new prior on the codes of the joint tokenizer, as in the second stage. All
+trainings use batches of {batch}, and Adam at 1e-3 with a cosine. The seconds are for the whole training of a row.
 """
 
 

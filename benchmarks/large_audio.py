@@ -1,9 +1,9 @@
-"""An hour of audio: the memory that encoding and decoding take, and whether the codes are those of the whole.
+"""An hour of audio: the memory for encoding and decoding, and whether the codes equal those of the whole.
 
     python benchmarks/large_audio.py [--minutes 60] [--folder FOLDER] [--out docs/results]
 
-Each task runs in a process of its own, whose peak of resident memory counts everything: Python, torch and the model. The model is the
-network of the recipe ``speech``, narrowed and trained for a few steps: memory depends on lengths, not on what was learned.
+Each task runs in its own process. Its peak resident memory includes everything: Python, torch and the model. The model is the network of
+the recipe ``speech``, narrower and trained for a few steps: memory depends on lengths, not on what was learned.
 """
 
 import argparse
@@ -30,7 +30,7 @@ TINY = [
 IMPORTS = "import sys, numpy, torch, vqvae; from vqvae.data import Batch, audio_blocks, read_audio; "
 LOAD = IMPORTS + "run, file, out = sys.argv[1:]; model = vqvae.load(run); "
 BLOCKS = "blocks = (torch.from_numpy(block)[None, None] for block in audio_blocks(file, 16_000)); "
-# Not ru_maxrss, which a process takes over from the one that started it.
+# Not ru_maxrss: a process inherits it from its parent.
 PEAK = "; print(int(open('/proc/self/status').read().split('VmHWM:')[1].split()[0]) // 1024)"
 SAVE = "numpy.save(out, codes.numpy().astype('uint16'))" + PEAK
 MAIN = "import sys; from vqvae.cli.main import main; run, file, out = sys.argv[1:]; assert not main([COMMAND])" + PEAK

@@ -1,8 +1,8 @@
-"""What large pictures take: peak memory and time of ``vqvae reconstruct`` and of Python, and whether pieces give the codes of the whole.
+"""Large pictures: peak memory and time of ``vqvae reconstruct`` and of Python, and whether pieces give the codes of the whole.
 
     python benchmarks/large_pictures.py [--steps 30] [--out docs/results]
 
-A small model is trained on parts of a picture that is made here. Each measurement is a process of its own.
+A small model is trained on parts of a synthetic picture. Each measurement runs in its own process.
 """
 
 import argparse
@@ -41,7 +41,7 @@ EQUAL = "\ncodes = model.encode(x); assert len(codes.unique()) > 8; print(int((c
 
 
 def bands(height: int, width: int, rows: int = 64) -> Iterator[np.ndarray]:
-    """A picture of waves of many lengths with a little noise, uint8 (3, rows, width) at a time."""
+    """A picture of waves of many lengths with a little noise, in parts: uint8 (3, rows, width)."""
     random, across = np.random.default_rng(0), np.arange(width)[None, None]
     for top in range(0, height, rows):
         down = np.arange(top, min(top + rows, height))[None, :, None]
@@ -51,7 +51,7 @@ def bands(height: int, width: int, rows: int = 64) -> Iterator[np.ndarray]:
 
 
 def run(program: str, *words: str) -> tuple[float, float, str]:
-    """Peak resident memory in MiB, seconds, and what was printed."""
+    """Peak resident memory in MiB, seconds, and the output."""
     began = time.perf_counter()
     process = subprocess.Popen([sys.executable, "-c", program, *words], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
@@ -124,8 +124,8 @@ def main() -> None:
         rows=rows,
         values=values,
         seconds=time.perf_counter() - began,
-        notes=f"The bar is {BAR_MIB} MiB. `vqvae reconstruct` reads a PNG file and writes one. The picture that `Pipeline.reconstruct` "
-        "gets and the one that it gives back are both in memory.",
+        notes=f"The bar is {BAR_MIB} MiB. `vqvae reconstruct` reads a PNG file and writes one. `Pipeline.reconstruct` keeps both its "
+        "input and its output in memory.",
     )
     print(json.dumps(record))
 

@@ -1,11 +1,11 @@
-"""60,000 grey pictures of 28×28 pixels: one command without flags, against a loop of one's own for the same processor time.
+"""60,000 grey pictures of 28×28 pixels: one command without flags, compared with a hand-written loop for the same processor time.
 
     python benchmarks/own_pictures.py --data FOLDER [--minutes 10] [--out docs/results]
 
-FOLDER holds CIFAR-10 (binary version), whose pictures become grey PNG files of 28×28 pixels in train/ and test/, with a folder per class.
-The command is ``vqvae train images --data PNGS --minutes N``: it trains the tokenizer and the prior, scores both and draws samples. The
-loop is what one writes with vector-quantize-pytorch: the same network sizes, stride and number of codes, its quantizer's defaults, Adam. It
-gets the processor time that the command's tokenizer was trained for. Both are scored on all test pictures by the same lines.
+FOLDER holds CIFAR-10 (binary version). Its pictures become grey PNG files of 28×28 pixels in train/ and test/, with a folder per class. The
+command is ``vqvae train images --data PNGS --minutes N``: it trains the tokenizer and the prior, scores both and draws samples. The loop is
+a typical one with vector-quantize-pytorch: the same network sizes, stride and number of codes, the quantizer's defaults, Adam. It gets as
+much processor time as the training of the command's tokenizer. The same code scores both on all test pictures.
 """
 
 import argparse
@@ -34,7 +34,7 @@ SIDE, CODES, HIDDEN, BATCH = 28, 512, 128, 64
 
 
 def write_pictures(path: str, folder: Path) -> dict[str, np.ndarray]:
-    """Write both sides of CIFAR-10 as grey PNG files; give their pixels (n, 28, 28) by the side's name."""
+    """Write both sides of CIFAR-10 as grey PNG files. Return their pixels (n, 28, 28), by side."""
     found = {}
     for name, side in zip(("train", "test"), Cifar10Config(path=path).build(), strict=True):
         pixels = np.empty((len(side), SIDE, SIDE), np.uint8)
@@ -51,7 +51,7 @@ def write_pictures(path: str, folder: Path) -> dict[str, np.ndarray]:
 
 
 class Residual(nn.Module):
-    """ReLU, 3×3, ReLU, 1×1, and the input added."""
+    """ReLU, 3×3, ReLU, 1×1, plus the input."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,7 +62,7 @@ class Residual(nn.Module):
 
 
 def own_loop(pixels: np.ndarray, seconds: float) -> tuple[int, Callable[[Tensor], tuple[Tensor, Tensor]]]:
-    """Train with vector-quantize-pytorch for so much processor time; give the steps, and what reconstructs a batch and gives its codes."""
+    """Train with vector-quantize-pytorch for this processor time. Return the steps, and a function to reconstruct and encode batches."""
     torch.manual_seed(0)
     encoder = nn.Sequential(
         *(nn.Conv2d(1, HIDDEN // 2, 4, 2, 1), nn.ReLU(), nn.Conv2d(HIDDEN // 2, HIDDEN, 4, 2, 1), nn.ReLU()),
@@ -162,7 +162,7 @@ def main() -> None:
         },
         seconds=time.perf_counter() - began,
         notes=f"The command took {wall / 60:.1f} minutes and wrote {', '.join(made)}. Its tokenizer was trained for {training:.0f} s "
-        f"of processor time, and so was the loop ({steps:,} steps of {BATCH}). Scores are of all 10,000 test pictures.",
+        f"of processor time, and so was the loop ({steps:,} steps of {BATCH}). Scores use all 10,000 test pictures.",
     )
     print(json.dumps({"ours": ours, "theirs": theirs, "wall": wall, "processor": training}))
 

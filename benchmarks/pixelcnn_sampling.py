@@ -1,11 +1,11 @@
-"""Sampling from a gated PixelCNN: with cached state, in one compiled kernel, and by evaluating the whole map anew for each code.
+"""Sampling from a gated PixelCNN: with cached state, in one compiled kernel, and by evaluating the whole map for each code.
 
     python benchmarks/pixelcnn_sampling.py [--rounds 5] [--out docs/results]
 
-One prior (12 layers of 64 channels, K = 512, random weights) draws maps of codes. "cached" is the loop over ``step`` in PyTorch,
-"compiled" the same loop as one numba kernel, example by example, a core each. "naive" runs the network over the whole map, as
-training does, and draws one code from what it says there: it is timed at positions spread over the map and multiplied by their
-number. All take turns in one process, and all draw the same codes from the same uniform numbers, which is checked.
+One prior (12 layers of 64 channels, K = 512, random weights) draws maps of codes. "cached" is the loop over ``step`` in PyTorch. "compiled"
+is the same loop as one numba kernel, with one example per core. "naive" runs the network over the whole map, as training does, to draw a
+single code; it is timed at some positions spread over the map, and extrapolated to all. All three take turns in one process. They draw the
+same codes from the same uniform numbers, which is checked.
 """
 
 import argparse
@@ -25,14 +25,14 @@ from vqvae.reports.results import markdown_table, this_command, write_results
 
 LAYERS, HIDDEN, CODES = 12, 64, 512
 POSITIONS = 8
-"""Positions at which the naive way is timed."""
+"""Number of positions at which the naive way is timed."""
 PRODUCT = 2048
-"""Rows, columns and terms of the product that tells how fast the machine is."""
+"""Rows, columns and terms of the product that measures the speed of the machine."""
 COMPILED_BAR = 3.0
 
 
 class Case(NamedTuple):
-    """Maps of side × side codes, so many at once, and how many times as fast as naive they must be drawn."""
+    """Maps of side × side codes, the batch size, and the required speed relative to naive."""
 
     side: int
     batch: int
@@ -80,7 +80,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(prior: PixelCNN, case: Case, rounds: int) -> dict:
-    """Everything about one case."""
+    """All measurements of a case."""
     space, count = (case.side, case.side), case.side**2
     uniforms = torch.rand(case.batch, count, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     positions = [(2 * i + 1) * count // (2 * POSITIONS) for i in range(POSITIONS)]
@@ -104,10 +104,10 @@ def measure(prior: PixelCNN, case: Case, rounds: int) -> dict:
 
 
 def in_numbers(prior: PixelCNN, case: Case, turned: Turns) -> dict:
-    """Seconds of a whole batch of maps each way, and their ratios."""
+    """Seconds for a whole batch of maps each way, and their ratios."""
     seconds, count = turned.seconds, case.side**2
     naive, cached, compiled, best = seconds["naive"] / POSITIONS * count, *(seconds[name] for name in ("cached", "compiled", "itself"))
-    # Each weight of a matrix or a filter is one multiplication and one addition a position, but those of look-ups, which are none.
+    # Each weight of a matrix or a filter costs one multiplication and one addition per position; look-ups cost none.
     weights = sum(p.numel() for name, p in prior.named_parameters() if p.ndim > 1 and name not in ("embedding", "place.weight"))
     floor = 2 * weights * count * case.batch / (2 * PRODUCT**3 / seconds["product"])
     return {
@@ -123,7 +123,7 @@ def in_numbers(prior: PixelCNN, case: Case, turned: Turns) -> dict:
 
 
 def row(case: Case, values: dict) -> list[str]:
-    """One line of the table."""
+    """A row of the table."""
     codes, compiled = case.side**2 * case.batch, values["compiled_seconds"]
     return [
         f"{case.side} × {case.side}, {case.batch}",
@@ -138,7 +138,7 @@ def row(case: Case, values: dict) -> list[str]:
 
 
 def naive_logits(prior: PixelCNN, codes: Tensor, position: int) -> Tensor:
-    """The logits of one code by the whole network; what comes after it is hidden from the network, as it is when it is drawn."""
+    """The logits of one code from the whole network. Later codes are hidden from it, as in sampling."""
     known = codes.flatten(1).clone()
     known[:, position:] = 0
     x = prior._embed(known.view_as(codes))
@@ -148,7 +148,7 @@ def naive_logits(prior: PixelCNN, codes: Tensor, position: int) -> Tensor:
 
 
 def check(found: Tensor, expected: Tensor, name: str) -> None:
-    """All but a few draws, where rounding decides between neighbours, must be equal."""
+    """Check that all draws are equal, except a few where rounding decides between neighbours."""
     differing = int((found.flatten() != expected.flatten()).sum())
     if differing > math.ceil(expected.numel() / 1000):
         raise SystemExit(f"{name} draws {differing} of {expected.numel()} codes that the cached loop does not.")
@@ -161,10 +161,10 @@ def product() -> None:
 
 
 NOTES = """
-Medians of {rounds} rounds taken in turns; other processes used at most {others:.2f} cores meanwhile. The naive way is timed at
-{positions} positions spread over the map. "by itself" is `sample` left to choose: the compiled kernel for few examples, else the
-cached loop. The kernel must be {bar:g} times as fast as the cached loop at batch 1, where it runs on one core. The floor is the
-multiplications and additions of each position, done once, at the speed of a large float32 product on all cores.
+Medians of {rounds} rounds, taken in turns. Other processes used at most {others:.2f} cores meanwhile. The naive way is timed at
+{positions} positions spread over the map. "by itself" is the automatic choice of `sample`: the compiled kernel for few examples, otherwise
+the cached loop. At batch 1 the kernel runs on one core and must be {bar:g} times as fast as the cached loop. The floor is the time for the
+multiplications and additions of each position, done once at the speed of a large float32 product on all cores.
 """
 
 

@@ -1,11 +1,11 @@
-"""One training step of EMAQuantizer beside vector-quantize-pytorch and beside faiss's search: time, peak memory, right codes.
+"""A training step of EMAQuantizer, compared with vector-quantize-pytorch and with faiss's search: time, peak memory, correct codes.
 
     python benchmarks/quantizer.py [--processes 5] [--out docs/results]
 
-A step is forward, backward and the update of the codebook. All three take the same latents, the same first codebook, decay 0.99 and
-commitment 0.25 (vector-quantize-pytorch without its rotation trick). "faiss" is our quantizer with the search replaced by
-``IndexFlatL2``, which is filled anew in every step because the codebook has moved. In each of several fresh processes the three
-take turns, step by step; what counts is the median over processes of each process's ratio of medians.
+A step is forward, backward and the update of the codebook. All three have the same latents, the same initial codebook, decay 0.99 and
+commitment 0.25 (vector-quantize-pytorch without its rotation trick). "faiss" is our quantizer with ``IndexFlatL2`` for the search. Its
+index is rebuilt at every step because the codebook has moved. In each of several fresh processes the three take turns, step by step. The
+result is the median over processes of each process's ratio of medians.
 """
 
 import argparse
@@ -33,7 +33,7 @@ FAISS_BAR = 1.05
 
 
 class Case(NamedTuple):
-    """Sizes, timed rounds in a process, and what must be reached."""
+    """Sizes, timed rounds per process, and the bars."""
 
     rows: int
     dim: int
@@ -51,13 +51,13 @@ class Case(NamedTuple):
 CASES = (Case(8192, 64, 512, 40, 8.0, None), Case(32768, 256, 1024, 8, 5.0, None), Case(16384, 64, 8192, 6, 14.0, 1 / 80))
 MEMORY_STEPS, WARM_UP_ROWS = 3, 64
 PRODUCT = 2048
-"""Rows, columns and terms of the product that tells how fast the machine is."""
+"""Rows, columns and terms of the product that measures the speed of the machine."""
 
 
 def main() -> None:
     """Print the tables, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--processes", type=int, default=5, help="fresh processes a case")
+    parser.add_argument("--processes", type=int, default=5, help="fresh processes per case")
     parser.add_argument("--out", type=Path, help="folder for quantizer.md and quantizer.json, such as docs/results")
     parser.add_argument("--measure", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -90,7 +90,7 @@ def main() -> None:
         notes=NOTES.format(
             processes=arguments.processes,
             quiet=QUIET,
-            loud="" if loudest < QUIET else f", as far as there were others: {loudest:.1f} cores at most in those that count",
+            loud="" if loudest < QUIET else f" where possible: the remaining rounds had at most {loudest:.1f} cores",
             differing=differing_in_words(found),
         ),
     )
@@ -98,7 +98,7 @@ def main() -> None:
 
 
 def measure_case(number: int, processes: int) -> dict:
-    """Everything about one case."""
+    """All measurements of a case."""
     case = CASES[number]
     times = [fresh(f"times:{number}") for _ in range(processes)]
     memory = {which: [fresh(f"memory_{which}:{number}") for _ in range(processes)] for which in ("ours", "peer")}
@@ -127,7 +127,7 @@ def measure_case(number: int, processes: int) -> dict:
 
 
 def row(case: Case, values: dict) -> list[str]:
-    """One line of the table."""
+    """A row of the table."""
     memory_bar = "" if case.memory_bar is None else f"1/{1 / case.memory_bar:.0f}"
     return [
         f"{case.rows} × {case.dim}, {case.codes}",
@@ -148,7 +148,7 @@ def row(case: Case, values: dict) -> list[str]:
 
 
 def fresh(measure: str) -> dict:
-    """The answer of a fresh process."""
+    """The result of a fresh process."""
     words = [sys.executable, __file__, "--measure", measure]
     found = subprocess.run(words, capture_output=True, text=True, check=False)
     if found.returncode:
@@ -157,7 +157,7 @@ def fresh(measure: str) -> dict:
 
 
 def times(case: Case) -> dict:
-    """Median seconds a step of each, taken in turns."""
+    """Median seconds per step of each, taken in turns."""
     latents, codebook = data(case, 0.0)
     ours, peer, search = ours_of(case, codebook), peer_of(case, codebook), ours_of(case, codebook)
     inputs = latents.clone().requires_grad_()
@@ -176,7 +176,7 @@ def times(case: Case) -> dict:
 
 
 def product(case: Case) -> Callable[[], Tensor]:
-    """A large square product in float32: what the machine can do, by which the floor of the distances is reckoned."""
+    """A large square product in float32. It measures the speed of the machine, for the floor of the distances."""
     a, b = torch.randn(PRODUCT, PRODUCT), torch.randn(PRODUCT, PRODUCT)
     out = torch.empty(PRODUCT, PRODUCT)
     return lambda: torch.mm(a, b, out=out)
@@ -197,10 +197,10 @@ def memory_peer(case: Case) -> int:
 
 
 def peak(step: Callable[[Tensor, Tensor], None], latents: Tensor) -> int:
-    """How far resident memory rises in some steps, above latents, their gradient and the quantizer.
+    """The rise of resident memory over some steps, above latents, their gradient and the quantizer.
 
-    A step of a few rows comes first, so that threads and their buffers are there. Then free memory is given back to the system and
-    the kernel's high-water mark of resident memory is set back to what is resident.
+    A step of a few rows comes first, so that threads and their buffers exist. Then free memory is returned to the system, and the kernel's
+    high-water mark of resident memory is reset.
     """
     inputs, gradient = latents.clone().requires_grad_(), torch.ones_like(latents)
     few = latents[:WARM_UP_ROWS].clone().requires_grad_()
@@ -221,7 +221,7 @@ def resident(name: str) -> int:
 
 
 def codes(case: Case) -> dict:
-    """How many codes of each differ from brute force in float64, for latents around 0 and around 5, plain and under autocast."""
+    """The number of codes of each that differ from brute force in float64: latents around 0 and around 5, with and without autocast."""
     result = {}
     for mean in (0.0, 5.0):
         latents, codebook = data(case, mean)
@@ -253,8 +253,8 @@ def brute_force(latents: Tensor, codebook: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def wrong(latents: Tensor, codebook: Tensor, found: Tensor, exact: Tensor, smallest: Tensor) -> int:
-    """Differing codes that are no tie: their float64 squared distance is larger than the smallest by more than one float32 unit in
-    the last place (2⁻²³) of ‖row‖² + ‖code‖², the numbers that a float32 distance is made of."""
+    """Differing codes that are not ties: their squared distance in float64 exceeds the smallest by more than one float32 unit in the last
+    place (2⁻²³) of ‖row‖² + ‖code‖², the terms of a float32 distance."""
     rows, chosen = latents.double(), codebook.double()[found]
     gap = (rows - chosen).square().sum(1) - smallest
     unit = 2.0**-23 * (rows.square().sum(1) + chosen.square().sum(1))
@@ -290,19 +290,19 @@ def peer_of(case: Case, codebook: Tensor) -> torch.nn.Module:
 
 
 def step_ours(quantizer: EMAQuantizer, latents: Tensor, gradient: Tensor) -> None:
-    """Forward with the update, and backward of the loss and of what comes from a decoder."""
+    """Forward with the update, and backward from the loss and from a decoder's gradient."""
     found = quantizer(latents)
     torch.autograd.backward([found.vectors, found.loss], [gradient, None])
 
 
 def step_peer(quantizer: torch.nn.Module, latents: Tensor, gradient: Tensor) -> None:
-    """The same of vector-quantize-pytorch."""
+    """The same for vector-quantize-pytorch."""
     vectors, _, loss = quantizer(latents[None])
     torch.autograd.backward([vectors, loss.sum()], [gradient[None], None])
 
 
 def step_faiss(quantizer: EMAQuantizer, latents: Tensor, gradient: Tensor) -> None:
-    """Ours with faiss's search in the place of our own."""
+    """Ours, with faiss's search instead of our own."""
     codebook_module.nearest = search_faiss
     try:
         step_ours(quantizer, latents, gradient)
@@ -337,18 +337,18 @@ def differing_in_words(found: list[dict]) -> str:
 
 
 NOTES = """
-Medians over {processes} fresh processes; in each the three took turns. "faster" is the ratio's median with its lowest and highest.
-Rounds in which other processes used more than {quiet:g} cores were left out{loud}.
+Medians over {processes} fresh processes. In each process the three took turns. "faster" is the median of the ratio, with its lowest and
+highest value. Rounds in which other processes used more than {quiet:g} cores were omitted{loud}.
 The floor is the float32 product of all distances alone, at the speed of a 2048³ product timed in the same turns.
-Peak: how far resident memory (the kernel's VmHWM, set back before) rises in three steps above latents, their gradient and the
-quantizer, in a fresh process for each.
+Peak is the rise of resident memory (the kernel's VmHWM, reset before) over three steps, above latents, their gradient and the quantizer.
+Each peak is measured in a fresh process.
 
 Codes against brute force in float64 (differences of coordinates, squared and summed), Gaussian latents and codes:
 
 {differing}
 
 A differing code is wrong unless it is a tie in float32: its squared distance in float64 exceeds the smallest by at most 2⁻²³ of
-‖row‖² + ‖code‖², one unit in the last place of the numbers that a float32 distance is made of.
+‖row‖² + ‖code‖², one unit in the last place of the terms of a float32 distance.
 """
 
 MEASURES = {"times": times, "memory_ours": memory_ours, "memory_peer": memory_peer, "codes": codes}

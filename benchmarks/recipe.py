@@ -1,9 +1,9 @@
-"""Both stages of a recipe, scored, with the table and the pictures.
+"""Train both stages of a recipe, score them, and write the table and the pictures.
 
     python benchmarks/recipe.py demo
     python benchmarks/recipe.py cifar10-small --data PATH [--run runs/cifar10-small] [--out docs/results]
 
-The last line is one JSON object. An interrupted run goes on.
+The last line is one JSON object. An interrupted run resumes.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from vqvae.training import RunOptions
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("recipe", choices=RECIPES)
-    parser.add_argument("--data", help="where the data lies")
+    parser.add_argument("--data", help="the data, a file or folder")
     parser.add_argument("--run", type=Path, help="the run folder")
     parser.add_argument("--out", type=Path, default=Path("docs/results"), help="the folder for the table")
     arguments = parser.parse_args()

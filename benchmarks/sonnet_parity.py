@@ -1,11 +1,11 @@
-"""Parity with the VQ-VAE example that DeepMind published with Sonnet, on the real CIFAR-10.
+"""Parity with the VQ-VAE example that DeepMind published with Sonnet, on CIFAR-10.
 
     python benchmarks/sonnet_parity.py [--data PATH] [--out docs/results]
 
-The notebook (sonnet/examples/vqvae_example.ipynb) trains on the first four training files: encoder of 4×4 convolutions of stride 2
-to 64 and 128 channels, a 3×3 convolution, two residual blocks of 32 hidden channels, the decoder mirrored; K = 512, D = 64,
-EMA with decay 0.99, commitment 0.25, Adam at 3e-4, 10,000 steps of 32 pictures. Its loss is the squared error over the variance
-of the data, plus the quantizer's. Here the same is trained with our trainer and scored on the 10,000 test images.
+The notebook (sonnet/examples/vqvae_example.ipynb) trains on the first four training files. Its encoder has 4×4 convolutions of stride 2 to
+64 and 128 channels, a 3×3 convolution, and two residual blocks with 32 hidden channels; the decoder mirrors it. K = 512, D = 64, EMA with
+decay 0.99, commitment 0.25, Adam at 3e-4, 10,000 steps of 32 pictures. The loss is the squared error over the variance of the data, plus
+the quantizer's loss. Here our trainer trains the same model, and the 10,000 test images score it.
 """
 
 import argparse
@@ -39,7 +39,7 @@ TRAINED_ON, BATCH, CODES = 40_000, 32, 512
 
 
 class First(Dataset):
-    """The first examples of a data set: the notebook leaves the fifth training file out."""
+    """The first examples of a data set: the notebook omits the fifth training file."""
 
     def __init__(self, whole: Dataset, count: int) -> None:
         self.name, self.whole, self.count = f"{whole.name}-first-{count}", whole, count
@@ -52,12 +52,12 @@ class First(Dataset):
 
 
 class Scores(NamedTuple):
-    """What the test images give."""
+    """The scores on the test images."""
 
     nmse: float
     """Squared error of the decoder's means, clipped to [0, 255] but not rounded, over the variance of the training data."""
     nmse_pixels: float
-    """The same of the rounded pixels."""
+    """The same for rounded pixels."""
     perplexity: float
     """Mean over batches of 32."""
     perplexity_of_all: float
@@ -65,12 +65,12 @@ class Scores(NamedTuple):
 
 
 def settings(variance: float, arguments: argparse.Namespace) -> TrainConfig:
-    """The notebook's settings as ours; ``variance`` in squared pixel levels."""
+    """The notebook's settings in our terms; ``variance`` in squared pixel levels."""
     model = VQVAEConfig(
         quantizer=EMAQuantizerConfig(
             dim=64, codebook_size=CODES, start_from_data=not arguments.random_start, revive_after=arguments.revive_after
         ),
-        # -log p has squared error / (2 scale²) in it, a dimension: with this scale squared error / variance, as theirs.
+        # Per dimension, -log p contains squared error / (2 scale²). With this scale it is squared error / variance, as in the notebook.
         likelihood=GaussianConfig(channels=3, scale=math.sqrt(variance / 2)),
         encoder=ImageEncoderConfig(widths=(64, 128), residual_blocks=2, residual_hidden=32, stem=True),
         decoder=ImageDecoderConfig(widths=(128, 64), residual_blocks=2, residual_hidden=32),
@@ -89,8 +89,8 @@ def settings(variance: float, arguments: argparse.Namespace) -> TrainConfig:
 
 
 def squared_error(scale: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """What the notebook takes for log p(x | z): the Gaussian's density. Our likelihood counts its mass over the 256 levels instead,
-    where black and white take the tails; at the notebook's scale of 45 levels that is another objective for dark and bright pixels."""
+    """The notebook's log p(x | z): the Gaussian's density. Our likelihood counts the mass over 256 levels instead, and black and white get
+    the tails. At the notebook's scale of 45 levels, the two objectives differ for dark and bright pixels."""
 
     def log_prob(parameters: Tensor, x: Tensor) -> Tensor:
         deviation = (127.5 + 127.5 * parameters.float() - x) / scale
@@ -133,16 +133,18 @@ def _squared(difference: Tensor) -> float:
 def main() -> None:
     """Train, score, print the table, then one line of JSON; with ``--out`` write both."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="the folder cifar-10-batches-bin or the one that holds it; downloaded where left out")
+    parser.add_argument("--data", help="the folder cifar-10-batches-bin, or its parent; if omitted, download the data")
     parser.add_argument("--out", type=Path, help="folder for sonnet-parity.md and .json, such as docs/results")
-    parser.add_argument("--run", type=Path, help="run folder to keep, and to go on from; a temporary one where left out")
+    parser.add_argument("--run", type=Path, help="run folder, to keep and resume it; default: a temporary one")
     parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--precision", choices=["auto", "float32", "bfloat16"], default="auto")
-    parser.add_argument("--random-start", action="store_true", help="start the codebook random, as the notebook does, not by k-means")
-    parser.add_argument("--revive-after", type=int, default=0, help="steps without a hit after which a code is set to a latent; 0 is off")
-    parser.add_argument("--discretised", action="store_true", help="train with our likelihood itself instead of the plain squared error")
-    parser.add_argument("--average-decay", type=float, default=0.0, help="decay of the running mean of weights that is scored; 0 is off")
+    parser.add_argument(
+        "--random-start", action="store_true", help="initialise the codebook at random, as the notebook does, not by k-means"
+    )
+    parser.add_argument("--revive-after", type=int, default=0, help="steps without a latent after which a code is replaced; 0: off")
+    parser.add_argument("--discretised", action="store_true", help="train with our own likelihood instead of the plain squared error")
+    parser.add_argument("--average-decay", type=float, default=0.0, help="decay of the running mean of weights that is scored; 0: off")
     parser.add_argument("--threads", type=int, help="CPU threads")
     arguments = parser.parse_args()
 
@@ -157,7 +159,7 @@ def main() -> None:
         if not arguments.discretised:
             module.likelihood.log_prob = squared_error(config.model.likelihood.scale)
         model = Trainer(module, Splits(train, splits.held_out), config, options, folder).run()
-        # The run's own clock, which goes on where an interrupted run does.
+        # The run's own clock, which continues when an interrupted run resumes.
         trained = json.loads((folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()[-1])["seconds"]
     began = time.perf_counter()
     scores = score(model, splits.held_out, variance)
@@ -179,7 +181,7 @@ def main() -> None:
         variance=variance / 255**2,
         dtype=dtype,
         start="starts random" if arguments.random_start else "starts by k-means",
-        average=f"; what is scored are running means of our weights, decay {arguments.average_decay}" if arguments.average_decay else "",
+        average=f"; we score running means of our weights, with decay {arguments.average_decay}" if arguments.average_decay else "",
     )
     record = write_results(
         arguments.out,
@@ -207,14 +209,14 @@ def main() -> None:
 
 
 NOTES = """
-NMSE is the squared error over the variance of the training data ({variance:.5f} for pixels in [0, 1]); ours is of the decoder's
-means, cut off at black and white, on test images. The notebook prints means over its last 100 training batches.
+NMSE is the squared error over the variance of the training data ({variance:.5f} for pixels in [0, 1]). Ours is for the decoder's
+means, clipped to black and white, on test images. The notebook prints means over its last 100 training batches.
 
 The same in both: layers and widths, K = 512, D = 64, EMA decay 0.99, commitment 0.25, Adam at 3e-4, batches of 32, 40,000
-training images (where they are in the publisher's order, the same ones), and the weight of the squared error beside the commitment,
-because the Gaussian's scale is √(variance / 2). Not the same: our Gaussian is counted over 256 levels, whose first and last take
-the tails, so that the mean of a black or white pixel may lie beyond it; the notebook has one ReLU more, after the encoder's 3×3
-convolution; first weights are as torch draws them; our codebook {start}, and its idle codes stay where they are, whereas the
+training images (the same ones, if they are in the publisher's order), and the weight of the squared error relative to the commitment,
+because the Gaussian's scale is √(variance / 2). Different: our Gaussian is counted over 256 levels, and the first and the last level get
+the tails, so the mean of a black or white pixel may lie beyond it; the notebook has one more ReLU, after the encoder's 3×3
+convolution; our initial weights are torch's defaults; our codebook {start}, and its idle codes stay where they are, while the
 notebook's fall to the origin; our convolutions run in {dtype}{average}.
 """
 

@@ -1,9 +1,9 @@
-"""What the experiments with speech have found: of eSpeak's voices E6 and E7 by both decoders and E9, and E8 and E9 of LibriSpeech.
+"""A summary of the speech experiments: E6, E7 (both decoders) and E9 with eSpeak's voices, and E8 and E9 with LibriSpeech.
 
     python benchmarks/speech.py [--out docs/results]
 
 Run ``vqvae reproduce e6``, ``e7``, ``e8`` and ``e9`` first, with the same --out, and ``e9 --data FOLDER`` with the folder ``librispeech``
-inside it: this reads their records there, and measures nothing itself.
+inside it. This script reads their records there. It measures nothing itself.
 """
 
 import argparse
@@ -46,7 +46,7 @@ CONVERSIONS = ("target_speaker_named", "closer_to_target", "phones_real", "phone
 def main() -> None:
     """Print the table, then one line of JSON; write both beside the records."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the records, and for what is written")
+    parser.add_argument("--out", type=Path, default=Path("docs/results"), help="folder of the records, and for the results")
     arguments = parser.parse_args()
 
     began = time.perf_counter()
@@ -66,7 +66,7 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "speech",
-        title="Speech, by eSpeak's voices",
+        title="Speech of eSpeak's voices",
         command=this_command(),
         columns=columns,
         rows=rows,
@@ -80,7 +80,7 @@ def main() -> None:
 
 
 def librispeech(out: Path, began: float) -> dict:
-    """What E8 and E9 have found, by the same names; phones are those of E9."""
+    """The measures of E8 and E9, by the same names. Phone scores come from E9."""
     names = ("e8.json", "e8-wavenet.json", "librispeech/e9.json")
     heard, wavenet, told = records = [json.loads((out / name).read_text(encoding="utf-8")) for name in names]
     of_decoders = [{key: of.get(key) for key in PEOPLE} for of in (heard, wavenet)]
@@ -90,7 +90,7 @@ def librispeech(out: Path, began: float) -> dict:
     return write_results(
         out,
         "speech-librispeech",
-        title="Speech of people, by speakers that nothing was trained on",
+        title="Speech of people, with unseen speakers",
         command=this_command(),
         columns=("measure", "125 codes a second, whole wave", "the same, WaveNet", "25 codes a second"),
         rows=list(zip(keys, *columns, strict=True)),
@@ -102,25 +102,25 @@ def librispeech(out: Path, began: float) -> dict:
 
 
 def leading(whole_wave: dict, wavenet: dict) -> dict:
-    """The measures of the decoder that sounds better, and those of the WaveNet where only that one has them; beside them both."""
+    """The measures of the decoder that sounds better, or of the WaveNet if only it has them; and all measures of both."""
     found = {key: value for key, value in whole_wave.items() if value is not None}
     return {**wavenet, **found, "whole_wave": whole_wave, "WaveNet": wavenet}
 
 
 def source(record: dict) -> dict:
-    """Where numbers come from."""
+    """The sources of the numbers."""
     return {key: record[key] for key in ("command", "commit", "date", "steps")}
 
 
 NOTES_PEOPLE = """
-Read off [E8](e8.md), [E8 with a WaveNet](e8-wavenet.md) and [E9](librispeech/e9.md), which have more. Phones are those of machine
-alignments; the maps are fitted on half of the speakers that were held out and scored on the others. `phoneme_majority` is the share of
+The numbers are from [E8](e8.md), [E8 with a WaveNet](e8-wavenet.md) and [E9](librispeech/e9.md). These pages have more numbers. Phones come
+from machine alignments. The maps are fitted on half of the held-out speakers and scored on the others. `phoneme_majority` is the share of
 the most frequent phone.
 """
 NOTES = """
-Read off [E6](e6.md), [E7](e7.md) and [E9](e9.md), which say what each measure is, and by which commands and commits they were found. A dash
-stands where a model has no such measure: a decoder that makes the whole wave at once has no density, and so no bits a sample. It is the
-one that sounds better: the JSON has its measures under their names, the WaveNet's where only that one has them, and both beside them.
+The numbers are from [E6](e6.md), [E7](e7.md) and [E9](e9.md). These pages explain each measure, and name commands and commits. A dash means
+that a model does not have a measure: a decoder that makes the whole wave at once has no density, so no bits per sample. This decoder sounds
+better. In the JSON, a measure's plain name has the value of this decoder, or of the WaveNet if only it has one; the values of both follow.
 """
 
 if __name__ == "__main__":

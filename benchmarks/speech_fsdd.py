@@ -1,11 +1,11 @@
-"""Spoken digits in the voices of others: a tokenizer of the Free Spoken Digit Dataset, by classifiers of real clips.
+"""Spoken digits in other voices: a tokenizer of the Free Spoken Digit Dataset, scored by classifiers of real clips.
 
     python benchmarks/speech_fsdd.py --data FSDD [--run runs/fsdd] [--steps 1500] [--out docs/results]
 
-The data set (https://github.com/Jakobovski/free-spoken-digit-dataset) is six people who say each digit 50 times; a folder for each, files
-named DIGIT_SPEAKER_NUMBER. It is resampled from 8 to 16 kHz. Held out are 5 % of the clips. Every held-out clip is reconstructed, and said
-in the voices of the five others; one classifier of real clips hears who speaks, another one which digit. What has been trained is kept in
-the run folder and not trained again.
+In the data set (https://github.com/Jakobovski/free-spoken-digit-dataset), six people say each digit 50 times. It needs a folder per
+speaker, with files named DIGIT_SPEAKER_NUMBER. Clips are resampled from 8 to 16 kHz, and 5 % are held out. Every held-out clip is
+reconstructed, and converted to the five other voices. One classifier of real clips recognises the speaker, another the digit. Trained
+models stay in the run folder and are not trained again.
 """
 
 import argparse
@@ -42,7 +42,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="the folder with a sub-folder for each speaker")
     parser.add_argument("--run", type=Path, default=Path("runs/fsdd"))
-    parser.add_argument("--steps", type=int, default=1500, help="of the tokenizer")
+    parser.add_argument("--steps", type=int, default=1500, help="training steps of the tokenizer")
     parser.add_argument("--threads", type=int)
     parser.add_argument("--out", type=Path, help="folder for speech-fsdd.md, .json and .png, such as docs/results")
     arguments = parser.parse_args()
@@ -64,7 +64,7 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "speech-fsdd",
-        title="Spoken digits in the voices of others",
+        title="Spoken digits in other voices",
         command=this_command(),
         columns=("measure, on held-out clips", "value"),
         rows=[(name, in_words(value)) for name, value in values.items()],
@@ -86,7 +86,7 @@ def tokenizer_config(path: str, steps: int) -> TrainConfig:
 
 
 def by_digit(audio: AudioDataset) -> AudioDataset:
-    """The same clips with the digit as their label: the first letter of the file's name."""
+    """The same clips with the digit as their label: the first character of the file name."""
     clips = [to_int16(audio.clip(i)) for i in range(len(audio.recordings))]
     recordings = [one._replace(speaker=int(Path(one.name).name[0])) for one in audio.recordings]
     starts = np.cumsum([0, *map(len, clips)])[:-1]
@@ -100,7 +100,7 @@ def by_digit(audio: AudioDataset) -> AudioDataset:
 def convert(
     pipeline: Pipeline, held_out: AudioDataset, digits: AudioDataset, who: SpeakerClassifier, what: SpeakerClassifier
 ) -> tuple[dict[str, float], Conversion]:
-    """Scores of all conversions of all held-out clips, and one of them."""
+    """Scores of all conversions of all held-out clips, and one conversion."""
     conversions: list[Conversion] = []
     named: dict[str, list[bool]] = {"reconstructed": [], "converted": []}
     voice_kept = []
@@ -115,7 +115,7 @@ def convert(
                 voice_kept.append(int(who.predict(Batch(said[None, None]))) == voice)
                 continue
             named["converted"].append(right)
-            # Somebody's own way to say a digit: one of his held-out clips of it, where there is one.
+            # The target speaker's own version of the digit: one of the speaker's held-out clips, if there is one.
             theirs = by_voice.get((voice, digit))
             conversions.append(Conversion(index, wave, said, voice, None if theirs is None else torch.from_numpy(held_out.clip(theirs))))
     scores = score_conversions(conversions, who, held_out.rate)
@@ -125,12 +125,12 @@ def convert(
 
 
 NOTES = """
-![a clip, its conversion, and the same digit by the voice aimed at](speech-fsdd.png)
+![a clip, its conversion, and the same digit in the target voice](speech-fsdd.png)
 
-`target_speaker_named` is how often the voice aimed at is heard in conversions; `closer_to_target` how often the mel-cepstral distance to
-a clip of that voice with the same digit, after warping, is less than the source's. `speaker_real`, `speaker_reconstructed`: how often the
-right speaker is heard in real held-out clips and in their reconstructions. `digits_…`: how often the right digit is. Both classifiers
-were trained on real clips alone. Clips are 8 kHz, brought to 16 kHz.
+`target_speaker_named` is the share of conversions for which the classifier names the target speaker. `closer_to_target` is the share of
+conversions that are closer than their source to a clip of the target voice with the same digit, by mel-cepstral distance after warping.
+`speaker_real` and `speaker_reconstructed` are the shares of real held-out clips and of their reconstructions with the right speaker.
+`digits_…` are the shares with the right digit. Both classifiers were trained on real clips only. Clips are resampled from 8 to 16 kHz.
 """
 
 if __name__ == "__main__":

@@ -1,10 +1,10 @@
-"""How long it takes until something happens: ``vqvae --help``, ``import vqvae`` beside ``import torch``, and a training.
+"""Startup time: ``vqvae --help``, ``import vqvae`` compared with ``import torch``, and the start of a training.
 
     python benchmarks/startup.py [--rounds 15] [--trainings 3] [--out docs/results]
 
-Fresh processes in turns, their bytecode already compiled. ``import vqvae`` alone resolves no name and imports no torch; what
-counts is that all public names are resolved. A training is ``vqvae train images --data FOLDER`` without further settings, on the CPU,
-with an empty cache, from Enter to the first line and to the first reconstructions on disk.
+Fresh processes take turns, with bytecode already compiled. ``import vqvae`` alone resolves no name and does not import torch. The bar is
+for resolving all public names. A training is ``vqvae train images --data FOLDER`` without further settings, on the CPU, with an empty
+cache. Its times are from Enter to the first line, and to the first reconstructions on disk.
 """
 
 import argparse
@@ -112,7 +112,7 @@ def main() -> None:
     record = write_results(
         arguments.out,
         "startup",
-        title="Start of the program",
+        title="Startup time",
         command=this_command(),
         columns=columns,
         rows=rows,
@@ -126,7 +126,8 @@ def main() -> None:
         },
         seconds=time.perf_counter() - began,
         notes=f"Medians of {arguments.rounds} rounds of fresh processes, in turns, and of {arguments.trainings} trainings on {IMAGES:,} "
-        f"colour images of {SIZE}×{SIZE} pixels in a folder, with the settings that the command chooses.",
+        f"colour images of {SIZE}×{SIZE} pixels in a folder, with the settings that the command chooses "
+        f"and {os.environ.get('OMP_NUM_THREADS', 'all')} threads. Other programs were running on the machine.",
     )
     print(json.dumps(record))
 

@@ -1,11 +1,11 @@
-"""A training step of the paper's CIFAR-10 network beside a plain float32 PyTorch loop of the same network.
+"""A training step of the paper's CIFAR-10 network, compared with a plain float32 PyTorch loop of the same network.
 
     python benchmarks/training_step.py [--rounds 15] [--no-compile] [--out docs/results]
 
-Ours is the real trainer with its loader: bfloat16 and channels_last where the machine gains from them. The plain loop is what
-one would write by hand from the paper: the same layers, the same exponential moving averages, Adam, float32. The two take
-turns, step by step, in one process; medians are compared. Large matrix products take turns with them and tell what the machine
-can do. A second run of the trainer alone tells how long it waits for data, and a third comparison what torch.compile gives.
+Ours is the real trainer with its loader: bfloat16 and channels_last if the machine gains from them. The plain loop is a direct
+implementation of the paper: the same layers, the same exponential moving averages, Adam, float32. The two take turns, step by step, in
+one process, and medians are compared. Large matrix products take turns with them to measure the speed of the machine. A second run of
+the trainer alone measures the wait for data, and a third comparison the gain of torch.compile.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CODES, DIM, BLOCKS, WARM_UP = 512, 64, 2, 3
 PRODUCT = 2048
 """Rows, columns and terms of the matrix products."""
 TRIED = 2
-"""Rounds taken for each that counts: the quietest do, in which other processes use the processor least."""
+"""Rounds per round that counts. The quietest rounds count: those in which other processes use the processor least."""
 BAR, WAITED_BAR = 2.8, 0.02
 
 
@@ -68,7 +68,7 @@ class Residual(nn.Module):
 
 
 class Plain(nn.Module):
-    """The same network by hand."""
+    """The same network, written by hand."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -105,14 +105,14 @@ class Round(NamedTuple):
     """Seconds of one step of each."""
 
     others: float
-    """Cores that other processes used meanwhile."""
+    """Number of cores that other processes used meanwhile."""
     ours: float
     plain: float
     products: dict[torch.dtype, float]
 
 
 class PlainLoop:
-    """Takes one step of the plain loop, and one large product of each type, after each step of the trainer, and times them all."""
+    """After each step of the trainer, runs a step of the plain loop and a large product of each type. Times all of them."""
 
     every = 1
 
@@ -185,7 +185,7 @@ def compare(width: int, batch_size: int, rounds: int, data: Images, *, compiled:
     loop = PlainLoop(width, batch_size, data)
     config = dataclasses.replace(settings(width, batch_size, TRIED * rounds + WARM_UP), compile=compiled)
     module = build(config)
-    # Ours has the scale of its likelihood besides, one number a channel.
+    # Ours also has the scale of its likelihood, one number per channel.
     sizes = [sum(p.numel() for part in (which.encoder, which.decoder) for p in part.parameters()) for which in (module, loop.model)]
     assert sizes[0] == sizes[1], f"the two networks differ: {sizes[0]} and {sizes[1]} parameters"
     with tempfile.TemporaryDirectory() as folder:
@@ -211,7 +211,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=15, help="timed steps of each")
     parser.add_argument("--width", type=int, default=256, help="channels everywhere")
     parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--no-compile", action="store_true", help="leave torch.compile out; it needs a C++ compiler")
+    parser.add_argument("--no-compile", action="store_true", help="omit torch.compile, which needs a C++ compiler")
     parser.add_argument("--out", type=Path, help="folder for training-step.md and training-step.json, such as docs/results")
     arguments = parser.parse_args()
     width, batch_size, rounds = arguments.width, arguments.batch_size, arguments.rounds
@@ -288,13 +288,13 @@ def cells(seconds: float, batch_size: int, ratio: float, over_floor: float) -> l
 
 
 NOTES = """
-{width} units, batches of {batch_size} images of 32 × 32 pixels, K = 512, D = 64; medians of {rounds} steps taken in turns,
-the quietest of {tried}: other processes used at most {others:.2f} cores meanwhile. In a run of its own the trainer waits for data
-{share:.2%} of the time (bar: {waited_bar:.0%}).
+{width} units, batches of {batch_size} images of 32 × 32 pixels, K = 512, D = 64. Medians of {rounds} steps, taken in turns: the
+quietest of {tried}, in which other processes used at most {others:.2f} cores. When it runs alone, the trainer waits for data {share:.2%}
+of the time (bar: {waited_bar:.0%}).
 
 The convolutions and products of a step are {operations:.0f} GFLOP. Products of 2048³, timed in the same turns, ran at {float32:.0f}
-GFLOP/s in float32 and {bfloat16:.0f} GFLOP/s in bfloat16 ({gain:.2f} times as fast): a step's floor is its operations over that.
-The bar of {bar}× is for a processor with AMX, which multiplies bfloat16 six to seven times as fast as float32; this one {has} it.
+GFLOP/s in float32 and {bfloat16:.0f} GFLOP/s in bfloat16 ({gain:.2f} times as fast). The floor of a step is its operations at this speed.
+The bar of {bar}× is for a processor with AMX, which multiplies bfloat16 six to seven times as fast as float32. This processor {has} AMX.
 """
 
 

@@ -1,4 +1,4 @@
-"""Timing on a machine that others use too: everything that is compared takes turns, and the quietest rounds count."""
+"""Timing on a shared machine: the candidates take turns, and the quietest rounds count."""
 
 import os
 import statistics
@@ -8,22 +8,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 QUIET, LONGEST = 0.2, 60.0
-"""A round counts where other processes used less than this many cores meanwhile; after so many seconds the quietest ones do."""
+"""A round counts if other processes used fewer cores than this meanwhile. After this many seconds, the quietest rounds count."""
 
 
 class Turns(NamedTuple):
-    """What the rounds that count have found."""
+    """The result of the rounds that count."""
 
     seconds: dict[str, float]
     """The median time of each."""
     others: float
-    """Cores that other processes used in the loudest round that counts."""
+    """Number of cores that other processes used in the loudest round that counts."""
     tried: int
-    """Rounds in all."""
+    """Number of rounds in all."""
 
 
 def take_turns(turns: Mapping[str, Callable[[], object]], rounds: int, before: Callable[[], object] = lambda: None) -> Turns:
-    """Time each in turn, over and over, until so many rounds were quiet; ``before`` is called before each and not timed."""
+    """Time each in turn until enough rounds were quiet. ``before`` is called before each and not timed."""
     found: list[tuple[float, dict[str, float]]] = []
     until = time.perf_counter() + LONGEST
     while sum(share < QUIET for share, _ in found) < rounds and (len(found) < rounds or time.perf_counter() < until):
@@ -41,6 +41,6 @@ def take_turns(turns: Mapping[str, Callable[[], object]], rounds: int, before: C
 
 
 def others_seconds() -> float:
-    """Processor seconds that other processes have used since the machine was started."""
+    """Processor seconds that other processes have used since the machine started."""
     user, nice, system, _, _, *interrupts = map(int, Path("/proc/stat").read_text().splitlines()[0].split()[1:9])
     return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK") - time.process_time()

@@ -1,12 +1,11 @@
-"""Audio from a WaveNet on one core: in one compiled kernel, with cached state in PyTorch, and by evaluating all it sees anew.
+"""Audio from a WaveNet on one core: in one compiled kernel, with cached state in PyTorch, and by evaluating the whole receptive field.
 
     python benchmarks/wavenet_generation.py [--rounds 5] [--seconds 0.5] [--out docs/results]
 
-Decoders with random weights and 256 levels draw one wave in one of 20 voices, given a vector for every 64 samples: what each way is
-timed for begins with the vectors and ends with the bins. "compiled" is the numba kernel, with weights in float32 or in 8 bits; "cached"
-is the loop over ``step`` in PyTorch; "naive" runs the network over its whole receptive field for each sample, as training does, and is
-timed for a few samples. All take turns in one process with one thread. They draw the same values from the same uniform numbers, which
-is checked.
+Decoders with random weights and 256 levels draw one wave in one of 20 voices, given a vector for every 64 samples. The times are from the
+vectors to the bins. "compiled" is the numba kernel, with weights in float32 or in 8 bits. "cached" is the loop over ``step`` in PyTorch.
+"naive" runs the network over its whole receptive field for each sample, as training does; it is timed for a few samples. All take turns in
+one process with one thread. They draw the same values from the same uniform numbers, which is checked.
 """
 
 import argparse
@@ -27,12 +26,12 @@ from vqvae.reports.results import markdown_table, this_command, write_results
 
 LEVELS, STRIDE, DIM, VOICES, RATE = 256, 64, 64, 20, 16000
 CACHED, NAIVE = 512, 2
-"""Samples for which the two slow ways are timed."""
+"""Numbers of samples for which the two slow ways are timed."""
 NAIVE_BAR, CACHED_BAR = 500, 5
 
 
 class Case(NamedTuple):
-    """A network, the type of its weights, and how many samples a second it must draw."""
+    """A network, the type of its weights, and the samples per second that it must draw."""
 
     residual: int
     skip: int
@@ -98,7 +97,7 @@ def main() -> None:
 
 @torch.inference_mode()
 def measure(case: Case, count: int, rounds: int) -> dict:
-    """Samples a second each way, and their ratios."""
+    """Samples per second each way, and their ratios."""
     torch.manual_seed(0)
     config = WaveNetDecoderConfig(
         stride=STRIDE, levels=LEVELS, speakers=VOICES, layers=case.layers, residual=case.residual, skip=case.skip, int8=case.int8
@@ -114,7 +113,7 @@ def measure(case: Case, count: int, rounds: int) -> dict:
     values = drawn(max(count, CACHED), True)
     check(drawn(CACHED, False), values[:, :CACHED], "the cached loop")
     window = math.ceil(decoder.wavenet.receptive_field / STRIDE) * STRIDE
-    # A wave as long as the receptive field, in which naive draws the last samples.
+    # A wave as long as the receptive field. The naive way draws its last samples.
     sees, seen = (torch.cat([part] * math.ceil(window / count), -1) for part in (values, vectors))
     sees, bias = sees[:, -window:], decoder.gate_bias(seen[..., -window // STRIDE :], condition)
     exact = decoder.wavenet.rounded_to_int8() if case.int8 else decoder.wavenet
@@ -136,7 +135,7 @@ def measure(case: Case, count: int, rounds: int) -> dict:
 
 
 def row(case: Case, values: dict) -> list[str]:
-    """One line of the table."""
+    """A row of the table."""
     return [
         case.name,
         f"{values['naive_samples_per_second']:.1f}",
@@ -150,17 +149,17 @@ def row(case: Case, values: dict) -> list[str]:
 
 
 def check(found: Tensor, expected: Tensor, name: str) -> None:
-    """All must be equal up to the first draw in which rounding decides between neighbours: what follows it may differ."""
+    """Check that all draws are equal up to the first one where rounding decides between neighbours. Later draws may differ."""
     same = int((found == expected).int().cumprod(1).sum())
     if same < found.numel() // 4:
         raise SystemExit(f"{name} differs from the kernel at sample {same} of {found.numel()}.")
 
 
 NOTES = """
-256 levels, a vector of 64 channels for every 64 samples and one of 20 voices, batch 1, one thread; medians of {rounds} rounds taken in
+256 levels, a vector of 64 channels for every 64 samples, one of 20 voices, batch 1, one thread. Medians of {rounds} rounds, taken in
 turns, in which other processes used at most {others:.2f} cores. A round is {count} samples of the kernel, {cached} of the cached loop
-and {naive} of the naive way, which evaluates the receptive field for each. Bars: {naive_bar}× naive and {cached_bar}× the cached loop.
-The compiled and the cached way include what the vectors and the voice add to the gates, and the drawing.
+and {naive} of the naive way, which evaluates the receptive field for each sample. Bars: {naive_bar}× naive and {cached_bar}× the cached
+loop. The times of the compiled and the cached way include the bias of the gates from vectors and voice, and the draws.
 """
 
 

@@ -1,11 +1,11 @@
-"""A training step of a WaveNet beside the same network of plain float32 convolutions.
+"""A training step of a WaveNet, compared with the same network of plain float32 convolutions.
 
     python benchmarks/wavenet_training.py [--rounds 7] [--batch-size 1] [--time 4096] [--out docs/results]
 
-The plain network is what one would write by hand from the paper: for each layer a dilated ``Conv1d`` over a padded (batch,
-channels, time), tanh times sigmoid, two 1×1 convolutions. Ours is ``WaveNet`` in the type that the trainer picks. Both are given
-the same values and a bias for every 16 samples; forward and backward pass take turns in one process. The matrix products that these
-passes cannot do without take a turn as well: the floor, in float32, of this machine.
+The plain network is a direct implementation of the paper: for each layer, a dilated ``Conv1d`` over a padded (batch, channels, time), tanh
+times sigmoid, and two 1×1 convolutions. Ours is ``WaveNet`` in the dtype that the trainer picks. Both get the same values, and a bias for
+every 16 samples. Their forward and backward passes take turns in one process. The unavoidable matrix products of these passes take a turn,
+too: in float32 they are the floor of this machine.
 """
 
 import argparse
@@ -28,7 +28,7 @@ BAR = 2.0
 
 
 class Plain(nn.Module):
-    """The same network by hand."""
+    """The same network, written by hand."""
 
     def __init__(self, dilations: tuple[int, ...]) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class Plain(nn.Module):
 
 
 def products(samples: int) -> Callable[[], None]:
-    """The products of a step, with nothing between them: one forward, and two of the same size backward, for each matrix."""
+    """The products of a step, without anything between them: for each matrix, one forward and two of the same size backward."""
     shapes = [(2 * RESIDUAL, 2 * RESIDUAL)] * LAYERS + [(RESIDUAL, RESIDUAL)] * (LAYERS - 1)
     shapes += [(LAYERS * RESIDUAL, SKIP), (SKIP, SKIP), (SKIP, LEVELS)]
     each = [(torch.randn(samples, a), torch.randn(samples, b), torch.randn(a, b)) for a, b in shapes]
@@ -139,9 +139,9 @@ def main() -> None:
 
 
 NOTES = """
-{batch} × {time} samples of 256 levels; 30 layers of 64 channels, 128 skip channels, a bias of the gates for every 16 samples, which
-gets a gradient too; {threads} threads. Medians of {rounds} rounds taken in turns, in which other processes used at most {others:.2f}
-cores. The optimizer's step is not in it. The bar is {bar}×.
+{batch} × {time} samples of 256 levels; 30 layers of 64 channels; 128 skip channels; a bias of the gates for every 16 samples, which
+also gets a gradient; {threads} threads. Medians of {rounds} rounds, taken in turns, in which other processes used at most {others:.2f}
+cores. The times do not include the optimizer. The bar is {bar}×.
 """
 
 

@@ -55,10 +55,10 @@ def test_another_thread_is_not_affected() -> None:
 
 
 def test_sizes_beyond_the_memory_are_refused_before_they_are_allocated(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match=r"EMAQuantizerConfig describes a module of 1,\d\d\d\.\d GiB"):
+    with pytest.raises(ConfigError, match=r"The module of EMAQuantizerConfig takes 1,\d\d\d\.\d GiB"):
         EMAQuantizerConfig(dim=64, codebook_size=2**31 - 1).build()
     monkeypatch.setattr(building, "memory", lambda: 1000.0)
-    with building.building("Anything"), pytest.raises(ConfigError, match="Anything asks for"):
+    with building.building("Anything"), pytest.raises(ConfigError, match="A tensor .* in Anything takes"):
         nn.Linear(100, 100)
     with building.building("Anything"), torch.device("meta"):
         assert nn.Linear(100, 100).weight.is_meta
@@ -99,7 +99,7 @@ def test_a_large_module_is_measured_before_it_takes_memory(monkeypatch: pytest.M
     assert all(torch.equal(value, weights[name]) for name, value in config.build().state_dict().items())
     assert torch.equal(torch.rand(1), drawn)
     monkeypatch.setattr(building, "memory", lambda: 1000.0)
-    with pytest.raises(ConfigError, match=r"PixelCNNConfig describes a module of .* Choose smaller sizes"):
+    with pytest.raises(ConfigError, match=r"The module of PixelCNNConfig takes .* Choose smaller sizes"):
         config.build()
 
 

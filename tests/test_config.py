@@ -114,7 +114,7 @@ def test_what_is_wrong_is_named_with_its_place(data: Any, words: str) -> None:
 
 
 def test_what_json_cannot_hold_is_refused() -> None:
-    with pytest.raises(ConfigError, match="cannot hold a set"):
+    with pytest.raises(ConfigError, match="cannot contain a set"):
         config.to_json({1, 2})
 
 

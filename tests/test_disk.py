@@ -102,7 +102,7 @@ def test_what_a_new_folder_lacks_is_not_lost(tmp_path: Path) -> None:
         (tmp_path / "x" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "x" / name).write_text("years of work")
         before = files(tmp_path)
-        with pytest.raises(VqvaeError, match=rf"x holds \['.*{name}'.*\], which would be lost"), atomic_folder(tmp_path / "x") as hidden:
+        with pytest.raises(VqvaeError, match=rf"x contains \['.*{name}'.*\], which would be lost"), atomic_folder(tmp_path / "x") as hidden:
             (hidden / "name").mkdir()
         assert files(tmp_path) == before
 
@@ -325,15 +325,15 @@ def test_nothing_of_a_user_is_replaced(tmp_path: Path) -> None:
     os.mkfifo(pipe)
     check_outputs([new, tmp_path / "deep" / "new.png"], [mine])
     for there in (mine, tmp_path / "nowhere.png"):
-        with pytest.raises(ConfigError, match=f"{there.name} is there already.*--overwrite"):
+        with pytest.raises(ConfigError, match=f"{there.name} exists already.*--overwrite"):
             check_outputs([new, there])
     check_outputs([mine], overwrite=True)
     for overwrite in (False, True):
         with pytest.raises(ConfigError, match="folder.png is a folder"):
             check_outputs([tmp_path / "folder.png"], overwrite=overwrite)
-        with pytest.raises(ConfigError, match="pipe.png is no plain file"):
+        with pytest.raises(ConfigError, match="pipe.png is not a plain file"):
             check_outputs([pipe], overwrite=overwrite)
-        with pytest.raises(ConfigError, match="mine.png is a file, and a folder is meant"):
+        with pytest.raises(ConfigError, match="mine.png is a file; expected a folder"):
             check_outputs([mine / "a" / "b.png"], overwrite=overwrite)
         with pytest.raises(ConfigError, match="cannot be written .File name too long"):
             check_outputs([tmp_path / ("x" * 300)], overwrite=overwrite)
@@ -344,7 +344,7 @@ def test_nothing_of_a_user_is_replaced(tmp_path: Path) -> None:
             tmp_path / "hard.png",
             tmp_path / "MINE.PNG",
         ):
-            with pytest.raises(ConfigError, match="is the input .* itself, which would be lost"):
+            with pytest.raises(ConfigError, match="is the input .*, which would be lost"):
                 check_outputs([output], [new, mine], overwrite=overwrite)
         for output in (new, tmp_path / "NEW.png", tmp_path / "folder.png" / ".." / "new.png"):
             with pytest.raises(ConfigError, match="would be written twice"):

@@ -90,12 +90,7 @@ def _rehearse(build: Callable[[], Any], what: str) -> None:
         raise
     except Exception:  # noqa: BLE001  The user's own code; if it is wrong, the real build says so.
         return
-    needed, there = sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers())), memory()
-    if needed > there:
-        raise ConfigError(
-            f"{what} describes a module of {needed / 2**30:,.1f} GiB. This machine has {there / 2**30:,.1f} GiB of memory. "
-            "Choose smaller sizes."
-        )
+    check_memory(sum(tensor.nbytes for tensor in (*part.parameters(), *part.buffers())), f"The module of {what}")
 
 
 @contextmanager
@@ -161,12 +156,7 @@ class _Float32(TorchFunctionMode):
         self.numbers += math.prod(size)
         if self.numbers > self.most or self.tensors > self.most / 2**14:
             raise _Large
-        needed, there = 4 * math.prod(size), memory()
-        if needed > there:
-            raise ConfigError(
-                f"{self.what} asks for a tensor of {tuple(size)} numbers, {needed / 2**30:,.0f} GiB. This machine has "
-                f"{there / 2**30:,.0f} GiB of memory. Choose smaller sizes."
-            )
+        check_memory(4 * math.prod(size), f"A tensor of the shape {tuple(size)} in {self.what}")
 
 
 class _PrivateDraws(TorchDispatchMode):
@@ -189,6 +179,15 @@ class _PrivateDraws(TorchDispatchMode):
         if name not in self.generators:
             self.generators[name] = torch.Generator(name).manual_seed(0)
         return self.generators[name]
+
+
+def check_memory(needed: float, what: str) -> None:
+    """Raise ConfigError if ``needed`` bytes for ``what`` are more than the memory of this machine."""
+    there = memory()
+    if needed > there:
+        raise ConfigError(
+            f"{what} takes {needed / 2**30:,.1f} GiB of memory; this machine has {there / 2**30:,.1f} GiB. Choose smaller sizes."
+        )
 
 
 def memory() -> float:

@@ -1,4 +1,4 @@
-"""Frozen dataclass trees to and from JSON: strict, and naming the wrong field and the right ones.
+"""Frozen dataclass trees to and from JSON. Reading is strict; errors name the wrong field and the valid ones.
 
 A configuration is a frozen, keyword-only dataclass of plain values, tuples and further configurations. In JSON every
 configuration carries its class name under ``"kind"``, so that a ``Union`` of configurations is read back without guessing
@@ -22,17 +22,21 @@ C = TypeVar("C")
 
 KIND = "kind"
 Foreign = Any
-"""Stands in the annotation of a setting that may also be a configuration of the user's own: any frozen dataclass with a ``build``. It is
-read back only where the caller names its class."""
+"""In the annotation of a setting: it may also be a configuration of the user's own, any frozen dataclass with a ``build``. To read it
+back, the caller names its class."""
 Parts = Sequence[type]
 DEEPEST = 64
-"""Levels of JSON: more than any configuration has."""
+"""Nesting levels of JSON; more than any configuration has."""
 LARGEST_INT = 2**63 - 1
 COUNT = (0, 2**31 - 1)
 """Bounds of every integer setting, unless the metadata of its field has others: ``field(metadata={"bounds": (-8, 8)})``. The product of
 two sizes still fits an int64."""
 SEED = {"bounds": (-LARGEST_INT, LARGEST_INT)}
 """Metadata of a seed, which may be any integer."""
+
+
+THREADS = {"bounds": (1, 1024)}
+"""Metadata of a number of threads: the system would start any number of them."""
 
 
 @dataclass_transform(kw_only_default=True, frozen_default=True, field_specifiers=(dataclasses.field,))
@@ -121,7 +125,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 INCIDENTAL = {"incidental": True}
-"""Metadata of a field that changes nothing that is learned, such as the place of the data: it may differ when a run goes on."""
+"""Metadata of a field that does not affect what is learned, such as the path of the data. It may change when a run is resumed."""
 
 
 def to_json(config: Any) -> Any:
@@ -133,15 +137,15 @@ def to_json(config: Any) -> Any:
         return [to_json(item) for item in config]
     if config is None or isinstance(config, (bool, int, float, str)):
         return config
-    raise ConfigError(f"A configuration cannot hold a {type(config).__name__}; it takes numbers, strings, None, tuples and configurations.")
+    raise ConfigError(f"A configuration cannot contain a {type(config).__name__}; use numbers, strings, None, tuples and configurations.")
 
 
 def from_json(annotation: Any, data: Any, where: str = "config", parts: Parts = ()) -> Any:
     """Build the configuration that ``annotation`` (a dataclass or a Union of them) describes.
 
     Args:
-        where: what errors call it.
-        parts: configurations of the caller's own, for settings that may be ``Foreign``.
+        where: its name in errors.
+        parts: the caller's own configuration classes, for settings that may be ``Foreign``.
 
     Raises:
         ConfigError: an unknown kind or field, a missing field, or a value of the wrong type, with its path.
@@ -156,7 +160,7 @@ def loads(text: str, where: str = "The text") -> Any:
     """Parse JSON that a stranger may have written.
 
     Raises:
-        ConfigError: it is no JSON, is nested deeper than ``DEEPEST``, has a key twice, or holds text that is no Unicode.
+        ConfigError: it is not JSON, is nested deeper than ``DEEPEST``, has a duplicate key, or contains text that is not Unicode.
     """
     try:
         data = json.loads(text, object_pairs_hook=_unique)
@@ -175,7 +179,7 @@ def loads(text: str, where: str = "The text") -> Any:
 
 
 def shown(value: Any, length: int = 60) -> str:
-    """A value for an error message, cut to ``length`` letters."""
+    """A value for an error message, cut to ``length`` characters."""
     try:
         words = value if isinstance(value, str) and length >= 100 else repr(value)
     except (ValueError, RecursionError):  # A number of thousands of digits; lists of thousands of levels.
@@ -186,17 +190,17 @@ def shown(value: Any, length: int = 60) -> str:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("an object has a key twice")
+        raise ValueError("an object has a duplicate key")
     return found
 
 
 def _check_text(value: Any, where: str) -> None:
-    """Raise ConfigError for half of a surrogate pair, which no file and no terminal takes."""
+    """Raise ConfigError for half of a surrogate pair, which cannot be written or printed."""
     for text in (value,) if isinstance(value, str) else value if isinstance(value, dict) else ():
         try:
             text.encode()
         except UnicodeEncodeError as error:
-            raise ConfigError(f"{where} holds text that is not valid Unicode: {shown(text)}.") from error
+            raise ConfigError(f"{where} contains text that is not valid Unicode: {shown(text)}.") from error
 
 
 def _read(annotation: Any, data: Any, where: str, parts: Parts) -> Any:
@@ -217,7 +221,7 @@ def _read(annotation: Any, data: Any, where: str, parts: Parts) -> Any:
 
 
 def essence(config: Any) -> Any:
-    """``to_json`` of a configuration without its incidental fields: what decides what is learned."""
+    """``to_json`` of a configuration without its incidental fields: the part that determines what is learned."""
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         fields = [one.name for one in dataclasses.fields(config) if not one.metadata.get("incidental")]
         return {KIND: type(config).__name__, **{name: essence(getattr(config, name)) for name in fields}}
@@ -233,7 +237,7 @@ def check_at_least(least: float, owner: Any, *fields: str, **values: float | Non
     """Raise ConfigError unless numbers are at least ``least``, or None.
 
     Args:
-        owner: the configuration that has ``fields``, or in words what ``values`` are settings of ("" where that is plain).
+        owner: the configuration that has ``fields``, or a name for the owner of ``values`` ("": none).
         fields: names of numbers of the configuration.
         values: other numbers, by name.
     """
@@ -252,7 +256,7 @@ def differences(old: Any, new: Any, where: str = "config") -> list[str]:
 
 
 def kinds(config: Any) -> tuple[type, ...]:
-    """The classes of a configuration and of all configurations inside it: the ``parts`` that read it back."""
+    """The classes of a configuration and of all configurations inside it, as ``parts`` for ``from_json``."""
     found: dict[type, None] = {}
     if dataclasses.is_dataclass(config) and not isinstance(config, type):
         found[type(config)] = None
@@ -265,7 +269,7 @@ def kinds(config: Any) -> tuple[type, ...]:
 
 
 def completed(annotation: Any, data: Any, parts: Parts = ()) -> Any:
-    """A stored JSON tree as this release would write it: fields that came since have their defaults. One that cannot be read stays."""
+    """A stored JSON tree as this release would write it: newer fields get their defaults. An unreadable tree is returned as it is."""
     try:
         return to_json(from_json(annotation, data, parts=parts))
     except ConfigError:

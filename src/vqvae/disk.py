@@ -1,10 +1,10 @@
-"""Writing, locking and cleaning up, in one place: files and folders appear whole or not at all, and nothing is removed that was not
-made here. The only importer of filelock.
+"""Atomic writes, locks and cleanup in one place. Files and folders appear whole or not at all, and nothing is removed that this package
+did not make. The only importer of filelock.
 
-FOLDER/.vqvae.tmp/     where writes to FOLDER go on; each has a random name
-  0f3a….lock           held by its writer; the system lets go of it however the writer ends
-  0f3a…/new/NAME       what will be FOLDER/NAME
-  0f3a…/old/NAME       what was FOLDER/NAME, between two renames, where the file system cannot exchange two names
+FOLDER/.vqvae.tmp/     unfinished writes to FOLDER, each under a random name
+  0f3a….lock           locked by the writer; the system releases it when the process ends
+  0f3a…/new/NAME       becomes FOLDER/NAME
+  0f3a…/old/NAME       the old FOLDER/NAME, between two renames, on file systems that cannot exchange two names
 """
 
 import ctypes
@@ -30,39 +30,39 @@ _NEW, _OLD = "new", "old"
 _PLACE = re.compile(r"([0-9a-f]{16})(\.lock)?")
 _ATTEMPTS = 100
 _MOMENT = 2.0
-"""Seconds: longer than a writer takes from one rename to the next."""
+"""Seconds; longer than the time between a writer's two renames."""
 LARGEST_TEXT = 2**24
-"""Bytes: more than any settings, cards and scores take."""
+"""Bytes; larger than any file of settings or scores."""
 _LONGEST_NAME = 100
 _LONGEST_PART, _LONGEST_PATH = 255, 4095
 """Bytes of one name and of a whole path: what Linux and most file systems take."""
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 """Names that are devices on Windows."""
 _NO_SYNC = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EBADF}
-"""What file systems say whose folders cannot be synced."""
+"""Errors of file systems that cannot sync folders."""
 _UNCHANGED = "What was there before is unchanged."
 
 
 @contextmanager
 def explained(error: type[VqvaeError], path: Path, what: str = "could not be written", advice: str = _UNCHANGED) -> Iterator[None]:
-    """Turn the system's errors into one of ours: ``path`` ``what`` (the system's reason). ``advice``."""
+    """Turn the system's errors into ``error`` with the message "``path`` ``what`` (the system's reason). ``advice``"."""
     try:
         yield
-    except (OSError, RecursionError) as reason:  # The latter from thousands of folders on the way.
+    except (OSError, RecursionError) as reason:  # RecursionError: the path has thousands of folders.
         words = getattr(reason, "strerror", None) or str(reason)
         raise error(f"{path} {what} ({words}). {advice}") from reason
 
 
 @contextmanager
 def atomic(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = _UNCHANGED) -> Iterator[Path]:
-    """Give a hidden path to write a file to; at the end it is on the disk and takes the place of the file ``path``.
+    """Yield a hidden path for a new file. At the end of the block the file is synced and replaces ``path``.
 
-    After an error, or after a kill at any moment, ``path`` is as it was before. Two writers at the same time do not meet.
+    After an error, or a kill at any moment, ``path`` is unchanged. Several writers can work at the same time.
 
     Args:
-        path: what to write; folders on the way are made.
-        error: the kind of error that says that it could not be written.
-        advice: what the user can do about it.
+        path: the file to write. Missing folders are made.
+        error: the class of the error if it cannot be written.
+        advice: the last sentence of that error.
 
     Raises:
         VqvaeError: ``path`` cannot be written, or is a folder.
@@ -72,19 +72,19 @@ def atomic(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = _UNCH
         yield new
         _sync(new)
         if path.is_dir():
-            raise IsADirectoryError(errno.EISDIR, "it is a folder, and a file is to be written", str(path))
+            raise IsADirectoryError(errno.EISDIR, "it is a folder; expected a file", str(path))
         os.replace(new, path)
         _sync(path.parent)
 
 
 @contextmanager
 def atomic_folder(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = _UNCHANGED) -> Iterator[Path]:
-    """Give a hidden folder to fill; at the end it is on the disk and takes the place of the folder ``path``, as in ``atomic``.
+    """Yield a hidden folder to fill. At the end of the block it is synced and replaces the folder ``path``; see ``atomic``.
 
-    Where the file system cannot exchange two names, a kill can leave the old folder put aside: ``exists`` and ``clean`` put it back.
+    On file systems that cannot exchange two names, a kill can leave the old folder set aside. ``exists`` and ``clean`` restore it.
 
     Raises:
-        VqvaeError: ``path`` cannot be written, is a file, or holds something that the new folder does not and that would be lost.
+        VqvaeError: ``path`` cannot be written, is a file, or contains something that the new folder lacks.
     """
     with explained(error, path, advice=advice), _workspace(path.parent) as place:
         new = place / _NEW / path.name
@@ -94,37 +94,36 @@ def atomic_folder(path: Path, error: type[VqvaeError] = VqvaeError, advice: str 
             _sync(part)
         lost = _lost(new, path)
         if lost:
-            raise error(f"{path} holds {lost[:4]}, which would be lost. Choose another folder.")
+            raise error(f"{path} contains {lost[:4]}, which would be lost. Choose another folder.")
         _take_place(new, path, place / _OLD / path.name)
         _sync(path.parent)
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder that this package made; a kill in the middle leaves no half of it under its name."""
+    """Remove a file or a folder that this package made. After a kill, the whole of it or nothing has its name."""
     with _workspace(path.parent) as place:
         os.rename(path, place / _NEW / path.name)
 
 
 def exists(path: Path) -> bool:
-    """Whether something is there, after what a killed writer was about to replace is put back."""
+    """Whether ``path`` exists. First restores what a killed writer had set aside."""
     if not os.path.lexists(path):
         clean(path.parent)
-    return os.path.exists(path)  # False, too, where the system cannot say.
+    return os.path.exists(path)  # Also False if the system cannot tell.
 
 
 def clean(folder: Path) -> None:
-    """Remove what killed writers left in ``folder``, and put back what they had put aside. What others made, and what living writers
-    work on, stays."""
+    """Remove what killed writers left in ``folder``, and restore what they had set aside. Files of others and of living writers stay."""
     places = folder / TEMPORARY
     if places.is_symlink():
-        return  # Not ours: in a stranger's folder it may lead anywhere.
+        return  # Not made here: in a stranger's folder it may lead anywhere.
     try:
         names = {match[1] for name in os.listdir(places) if (match := _PLACE.fullmatch(name))}
     except OSError:
         return
     for place in (places / name for name in sorted(names)):
         lock = _lock(place)
-        # A place that is gone by now, is still worked on or may not be written: others will see to it.
+        # The place may be gone by now, in use or read-only. Others will clean it.
         with suppress(OSError):
             lock.acquire(timeout=_MOMENT if (place / _OLD).is_dir() else 0)
             _close(place, lock)
@@ -134,7 +133,7 @@ def clean(folder: Path) -> None:
 
 @contextmanager
 def locked(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = "Choose another folder.") -> Iterator[None]:
-    """Be the only process on this machine that makes ``path``; a second one waits here, and then finds it made."""
+    """Let only one process on this machine make ``path``. Others wait, and then find it made."""
     with ExitStack() as stack:
         with explained(error, path, advice=advice):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -144,9 +143,9 @@ def locked(path: Path, error: type[VqvaeError] = VqvaeError, advice: str = "Choo
 
 @contextmanager
 def held(file: Path, seconds: float = -1) -> Iterator[bool]:
-    """Hold a lock file, and say whether it could be had within ``seconds`` (-1: wait for it).
+    """Hold a lock file. Yields whether it was acquired within ``seconds`` (-1: wait for it).
 
-    The system lets go of it when the process ends, however it ends; processes that it has started do not hold it.
+    The system releases it when the process ends. Child processes do not inherit it.
     """
     lock = FileLock(file)
     try:
@@ -190,10 +189,10 @@ def user_path(path: Any, error: type[VqvaeError] = ConfigError) -> Path:
 
 
 def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
-    """The text of a small file, in UTF-8. Never blocks on a pipe, and never reads more than ``limit`` bytes.
+    """The text of a small file in UTF-8. Does not block on a pipe, and reads at most ``limit`` bytes.
 
     Raises:
-        OSError: the file is missing, unreadable, too large, or no plain file.
+        OSError: the file is missing, unreadable, too large, or not a plain file.
         ValueError: it is not UTF-8.
     """
     descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
@@ -207,20 +206,20 @@ def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
 
 
 def check_plain(path: Path) -> None:
-    """Raise OSError unless ``path`` is a plain file, or a link to one: a pipe or a device could be read for ever."""
+    """Raise OSError unless ``path`` is a plain file or a link to one: a pipe or a device may never end."""
     _check_regular(path.stat(), path)
 
 
 def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overwrite: bool = False) -> None:
-    """Check the files that a user has named before the work is done, not after it.
+    """Check the output files that a user names before any work is done.
 
     Args:
-        outputs: the files to write; folders on the way to them are made.
-        inputs: files that are read; none of them is ever written.
-        overwrite: whether files that are there may be replaced.
+        outputs: the files to write.
+        inputs: files that are read and must not be overwritten.
+        overwrite: whether existing files may be replaced.
 
     Raises:
-        ConfigError: one of them is there already, is a folder or no plain file, is an input, is another output, or cannot be written.
+        ConfigError: an output exists already, is not a plain file, is an input, is named twice, or cannot be written.
     """
     read = tuple(inputs)
     taken = {_key(path): path for path in read}
@@ -229,21 +228,21 @@ def check_outputs(outputs: Iterable[Path], inputs: Iterable[Path] = (), *, overw
             _check_output(path, read, overwrite)
         other = taken.get(_key(path))
         if other in read:
-            raise ConfigError(f"{path} is the input {other} itself, which would be lost. Choose another --out.")
+            raise ConfigError(f"{path} is the input {other}, which would be lost. Choose another --out.")
         if other is not None:
             raise ConfigError(f"{path} would be written twice, as {other}. Give files with different names.")
         taken[_key(path)] = path
 
 
 def safe_name(name: str) -> str:
-    """One component of a path for any text, such as a name that a stranger's run gives: no separators, no dot in front, not too long."""
+    """A file name for any text, such as a name in a stranger's run: no separators, no leading dot, not too long."""
     kept = re.sub(r"[^\w+\-=@.,() ]", "_", unicodedata.normalize("NFC", name)).rstrip(". ")
     kept = re.sub(r"^[. ]+", "_", kept).encode()[:_LONGEST_NAME].decode(errors="ignore").rstrip(". ")
     return f"_{kept}" if not kept or _RESERVED.fullmatch(kept) else kept
 
 
 def safe_names(names: Iterable[str]) -> list[str]:
-    """``safe_name`` of each, in order; where two would be one, also to a file system that knows no capitals, the later gets a number."""
+    """``safe_name`` of each, in order. A name that is taken, ignoring case, gets a number."""
     found: list[str] = []
     taken: set[str] = set()
     for name in map(safe_name, names):
@@ -257,7 +256,7 @@ def safe_names(names: Iterable[str]) -> list[str]:
 
 @contextmanager
 def _workspace(folder: Path) -> Iterator[Path]:
-    """A hidden place in ``folder`` for one write, whose lock is held; at the end it is gone, and with it all that is in it."""
+    """Make and lock a hidden place in ``folder`` for one write; remove it with its contents at the end."""
     folder.mkdir(parents=True, exist_ok=True)
     clean(folder)
     owner, (place, lock) = os.getpid(), _claim(folder / TEMPORARY)
@@ -265,7 +264,7 @@ def _workspace(folder: Path) -> Iterator[Path]:
         (place / _NEW).mkdir(parents=True)
         yield place
     finally:
-        # A forked child that unwinds has nothing to do with what its parent writes.
+        # A forked child must not clean up what its parent writes.
         if os.getpid() == owner:
             _close(place, lock)
             with suppress(OSError):
@@ -273,7 +272,7 @@ def _workspace(folder: Path) -> Iterator[Path]:
 
 
 def _claim(places: Path) -> tuple[Path, FileLock]:
-    """A new name for a write, and its lock, which is held from now on."""
+    """A new place for a write, and its lock, which is held."""
     for _ in range(_ATTEMPTS):
         place = places / secrets.token_hex(8)
         lock = _lock(place)
@@ -284,7 +283,7 @@ def _claim(places: Path) -> tuple[Path, FileLock]:
             places.mkdir(exist_ok=True)
             lock.acquire(timeout=0)
             return place, lock
-    raise FileNotFoundError(errno.ENOENT, "it cannot be kept", str(places))
+    raise FileNotFoundError(errno.ENOENT, "it is removed all the time", str(places))
 
 
 def _lock(place: Path) -> FileLock:
@@ -292,11 +291,11 @@ def _lock(place: Path) -> FileLock:
 
 
 def _close(place: Path, lock: FileLock) -> None:
-    """End a write whose lock is held: put back what it has put aside, remove the rest, let go of the lock."""
+    """End a write whose lock is held: restore what it had set aside, remove the rest, release the lock."""
     try:
         if _put_back(place, place.parent.parent):
             shutil.rmtree(place, ignore_errors=True)
-            if os.name != "nt":  # Before it is let go of: whoever waits for it finds that it is no longer the lock of this name.
+            if os.name != "nt":  # Before the release, so that a waiting process sees that this lock is obsolete.
                 os.unlink(lock.lock_file)
     finally:
         lock.release()
@@ -306,36 +305,36 @@ def _close(place: Path, lock: FileLock) -> None:
 
 
 def _put_back(place: Path, folder: Path) -> bool:
-    """Put back what was put aside and has no successor. Whether the rest of the place can go."""
+    """Restore what was set aside and has no successor. Returns whether the rest of the place can be removed."""
     if place.is_symlink() or (place / _OLD).is_symlink():
-        return True  # Not made here; the link goes, and what it leads to stays.
+        return True  # Not made here: the link is removed, its target stays.
     try:
         for old in (place / _OLD).iterdir():
             if not os.path.lexists(folder / old.name):
                 os.rename(old, folder / old.name)
                 _sync(folder)
     except FileNotFoundError:
-        return True  # Nothing was put aside.
+        return True  # Nothing was set aside.
     except OSError:
         return False
     return True
 
 
 def _take_place(new: Path, path: Path, aside: Path) -> None:
-    """Rename the folder ``new`` to ``path``; a folder that was there is below the place of this write afterwards."""
+    """Rename the folder ``new`` to ``path``. An old folder ends up in the place of this write."""
     if not os.path.lexists(path):
         os.rename(new, path)
     elif not path.is_dir():
-        raise NotADirectoryError(errno.ENOTDIR, "it is a file, and a folder is to be written", str(path))
+        raise NotADirectoryError(errno.ENOTDIR, "it is a file; expected a folder", str(path))
     elif not _exchange(new, path):
-        # For a moment the old folder is only there as ``aside``, from where a failure or the next process puts it back.
+        # For a moment the old folder exists only as ``aside``. After a failure, ``_close`` or the next process restores it.
         aside.parent.mkdir()
         os.rename(path, aside)
         os.rename(new, path)
 
 
 def _exchange(a: Path, b: Path) -> bool:
-    """Swap two names atomically, where the system (Linux) and the file system can."""
+    """Swap two names atomically. Returns False if the system (not Linux) or the file system cannot."""
     renameat2 = getattr(ctypes.CDLL(None), "renameat2", None) if sys.platform == "linux" else None
     at_working_directory, exchange = -100, 2
     if renameat2 is None:
@@ -344,13 +343,13 @@ def _exchange(a: Path, b: Path) -> bool:
 
 
 def _lost(new: Path, old: Path) -> list[str]:
-    """What a folder holds that another one, which would take its place, does not."""
+    """What the folder ``old`` contains and ``new`` does not."""
     kept = {path.relative_to(new) for path in new.rglob("*")}
     return sorted(path.relative_to(old).as_posix() for path in old.rglob("*") if path.relative_to(old) not in kept) if old.is_dir() else []
 
 
 def _sync(path: Path) -> None:
-    """Wait until a file's contents, or a folder's entries, are on the disk: a power cut must not leave a name without content."""
+    """Sync a file's contents or a folder's entries to the disk, so that a power cut leaves no name without content."""
     folder, windows = path.is_dir(), os.name == "nt"
     if windows and folder:
         return
@@ -367,26 +366,26 @@ def _sync(path: Path) -> None:
 def _check_regular(found: os.stat_result, path: Path) -> None:
     if not stat.S_ISREG(found.st_mode):
         code = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.EINVAL
-        raise OSError(code, "it is a folder" if code == errno.EISDIR else "it is no plain file", str(path))
+        raise OSError(code, "it is a folder" if code == errno.EISDIR else "it is not a plain file", str(path))
 
 
 def _check_output(path: Path, inputs: Iterable[Path], overwrite: bool) -> None:
     if path.is_dir():
-        raise ConfigError(f"{path} is a folder, and a file is to be written there. Choose another --out.")
+        raise ConfigError(f"{path} is a folder; expected the name of a file. Choose another --out.")
     for source in inputs:
         if path.exists() and source.exists() and os.path.samefile(path, source):
-            raise ConfigError(f"{path} is the input {source} itself, which would be lost. Choose another --out.")
+            raise ConfigError(f"{path} is the input {source}, which would be lost. Choose another --out.")
     if path.exists() and not path.is_file():
-        raise ConfigError(f"{path} is no plain file. Choose another --out.")
+        raise ConfigError(f"{path} is not a plain file. Choose another --out.")
     if os.path.lexists(path) and not overwrite:
-        raise ConfigError(f"{path} is there already. Choose another --out, or replace it with --overwrite.")
+        raise ConfigError(f"{path} exists already. Choose another --out, or replace it with --overwrite.")
     above = next(folder for folder in path.absolute().parents if os.path.lexists(folder))
     if not above.is_dir():
-        raise ConfigError(f"{above} is a file, and a folder is meant. Choose another --out.")
+        raise ConfigError(f"{above} is a file; expected a folder. Choose another --out.")
     if not os.access(above, os.W_OK | os.X_OK):
-        raise ConfigError(f"{above} may not be written to. Choose another --out.")
+        raise ConfigError(f"{above} is not writable. Choose another --out.")
 
 
 def _key(path: Path) -> str:
-    """Equal for paths that are one file, or would be on a file system that knows no capitals."""
+    """Equal for paths of one file, also on a file system that ignores case."""
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

@@ -62,3 +62,16 @@ def test_another_run_stands_beside(run: Path, tmp_path: Path, capsys: pytest.Cap
     assert "given twice" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--beside", str(tmp_path), "--device", "cpu"]) == 1
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_floats_are_scored_in_the_range_that_is_given(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    random = np.random.default_rng(0)
+    for side in ("train", "val"):
+        for name in ("church", "truck"):
+            (tmp_path / side / name).mkdir(parents=True)
+            Image.fromarray(random.random((16, 16), np.float32)).save(tmp_path / side / name / "0.tif")
+    given = ["evaluate", str(run), "--data", str(tmp_path), "--json", "--device", "cpu"]
+    assert main(given) == 1
+    assert "--bounds LOW HIGH" in capsys.readouterr().err
+    assert main([*given, "--bounds", "0", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["examples"] == 2

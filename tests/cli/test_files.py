@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import vqvae
-from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct_file, write_samples
+from vqvae.cli.files import bounds_of, check_file, check_folder, check_samples, reconstruct_file, write_samples
 from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
@@ -98,7 +98,7 @@ def test_commands_ask_before_the_work(
     before = Path("photo.png").read_bytes()
     for extra in ([], ["--overwrite"]):
         assert main(["reconstruct", str(run), "photo.png", "--out", ".", *extra]) == 1
-        assert "photo.png is the input photo.png itself" in capsys.readouterr().err
+        assert "photo.png is the input photo.png," in capsys.readouterr().err
     assert Path("photo.png").read_bytes() == before
     Path("figures.png").mkdir()
     Path("figures.png/thesis.tex").write_text("years of work")
@@ -175,3 +175,26 @@ def test_pictures_of_16_bits_stay_so(tmp_path: Path) -> None:
     assert np.array_equal(made, model.reconstruct(torch.from_numpy(deep)[None])[0])
     assert found == pytest.approx(float(psnr(torch.from_numpy(deep)[None], torch.from_numpy(made)[None], 65_535)))
     assert PICTURES.grid is not None and PICTURES.grid(torch.full((1, 1, 2, 2), 65_535, dtype=torch.int32), 1).min() == 255
+
+
+def test_floats_are_read_in_the_range_that_is_given(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    pixels = np.linspace(-1, 1, 64, dtype=np.float32).reshape(8, 8)
+    Image.fromarray(pixels).save(tmp_path / "a.tif")
+    np.save(tmp_path / "b.npy", np.repeat(pixels[None], 3, 0))
+    Image.fromarray(np.rint((pixels + 1) * 127.5).astype(np.uint8)).save(tmp_path / "c.png")
+    model, kind = vqvae.load(run), kind_of(vqvae.load(run).signal)
+    expected = whole(kind.read(tmp_path / "c.png", model.signal))
+    for name in ("a.tif", "b.npy"):
+        assert torch.equal(whole(kind.read(tmp_path / name, model.signal, (-1, 1))), expected)
+        file, out = str(tmp_path / name), str(tmp_path / "out")
+        assert main(["reconstruct", str(run), file, "--out", out, "--overwrite"]) == 1
+        assert "--bounds" in capsys.readouterr().err
+        assert main(["reconstruct", str(run), file, "--out", out, "--overwrite", "--bounds", "-1", "1"]) == 0
+        assert main(["encode", str(run), file, "--out", str(tmp_path / f"{name}.npz"), "--bounds", "-1", "1"]) == 0
+        assert main(["reconstruct", str(run), file, "--out", out, "--overwrite", "--bounds", "0", "1"]) == 1
+        assert "-1" in capsys.readouterr().err
+    with pytest.raises(ConfigError, match="a low value and a higher one"):
+        bounds_of(run, (1, 1), kind)
+    with pytest.raises(ConfigError, match="Sound lies between"):
+        bounds_of(run, (0, 1), SOUND)
+    assert bounds_of(run, None, kind) is None

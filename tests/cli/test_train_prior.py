@@ -42,7 +42,7 @@ def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, c
     assert main(["train", "images", "--data", str(data), "--out", str(run), *TINY]) == 0
     data = data.rename(tmp_path / "moved")
     assert main(["train-prior", str(run), *TINY_PRIOR]) == 0
-    assert "No scores will follow" in capsys.readouterr().err
+    assert "There will be no scores" in capsys.readouterr().err
     settings.write_text(json.dumps(dict(storage.read(run / "prior").card.training)))
     named = ["train-prior", str(run), "--settings", str(settings), "--name", "two", "--steps", "2", "--device", "cpu"]
     assert main([*named, "--data", str(pictures / "train")]) == 1

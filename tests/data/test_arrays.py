@@ -216,6 +216,7 @@ def test_one_long_recording_is_cut_into_windows(tmp_path, shape, layout):
     assert len(apart) == -(-len(train) // 2) and np.array_equal(apart.batch(np.array([1])).x[0].numpy(), series[:, 64:128])
     words = open_source(config).describe()
     assert "one recording of" in words and "windows of 64 to train on" in words and "held out" in words
+    assert held_out.found == (words,)
     assert train.name != dataclasses.replace(config, window=32).build().train.name
 
 

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from tests.media.test_sounds import tone
+from vqvae import building
 from vqvae.data import AudioDataset, AudioFolderConfig, Recording, audio, audio_blocks, write_audio
 from vqvae.data.audio import speaker_names
 from vqvae.data.split import is_held_out
@@ -329,3 +330,11 @@ def test_what_was_found_is_said(tmp_path, caplog):
     train, held_out = (len(side.recordings) for side in splits)
     counts = f"{train} recordings to train on ({train} s), {held_out} held out ({held_out}.0 s)"
     assert f"{counts}, 2 speakers; 8,000 Hz; ignoring 1 .txt." in caplog.text
+
+
+def test_a_chunk_beyond_the_memory_is_an_error(tmp_path, cache, monkeypatch):
+    _fill(tmp_path, ["a/1.wav", "a/2.wav"])
+    monkeypatch.setattr(building, "memory", lambda: 2.0**30)
+    for setting in ("chunk", "crop"):
+        with pytest.raises(ConfigError, match=r"An example of 2,000,000,000 samples takes .* Choose smaller sizes"):
+            _config(tmp_path, **{setting: 2_000_000_000}).build()

@@ -51,7 +51,7 @@ def test_a_damaged_file_is_fetched_again(server, tmp_path):
 @pytest.mark.parametrize(
     ("url", "checksum", "message"),
     [
-        ("{server}/file", "md5:00", "but 00 is expected"),
+        ("{server}/file", "md5:00", "expected 00"),
         ("{server}/none", _CHECKSUM, "cannot be fetched: Not Found"),
         ("{server}/short", _CHECKSUM, "broke off after 5000 of 10000 bytes"),
         ("http://127.0.0.1:1/file", _CHECKSUM, "cannot be fetched: .*refused"),

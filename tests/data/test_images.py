@@ -268,7 +268,15 @@ def test_what_was_found_is_said(tmp_path, caplog):
             _fill(tmp_path / side / f"class {kind:02d}", 2)
     (tmp_path / "notes.txt").touch()
     with caplog.at_level(logging.INFO):
-        ImageFolderConfig(path=str(tmp_path), size=(8, 12), channels=1).build()
+        splits = ImageFolderConfig(path=str(tmp_path), size=(8, 12), channels=1).build()
     words = [record.message for record in caplog.records]
     assert words[:2] == ["Training on train/, holding out val/.", "120 images to train on, 120 held out; ignoring 1 .txt."]
     assert words[2].startswith("8 x 12 pixels, grey, 256 levels, 60 classes: class 00, class 01, ") and max(map(len, words)) <= 120
+    assert splits.held_out.found[:2] == tuple(words[:2]) and splits.held_out.found[2].endswith("class 59."), "whole, for the report"
+
+
+@pytest.mark.parametrize("size", [10**9, 2**31 - 1, (2**31 - 1, 1000)])
+def test_a_size_beyond_the_memory_is_an_error_before_anything_is_read(tmp_path, size):
+    _fill(tmp_path, 2)
+    with pytest.raises(ConfigError, match=r"A picture of the size .* takes .* GiB of memory"):
+        ImageFolderConfig(path=str(tmp_path), size=size).build()

@@ -7,6 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from vqvae import building
 from vqvae.data import ArrayDataset, Batch, Dataset, Loader, global_indices, in_order
 from vqvae.data.loader import spread, spread_indices
 from vqvae.errors import ConfigError, DataError
@@ -146,3 +147,11 @@ def test_spread_takes_equal_distances_and_never_more_than_there_is():
 def test_places_are_spread_over_all_that_has_a_length():
     assert spread_indices("abcd", 2).tolist() == [0, 2] and spread_indices("abcd", 9).tolist() == [0, 1, 2, 3]
     assert spread_indices([], 3).tolist() == []
+
+
+def test_a_batch_that_does_not_fit_into_memory_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(building, "memory", lambda: 2.0**20)
+    data = ArrayDataset(np.zeros((4, 3, 4, 4), np.uint8), name="a")
+    with pytest.raises(ConfigError, match=r"A batch of 1,000,000,000 examples takes .* Choose smaller sizes"):
+        next(iter(Loader(data, batch_size=10**9, seed=0, steps=1)))
+    assert len(next(iter(Loader(data, batch_size=5000, seed=0, steps=1)))[1].x) == 5000

@@ -14,7 +14,7 @@ def test_starts_are_spread_over_the_episodes_and_have_their_context_before():
     starts = spread_starts(episodes(), 4, 3)
     assert starts[0] == (0, 3) and starts[-1] == (2, 9) and len(set(starts)) == 4
     assert all(3 <= frame <= episodes().lengths[number] for number, frame in starts)
-    with pytest.raises(DataError, match="are 10 places with 3 frames before them; 11 are wanted"):
+    with pytest.raises(DataError, match="are 10 places with 3 frames before them; expected at least 11"):
         spread_starts(episodes(), 11, 3)
 
 
@@ -26,7 +26,7 @@ def test_actions_become_numbers_and_what_cannot_be_is_refused():
         with pytest.raises(ConfigError, match="there are 3 episodes of 2 to 9 frames"):
             check_starts(episodes(), [start], ["left"], 4)
     for starts, actions, frames in (([], ["left"], 1), ([(0, 1)], [], 1), ([(0, 1)], ["left"], 0)):
-        with pytest.raises(ConfigError, match="Rollouts need a start, an action and a frame"):
+        with pytest.raises(ConfigError, match="Rollouts need at least 1 start, action and frame"):
             check_starts(episodes(), starts, actions, frames)
 
 

@@ -14,7 +14,7 @@ def test_a_sentence_is_a_function_of_seed_and_place():
         "Who washed the black candle that Zachary remembered on the roof?",
         "Tomorrow, our pilot touched the violin.",
     )
-    with pytest.raises(ConfigError, match="-1 sentences"):
+    with pytest.raises(ConfigError, match="number of sentences is -1"):
         sentences(-1, 0)
 
 

@@ -140,7 +140,7 @@ def test_a_batch_is_the_callers_own(tmp_path):
 @pytest.mark.parametrize("index", [-1, 10])
 def test_examples_that_there_are_not_are_refused(tmp_path, index):
     write(tmp_path, HEADER, codes_of(HEADER))
-    with pytest.raises(IndexError, match=f"examples 0 to 9, but {index} to {index}"):
+    with pytest.raises(IndexError, match=f"examples 0 to 9; {index} to {index} were requested"):
         CodesDataset(tmp_path).batch(np.array([index]))
 
 

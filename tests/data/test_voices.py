@@ -179,3 +179,8 @@ def test_settings_that_cannot_be_are_explained():
     for settings in ({"voices": ()}, {"voices": ("en-us", "en-us")}, {"unseen_voices": ("en-us+f1",)}):
         with pytest.raises(ConfigError, match="no voice twice"):
             VoicesConfig(**settings).build()
+
+
+def test_more_speech_than_memory_is_an_error():
+    with pytest.raises(ConfigError, match=r"Speech of 2,000,000,000 sentences takes .* Choose smaller sizes"):
+        VoicesConfig(sentences=2_000_000_000).build()

@@ -80,7 +80,7 @@ def test_results_of_others_are_not_replaced(call: Callable[[str], dict[str, Any]
     for record in (None, "{}", "no json"):
         if record is not None:
             mine.with_suffix(".json").write_text(record)
-        with pytest.raises(ConfigError, match=r"e11\.md is there already"):
+        with pytest.raises(ConfigError, match=r"e11\.md exists already"):
             call("e11")
     assert mine.read_text() == "notes of mine" and not (tmp_path / "runs").exists()
 

@@ -1,6 +1,6 @@
 """A process is killed before each of its calls that change the file system; the same command again must give the same run.
 
-``python -m tests.fuzz.kills [STAGE...] [--every N]`` dies before each N-th call of a stage: train (with codes and scores) or train-prior.
+``python -m tests.fuzz.kills [STAGE...] [--every N]`` dies before each N-th call of a stage (``STAGES``).
 """
 
 import argparse
@@ -13,15 +13,18 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from PIL import Image
 
+from tests.fuzz.results import add
 from vqvae import disk
 from vqvae.cli.main import main
+from vqvae.data import write_audio
 
 KILLED = 137
 TRAIN = [
@@ -34,18 +37,50 @@ PRIOR = [
     *("train-prior", "run", "--steps", "4", "--batch-size", "2", "--device", "cpu", "--checkpoint-every", "2", "--model.layers", "1"),
     *("--model.hidden", "4"),
 ]
-STAGES = {"train": TRAIN, "train-prior": PRIOR}
-COMPARED = ("tokenizer", "unigram", "prior", "codes")
-"""What must be the same byte for byte; times, logs and pictures of times may differ."""
+SPEECH = [
+    *("train", "speech", "--data", "recordings", "--out", "run", "--data.chunk", "4096", "--data.hop", "4096", "--steps", "4"),
+    *("--batch-size", "2", "--device", "cpu", "--precision", "float32", "--checkpoint-every", "2", "--evaluate-every", "2"),
+    *("--model.encoder.width", "8", "--model.encoder.residual-blocks", "0", "--model.decoder.width", "8", "--model.decoder.blocks", "1"),
+    *("--model.quantizer.dim", "4", "--model.quantizer.codebook-size", "8"),
+]
+PARTS = ("run/tokenizer", "run/unigram", "run/prior", "run/codes")
+
+
+class Stage(NamedTuple):
+    """A command, and what it must leave."""
+
+    command: list[str]
+    needs: tuple[str, ...] = ()
+    """The stages before it."""
+    compared: tuple[str, ...] = PARTS
+    """Files and folders that must be the same byte for byte. Times, logs and pictures of times may differ."""
+
+
+def _writing(*words: str) -> list[str]:
+    return [*words, "--overwrite", "--device", "cpu"]
+
+
+STAGES = {
+    "train": Stage(TRAIN),
+    "train-prior": Stage(PRIOR, ("train",)),
+    "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
+    "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
+    "reconstruct": Stage(_writing("reconstruct", "run", "pictures", "--out", "out"), ("train",), ("run", "out")),
+    "speech": Stage(SPEECH),
+}
+"""``train`` and ``speech`` write codes and scores, too."""
 
 
 def place(folder: Path) -> None:
-    """The pictures that a run is trained on."""
+    """The pictures and recordings that runs are trained on."""
     rng = np.random.default_rng(0)
     for side, count in (("train", 6), ("val", 2)):
         (folder / "pictures" / side).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / "pictures" / side / f"{number}.png")
+    for number in range(8):
+        path = folder / "recordings" / f"speaker-{number % 2}" / f"{number}.wav"
+        write_audio(path, rng.uniform(-1, 1, 9000).astype(np.float32), 16_000)
 
 
 def carry_out(command: list[str], folder: Path, last: int | None = None) -> tuple[int, int]:
@@ -75,10 +110,10 @@ def carry_out(command: list[str], folder: Path, last: int | None = None) -> tupl
     return status, calls
 
 
-def contents(run: Path) -> dict[str, str]:
-    """What a run holds that must not depend on kills, by name and digest."""
-    files = [file for name in COMPARED for file in (run / name).rglob("*") if file.is_file()]
-    return {file.relative_to(run).as_posix(): hashlib.sha256(_timeless(file)).hexdigest() for file in sorted(files)}
+def contents(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
+    """What must not depend on kills, by name and digest."""
+    paths = [path for name in names for path in (folder / name, *(folder / name).rglob("*")) if path.is_file()]
+    return {path.relative_to(folder).as_posix(): hashlib.sha256(_timeless(path)).hexdigest() for path in sorted(paths)}
 
 
 def leftovers(folder: Path) -> list[str]:
@@ -87,40 +122,45 @@ def leftovers(folder: Path) -> list[str]:
 
 
 def sweep(stage: str, every: int = 1, first: int = 0) -> tuple[int, list[str]]:
-    """Kill a stage before each ``every``-th of its calls: how many kills there were, and the faults that they showed."""
+    """Kill a stage before each ``every``-th of its calls: how many kills there were, and the faults that they showed.
+
+    Each fault is printed at once.
+    """
+    command, needs, compared = STAGES[stage]
     faults: list[str] = []
     with tempfile.TemporaryDirectory() as top:
         before, whole = Path(top, "before"), Path(top, "whole")
         before.mkdir()
         place(before)
-        for earlier in list(STAGES)[: list(STAGES).index(stage)]:
-            assert carry_out(STAGES[earlier], before)[0] == 0, earlier
+        for earlier in needs:
+            assert carry_out(STAGES[earlier].command, before)[0] == 0, earlier
         shutil.copytree(before, whole)
-        status, calls = carry_out(STAGES[stage], whole)
+        status, calls = carry_out(command, whole)
         assert status == 0, f"{stage} fails without a kill"
-        wanted, kills = contents(whole / "run"), 0
+        wanted, kills = contents(whole, compared), 0
         for last in range(first, calls, every):
             folder = Path(top, "killed")
             shutil.copytree(before, folder)
-            status, _ = carry_out(STAGES[stage], folder, last)
+            status, _ = carry_out(command, folder, last)
             kills += status == KILLED
-            again, _ = carry_out(STAGES[stage], folder)
-            found = contents(folder / "run")
+            again, _ = carry_out(command, folder)
+            found = contents(folder, compared)
             different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
             if status not in (0, KILLED) or again != 0 or different or leftovers(folder):
                 faults.append(f"{stage}, call {last}: status {status}, then {again}; different: {different}; left: {leftovers(folder)}")
+                print(faults[-1], file=sys.stderr, flush=True)
             shutil.rmtree(folder)
     return kills, faults
 
 
 def _timeless(file: Path) -> bytes:
-    """The bytes of a file; of settings without the scores, among which times are."""
+    """The bytes of a file; of settings and scores without times."""
     content = file.read_bytes()
-    if file.name != "config.json":
+    if file.name not in ("config.json", "metrics.json"):
         return content
     data = json.loads(content)
     data.get("card", {}).pop("metrics", None)
-    return json.dumps(data).encode()
+    return json.dumps({name: value for name, value in data.items() if "second" not in name}).encode()
 
 
 def _count_calls(folder: Path, last: int | None) -> Callable[[], int]:
@@ -170,14 +210,20 @@ def run() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.fuzz.kills", description="Kills before every change of the file system.")
     parser.add_argument("stages", nargs="*", metavar="STAGE", help=f"one of {', '.join(STAGES)}; default: all")
     parser.add_argument("--every", type=int, default=1, help="die before each N-th call only")
+    parser.add_argument("--out", type=Path, help="a folder of results, to add these to its fuzzing.md and fuzzing.json")
     parser.add_argument("--first", type=int, default=0, help="the first call to die before")
     asked = parser.parse_args()
     warm()
     wrong = 0
     for stage in asked.stages or STAGES:
+        began = time.monotonic()
         kills, faults = sweep(stage, asked.every, asked.first)
         wrong += len(faults)
-        print(f"{stage}: {kills} kills, {len(faults)} faults", *faults, sep="\n  ", flush=True)
+        seconds = time.monotonic() - began
+        print(f"{stage}: {kills} kills, {len(faults)} faults, {seconds:.0f} s", *faults, sep="\n  ", flush=True)
+        if asked.out is not None:
+            how = "every call" if asked.every == 1 else f"one call in {asked.every}"
+            add(asked.out, "tests.fuzz.kills", f"kills of {stage}", how, kills, len(faults), seconds)
     return int(wrong > 0)
 
 

@@ -46,6 +46,10 @@ WORDS += [
     "a.wav",
     "run",
     "pictures",
+    "1000000000",
+    "-9223372036854775808",
+    "a/" * 3000,
+    "\udcff",
 ]
 """Of a command line."""
 
@@ -79,6 +83,11 @@ def plain(r: random.Random, depth: int = 2) -> Any:
         "a",
         "../x",
         "é",
+        "a\0b",
+        "\ud800",
+        "a" * 5000,
+        2**31 - 1,
+        10**9,
     ]
     if depth and r.random() < 0.3:
         items = [plain(r, depth - 1) for _ in range(r.randint(0, 3))]

@@ -48,7 +48,7 @@ def test_a_stopped_stage_is_loaded_from_its_last_checkpoint(tmp_path: Path, capl
         (tmp_path / part).rename(tmp_path / place / "step-000007")
     again = load(tmp_path)
     assert torch.equal(again.encode(images(2)), model.encode(images(2))) and again.prior is not None
-    assert "tokenizer is not trained to the end; this is its checkpoint after step 7" in caplog.text
+    assert "tokenizer is not finished; using its checkpoint after step 7" in caplog.text
 
 
 def test_a_bad_prior_leaves_the_tokenizer_usable(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

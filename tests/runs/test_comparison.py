@@ -24,7 +24,7 @@ def scored(run: Path, psnr: float, data: str = "held out") -> Path:
 def test_scores_stand_in_columns_and_pictures_side_by_side(tmp_path: Path) -> None:
     runs = [scored(tmp_path / name, psnr) for name, psnr in (("one", 20.5), ("two", 21.25))]
     found = compare(runs)
-    assert table(found).splitlines() == ["score  one   two", "psnr   20.5  21.25"]
+    assert table(found).splitlines() == ["Score  one       two", "PSNR   20.50 dB  21.25 dB"]
     write_comparison(tmp_path / "page.html", found)
     page = (tmp_path / "page.html").read_text()
     assert page.count("<img") == 2 and "Reconstructions, two" in page and "<b>21.25 dB</b>" in page

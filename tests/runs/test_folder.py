@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from vqvae.data import AudioFolderConfig, SyntheticImagesConfig, WorldsConfig
-from vqvae.errors import CheckpointError
+from vqvae.data import ArrayConfig, AudioFolderConfig, ImageFolderConfig, SyntheticImagesConfig, WorldsConfig
+from vqvae.errors import CheckpointError, ConfigError
 from vqvae.runs import folder
-from vqvae.runs.folder import read_metrics, read_rows, trained_seconds, update_metrics
+from vqvae.runs.folder import bounded, read_metrics, read_rows, trained_seconds, update_metrics
 
 DATA = SyntheticImagesConfig(count=60, size=8, classes=3)
 
@@ -46,5 +46,13 @@ def test_metrics_that_never_end_are_not_read(tmp_path: Path) -> None:
     (tmp_path / "metrics.json").symlink_to("/dev/zero")
     (tmp_path / "metrics.jsonl").symlink_to("/dev/zero")
     for read in (read_metrics, read_rows):
-        with pytest.raises(CheckpointError, match="cannot be read .*no plain file"):
+        with pytest.raises(CheckpointError, match="cannot be read .*not a plain file"):
             read(tmp_path)
+
+
+def test_bounds_belong_to_data_of_floats() -> None:
+    assert bounded(ImageFolderConfig(path="x", size=4), (0.0, 1.0)).bounds == (0, 1)
+    arrays = bounded(ArrayConfig(path="x"), (0.0, 2.0))
+    assert (arrays.low, arrays.high) == (0, 2)
+    with pytest.raises(ConfigError, match="takes no bounds"):
+        bounded(SyntheticImagesConfig(count=3, size=8), (0.0, 1.0))

@@ -150,13 +150,13 @@ def test_what_is_saved_is_mixed_with_nothing(tmp_path: Path) -> None:
     parts = {"tokenizer": tiny.model().build(), "signal": tiny.splits().train.signal}
     prior = PixelCNNConfig(codebook_size=8, layers=1, hidden=4).build()
     vqvae.save(vqvae.Pipeline(prior=prior, **parts), tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"holds \['prior'\], which this pipeline has not"):
+    with pytest.raises(ConfigError, match=r"contains \['prior'\], which this pipeline lacks"):
         vqvae.save(vqvae.Pipeline(**parts), tmp_path / "run")
     for name in ("thesis.tex", "tokenizer/config.json"):
         mine = tmp_path / name.replace("/", "-") / name
         mine.parent.mkdir(parents=True)
         mine.write_text("mine")
-        with pytest.raises(ConfigError, match="and no run. Choose another folder"):
+        with pytest.raises(ConfigError, match="and is not a run. Choose another folder"):
             vqvae.save(vqvae.Pipeline(**parts), tmp_path / name.replace("/", "-"))
         assert mine.read_text() == "mine"
     (tmp_path / "part").mkdir()

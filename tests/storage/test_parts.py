@@ -98,7 +98,7 @@ def test_there_is_no_moment_without_the_part(part: nn.Module, tmp_path: Path) ->
 def test_files_of_others_are_not_lost(part: nn.Module, tmp_path: Path) -> None:
     (tmp_path / "home").mkdir()
     (tmp_path / "home" / "thesis.tex").write_text("years of work")
-    with pytest.raises(CheckpointError, match=r"home holds \['thesis.tex'\]"):
+    with pytest.raises(CheckpointError, match=r"home contains \['thesis.tex'\]"):
         storage.save(part, tmp_path / "home")
     assert (tmp_path / "home" / "thesis.tex").read_text() == "years of work"
     assert [path.name for path in tmp_path.rglob("*")] == ["home", "thesis.tex"]
@@ -253,7 +253,7 @@ def test_a_module_without_a_configuration_is_refused_with_the_lines_that_mend_it
 
 
 @pytest.mark.parametrize(
-    ("sizes", "words"), [([1, 2], "reads back as OwnConfig"), ({"a": 1}, "cannot hold a dict"), ({1}, "cannot hold a set")]
+    ("sizes", "words"), [([1, 2], "reads back as OwnConfig"), ({"a": 1}, "cannot contain a dict"), ({1}, "cannot contain a set")]
 )
 def test_a_configuration_that_does_not_read_back_is_refused(part: nn.Module, tmp_path: Path, sizes: object, words: str) -> None:
     with pytest.raises(ConfigError, match=f"could not be loaded again.*{words}"):

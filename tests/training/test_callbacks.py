@@ -20,6 +20,7 @@ from vqvae.reports.grids import grid, pair_grid
 from vqvae.signals import sound
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, SampleGrid
+from vqvae.training.callbacks import Early
 
 
 def test_a_grid_shows_held_out_images_above_their_reconstructions(tmp_path: Path) -> None:
@@ -147,7 +148,7 @@ def test_a_picture_that_fails_does_not_end_the_training(tmp_path: Path, capsys: 
 
     tiny.trainer(tmp_path / "run", tiny.settings(), callbacks=[Failing()]).run()
     assert (tmp_path / "run" / "tokenizer").is_dir()
-    assert capsys.readouterr().err.count("Failing failed (no picture). The training goes on.") == 3
+    assert capsys.readouterr().err.count("Failing failed (no picture). Training continues.") == 3
 
 
 def test_the_first_pictures_come_early(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
@@ -158,3 +159,19 @@ def test_the_first_pictures_come_early(tmp_path: Path, monkeypatch: pytest.Monke
     names = {run: sorted(path.name[-8:-4] for path in (tmp_path / run / "grids").iterdir()) for run in ("often", "once")}
     assert names == {"often": ["0002", "0005", "0006"], "once": ["0006"]}
     assert capsys.readouterr().err.count("The first pictures are in") == 1
+
+
+def test_first_pictures_come_after_some_steps_or_some_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr("vqvae.training.callbacks.time.monotonic", lambda: now[0])
+    fast = Early()
+    assert [step for step in range(1, 200) if fast(step)] == [50]
+    slow = Early()
+    found = []
+    for step in range(1, 100):
+        now[0] += 7.0
+        found += [step] if slow(step) else []
+    assert found == [5]
+    resumed = Early()
+    now[0] += 100
+    assert not resumed(300)

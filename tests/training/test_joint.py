@@ -23,6 +23,7 @@ from vqvae.pipeline import Pipeline, load, save
 from vqvae.priors import PixelCNNConfig
 from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig, QuantizerConfig, ResidualQuantizerConfig
 from vqvae.training import AdamConfig, Interrupted, Joint, JointConfig, build
+from vqvae.training.checkpoint import only_writer
 
 BOOKS, SIZE, DIM = 2, 8, 4
 FREE = {"choice_weight": 0.0, "loss_weight": 0.0}
@@ -287,6 +288,8 @@ def test_in_evaluation_it_measures_the_bound_of_the_two_parts(classes: int) -> N
 def test_the_two_parts_are_an_ordinary_run(tmp_path: Path) -> None:
     joint, images = make().eval(), batch()
     joint.tokenizer.rate.uniform_(generator=torch.Generator().manual_seed(3))
+    with only_writer(tmp_path):  # As the trainer does, so the parts go beside what it has left.
+        storage.save(joint, tmp_path / "joint")
     save(Pipeline(joint.tokenizer, joint.prior), tmp_path)
     loaded = load(tmp_path)
     with torch.no_grad():

@@ -1,4 +1,4 @@
-"""What the commands share: how arguments are read, and how results are said."""
+"""What the commands share: how arguments are read and results are printed."""
 
 import json
 import os
@@ -35,7 +35,7 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:
-    """The arguments before the first option: what decides on the defaults of all others."""
+    """The arguments before the first option. They decide the defaults of all others."""
     words = []
     for argument in arguments:
         if argument.startswith("-"):

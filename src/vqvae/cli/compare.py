@@ -18,9 +18,9 @@ class Arguments:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
     """The run folders, two or more."""
     out: File = Path("comparison.html")
-    """The page to write, with the scores and the pictures of all runs side by side."""
+    """The page to write: scores and pictures of all runs, side by side."""
     overwrite: bool = False
-    """Replace the page if it is there already."""
+    """Replace an existing page."""
     json: bool = False
     """Print the scores as one JSON object."""
 

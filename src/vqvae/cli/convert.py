@@ -20,9 +20,9 @@ from vqvae.training.machine import pick_device
 @settings
 class Arguments:
     run: Run
-    """The run folder of a model of speech whose decoder has speakers."""
+    """The run folder of a speech model with speakers."""
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
-    """A recording of anyone: an audio file of any length and sample rate."""
+    """A recording of any speaker, length and sample rate."""
     out: File
     """The WAV or FLAC file to write; with --all-speakers, a folder for one file per speaker."""
     speaker: Name = None

@@ -18,7 +18,7 @@ from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Make data on the spot, train a tokenizer of it and a prior over its codes, score both and draw samples."
+DESCRIPTION = "Make data on the spot, train a tokenizer and a prior, score both, and draw samples."
 DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech")}
 """The recipe and the run folder of each."""
 
@@ -28,16 +28,16 @@ class Arguments:
     modality: Literal["images", "speech"] = "images"
     """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """The run folder; runs/demo or runs/demo-speech where it is left out."""
+    """The run folder. Default: runs/demo or runs/demo-speech."""
     data: Data = None
-    """Of images, the folder that keeps the rendered frames (default: the user's cache). Of speech, a folder of your own recordings
-    (default: sentences in eSpeak's voices)."""
+    """Images: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings (default:
+    sentences in eSpeak's voices)."""
     steps: int | None = None
-    """Training steps of each of the two stages, in place of the recipe's."""
+    """Training steps of each stage. The default depends on the recipe."""
     prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
     """The kind of prior: pixelcnn or wavenet. Default: the recipe's."""
     minutes: Minutes = None
-    """Minutes for both stages together, in place of steps. Each gets half."""
+    """Minutes for both stages together, instead of steps."""
     seed: int = field(default=0, metadata=SEED)
     """Seed of both stages."""
     json: bool = False
@@ -46,7 +46,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Carry out the recipe of a demo from the data to the report."""
+    """Run a demo, from the data to the report."""
     chosen = parse(Arguments, "demo", arguments, DESCRIPTION)
     recipe, folder = DEMOS[chosen.modality]
     run = chosen.out or Path(folder)

@@ -5,13 +5,14 @@ from pathlib import Path
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.values import Checkpoint, Device, File, Files, Run
+from vqvae.cli.files import bounds_of
+from vqvae.cli.values import Checkpoint, Device, File, Files, Range, Run
 from vqvae.config import settings
 from vqvae.data.base import Batch
 from vqvae.data.files import find_files, report_bad
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError, DataError
-from vqvae.evaluation.kinds import Kind, kind_of, whole
+from vqvae.evaluation.kinds import Bounds, Kind, kind_of, whole
 from vqvae.media.tokens import TokenLayout, Tokens, check_suffix, write_tokens
 from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
@@ -28,6 +29,9 @@ class Arguments:
     """The file for the tokens: NAME.npz, NAME.jsonl or NAME.parquet."""
     offset: int | None = None
     """The first token in another vocabulary. Each codebook gets a range of its own from there on. Default: tokens are codes."""
+    bounds: Range = None
+    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    training."""
     skip_bad: bool = False
     """List files that cannot be read and go on without them."""
     overwrite: bool = False
@@ -48,7 +52,8 @@ def main(arguments: Sequence[str]) -> int:
     layout = TokenLayout(levels=tuple((one.num_codebooks, one.codebook_size) for one in model.layout), offset=chosen.offset)
     named = _named(chosen.files, kind_of(model.signal))
     check_outputs([chosen.out], [path for _, path in named], overwrite=chosen.overwrite)
-    count = write_tokens(chosen.out, _encoded(named, model, layout, chosen.skip_bad), layout)
+    bounds = bounds_of(chosen.run, chosen.bounds, kind_of(model.signal))
+    count = write_tokens(chosen.out, _encoded(named, model, layout, chosen.skip_bad, bounds), layout)
     note(f"The tokens of {count} files are in {chosen.out}. Decode them: vqvae decode {chosen.run} {chosen.out} --out DIR")
     return 0
 
@@ -73,7 +78,7 @@ def _named(places: Sequence[Path], kind: Kind) -> list[tuple[str, Path]]:
     return found
 
 
-def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLayout, skip: bool) -> Iterator[Tokens]:
+def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLayout, skip: bool, bounds: Bounds) -> Iterator[Tokens]:
     """The tokens of each file. Each is encoded alone, so that they do not depend on the files beside it.
 
     Raises:
@@ -82,7 +87,7 @@ def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLa
     kind, bad = kind_of(model.signal), 0
     for name, path in tracked(named, "encoding files", len(named)):
         try:
-            data = whole(kind.read(path, model.signal))
+            data = whole(kind.read(path, model.signal, bounds))
             codes = [level[0].numpy() for level in model.encode_batch(Batch(data))]
         except DataError as error:
             report_bad({name: str(error)}, len(named), kind.name, skip)

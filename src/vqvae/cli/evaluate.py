@@ -1,6 +1,7 @@
 """``vqvae evaluate RUN``."""
 
 from collections.abc import Sequence
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -9,8 +10,8 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
-from vqvae.cli.values import Checkpoint, Data, Device, Name, Run
-from vqvae.config import settings
+from vqvae.cli.values import Checkpoint, Data, Device, Name, Range, Run
+from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
 from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
@@ -25,22 +26,24 @@ class Arguments:
     """The run folder."""
     data: Data = None
     """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
+    bounds: Range = None
+    """The range of float data, if it is not that of training. Scores with another range change nothing in the run folder."""
     prior_name: Name = None
-    """The prior to score, by its name. Its scores and its report go to RUN/scores/NAME."""
+    """Name of the prior to score. Its scores and its report go to RUN/scores/NAME."""
     beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """Another run, whose scores and pictures the report shows beside these."""
+    """Another run. The report shows its scores and pictures beside these."""
     phones: Path | None = None
-    """For speech: who says which phone when, as .jsonl or TextGrids."""
+    """For speech: alignments of phones, as .jsonl or TextGrid files."""
     phones_source: str = "the given alignments"
-    """Where these labels come from; it stands beside every score."""
+    """Source of the alignments; the scores name it."""
     json: bool = False
     """Print one JSON object."""
     checkpoint: Checkpoint = None
     """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
     device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
-    threads: int | None = None
-    """CPU threads; None leaves it to torch."""
+    threads: int | None = field(default=None, metadata=THREADS)
+    """CPU threads. None: torch's default."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -52,8 +55,9 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
-    splits = stored_data(chosen.run, chosen.data)
-    if chosen.checkpoint is None and (chosen.data is None or is_own(chosen.run, splits)):
+    splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
+    is_stored = chosen.data is None and chosen.bounds is None
+    if chosen.checkpoint is None and (is_stored or is_own(chosen.run, splits)):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)

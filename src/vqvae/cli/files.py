@@ -7,15 +7,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, VqvaeError
 from vqvae.evaluation.images.reconstruction import SquaredError
-from vqvae.evaluation.kinds import PICTURES, Blocks, Kind, kind_of
+from vqvae.evaluation.kinds import PICTURES, SOUND, Blocks, Bounds, Kind, kind_of
 from vqvae.media.arrays import READABLE, write_array
 from vqvae.media.images import write_png
 from vqvae.media.pictures import Box, Picture, open_picture
 from vqvae.media.png import write_png_rows
 from vqvae.models.tiling import Place, decode_bands, encode_tiled, is_tiled
 from vqvae.pipeline import Pipeline
+from vqvae.runs.folder import stored_config
 from vqvae.signals import Signal
 
 
@@ -72,7 +73,25 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
     kind_of(signal).write(path, blocks, signal)
 
 
-def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path) -> float:
+def bounds_of(run: Path, given: Bounds, kind: Kind) -> Bounds:
+    """The range of float data: what was given, or what the run was trained with. None if neither says.
+
+    Raises:
+        ConfigError: if the range is empty, or the model is one of sound.
+    """
+    if given is not None:
+        if kind is SOUND:
+            raise ConfigError("--bounds is the range of pictures and arrays. Sound lies between -1 and 1; omit the flag.")
+        if not given[0] < given[1]:
+            raise ConfigError(f"--bounds is {given[0]:g} {given[1]:g}; a low value and a higher one are expected.")
+        return given
+    try:
+        return getattr(stored_config(run).data, "bounds", None)
+    except VqvaeError:  # A program trained it.
+        return None
+
+
+def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path, bounds: Bounds = None) -> float:
     """Encode and decode a file, write the result, and return how close it is, by the measure of its kind.
 
     Raises:
@@ -80,12 +99,12 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
     """
     kind, signal = kind_of(model.signal), model.signal
     if kind is PICTURES and file.suffix.lower() not in READABLE:
-        return _reconstruct_picture(file, model, out)
+        return _reconstruct_picture(file, model, out, bounds)
     if model.tokenizer.streams and kind.running is not None:
         running = kind.running(signal)
         write_file(out, _measured(kind.read(file, signal), model, speaker, running.add), signal)
         return running.value()
-    original = torch.cat(list(kind.read(file, signal)), -1)
+    original = torch.cat(list(kind.read(file, signal, bounds)), -1)
     made = model.reconstruct(original, speaker)
     write_file(out, [made], signal)
     return kind.near(made, original, signal)
@@ -107,13 +126,13 @@ def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callabl
         yield made
 
 
-def _reconstruct_picture(file: Path, model: Pipeline, out: Path) -> float:
+def _reconstruct_picture(file: Path, model: Pipeline, out: Path, bounds: Bounds) -> float:
     """Reconstruct a picture of any size; a large one comes and goes in pieces."""
     signal = model.signal
     picture = open_picture(file, levels=signal.levels or 256)
 
     def read(place: Place) -> Tensor:
-        return _part(picture, place, signal)
+        return _part(picture, place, signal, bounds)
 
     if is_tiled(model.tokenizer, picture.size):
         bands: Iterable[Tensor] = decode_bands(model.tokenizer, encode_tiled(model.tokenizer, picture.size, read), picture.size)
@@ -133,11 +152,11 @@ def _reconstruct_picture(file: Path, model: Pipeline, out: Path) -> float:
     return error.psnr()
 
 
-def _part(picture: Picture, place: Place, signal: Signal) -> Tensor:
+def _part(picture: Picture, place: Place, signal: Signal, bounds: Bounds) -> Tensor:
     """A part of a picture as a model takes it."""
     down, across = place
     box = Box(down.start, across.start, down.stop, across.stop)
-    return torch.from_numpy(picture.read(box, signal.channels, signal.levels or 256))[None]
+    return torch.from_numpy(picture.read(box, signal.channels, signal.levels or 256, bounds))[None]
 
 
 def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:

@@ -27,6 +27,7 @@ _DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". D
 _SEED = ("--seed N", "The same seed gives the same result. Default: 0.")
 _JSON = ("--json", "Print one JSON object.")
 _OVERWRITE = ("--overwrite", "Replace existing files.")
+_BOUNDS = ("--bounds LOW HIGH", "The range of float data. Default: as in training.")
 _ANY = "Any setting is a flag: --model.quantizer.codebook-size 1024. Name another kind of part with --model.quantizer fsq."
 
 PAGES = {
@@ -102,6 +103,7 @@ PAGES = {
         (
             _RUN,
             ("--data FOLDER", "Score on other data of the same kind. The run folder does not change."),
+            _BOUNDS,
             ("--phones FILE", "Phone alignments of the recordings, as .jsonl or TextGrid."),
             _JSON,
             _DEVICE,
@@ -116,6 +118,7 @@ PAGES = {
             ("FILE...", "Pictures of any size, recordings of any length, or arrays."),
             ("--out FOLDER", "Where the reconstructions go."),
             ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _BOUNDS,
             _OVERWRITE,
             _JSON,
             _DEVICE,
@@ -130,6 +133,7 @@ PAGES = {
             ("FILE|FOLDER...", "Files, or folders of files, of the kind that the model was trained on."),
             ("--out FILE", "Where the tokens go: NAME.npz, NAME.jsonl or NAME.parquet."),
             ("--offset N", "The first token in another vocabulary. Default: tokens are codes."),
+            _BOUNDS,
             ("--skip-bad", "List files that cannot be read and continue without them."),
             _OVERWRITE,
             _DEVICE,

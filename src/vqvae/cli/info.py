@@ -52,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.json:
         say({**facts, **metrics}, as_json=True)
     else:
-        facts["size"] = " × ".join((*map(str, model.size), kind_of(model.signal).unit)) if model.size else None
+        facts["size"] = f"{' × '.join(map(str, model.size))} {kind_of(model.signal).unit}" if model.size else None
         say(
             {**facts, "data": _data(card), "priors": _priors(chosen.run), "checkpoints": _checkpoints(chosen.run), **metrics}, as_json=False
         )

@@ -1,4 +1,4 @@
-"""``vqvae COMMAND``: commands are imported only when they are called, so that help is there at once."""
+"""``vqvae COMMAND``. A command is imported when it is called, so that help appears at once."""
 
 import importlib
 import importlib.metadata
@@ -32,7 +32,7 @@ COMMANDS = {
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
 WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "reproduce")
-"""The commands that take a while, and say at once that they have started."""
+"""Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -51,19 +51,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"vqvae {command}: {error}")
         return getattr(error, "exit_code", FAILURE)
     except BrokenPipeError:
-        # Whoever read the output, such as `head`, has enough of it. Nothing may be written at the exit of Python either.
+        # The reader of the output, such as `head`, has closed it. Python must not write at its exit either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
         say(f"vqvae {command}: interrupted.")
         return INTERRUPTED
     except OSError as error:
-        # What no part has explained: a name that is too long, a folder that may not be read, a full disk.
+        # Errors that no part explains: a name that is too long, a folder that cannot be read, a full disk.
         where = "" if error.filename is None else f"{error.filename}: "
-        say(f"vqvae {command}: {where}{error.strerror or error}. The system refused this; give another place, or make room.")
+        say(f"vqvae {command}: {where}{error.strerror or error}. Give another place, check permissions, or free some space.")
         return FAILURE
     except MemoryError:
-        say(f"vqvae {command}: there is not enough memory. Choose smaller sizes, or close other programs.")
+        say(f"vqvae {command}: not enough memory. Choose smaller sizes, or close other programs.")
         return FAILURE
     except RecursionError:
         say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except RuntimeError as error:
         if not _is_out_of_memory(error):
             raise
-        say(f"vqvae {command}: the device has not enough memory. Choose a smaller batch or smaller sizes.")
+        say(f"vqvae {command}: not enough memory on the device. Choose a smaller batch or smaller sizes.")
         return FAILURE
 
 
@@ -100,8 +100,8 @@ def _run(arguments: list[str]) -> int:
 
 
 def _open_streams() -> None:
-    """Where the caller has closed stdout or stderr, let what is said go nowhere: not to the other, nor into a file that gets its number.
-    What a stream has no letter for is written as an escape."""
+    """Open the null device if the caller closed stdout or stderr, so that no other file gets their number. Characters that a stream cannot
+    encode are written as escapes."""
     for number, name in ((1, "stdout"), (2, "stderr")):
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_WRONLY)

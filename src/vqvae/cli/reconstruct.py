@@ -4,8 +4,8 @@ from collections.abc import Sequence
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say, say_table
-from vqvae.cli.files import check_folder, reconstruct_file
-from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Run
+from vqvae.cli.files import bounds_of, check_folder, reconstruct_file
+from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Range, Run
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
@@ -26,6 +26,9 @@ class Arguments:
     """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
     speaker: Name = None
     """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
+    bounds: Range = None
+    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    training."""
     json: bool = False
     """Print one JSON object."""
     overwrite: bool = False
@@ -48,7 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     places = [chosen.out / f"{file.stem}{suffix}" for file in chosen.files]
     check_outputs(places, chosen.files, overwrite=chosen.overwrite)
     pairs = tracked(list(zip(chosen.files, places, strict=True)), "reconstructing files", len(places))
-    found = {str(file): reconstruct_file(file, model, chosen.speaker, place) for file, place in pairs}
+    bounds = bounds_of(chosen.run, chosen.bounds, kind_of(model.signal))
+    found = {str(file): reconstruct_file(file, model, chosen.speaker, place, bounds) for file, place in pairs}
     if chosen.json:
         say(found, as_json=True)
         return 0

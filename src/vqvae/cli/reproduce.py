@@ -26,15 +26,15 @@ class Arguments:
     experiment: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="EXPERIMENT")]
     """e1 to e9, or e11."""
     scale: Scale = "cpu"
-    """"cpu" fits two cores; "paper" has the paper's sizes and wants a GPU. Either may be stopped and started again."""
+    """"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. A stopped experiment continues when it is run again."""
     data: Data = None
-    """Where the data lies: photographs with train/CLASS/ and val/CLASS/ for e2 and e3; for e1 and e11
-    the folder of CIFAR-10's binary files, which are downloaded where it is left out; for e4 and e5 the folder that keeps the frames; for e8
-    LibriSpeech, and VCTK for e6 and e7 at paper scale; e9 takes LibriSpeech, too. Where e6, e7 and e9 are given nothing eSpeak speaks."""
+    """The data. e1, e11: binary files of CIFAR-10 (default: downloaded). e2, e3: photographs in train/CLASS/ and val/CLASS/. e4, e5: where
+    rendered frames are kept. e6, e7: VCTK at paper scale (default: eSpeak's voices). e8: LibriSpeech. e9: LibriSpeech (default: eSpeak's
+    voices)."""
     out: Folder = Path("docs/results")
-    """The folder for NAME.md, NAME.json and the pictures."""
+    """Where NAME.md, NAME.json and the pictures go."""
     runs: Folder = Path("runs")
-    """The folder for the run folders."""
+    """Where the run folders go."""
     options: Options = field(default_factory=RunOptions)
 
 

@@ -18,28 +18,28 @@ from vqvae.training.machine import pick_device
 @settings
 class Arguments:
     run: Run
-    """The run folder, with a trained prior in it."""
+    """A run folder with a trained prior."""
     out: Folder
-    """A folder for a file each: PNG of pictures, WAV of sound, NPY of other data. NAME.npy for one array (count, channels, axes ...); of
-    pictures also NAME.png, one picture of all samples."""
+    """A folder for one file per sample: PNG for pictures, WAV for sound, NPY for other data. NAME.npy: one array (count, channels,
+    axes ...). NAME.png: one picture of all samples."""
     count: int = 16
-    """How many."""
+    """Number of samples."""
     seed: int = field(default=0, metadata=SEED)
     """The same seed gives the same samples."""
     seconds: Seconds = None
-    """Of data over time, how long each is; as long as the examples it was trained on where it is left out."""
+    """Length of each sample, for data over time. Default: the length of a training example."""
     label: Name = None
-    """A class or a speaker by name or number, where the prior or the decoder takes one."""
+    """Class or speaker, by name or number, if the model was trained with classes or speakers."""
     prior_name: Name = None
-    """The prior to draw from, by its name, if the run has several."""
+    """Name of the prior, if the run has several."""
     temperature: float = 1.0
-    """Divides the logits of the codes; 0 takes the likeliest code each time."""
+    """Divides the logits of the codes. 0: always the most likely code."""
     top_k: int | None = None
-    """Draw only from the k likeliest codes."""
+    """Draw only from the k most likely codes."""
     top_p: float | None = None
-    """Draw only from the likeliest codes that hold this share of the probability."""
+    """Draw only from the most likely codes that together have this share of the probability."""
     overwrite: bool = False
-    """Replace files that are there; never a folder, and never an input."""
+    """Replace existing files. Folders are never replaced."""
     device: Device = "auto"
     """"auto", "cpu", "cuda", ..."""
 
@@ -67,15 +67,15 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def size_of(model: Pipeline, seconds: float | None) -> tuple[int, ...] | None:
-    """The size of samples that last so long; None where nothing is asked for.
+    """The size of samples of this length; None if no length is given.
 
     Raises:
-        ConfigError: the data has no time, or not a positive time.
+        ConfigError: if the data has no time axis, or the length is not positive.
     """
     if seconds is None:
         return None
     signal, size = model.signal, model.size
     if not signal.sample_rate or size is None or not seconds > 0:
-        raise ConfigError(f"--seconds is {seconds}; it must be positive, and is for models of data over time, such as speech.")
+        raise ConfigError(f"--seconds is {seconds}; a positive number is expected, and a model of data over time, such as speech.")
     positions = round(seconds * signal.sample_rate)
     return tuple(positions if axis == "time" else length for axis, length in zip(signal.axes, size, strict=True))

@@ -20,6 +20,7 @@ Name = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Checkpoint = Annotated[str | None, tyro.conf.arg(metavar="best|STEP")]
 Device = Annotated[str, tyro.conf.arg(metavar="DEVICE")]
 Minutes = Annotated[float | None, tyro.conf.arg(metavar="MINUTES")]
+Range = Annotated[tuple[float, float] | None, tyro.conf.arg(metavar="LOW HIGH")]
 Seconds = Annotated[float | None, tyro.conf.arg(metavar="SECONDS")]
 VALUES = ConstructorRegistry()
 """The rules for ``tyro.cli``."""

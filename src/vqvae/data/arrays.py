@@ -178,10 +178,13 @@ class Source:
             (x,), (y,) = self.sides, self.labels
             x_held_out, y_held_out = x, y
             rows, held_out_rows = split_of_any_size([str(row) for row in range(len(x))], self.where)
-        return Splits(
+        splits = Splits(
             ArrayDataset(x, name=train, rows=rows, labels=y, mirror=mirror, overlap=OVERLAP if self.recorded else 1, **common),
             ArrayDataset(x_held_out, name=f"{name}-held-out", rows=held_out_rows, labels=y_held_out, **common),
         )
+        for dataset in splits:
+            dataset.found = (self.describe(),)
+        return splits
 
     def describe(self) -> str:
         """What was taken for what, in a line."""

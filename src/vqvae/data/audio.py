@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float32, Int, Int16
 
+from vqvae.building import check_memory
 from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
@@ -35,6 +36,8 @@ _READER = 2
 """The libraries that read files. A later release may read files that an earlier one could not, so the cache depends on their versions."""
 _LARGEST_RECORD = 2**28
 """Bytes of the lengths of all recordings: a few million of them."""
+_BYTES_OF_SAMPLE = 7
+"""A sample as read, as a float, and its mask."""
 _PIECE_SECONDS = 10
 """The length of the held-out pieces of a single recording, in seconds."""
 _VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
@@ -125,6 +128,7 @@ class AudioDataset(Dataset):
         self._samples, self._starts = np.asarray(samples), np.asarray(starts, np.int64)
         self._lengths = np.array([recording.samples for recording in self.recordings], np.int64)
         self._speakers = np.array([recording.speaker for recording in self.recordings], np.int64)
+        check_memory(_BYTES_OF_SAMPLE * max(chunk, apart or 0), f"An example of {max(chunk, apart or 0):,} samples")
         self._chunk, self._hop, self._apart = chunk, hop, apart or chunk
         # Number of examples up to the end of each recording.
         self._ends = np.cumsum(np.maximum(self._lengths - chunk, 0) // hop + 1)
@@ -235,6 +239,10 @@ def _build(config: AudioFolderConfig) -> Splits:
         recordings = [Recording(decoded.names[row], labels[row], decoded.lengths[row]) for row in of]
         settings = {"rate": config.rate, "chunk": chunk, "hop": hop, "apart": config.chunk, "label_names": label_names}
         datasets.append(AudioDataset(decoded.samples, starts[of], recordings, name=f"{name}-{side.replace('_', '-')}", **settings))
+    minutes = sum(decoded.lengths) / config.rate / 60
+    counts = f"{len(rows[0]):,} recordings to train on, {len(rows[1]):,} held out: {minutes:,.1f} minutes, read at {config.rate:,} Hz."
+    for dataset in datasets:
+        dataset.found = tuple(words for words in (sides.words, counts) if words)
     return Splits(*datasets)
 
 

@@ -88,6 +88,8 @@ class Dataset(ABC):
     """The signal that the examples have."""
     label_names: tuple[str, ...] = ()
     action_names: tuple[str, ...] = ()
+    found: tuple[str, ...] = ()
+    """What was found where the data is, and what it was taken for, as sentences for a report."""
 
     @abstractmethod
     def __len__(self) -> int:

@@ -1,4 +1,4 @@
-"""Run a program that ends when the process that started it ends, even by SIGKILL, with all that it has started.
+"""Run a program that ends, with all processes that it started, when its parent process ends, even by SIGKILL.
 
 ``renderers.py`` runs this file as a program: ``child.py PROGRAM TASK``. It imports nothing from the package, so it starts at once.
 """

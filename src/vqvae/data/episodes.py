@@ -1,4 +1,4 @@
-"""Episodes of frames with the actions between them, and the two data sets made of them: single frames, and clips."""
+"""Episodes of frames with the actions between them, and two data sets of them: single frames, and clips."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -20,7 +20,7 @@ _MOST_PIXELS = 2**24
 
 @dataclass(frozen=True)
 class Episodes:
-    """Whole episodes, one after the other. The arrays may be memory-mapped files.
+    """Whole episodes, end to end. The arrays may be memory-mapped files.
 
     Raises:
         DataError: if the arrays differ in length, or the names do not match the episodes or actions.
@@ -32,16 +32,16 @@ class Episodes:
     names: tuple[str, ...]
     """Where each episode comes from, such as the map and the seed."""
     actions: Int[np.ndarray, " _"] | None = None
-    """What was done on seeing each frame. It leads to the next frame. None if unknown."""
+    """The action taken at each frame. It leads to the next frame. None if unknown."""
     action_names: tuple[str, ...] = ()
     poses: Float32[np.ndarray, "_ values"] | None = None
-    """Where the viewer was at each frame, as the engine says. None if unknown."""
+    """The viewer's pose at each frame, from the engine. None if unknown."""
     pose_names: tuple[str, ...] = ()
-    """What each number of a pose is, such as x, y and angle."""
+    """The names of a pose's numbers, such as x, y and angle."""
     frame_rate: float | None = None
     """Frames per second. None if unknown."""
     extra: Mapping[str, Shaped[np.ndarray, "_ ..."]] = field(default_factory=dict)
-    """What else an environment says of each frame, such as a map of what is where."""
+    """Further arrays of an environment with one entry per frame, such as maps of objects."""
 
     def __post_init__(self) -> None:
         arrays = {"episode": self.episode, "actions": self.actions, "poses": self.poses, **self.extra}
@@ -71,13 +71,13 @@ class Episodes:
         return slice(int(self.starts[number]), int(self.starts[number] + self.lengths[number]))
 
     def signal(self, axes: tuple[str, ...] = AXES[3]) -> Signal:
-        """What an example is: a clip, or a picture with the axes of pictures."""
+        """The signal of an example: a clip, or a picture with the axes of pictures."""
         rate = self.frame_rate if "time" in axes else None
         return Signal(axes=axes, channels=self.frames.shape[1], levels=256, sample_rate=rate)
 
 
 class FramesDataset(Dataset):
-    """Single frames of episodes. An example is a frame and the action taken on seeing it.
+    """Single frames of episodes. An example is a frame and the action taken at it.
 
     A batch has ``x`` uint8 (batch, channels, height, width) and, if there are actions, ``condition.actions`` int64 (batch, 1), indices
     into ``action_names``.
@@ -114,18 +114,18 @@ class FramesDataset(Dataset):
 
 
 class ClipsDataset(Dataset):
-    """Clips: consecutive frames of one episode, from every start.
+    """Clips: consecutive frames of one episode. A clip starts at every frame.
 
     A batch has ``x`` uint8 (batch, channels, time, height, width) and, if there are actions, ``condition.actions`` int64 (batch, time):
-    ``actions[t]`` was taken on seeing frame t and leads to frame t + 1. ``mask``, bool (batch, time, height, width), excludes the frames
-    that fill up an example of ``apart``; it is None if none is filled up.
+    ``actions[t]`` was taken at frame t and leads to frame t + 1. ``mask``, bool (batch, time, height, width), excludes the frames that pad
+    an example of ``apart``; it is None if no example is padded.
     """
 
     def __init__(self, episodes: Episodes, length: int, name: str) -> None:
         """Keep references to the arrays.
 
         Args:
-            length: frames in a clip. Shorter episodes give no clips.
+            length: frames per clip. Shorter episodes give no clips.
 
         Raises:
             DataError: if every episode is shorter.
@@ -146,7 +146,7 @@ class ClipsDataset(Dataset):
         return len(self._starts)
 
     def place(self, index: int) -> tuple[int, int]:
-        """The episode of an example, counted from 0, and the frame of that episode at which the example begins."""
+        """The episode of an example, counted from 0, and the first frame of the example in that episode."""
         start = int(self._starts[index])
         number = int(np.searchsorted(self.episodes.starts, start, side="right")) - 1
         return number, start - int(self.episodes.starts[number])
@@ -168,12 +168,12 @@ class ClipsDataset(Dataset):
         return Batch(torch.from_numpy(x), condition, mask.expand(-1, -1, height, width))
 
     def apart(self) -> "ClipsDataset":
-        """The same episodes whole, or in segments of at most 256 frames, each frame once. Shorter examples are filled up at the end."""
+        """The same episodes, whole or in segments of at most 256 frames, with each frame once. Shorter examples are padded at the end."""
         return _Segments(self.episodes, self.name)
 
 
 class _Segments(ClipsDataset):
-    """What ``ClipsDataset.apart`` gives."""
+    """The data set that ``ClipsDataset.apart`` returns."""
 
     def __init__(self, episodes: Episodes, name: str) -> None:
         starts, lengths = [], []
@@ -186,7 +186,7 @@ class _Segments(ClipsDataset):
 
 
 def dataset_of(episodes: Episodes, clip_length: int, name: str) -> FramesDataset | ClipsDataset:
-    """Clips of a length, or single frames if it is 0."""
+    """Clips of the given length, or single frames if it is 0."""
     return ClipsDataset(episodes, clip_length, f"{name}-clips-{clip_length}") if clip_length else FramesDataset(episodes, name)
 
 

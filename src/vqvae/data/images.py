@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import json
 import logging
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +15,7 @@ import numpy as np
 import torch
 from jaxtyping import Integer
 
+from vqvae.building import check_memory
 from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset, Splits
@@ -32,6 +34,8 @@ _log = logging.getLogger(__name__)
 Place = tuple[float, float]
 """Where a picture is cut, down and across: 0 is at the top or left, 1 at the bottom or right."""
 _CENTRE = (0.5, 0.5)
+_BYTES_OF_VALUE = 4
+"""Pictures are resized as pixels of four bytes, or as floats."""
 _PLACES = 4
 """Cuts of each training picture with random crops."""
 _LINE = 120
@@ -140,10 +144,11 @@ class _Side(NamedTuple):
 def _build(config: ImageFolderConfig) -> Splits:
     root = user_path(config.path)
     check_at_least(1, "ImageFolderConfig", size=min(config.shape[1:]))
+    check_memory(_BYTES_OF_VALUE * math.prod(config.shape), f"A picture of the size {config.size}")
     if not root.is_dir():
         raise DataError(f"There is no folder {root}. Give the path of a folder of images.")
-    sides, label_names = _find(root, config)
-    values = sum(len(side.cuts) for side in sides) * int(np.prod(config.shape))
+    sides, label_names, words = _find(root, config)
+    values = sum(len(side.cuts) for side in sides) * math.prod(config.shape)
     in_memory = values * np.dtype(_dtype(config.levels)).itemsize <= config.memory_gib * 2**30
     contents = read_contents(root, [item.file for side in sides for item in side.items])
     names = [_content_name(side, contents, bool(label_names), config) for side in sides]
@@ -151,30 +156,30 @@ def _build(config: ImageFolderConfig) -> Splits:
     check_unchanged(root, contents)
     bad = {str(root / file): reason for part in decoded for file, reason in part.bad.items()}
     report_bad(bad, sum(len(side.items) for side in sides), "image", config.skip_bad)
-    return Splits(*(_dataset(*item, label_names, config) for item in zip(sides, names, decoded, strict=True)))
+    splits = Splits(*(_dataset(*item, label_names, config) for item in zip(sides, names, decoded, strict=True)))
+    for dataset in splits:
+        dataset.found = words
+    return splits
 
 
-def _find(root: Path, config: ImageFolderConfig) -> tuple[tuple[_Side, _Side], tuple[str, ...]]:
-    """Find the files of both sides and their classes, and say what was found."""
+def _find(root: Path, config: ImageFolderConfig) -> tuple[tuple[_Side, _Side], tuple[str, ...], tuple[str, ...]]:
+    """Find the files of both sides and their classes, and say what was found. The last of the three is what was said."""
     files, ignored = of_kind(find_files(root), SUFFIXES)
     if not files:
         raise DataError(f"{root} holds no image files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
     sides = find_sides(root, files)
     train, held_out = sides.split(str(root))
     label_names = class_names(root, train, held_out, config.classes)
-    _say(sides.words)
-    _say(f"{len(train):,} images to train on, {len(held_out):,} held out{f'; ignoring {ignored}' if ignored else ''}.")
+    counts = f"{len(train):,} images to train on, {len(held_out):,} held out{f'; ignoring {ignored}' if ignored else ''}."
     colours = "grey" if config.channels == 1 else "RGB"
     classes = f"{len(label_names)} classes: {', '.join(label_names)}" if label_names else "no classes"
-    _say(f"{config.shape[1]} x {config.shape[2]} pixels, {colours}, {config.levels:,} levels, {classes}.")
+    shape = f"{config.shape[1]} x {config.shape[2]} pixels, {colours}, {config.levels:,} levels, {classes}."
+    said = tuple(words for words in (sides.words, counts, shape) if words)
+    for words in said:
+        _log.info("%s", words if len(words) <= _LINE else f"{words[: _LINE - 4]} ...")
     centres = [tuple((item, _CENTRE) for item in side) for side in (train, held_out)]
     cuts = centres[0] if config.crop == "centre" else tuple((item, _place(item, number)) for number in range(_PLACES) for item in train)
-    return (_Side("train", root, train, cuts), _Side("held-out", root, held_out, centres[1])), label_names
-
-
-def _say(words: str) -> None:
-    if words:
-        _log.info("%s", words if len(words) <= _LINE else f"{words[: _LINE - 4]} ...")
+    return (_Side("train", root, train, cuts), _Side("held-out", root, held_out, centres[1])), label_names, said
 
 
 def _place(item: Item, number: int) -> Place:

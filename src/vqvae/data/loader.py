@@ -11,10 +11,14 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import numpy as np
 from jaxtyping import Int
 
+from vqvae.building import check_memory
 from vqvae.config import check_at_least
 from vqvae.data.base import Batch, Dataset
 from vqvae.errors import ConfigError, DataError
 from vqvae.seeding import mix
+
+_USUAL_BATCH = 4096
+"""Examples of a batch that is not checked for its size in memory."""
 
 
 def global_indices(seed: int, step: int, batch_size: int, size: int) -> Int[np.ndarray, " batch_size"]:
@@ -86,6 +90,7 @@ class Loader:
         return len(self._steps)
 
     def __iter__(self) -> Iterator[tuple[int, Batch]]:
+        self._check_memory()
         indices = (global_indices(self._seed, step, self._batch_size, len(self._dataset))[self._share] for step in self._steps)
         with contextlib.closing(_ahead(self._dataset, indices, self._workers, self._prefetch)) as batches:
             for step in self._steps:
@@ -93,6 +98,14 @@ class Loader:
                 batch = next(batches)
                 self.waited_seconds += time.perf_counter() - start
                 yield step, batch
+
+    def _check_memory(self) -> None:
+        """Raise ConfigError if a batch does not fit into memory. The size of an example is known once one has been read."""
+        share = self._share.stop - self._share.start
+        if share <= _USUAL_BATCH or not self._steps:
+            return
+        one = self._dataset.batch(np.zeros(1, dtype=np.int64))
+        check_memory(share * (one.x.nbytes + 8), f"A batch of {share:,} examples")
 
 
 def in_order(dataset: Dataset, batch_size: int, *, start: int = 0, stop: int | None = None, workers: int | None = None) -> Iterator[Batch]:

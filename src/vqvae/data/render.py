@@ -166,7 +166,7 @@ def _render(walks: list[tuple[int, str, str]], frame_skip: int, folder: str) -> 
 
 
 def _replay(game: vizdoom.DoomGame, seed: str, actions: list[int], frame_skip: int, expected: np.ndarray) -> bool:
-    """Walk as before. Whether the walker then sees ``expected``, uint8 (3, size, size)."""
+    """Repeat a walk. Returns whether the walker then sees ``expected``, uint8 (3, size, size)."""
     _begin(game, seed)
     for action in actions:
         if game.is_episode_finished():
@@ -202,7 +202,7 @@ def _roll(rollouts: list[tuple[int, str, str, int, int]], held: list[int], frame
 
 
 def _hold(game: vizdoom.DoomGame, action: int, frame_skip: int, frames: np.ndarray, poses: np.ndarray) -> int:
-    """Hold an action and fill ``frames`` and ``poses``. How many frames there are before the game ends; the others stay black."""
+    """Hold an action and fill ``frames`` and ``poses``. Returns the number of frames until the game ends; the others stay black."""
     for time in range(len(frames)):
         _act(game, action, frame_skip)
         if game.is_episode_finished():

@@ -1,4 +1,4 @@
-"""Programs that fill arrays in a folder, several at once, and end with this process."""
+"""Programs that fill arrays in a folder. Several run at once, and all end with this process."""
 
 import contextlib
 import json
@@ -17,11 +17,11 @@ from vqvae.errors import DataError
 
 _CHILD = Path(__file__).with_name("child.py")
 _MOST = 8
-"""Programs at a time."""
+"""The largest number of programs at a time."""
 
 
 def worker_count(pieces: int) -> int:
-    """How many programs share so many pieces of work."""
+    """The number of programs that share this many pieces of work."""
     return min(os.cpu_count() or 1, pieces, _MOST)
 
 
@@ -36,16 +36,16 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
 
     Args:
         program: a Python file that takes a task as JSON.
-        folder: where programs may leave files, which are removed at the end.
-        what: what is made, for errors.
-        crash: what a program that ends without a word may mean.
+        folder: a folder in which programs may leave files; these are removed at the end.
+        what: a name of the result, for errors.
+        crash: the likely reason if a program ends without a message.
 
     Raises:
         DataError: if a program fails, with the last line that it printed.
     """
-    # In the folder itself, so that what a killed process leaves goes with the rest.
     # In the order in which this process searches; "" is the working folder, which is another one there.
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
+    # In the folder itself: leftovers of a killed process are removed with it.
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         processes: list[subprocess.Popen[bytes]] = []
         try:
@@ -63,7 +63,7 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
                     raise DataError(f"{what} was not rendered: {reason}.")
         finally:
             for process in processes:
-                # With the engine, a separate process that outlives a renderer and goes on writing.
+                # Including the engine, a separate process that would outlive a renderer and continue to write.
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
                 process.wait()

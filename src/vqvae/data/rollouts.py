@@ -1,4 +1,4 @@
-"""What really happens when an action is held: the truth that an imagined continuation is compared with."""
+"""The true frames after an action is held, to compare with a predicted continuation."""
 
 import json
 from collections.abc import Callable, Sequence
@@ -15,7 +15,7 @@ from vqvae.disk import atomic_folder, exists, locked
 from vqvae.errors import ConfigError, DataError
 
 Start = tuple[int, int]
-"""An episode, counted from 0, and how many of its frames come before the action is held."""
+"""An episode, counted from 0, and the number of its frames before the action is held."""
 
 
 class Rollouts(NamedTuple):
@@ -24,21 +24,21 @@ class Rollouts(NamedTuple):
     frames: UInt8[np.ndarray, "starts actions time channels height width"]
     """The frames after each start, for each action. ``frames[:, :, 0]`` follows the last frame of the context."""
     poses: Float32[np.ndarray, "starts actions time values"]
-    """Where the viewer was at each of these frames."""
+    """The viewer's pose at each of these frames."""
     lengths: Int[np.ndarray, "starts actions"]
-    """How many frames there are before the engine ended the episode. Later ones are black."""
+    """The number of frames until the engine ended the episode. Later frames are black."""
 
 
 def spread_starts(episodes: Episodes, count: int, context: int) -> tuple[Start, ...]:
     """Evenly spread starts with at least ``context`` frames before each.
 
     Raises:
-        DataError: if the episodes have fewer such places.
+        DataError: if the episodes have fewer such starts.
     """
     places = [(number, frame) for number, length in enumerate(episodes.lengths.tolist()) for frame in range(context, length + 1)]
     if len(places) < count:
         raise DataError(
-            f"The episodes have {len(places)} places with {context} frames before them; {count} are wanted. Give more episodes."
+            f"The episodes have {len(places)} places with {context} frames before them; expected at least {count}. Give more episodes."
         )
     return tuple(places[index] for index in np.linspace(0, len(places) - 1, count).astype(int))
 
@@ -47,7 +47,7 @@ def check_starts(episodes: Episodes, starts: Sequence[Start], actions: Sequence[
     """The indices of the actions to hold.
 
     Raises:
-        ConfigError: if an action is unknown, a start lies outside its episode, or nothing is asked for.
+        ConfigError: if an action is unknown, a start lies outside its episode, or nothing is requested.
     """
     for action in actions:
         if action not in episodes.action_names:
@@ -57,17 +57,17 @@ def check_starts(episodes: Episodes, starts: Sequence[Start], actions: Sequence[
             lengths = f"{len(episodes.names)} episodes of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
             raise ConfigError(f"A rollout cannot start after {context} frames of episode {number}; there are {lengths}.")
     if not starts or not actions or frames < 1:
-        raise ConfigError(f"Rollouts need a start, an action and a frame; came {len(starts)}, {len(actions)} and {frames}.")
+        raise ConfigError(f"Rollouts need at least 1 start, action and frame; there are {len(starts)}, {len(actions)} and {frames}.")
     return [episodes.action_names.index(action) for action in actions]
 
 
 def kept_rollouts(root: Path, source: str, task: object, fill: Callable[[Path], None]) -> Rollouts:
-    """Rollouts from the cache, or made anew: all of them, or none after a kill.
+    """Rollouts from the cache, or newly rendered. After a kill, the cache has all of them or none.
 
     Args:
         root: the folder of the cache.
         source: the name of the folder that holds the episodes.
-        task: what is asked for, which ``json.dumps`` takes.
+        task: a description of the rollouts, in valid JSON types.
         fill: writes frames.npy, poses.npy and lengths.npy into a folder.
     """
     folder = root / "rollouts" / content_name(source, json.loads(json.dumps(task)))

@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import Float32, Int16
 
+from vqvae.building import check_memory
 from vqvae.config import SEED, check_at_least, settings, to_json
 from vqvae.data.audio import AudioDataset, Recording
 from vqvae.data.base import Splits
@@ -80,6 +81,8 @@ PHONES = tuple(_SOUNDS)
 """The names of the 41 classes. The last, ``SIL``, is silence, which scores ignore."""
 _VERSION = 1  # Of the sentences and the differences between voices. With a change, the same settings give other data.
 _AT_A_TIME = 4
+_SECONDS = 2
+"""Of a short sentence, to know in advance what all take in memory."""
 _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
 
 
@@ -195,6 +198,7 @@ def untrained(config: VoicesConfig, count: int, purpose: str) -> list[str]:
 
 def _build(config: VoicesConfig) -> Splits:
     check_at_least(1, config, "sentences", "rate", "chunk", "hop", "crop")
+    check_memory(2 * _SECONDS * config.rate * config.sentences, f"Speech of {config.sentences:,} sentences")
     label_names = (*config.voices, *config.unseen_voices)
     if not config.voices or len(set(label_names)) < len(label_names):
         raise ConfigError("config.data.voices must name a voice, and no voice twice, nor one of unseen_voices.")

@@ -1,4 +1,4 @@
-"""One long recording as examples: windows to train on, and windows of its end to hold out. No value is on both sides."""
+"""One long recording as examples: training windows, and held-out windows at its end. No value is on both sides."""
 
 import numpy as np
 from jaxtyping import Shaped
@@ -7,26 +7,26 @@ from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.errors import ConfigError, DataError
 
 _LONGEST = {1: 1024, 2: 128, 3: 16}
-"""Positions of the default window at most, by the number of axes."""
+"""The longest default window, by the number of axes."""
 _LEAST, _WINDOWS = 8, 64
-"""Positions of the default window at least, and how many windows a recording should give."""
+"""The shortest default window, and the number of windows that a recording should give."""
 OVERLAP = 2
-"""Each position that is trained on lies in so many windows."""
+"""The number of training windows that contain a position."""
 
 
 def default_window(length: int, axes: int = 1) -> int:
-    """A power of two that gives a recording of this length and with so many axes enough windows."""
+    """A power of two that gives enough windows, for a recording of this length and number of axes."""
     return min(_LONGEST.get(axes, _LEAST), max(_LEAST, 2 ** int(np.log2(max(length // _WINDOWS, 1)))))
 
 
 def windows(x: Shaped[np.ndarray, "1 channels *axes"], time: int, window: int, hop: int) -> Shaped[np.ndarray, "n channels *window_axes"]:
-    """The windows of a recording as a view, without a copy. A rest that fills no window is left out.
+    """The windows of a recording as a view, without a copy. A rest that is shorter than a window is not used.
 
     Args:
         x: the recording.
-        time: the axis of ``x`` that is cut.
-        window: positions of a window.
-        hop: positions from the start of a window to the start of the next.
+        time: the axis of ``x`` to cut.
+        window: length of a window, in positions.
+        hop: number of positions from the start of a window to the start of the next.
     """
     view = np.lib.stride_tricks.sliding_window_view(x[0], window, axis=time - 1)
     starts = view[(slice(None),) * (time - 1) + (slice(None, None, hop),)]
@@ -36,15 +36,15 @@ def windows(x: Shaped[np.ndarray, "1 channels *axes"], time: int, window: int, h
 def cut(
     x: Shaped[np.ndarray, "1 channels *axes"], time: int, window: int | None, where: str
 ) -> tuple[Shaped[np.ndarray, "n channels *window_axes"], Shaped[np.ndarray, "m channels *window_axes"]]:
-    """Windows to train on, which overlap by half, and windows to hold out, which do not overlap.
+    """Training windows, which overlap by half, and held-out windows, which do not overlap.
 
     The last 5 % of the recording, at least one window, are held out.
 
     Args:
         x: the recording.
-        time: the axis of ``x`` that is cut.
-        window: positions of a window. Default: ``default_window``.
-        where: names the array in errors.
+        time: the axis of ``x`` to cut.
+        window: length of a window, in positions; default: ``default_window``.
+        where: a name of the array, for errors.
 
     Raises:
         ConfigError: if the window is shorter than two positions.
@@ -67,4 +67,4 @@ def cut(
 def check_window(window: int) -> None:
     """Raise ConfigError if a window is too short."""
     if window < 2:
-        raise ConfigError(f"data.window is {window}; at least 2 positions are expected.")
+        raise ConfigError(f"data.window is {window}; expected at least 2 positions.")

@@ -34,7 +34,7 @@ ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
 POSE_NAMES = ("x", "y", "angle")
 """x and y in map units, and the angle in degrees, counterclockwise from the x axis."""
 _TICS = 35.0
-"""Tics a second."""
+"""Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
 _VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
 
@@ -67,9 +67,9 @@ class WorldsConfig:
     scenarios: tuple[str, ...] = ()
     """More maps, with as many episodes each."""
     held_out_scenario: str | None = None
-    """A map to hold out. Its walks replace the held-out walks of the other maps. The training side stays the same."""
+    """A map for the held-out side only: its walks replace the held-out walks of the other maps. The training side stays the same."""
     clip_length: int = 0
-    """Frames in a clip. 0: single frames."""
+    """Frames per clip. 0: single frames."""
 
     def build(self) -> Splits:
         """Render the episodes, or load them from the cache.
@@ -88,13 +88,13 @@ class WorldsConfig:
         The engine is deterministic, so it can repeat a walk from its seed and its actions. Rollouts are kept in the cache.
 
         Args:
-            starts: held-out episodes, counted from 0, and how many of their frames to repeat. ``vqvae.data.spread_starts`` makes some.
+            starts: held-out episodes, counted from 0, and the number of their frames to repeat. ``vqvae.data.spread_starts`` makes some.
             actions: names of actions. Each is held once after every start.
-            frames: how many frames to hold it for.
+            frames: number of frames for which to hold it.
 
         Raises:
             ConfigError: if an action is unknown, or a start lies outside its episode.
-            DataError: if the engine does not repeat the walk, or as ``build``.
+            DataError: if the engine does not repeat the walk; see also ``build``.
         """
         return _rollouts(self, starts, actions, frames)
 
@@ -136,28 +136,28 @@ def _sides(config: WorldsConfig) -> tuple[_Side, _Side]:
 
 
 def _held_out(config: WorldsConfig) -> int:
-    """The number of held-out walks, of all maps together."""
+    """The number of held-out walks, over all maps."""
     return max(1, round(HELD_OUT_SHARE * config.episodes)) * (1 + len(config.scenarios))
 
 
 def _walks(config: WorldsConfig) -> tuple[_Walk, ...]:
-    """All walks in the order of the rows: those to train on, map by map, then those to hold out, map by map."""
+    """All walks in the order of the rows: training walks, map by map, then held-out walks, map by map."""
     maps = (config.scenario, *config.scenarios)
     train = config.episodes - _held_out(config) // len(maps)
     sides = (range(train), range(train, config.episodes))
-    # Each walk has its own seed, so its frames do not depend on which process renders it, or after which other one.
+    # Each walk has its own seed, so its frames do not depend on the process that renders it, or on the order.
     return tuple(_Walk(name, mix(config.seed, "worlds", name, number)) for side in sides for name in maps for number in side)
 
 
 def _rendered(config: WorldsConfig, needs_poses: bool) -> tuple[Path, str]:
     """The folder with the frames of the walks, rendered if it is not there yet, and the digest of the settings."""
     settings_that_matter = {**to_json(config), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
-    # Left out where they have their defaults: frames from before they existed keep their name.
+    # Omitted if they have their defaults: frames keep their name from before these settings existed.
     later = {"held_out_scenario", "clip_length", *([] if config.scenarios else ["scenarios"])}
     identity = {name: value for name, value in settings_that_matter.items() if name not in later}
     digest = hashlib.blake2b(json.dumps(identity, sort_keys=True).encode(), digest_size=8).hexdigest()
     folder = _root(config) / f"{config.scenario}-{digest}"
-    advice = f"{ADVICE[:-1]}, or give another one with --data."
+    advice = f"{ADVICE[:-1]}, or give another folder with --data."
 
     def is_done() -> bool:
         # Frames that an earlier release rendered have no poses.
@@ -241,7 +241,7 @@ def _render(config: WorldsConfig, folder: Path) -> None:
 
 
 def _run(kind: str, rows: Sequence[tuple[Any, ...]], task: dict[str, Any], folder: Path, maps: str) -> None:
-    """Render rows with one process for each core."""
+    """Render rows with one process per core."""
     workers = worker_count(len(rows))
     # Seeds as text: the renderer makes strings of them.
     tasks = [

@@ -33,6 +33,8 @@ from vqvae.signals import Signal
 
 Blocks = Iterable[Tensor]
 """One example (1, channels, *axes) in pieces along its last axis, one after the other."""
+Bounds = tuple[float, float] | None
+"""The range of float data; None if it is not given."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,8 +53,9 @@ class Kind:
     """Files that an example is written to; the first one where the user names none."""
     inputs: tuple[str, ...]
     """Suffixes of the files that are found in a folder."""
-    read: Callable[[Path, Signal], Iterator[Tensor]]
-    """A file as blocks."""
+    read: Callable[..., Iterator[Tensor]]
+    """A file as blocks, from its path and the signal. Pictures and arrays also take ``bounds``, the values in files of floats that become
+    the lowest and the highest level."""
     write: Callable[[Path, Blocks, Signal], None]
     """Blocks to a file, whole or not at all."""
     measure: str
@@ -100,11 +103,11 @@ def _is_sound(signal: Signal) -> bool:
     return signal.axes == ("time",) and signal.channels == 1 and signal.levels is None and bounds and signal.sample_rate is not None
 
 
-def _read_picture(path: Path, signal: Signal) -> Iterator[Tensor]:
+def _read_picture(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Tensor]:
     if path.suffix.lower() in READABLE:
-        yield from read_examples(path, signal)
+        yield from read_examples(path, signal, bounds)
         return
-    yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256))[None]
+    yield torch.from_numpy(read_image(path, channels=signal.channels, levels=signal.levels or 256, bounds=bounds))[None]
 
 
 def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
@@ -112,7 +115,7 @@ def _write_picture(path: Path, blocks: Blocks, signal: Signal) -> None:
     write_png_rows(path, [pixels], pixels.shape[1:], signal.levels or 256)
 
 
-def _read_sound(path: Path, signal: Signal) -> Iterator[Tensor]:
+def _read_sound(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Tensor]:
     return (torch.from_numpy(block)[None, None] for block in audio_blocks(path, sample_rate_of(signal)))
 
 

@@ -1,7 +1,7 @@
 """Colours of 16 bits per channel.
 
 Pillow decodes them to 8 bits: it keeps the high byte of each value. Decoded again in the other byte order, it keeps the low byte. See
-docs/decisions/0024-colours-of-16-bits.md.
+docs/decisions/0026-colours-of-16-bits.md.
 """
 
 import re
@@ -67,8 +67,9 @@ def _raw_mode(args: object) -> str:
     return str(args[0] if isinstance(args, tuple) and args else args)
 
 
-def _swapped(args: str | tuple) -> str | tuple:
+def _swapped(args: object) -> str | tuple:
     """The same with the other byte order."""
     if isinstance(args, tuple):
         return (_swapped(args[0]), *args[1:])
-    return args[:-1] + _OTHER[args[-1]]
+    mode = str(args)
+    return mode[:-1] + _OTHER[mode[-1]]

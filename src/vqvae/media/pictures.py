@@ -322,7 +322,7 @@ def _scaled(
     return np.rint((values - low) * ((levels - 1) / (high - low)))
 
 
-_STATE_BOUNDS = "Give the range (bounds), or save the picture with 8 or 16 bits"
+_STATE_BOUNDS = "Give the range (--bounds LOW HIGH; in training --data.bounds LOW HIGH), or save the picture with 8 or 16 bits"
 
 
 def _channels_first(pixels: np.ndarray) -> np.ndarray:

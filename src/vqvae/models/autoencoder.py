@@ -62,7 +62,7 @@ class Autoencoder(LatentModel):
     takes_masks: bool
     streams: bool
     shows_error: bool = False
-    """Whether training steps measure the reconstruction error even if that costs time. Evaluation always does."""
+    """Whether training steps measure the reconstruction error even if it takes extra time. Evaluation always does."""
 
     def _connect(self, network: Network) -> None:
         """Take the parts around the bottleneck.
@@ -178,7 +178,7 @@ class Autoencoder(LatentModel):
         return {"nats_per_dim": per_dim(-bound.nats, batch), "kl_nats_per_dim": per_dim(cost, batch)}
 
     def _error(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> dict[str, Tensor]:
-        """The error of the reconstruction, the mean over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in its unit.
+        """The mean reconstruction error over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in the data's unit.
 
         Empty for sound, whose waves may differ and sound alike; for decoders that see the data; and if the criterion has no mean.
         """
@@ -248,7 +248,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         """
 
     def _vectors_of(self, codes: Tensor | tuple[Tensor, ...], batch: Batch | None = None) -> Float[Tensor, "batch dim *space"]:
-        """``vectors`` of codes whose space fits the decoder, and the data of ``batch``."""
+        """``vectors`` of codes. Their space must fit the decoder and the data of ``batch``."""
         if batch is not None:
             self.signal.check(batch.x)
         vectors = self.vectors(Codes.of(codes).tensor)

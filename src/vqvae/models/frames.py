@@ -1,4 +1,4 @@
-"""A tokenizer of video that encodes each frame as a picture of its own, as the world model of [VQVAE §4.4] does."""
+"""A tokenizer of video that encodes each frame as a separate picture, as the world model of [VQVAE §4.4] does."""
 
 import dataclasses
 import math
@@ -18,12 +18,12 @@ from vqvae.models.vimco import VIMCOConfig
 from vqvae.models.vqvae import VQVAEConfig
 
 AT_ONCE = 2**19
-"""Positions of frames that are encoded or decoded at once: a long clip takes no more memory than a short one."""
+"""Number of positions that are encoded or decoded at once: a long clip takes no more memory than a short one."""
 
 
 @settings
 class FrameTokenizerConfig:
-    """A tokenizer of clips, made of one of pictures."""
+    """A tokenizer of clips, based on a tokenizer of pictures."""
 
     model: VQVAEConfig | VIMCOConfig | GumbelSoftmaxConfig | Foreign
     """The tokenizer of a frame."""
@@ -35,8 +35,8 @@ class FrameTokenizerConfig:
 class FrameTokenizer(Tokenizer):
     """Clips (batch, channels, time, *axes) to codes (batch, codebooks, time, *space), frame by frame.
 
-    A batch of clips is a batch of frames to the model inside, with the label of its clip for each frame. Training on clips of one frame
-    is training on pictures. Masks hold whole frames: a frame whose mask is False anywhere is taken for missing.
+    The inner model sees a batch of clips as a batch of frames; each frame has the label of its clip. Training on clips of one frame equals
+    training on pictures. Masks apply to whole frames: if the mask is False anywhere in a frame, the frame counts as missing.
     """
 
     takes_masks = True
@@ -45,7 +45,7 @@ class FrameTokenizer(Tokenizer):
         """Wrap a tokenizer of pictures, trained or not.
 
         Raises:
-            ConfigError: if it is no tokenizer, has several levels, or has a time axis already.
+            ConfigError: if it is not a tokenizer, has several levels, or already has a time axis.
         """
         super().__init__()
         if not isinstance(model, Tokenizer) or len(model.layout) != 1 or "time" in model.signal.axes:
@@ -94,7 +94,7 @@ class FrameTokenizer(Tokenizer):
         """Codes to clips; see ``Tokenizer.decode``. ``size`` is (time, *axes)."""
         levels = Codes.of(codes).tensor
         if levels.ndim < 3:
-            raise DataError(f"Codes came in the shape {tuple(levels.shape)}; expected (batch, codebooks, time, *space).")
+            raise DataError(f"Codes have the shape {tuple(levels.shape)}; expected (batch, codebooks, time, *space).")
         levels = levels if size is None else levels[:, :, : size[0]]
         inside = None if size is None else size[1:]
         frames = Batch(levels.transpose(1, 2).flatten(0, 1), _repeated(condition, levels.shape[2]))
@@ -117,7 +117,7 @@ class FrameTokenizer(Tokenizer):
         return self._by_clip(self.model.latents(self._frames(batch)), self._there(batch), batch).transpose(1, 2)
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """Initialise the codebooks of the model inside."""
+        """Initialise the codebooks of the inner model."""
         self.model.start(self._frames(batch) for batch in batches)
 
     def _frames(self, batch: Batch) -> Batch:
@@ -131,11 +131,11 @@ class FrameTokenizer(Tokenizer):
         return frames if there is None else frames.take(there.nonzero()[:, 0])
 
     def _there(self, batch: Batch) -> Bool[Tensor, " frames"] | None:
-        """Which frames have data, clip after clip; None if all do."""
+        """True for frames with data, clip by clip; None if all have data."""
         return None if batch.mask is None else batch.mask.flatten(2).all(2).flatten()
 
     def _by_clip(self, rows: Shaped[Tensor, "rows *any"], there: Tensor | None, batch: Batch) -> Shaped[Tensor, "batch time *any"]:
-        """What was found for each frame, clip by clip; 0 for frames without data."""
+        """The results of frames, arranged by clip; 0 for frames without data."""
         if there is not None:
             every = rows.new_zeros(len(there), *rows.shape[1:])
             every[there] = rows
@@ -144,11 +144,11 @@ class FrameTokenizer(Tokenizer):
 
 
 def _repeated(condition: Condition, time: int) -> Condition:
-    """What is known of a clip, for each of its frames. A picture has no actions."""
+    """The condition of a clip, for each of its frames. A picture has no actions."""
     return Condition(label=None if condition.label is None else condition.label.repeat_interleave(time))
 
 
 def _parts(frames: Batch, area: int = 1) -> Iterable[Batch]:
-    """Frames in batches of bounded size; ``area`` is how many positions of data an entry stands for."""
+    """Frames in batches of bounded size. ``area`` is the number of data positions per entry."""
     size = max(1, AT_ONCE // max(math.prod(frames.x.shape[2:]) * area, 1))
     return [frames.take(slice(first, first + size)) for first in range(0, max(len(frames.x), 1), size)]

@@ -73,7 +73,7 @@ class GumbelSoftmax(CodeAutoencoder):
         self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
         self.check_likelihood()
         self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
-        # In the saved state, so that a resumed run continues at its temperature.
+        # Saved, so that a resumed run continues at its temperature.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
     @property
@@ -115,13 +115,13 @@ class GumbelSoftmax(CodeAutoencoder):
         return self._likeliest(self.posterior.log_probs(self.latents(batch)), batch)
 
     def start(self, batches: Iterable[Batch]) -> None:
-        """Do nothing: the codebooks start random and learn by gradient."""
+        """Does nothing: the codebooks start at random and learn by gradient."""
 
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
     def _relaxed(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"]) -> Float[Tensor, "batch dim *space"]:
-        """Vectors of the mixtures, or of their largest parts with the mixtures' gradient [Jang et al. 2017, §2.2]."""
+        """Vectors of the mixtures, or of their most likely codes with the gradient of the mixtures [Jang et al. 2017, §2.2]."""
         # -log of an exponential variate is a Gumbel variate.
         noisy = log_probs - torch.empty_like(log_probs).exponential_().log()
         weights = (noisy / self.temperature).softmax(2)

@@ -3,6 +3,7 @@
 from vqvae.pipeline.checkpoints import CHECKPOINTS, STATE, TOKENIZER, best_step, checkpoint_steps, chosen_checkpoint, part_of
 from vqvae.pipeline.folder import (
     CODES,
+    LOCK,
     PRIOR,
     UNIGRAM,
     about,
@@ -20,6 +21,7 @@ from vqvae.pipeline.parts import mixture_log_prob
 __all__ = [
     "CHECKPOINTS",
     "CODES",
+    "LOCK",
     "PRIOR",
     "STATE",
     "TOKENIZER",

@@ -1,11 +1,11 @@
-"""A run folder's finished parts, and the model that they make.
+"""The parts of a run folder, and the pipeline that they make.
 
 RUN/
   tokenizer/    config.json, weights.safetensors
   prior/        the same, for a prior; prior-1/, ... for further levels of codes
   priors/NAME/  the same, for a prior with a name; priors/NAME.1/, ... for further levels
   unigram/      the same, for the frequencies of the codes
-  checkpoints/  what stands for a part whose training has stopped
+  checkpoints/  used for a part whose training has stopped
 """
 
 import dataclasses
@@ -35,6 +35,8 @@ _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
 T = TypeVar("T")
 PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
+LOCK = ".lock"
+"""The file that marks a folder as a run's from the first step on."""
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -46,22 +48,22 @@ def load(
     prior: str | None = None,
     checkpoint: str | int | None = None,
 ) -> Pipeline:
-    """Load a run folder: its tokenizer and its prior, if it has one. A stage that has stopped is loaded from its last checkpoint.
+    """Load a run folder: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
 
-    A prior that is damaged, or does not fit the tokenizer, is left out with a warning, unless ``prior`` names it.
+    A prior that is damaged or does not fit the tokenizer is skipped with a warning, unless ``prior`` names it.
 
     Args:
         run: the folder.
-        device: where the parts go; "auto" picks CUDA if there is one, else the CPU.
-        parts: configurations of the caller's own that the run holds.
-        prior: the name of a prior (``vqvae train-prior --name``). Default: the one without a name; if there is none and only one has a
-            name, that one.
+        device: where the parts go. "auto": CUDA if available, otherwise the CPU.
+        parts: the caller's own configuration classes that the run contains.
+        prior: the name of a prior (``vqvae train-prior --name``). Default: the prior without a name or, if there is none, the only
+            prior.
         checkpoint: "best", which has the lowest loss on held-out data, or a step: load this checkpoint of the tokenizer, without priors,
             because they belong to the codes of the finished one.
 
     Raises:
         CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
-        ConfigError: there is no such device here, or a prior and a checkpoint are both chosen.
+        ConfigError: this machine has no such device, or a prior and a checkpoint are both chosen.
     """
     run, device = user_path(run, CheckpointError), pick_device(device)
     if checkpoint is not None and prior is not None:
@@ -90,7 +92,7 @@ def load(
 
 
 def prior_folder(run: Path, level: int, name: str = "") -> Path:
-    """Where the prior of a level of codes lies, which may have a name.
+    """The folder of the prior of a level of codes.
 
     Raises:
         ConfigError: the name is not made of letters, digits, "-" and "_".
@@ -103,14 +105,14 @@ def prior_folder(run: Path, level: int, name: str = "") -> Path:
 
 
 def prior_names(run: Path) -> list[str]:
-    """The names of a run's priors, in order; "" is the one without a name."""
+    """The names of a run's priors, sorted. "" is the prior without a name."""
     folders = [*(run / PRIORS).glob("*"), *(run / CHECKPOINTS / PRIORS).glob("*")]
     named = sorted({path.name for path in folders if _PRIOR_NAME.fullmatch(path.name) and part_of(run, run / PRIORS / path.name)})
     return [*([""] if part_of(run, run / PRIOR) else []), *named]
 
 
 def prior_name(run: Path) -> str | None:
-    """The prior that is used if none is chosen: the one without a name, or else the only one; None if that leaves a choice."""
+    """The name of the default prior: the one without a name, or the only one. None if there is no default."""
     names = prior_names(run)
     if len(names) > 1 and names[0]:
         _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
@@ -119,7 +121,7 @@ def prior_name(run: Path) -> str | None:
 
 
 def about(run: Path, parts: Parts = ()) -> RunCard:
-    """What is kept with a run's tokenizer: the recipe, the data and its size, the names of labels, the settings of the training.
+    """The card of a run's tokenizer: the recipe, the data and its size, the names of labels, the training settings.
 
     Raises:
         CheckpointError: there is no tokenizer.
@@ -128,7 +130,7 @@ def about(run: Path, parts: Parts = ()) -> RunCard:
 
 
 def fits_codes(run: Path, prior: RunCard, level: int) -> bool:
-    """Whether the codes of a run are those that a prior with this card was trained on; True if nobody can say."""
+    """Whether a prior with this card was trained on the codes of this run. True if unknown."""
     if not prior.data.startswith("codes-") or not (run / CODES / "train" / MANIFEST).is_file():
         return True
     try:
@@ -142,7 +144,7 @@ def fits_codes(run: Path, prior: RunCard, level: int) -> bool:
 
 
 def tokenizer_digest(run: Path) -> str:
-    """Names the weights of a run's finished tokenizer.
+    """A digest of the weights of a run's finished tokenizer.
 
     Raises:
         CheckpointError: there is no finished tokenizer.
@@ -154,12 +156,12 @@ def tokenizer_digest(run: Path) -> str:
 
 
 def save(pipeline: Pipeline, run: Path | str) -> None:
-    """Save the parts of a pipeline and its card as a run folder that ``load`` reads. Parts that are there are replaced.
+    """Save the parts of a pipeline and its card as a run folder that ``load`` reads. Existing parts are replaced.
 
     Raises:
-        CheckpointError: the folder cannot be written.
-        ConfigError: a part could not be built again from what would be stored, or the folder holds other things, or a prior of another
-            tokenizer. Nothing has changed then.
+        CheckpointError: the folder cannot be written, or is not a path.
+        ConfigError: ``pipeline`` is not a Pipeline, a part could not be built again from its configuration, or the folder contains other
+            files or a prior of another tokenizer. Nothing is changed then.
     """
     if not isinstance(pipeline, Pipeline):
         raise ConfigError(
@@ -177,20 +179,21 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
 
 
 def _check_place(run: Path, names: Collection[str]) -> None:
-    """Raise ConfigError where parts of these names would be mixed with things of others, or with a prior of another tokenizer."""
+    """Raise ConfigError if a run folder contains other files, or priors that are not among these names."""
     there = {path.name for path in run.iterdir()} if run.is_dir() else set()
-    if there and not storage.is_part(run / TOKENIZER):
-        raise ConfigError(f"{run} holds {sorted(there)[:4]} and no run. Choose another folder: a run is not mixed with other files.")
+    # A folder that was locked holds a training of the caller's own, such as one of a tokenizer and a prior together.
+    if there and not storage.is_part(run / TOKENIZER) and not (run / LOCK).is_file():
+        raise ConfigError(f"{run} contains {sorted(there)[:4]} and is not a run. Choose another folder.")
     others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
     if others:
-        raise ConfigError(f"{run} holds {others}, which this pipeline has not: they are another tokenizer's. Choose another folder.")
+        raise ConfigError(f"{run} contains {others}, which this pipeline lacks. They belong to another tokenizer. Choose another folder.")
 
 
 def _signal(card: RunCard, tokenizer: Tokenizer) -> Signal:
-    """The signal of a card where it is that of the tokenizer."""
+    """The signal of a card, if it fits the tokenizer."""
     if card.signal is None or tokenizer.signal.fits(card.signal):
         return card.signal or tokenizer.signal
-    raise CheckpointError(f"The card says that data is {card.signal}, and the tokenizer takes {tokenizer.signal}; the run is damaged.")
+    raise CheckpointError(f"The card's signal is {card.signal}; the tokenizer takes {tokenizer.signal}. The run is damaged.")
 
 
 class _Priors(NamedTuple):
@@ -243,7 +246,7 @@ def _fitting(folder: Path, kind: type[P], tokenizer: Tokenizer, level: int, part
 
 
 def _usable(read: Callable[[], T]) -> T | None:
-    """What ``read`` gives; None, with a warning, if it cannot be used: the tokenizer works without it."""
+    """The result of ``read``. After an error: None, with a warning, because the tokenizer works without it."""
     try:
         return read()
     except VqvaeError as error:
@@ -252,6 +255,6 @@ def _usable(read: Callable[[], T]) -> T | None:
 
 
 def _say_step(place: Path, folder: Path) -> None:
-    """Say which checkpoint stands for a part whose training has stopped."""
+    """Warn that a checkpoint is used because the training has stopped."""
     if place != folder:
-        _log.warning("%s is not trained to the end; this is its checkpoint after step %d.", folder, int(place.name.removeprefix("step-")))
+        _log.warning("%s is not finished; using its checkpoint after step %d.", folder, int(place.name.removeprefix("step-")))

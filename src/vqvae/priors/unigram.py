@@ -1,4 +1,4 @@
-"""The empirical unigram prior: the frequency of each code, independent of its neighbours."""
+"""The empirical unigram prior: the frequency of each code, independent of the other codes."""
 
 import torch
 from jaxtyping import Bool, Float, Integer
@@ -25,7 +25,7 @@ class UnigramPriorConfig:
 
 
 class UnigramPrior(Prior):
-    """Relative frequencies with one count added to every code (Laplace's rule), so that unseen codes remain possible."""
+    """Relative frequencies. Every code gets one more count (Laplace's rule), so that unseen codes remain possible."""
 
     counts: Tensor
 

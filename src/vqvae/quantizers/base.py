@@ -49,11 +49,11 @@ class Quantizer(nn.Module, ABC):
             latents: floats (batch, dim, *space), or (batch, *space, dim) if ``channels_last`` is True.
             mask: bool (batch, *space), True where there is data. Default: everywhere.
             channels_last: whether channels are the last axis of latents and vectors. The layout of codes does not change.
-            choice: further arguments of this kind of quantizer, such as the ``costs`` of codes.
+            choice: arguments of the particular quantizer, such as the ``costs`` of codes.
 
         Raises:
-            DataError: if latents, mask or costs have the wrong shape or type, or if latents are not finite or exceed 1e15. Nothing
-                is changed then.
+            DataError: if latents, mask or costs have the wrong shape or type, or if latents are not finite or exceed 1e15. Nothing is
+                changed then.
         """
         for name, value in (("Latents", latents), ("The mask", mask)):
             if not isinstance(value, Tensor) and not (value is None and name == "The mask"):
@@ -162,7 +162,7 @@ def check_costs(costs: Any, num_codebooks: int, codebook_size: int) -> None:
 
 
 def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
-    """Make a function for ``Module._apply`` that only moves tensors: they stay float32 under ``.half()`` and ``.bfloat16()``."""
+    """A function for ``Module._apply`` that only moves tensors. They stay float32 under ``.half()`` and ``.bfloat16()``."""
 
     def move(tensor: Tensor) -> Tensor:
         moved = fn(tensor)
@@ -172,7 +172,7 @@ def without_casts(fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
 
 
 def outermost(module: nn.Module) -> list[CodebookQuantizer]:
-    """The outermost quantizers with codebooks. A quantizer made of others stands for them."""
+    """The outermost quantizers with codebooks. A quantizer made of others counts, its parts do not."""
     if isinstance(module, CodebookQuantizer):
         return [module]
     return [quantizer for child in module.children() for quantizer in outermost(child)]

@@ -12,6 +12,8 @@ from torch import Tensor
 from vqvae.errors import DataError
 
 GAP = 2
+_MARGIN = 12
+"""Pixels around the names of rows, on both sides together."""
 _WHITE = 255
 
 
@@ -54,14 +56,14 @@ def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ _ height width"]], zoom:
         raise DataError("There are no rows of images. Give at least one.")
     strips = {name: grid(_enlarged(images, zoom), len(images)) for name, images in rows.items()}
     font = ImageFont.load_default(12)
-    margin = 2 * GAP + max(int(np.ceil(font.getlength(name))) for name in rows)
+    margin = _MARGIN + max(int(np.ceil(font.getlength(name))) for name in rows)
     height = max(len(strip) for strip in strips.values())
     width = margin + max(strip.shape[1] for strip in strips.values())
     canvas = Image.new("RGB", (width, len(rows) * (height + GAP) - GAP), (_WHITE,) * 3)
     draw = ImageDraw.Draw(canvas)
     for number, (name, strip) in enumerate(strips.items()):
         top = number * (height + GAP)
-        draw.text((GAP, top + height // 2), name, fill=(0, 0, 0), font=font, anchor="lm")
+        draw.text((_MARGIN // 2, top + height // 2), name, fill=(0, 0, 0), font=font, anchor="lm")
         canvas.paste(Image.fromarray(strip), (margin, top))
     return np.array(canvas)
 

@@ -51,6 +51,7 @@ def write_report(
     settings: str,
     words: Words = Words(),
     summary: str = "",
+    data: Sequence[str] = (),
     command: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
     captions: Mapping[str, str] = {},
@@ -72,7 +73,8 @@ def write_report(
         settings: the settings as JSON text.
         words: what the data is called.
         summary: a sentence or two about the model.
-        command: the command that repeats this run.
+        data: sentences about the data: where it is, what was found, and what it was taken for.
+        command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
         captions: captions of pictures that have none in ``CAPTIONS``.
         sounds: rows of sounds to compare.
@@ -99,6 +101,7 @@ def write_report(
         curves(rows),
         _usage(counts),
         _table(numbers, words),
+        _data(data),
         _times(metrics.get("seconds_by_stage") or {}),
         _again(command, settings),
     ]
@@ -352,11 +355,19 @@ def _table(numbers: Mapping[str, float], words: Words) -> str:
     return f'<h2>All scores</h2><div class="wide" tabindex="0"><table class="numbers"><tr>{head}</tr>{rows}</table></div>'
 
 
+def _data(sentences: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(sentence)}</li>" for sentence in sentences)
+    return f'<h2>Data</h2><ul class="facts">{lines}</ul>' if lines else ""
+
+
 def _times(seconds: Mapping[str, Any]) -> str:
     bars = [Bar(str(stage), (float(value),), duration(float(value))) for stage, value in seconds.items() if is_number(value)]
     return f"<h2>Time</h2>{bar_chart('time by stage', bars)}" if bars else ""
 
 
 def _again(command: str, settings: str) -> str:
-    shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
+    if command.startswith("# "):
+        shown = f"<p>{escape(command[2:])}</p>"
+    else:
+        shown = f"<p>These commands train the run again, in a new folder.</p><pre>{escape(command)}</pre>" if command else ""
     return f"<h2>Repeat this run</h2>{shown}<details><summary>All settings</summary><pre>{escape(settings)}</pre></details>"

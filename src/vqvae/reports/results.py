@@ -75,7 +75,7 @@ def write_results(
     if folder is not None:
         folder = user_path(folder)
         table = markdown_table(columns, rows)
-        foot = f"{_in_words(record)}\n\nWritten by `{record['command']}`; the numbers unrounded are in `{name}.json`."
+        foot = f"{_in_words(record)}\n\nWritten by `{record['command']}`. `{name}.json` has the unrounded numbers."
         text = "\n\n".join(part for part in (f"# {title}", table, notes.strip(), foot) if part) + "\n"
         for suffix, content in ((".md", text), (".json", json.dumps(record, indent=2, allow_nan=False) + "\n")):
             with atomic(folder / f"{name}{suffix}", CheckpointError) as partial:

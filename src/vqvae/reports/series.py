@@ -9,8 +9,8 @@ from jaxtyping import Float
 
 from vqvae.reports.charts import DARK, QUIET, svg
 
-_WIDTH, _LEFT, _RIGHT, _TEXT, _ROW, _STRIP = 640, 56, 12, 18, 84, 34
-_MOST_POINTS = 640
+_WIDTH, _LEFT, _RIGHT, _TEXT, _ROW, _STRIP = 640, 72, 12, 18, 84, 34
+_MOST_POINTS = 1280
 _COLOURS = (DARK, "#d9772b", "#4b9a6a", "#9a5fb0")
 _ERROR = "#c2453a"
 """Visible on white and on black, like the others."""
@@ -49,9 +49,8 @@ def series_chart(title: str, names: Sequence[str], panels: Sequence[Panel], acro
             parts.append(_drawn(line, low, high, top, _ROW, f'fill="none" stroke="{colour}" stroke-width="1.4" stroke-opacity="0.9"'))
         top += _ROW + 6
         if one.error is not None:
-            area = np.concatenate([[0.0], one.error, [0.0]])
             parts.append(_scale(0.0, most, top, _STRIP))
-            parts.append(_drawn(area, 0.0, most, top, _STRIP, f'fill="{_ERROR}" fill-opacity="0.5" stroke="{_ERROR}" stroke-width="0.7"'))
+            parts.append(_area(one.error, most, top))
             top += _STRIP + 6
         parts.append(f'<text x="{_LEFT}" y="{top + 8}">0</text>')
         end = f"{across} {len(one.lines[0]) - 1}"
@@ -77,6 +76,16 @@ def _scale(low: float, high: float, top: int, height: int) -> str:
     )
     ends = ((high, top + 9),) if high == low else ((high, top + 9), (low, top + height))
     return edges + "".join(f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{value:.3g}</text>' for value, y in ends)
+
+
+def _area(error: Float[np.ndarray, " positions"], most: float, top: int) -> str:
+    """The error as an area from 0."""
+    places, values = _thinned(error)
+    across = _LEFT + _WIDTH * places / max(len(error) - 1, 1)
+    up = top + _STRIP * (1 - values / (most or 1.0))
+    points = " ".join(f"{x:.1f},{y:.1f}" for x, y in zip(across, up, strict=True))
+    ends = f"{_LEFT},{top + _STRIP} {points} {across[-1]:.1f},{top + _STRIP}"
+    return f'<polygon points="{ends}" fill="{_ERROR}" fill-opacity="0.5" stroke="{_ERROR}" stroke-width="0.7"/>'
 
 
 def _drawn(line: Float[np.ndarray, " positions"], low: float, high: float, top: int, height: int, looks: str) -> str:

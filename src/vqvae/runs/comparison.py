@@ -11,12 +11,14 @@ from vqvae.config import Parts
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.media.images import read_image
 from vqvae.pipeline import about, prior_names
+from vqvae.reports.measures import in_words, measure
 from vqvae.reports.page import write_side_by_side
 from vqvae.runs.folder import read_metrics, scores_folder
+from vqvae.words import duration
 
 PICTURES = ("reconstructions", "samples")
 
-DIFFERENT = "These runs were scored on different held-out data: their scores do not compare."
+DIFFERENT = "These runs were scored on different held-out data. Do not compare their scores."
 NO_SCORES = "has no scores yet. Score it, then run this command again"
 
 
@@ -40,8 +42,8 @@ def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
     """Read the scores of runs. A run with named priors has an entry for each prior that has scores.
 
     Raises:
-        ConfigError: fewer than two runs, or a run twice.
-        CheckpointError: one is no run, or its scores are damaged.
+        ConfigError: if there are fewer than two runs, or a run comes twice.
+        CheckpointError: if one is not a run, or its scores are damaged.
     """
     if len(runs) < 2:
         raise ConfigError(f"{len(runs)} run was given; give two or more: vqvae compare RUN RUN")
@@ -57,14 +59,15 @@ def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
             place = scores_folder(run, prior)
             if prior and place.is_dir():
                 found.append(Scored(f"{title}, prior {prior}", place, read_metrics(place), data))
-    # A run whose only prior has a name has all its scores there.
+    # If the only prior of a run has a name, all scores are with the prior.
     return [one for one in found if _numbers(one) or not any(other.place.is_relative_to(one.place) for other in found if other != one)]
 
 
 def cells(found: Sequence[Scored]) -> list[list[str]]:
-    """The header and the rows of the table: a row a score, a column a run. Runs without a score have "-" there."""
+    """The header and the rows of the table: a row for each score, a column for each run, and "-" for a missing score."""
     names = list(dict.fromkeys(name for one in found for name in _numbers(one)))
-    return [["score", *(one.name for one in found)], *([name, *(_cell(_numbers(one).get(name)) for one in found)] for name in names)]
+    rows = [[measure(name).title, *(_cell(name, _numbers(one).get(name)) for one in found)] for name in names]
+    return [["Score", *(one.name for one in found)], *rows]
 
 
 def table(found: Sequence[Scored]) -> str:
@@ -97,8 +100,8 @@ def _numbers(one: Scored) -> dict[str, float]:
     return {name: float(value) for name, value in one.metrics.items() if isinstance(value, int | float) and not isinstance(value, bool)}
 
 
-def _cell(value: float | None) -> str:
-    return "-" if value is None else f"{value:.4g}"
+def _cell(name: str, value: float | None) -> str:
+    return "-" if value is None else duration(value) if name == "seconds" else " ".join(in_words(name, value)).rstrip()
 
 
 def picture_of(one: Scored, kind: str) -> np.ndarray | None:

@@ -21,7 +21,7 @@ SIDES = ("train", "held-out")
 
 
 def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = ()) -> None:
-    """Turn both sides of the data into shards of codes, and count them. Shards that are there already are kept."""
+    """Encode both sides of the data to shards of codes, and count the codes. Good shards are kept."""
     began, written = time.perf_counter(), 0
     pipeline = load(run, pick_device(options.device), parts)
     for side, whole in zip(SIDES, splits, strict=True):
@@ -53,17 +53,17 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
 
 
 def read_codes(run: Path, *, level: int = 0, parts: Parts = ()) -> Splits:
-    """The codes of one level of a run's data, given those of the levels above, checked to be those of its tokenizer.
+    """The codes of one level of a run's data, with the levels above as conditions.
 
     Raises:
-        CheckpointError: there is no tokenizer.
-        DataError: codes are missing, damaged or of another tokenizer.
+        CheckpointError: if there is no tokenizer.
+        DataError: if codes are missing, damaged, or from another tokenizer.
     """
     return Splits(*(CodesDataset(run / CODES / side, source=_source(run, side, parts), level=level) for side in SIDES))
 
 
 def _source(run: Path, side: str, parts: Parts) -> str:
-    """Names a tokenizer's weights and a side of its data, so that codes of others are never taken for these."""
+    """Identifies a tokenizer's weights and a side of its data, so that other codes are never mistaken for these."""
     card = about(run, parts)
     data = card.data if side == SIDES[0] else card.held_out_data
     return f"tokenizer {tokenizer_digest(run)}, {data}, {side}"

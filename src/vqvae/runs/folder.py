@@ -1,14 +1,14 @@
-"""What a run folder holds beside its trained parts, and what it says of how they were trained.
+"""What a run folder holds besides its trained parts, and how they were trained.
 
 RUN/
   tokenizer/, unigram/, prior/   trained parts (see vqvae.pipeline)
-  codes/{train,held-out}/        what the tokenizer makes of the data, for the priors
-  checkpoints/                   where training goes on after an interruption
-  metrics.jsonl                  a line an interval of steps
+  codes/{train,held-out}/        the codes of the data, for the priors
+  checkpoints/                   where training continues after a stop
+  metrics.jsonl                  one line per interval of steps
   metrics.json                   the scores on held-out data
   report.html, reconstructions.png, samples.png
-  scores/NAME/                   the scores and the report with the prior NAME
-  former/N/                      priors of codes that the tokenizer no longer makes
+  scores/NAME/                   scores and report with the prior NAME
+  former/N/                      priors of codes that the tokenizer no longer has
 """
 
 import dataclasses
@@ -37,15 +37,15 @@ METRICS, REPORT, FORMER, SCORES = "metrics.json", "report.html", "former", "scor
 
 
 def recipe_of(run: Path, parts: Parts = ()) -> str:
-    """The name of the recipe that a run's tokenizer was trained by."""
+    """The name of the recipe of a run's tokenizer."""
     return about(run, parts).recipe
 
 
 def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainConfig:
-    """The settings that a part of a run was trained with.
+    """The training settings of a part of a run.
 
     Raises:
-        CheckpointError: it does not say.
+        CheckpointError: if the part has none.
     """
     card = about(run, parts) if part == TOKENIZER else storage.read(part_of(run, run / part) or run / part, parts).card
     if card.training is None:
@@ -53,12 +53,19 @@ def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainC
     return configuration.from_json(TrainConfig, dict(card.training), parts=parts)
 
 
-def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits:
-    """The data that a run was trained on, built again; ``path`` takes the place of where it lay.
+def stored_data(run: Path, path: str | None = None, parts: Parts = (), *, bounds: tuple[float, float] | None = None) -> Splits:
+    """Build the training data of a run again.
+
+    Args:
+        run: the run folder.
+        path: where the data is now.
+        parts: configurations of the caller's own that the run contains.
+        bounds: the range of float data. Default: as in training.
 
     Raises:
-        CheckpointError: the run was trained on data that was not given as settings.
-        DataError: it is no longer there.
+        CheckpointError: if the run was trained on data that was not given as settings.
+        ConfigError: if the data takes no bounds.
+        DataError: if the data is no longer there.
     """
     data = stored_config(run, parts=parts).data
     if data is None:
@@ -66,15 +73,27 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = ()) -> Splits
             f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Pass it again: "
             "vqvae.evaluate(run, data)."
         )
-    return (kept_here(data) if path is None else moved(data, path)).build()
+    data = kept_here(data) if path is None else moved(data, path)
+    return (data if bounds is None else bounded(data, bounds)).build()
+
+
+def bounded(data: DataConfig, bounds: tuple[float, float]) -> DataConfig:
+    """The same data with another range of floats."""
+    names = {field.name for field in dataclasses.fields(data)}
+    changed: Any = data
+    if "bounds" in names:
+        return dataclasses.replace(changed, bounds=bounds)
+    if "low" in names:
+        return dataclasses.replace(changed, low=bounds[0], high=bounds[1])
+    raise ConfigError(f"{type(data).__name__} takes no bounds: they are the range of pictures and arrays of floats. Omit the flag.")
 
 
 def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
-    """The data that a run was trained on, which lies at ``path`` now; the run keeps the new place.
+    """The training data of a run, which is at ``path`` now. The run stores the new place.
 
     Raises:
-        ConfigError: it is other data.
-        DataError: it cannot be read.
+        ConfigError: if it is other data.
+        DataError: if it cannot be read.
     """
     splits = stored_data(run, path, parts)
     if not is_own(run, splits, parts):
@@ -86,16 +105,16 @@ def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
 
 
 def is_own(run: Path, splits: Splits, parts: Parts = ()) -> bool:
-    """Whether data is, by its content, what a run was trained on."""
+    """Whether data has the same content as the training data of a run."""
     card = about(run, parts)
     return (splits.train.name, splits.held_out.name) == (card.data, card.held_out_data)
 
 
 def keep_place(run: Path, path: str, parts: Parts = ()) -> None:
-    """Store where a run's data lies now, if its tokenizer is trained to the end.
+    """Store the new place of a run's data, if its tokenizer is finished.
 
     Raises:
-        CheckpointError: the folder cannot be written.
+        CheckpointError: if the folder cannot be written.
     """
     if not (run / TOKENIZER).is_dir():
         return
@@ -107,8 +126,8 @@ def keep_place(run: Path, path: str, parts: Parts = ()) -> None:
 
 
 def kept_here(data: DataConfig) -> DataConfig:
-    """The data that a run names, kept where that run says only if such data is there already, else in the user's cache: a stranger's run
-    does not decide where files are made."""
+    """The data of a run. It is kept where the run says only if it is there already, otherwise in the user's cache: a run from somebody
+    else must not decide where files are made."""
     field, files = getattr(data, "kept_in", ("", ""))
     place = getattr(data, field, None)
     if place is None or any(user_path(place).glob(files)):
@@ -121,7 +140,7 @@ def moved(data: DataConfig, path: str) -> DataConfig:
     """The same kind of data, from another place.
 
     Raises:
-        ConfigError: this kind is made on the spot and lies nowhere.
+        ConfigError: if this kind of data is generated, not read.
     """
     if "path" not in {field.name for field in dataclasses.fields(data)}:
         raise ConfigError("This data is generated, not read from a folder. Omit --data.")
@@ -130,16 +149,16 @@ def moved(data: DataConfig, path: str) -> DataConfig:
 
 
 def scores_folder(run: Path, prior: str | None = None) -> Path:
-    """Where the scores with a prior go: the run folder, or ``RUN/scores/NAME`` for a prior with a name. Default: as in ``vqvae.load``."""
+    """The folder for the scores with a prior: the run folder or, for a named prior, ``RUN/scores/NAME``. Default: as in ``load``."""
     name = prior if prior is not None else prior_name(run)
     return run / SCORES / name if name else run
 
 
 def read_metrics(run: Path) -> dict[str, Any]:
-    """``metrics.json`` of a run; empty where there is none yet.
+    """``metrics.json`` of a run; empty if there is none yet.
 
     Raises:
-        CheckpointError: it is damaged or cannot be read.
+        CheckpointError: if it is damaged or cannot be read.
     """
     path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes it anew."
     try:
@@ -153,7 +172,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
 
 
 def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
-    """Set keys of ``metrics.json`` in one stroke; ``seconds`` is the sum of its stages."""
+    """Set keys of ``metrics.json`` in one write. ``seconds`` becomes the sum of its stages."""
     metrics = {**read_metrics(run), **values}
     metrics["seconds"] = sum(metrics.get("seconds_by_stage", {}).values())
     with atomic(run / METRICS, CheckpointError) as partial:
@@ -161,15 +180,15 @@ def update_metrics(run: Path, values: Mapping[str, Any]) -> None:
 
 
 def record_seconds(run: Path, **seconds: float) -> None:
-    """Note what stages took when they were last carried out."""
+    """Store how long stages took in their last run."""
     update_metrics(run, {"seconds_by_stage": {**read_metrics(run).get("seconds_by_stage", {}), **seconds}})
 
 
 def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> None:
-    """Move a prior of codes that the run no longer has to ``RUN/former/``, with its checkpoints, so that one of the new codes can begin.
+    """Move a prior of old codes and its checkpoints to ``RUN/former/``, so that a prior of the new codes can be trained.
 
     Raises:
-        CheckpointError: it cannot be moved.
+        CheckpointError: if it cannot be moved.
     """
     place = part_of(run, folder)
     if place is None or fits_codes(run, storage.read(place, parts).card, level):
@@ -186,10 +205,10 @@ def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> N
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
-    """What was noted while the run was trained."""
+    """The rows that training wrote."""
     return rows_of(run / JSON_LINES)
 
 
 def trained_seconds(run: Path, stage: str) -> float:
-    """How long a stage was trained, over all interruptions."""
+    """Training time of a stage, including all resumed parts."""
     return max((row.get("seconds", 0.0) for row in read_rows(run) if row["stage"] == stage), default=0.0)

@@ -43,29 +43,29 @@ def train(
     scored: bool = True,
     **settings: Any,
 ) -> Pipeline:
-    """Train a tokenizer, write the codes of its data, and score it: ``vqvae train``. The same call goes on after a stop.
+    """Train a tokenizer, encode its data, and score it, as ``vqvae train`` does. After a stop, the same call continues.
 
     Args:
-        model: a configuration such as ``VQVAEConfig``, or a model that is made of modules of one's own.
-        data: what ``vqvae.data.own.splits_of`` takes: settings, arrays, or data sets of one's own.
+        model: a configuration such as ``VQVAEConfig``, or a model made of your own modules.
+        data: settings, arrays, or your own data sets; see ``vqvae.data.own.splits_of``.
         out: the run folder.
         steps: training steps.
-        minutes: minutes of training, in place of ``steps``: a short measurement gives the steps, and the run stores them.
-        batch_size: examples a step.
+        minutes: minutes of training, instead of ``steps``. A short measurement sets the steps, which the run stores.
+        batch_size: examples per step.
         held_out: the held-out data. Default: a twentieth of ``data``.
         signal: what arrays and items are. Default: found by looking at them.
         optimizer: the settings of Adam.
-        seed: seed of the first weights, the order of the data and all noise.
-        options: how the run is carried out.
-        scored: whether scores and a report are written.
+        seed: seed of the initial weights, the order of the data and all noise.
+        options: how training is carried out.
+        scored: whether to write scores and a report.
         settings: further fields of ``TrainConfig``.
 
     Returns:
         The trained model, as ``vqvae.load(out)`` gives it.
 
     Raises:
-        ConfigError: settings or parts that do not fit each other or the data, or that could not be stored; nothing is trained then.
-        VqvaeError: wrong data, an interruption, a folder of another run.
+        ConfigError: if settings or parts do not fit each other or the data, or cannot be stored. Nothing is trained then.
+        VqvaeError: for wrong data, an interruption, or a folder of another run.
     """
     module = model if isinstance(model, nn.Module) else None
     if module is not None:
@@ -78,7 +78,7 @@ def train(
     config = model if module is None else module.config
     known = data if hasattr(data, "build") and dataclasses.is_dataclass(data) else None
     shared: dict[str, Any] = {"batch_size": batch_size, "seed": seed, "optimizer": optimizer, **settings}
-    # With minutes, the steps follow from a measurement; these stand there until then.
+    # With minutes, a measurement replaces these steps.
     training = TrainConfig(model=config, data=known, steps=steps or START_BATCHES, minutes=minutes, **shared)
     parts, run = kinds(config), user_path(out)
     check_run_folder(run)
@@ -101,24 +101,23 @@ def train_prior(
     parts: Parts = (),
     **settings: Any,
 ) -> Pipeline:
-    """Train the prior over the codes of a run and score both: ``vqvae train-prior``. The same call goes on after a stop.
+    """Train a prior over the codes of a run and score the run, as ``vqvae train-prior`` does. After a stop, the same call continues.
 
     Args:
         run: the run folder.
-        model: the configuration of the prior, or a ``TrainConfig`` with all settings. Default: those of the run's recipe, which fit the
-            codes.
-        name: the name of the prior, if the run is to have several; ``vqvae.load(run, prior=NAME)`` loads it.
+        model: the configuration of the prior, or a ``TrainConfig`` with all settings. Default: those of the run's recipe.
+        name: the name of the prior, if the run gets several. ``vqvae.load(run, prior=NAME)`` loads it.
         level: the level of codes, if there are several.
-        data: the data to score, if the run was trained on data that was given as an object, or a path to where its data is now.
+        data: the data to score, if the run was trained on an object; or the path of the run's data, if it moved.
         held_out: as in ``train``.
-        options: how the run is carried out.
-        scored: whether scores and a report are written; that needs the data.
-        parts: configurations of the caller's own that the run holds.
-        settings: fields of ``TrainConfig``, in place of those of the recipe: ``steps``, ``batch_size``, ``optimizer``, ...
+        options: how training is carried out.
+        scored: whether to write scores and a report, which needs the data.
+        parts: your own configurations in the run.
+        settings: fields of ``TrainConfig`` that replace those of the recipe: ``steps``, ``batch_size``, ``optimizer``, ...
 
     Raises:
-        ConfigError: settings that do not fit the codes.
-        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
+        ConfigError: if settings do not fit the codes.
+        VqvaeError: if there is no tokenizer, the codes are from another one, or training is interrupted.
     """
     run = user_path(run)
     if isinstance(model, TrainConfig):
@@ -147,15 +146,15 @@ def evaluate(
     options: RunOptions = RunOptions(),
     parts: Parts = (),
 ) -> dict[str, Any]:
-    """Score a run on held-out data, and write metrics.json, pictures and the report: ``vqvae evaluate``.
+    """Score a run on held-out data, and write metrics.json, pictures and the report, as ``vqvae evaluate`` does.
 
     Args:
         run: the run folder.
-        data: as in ``train``; its held-out side is scored. Without it, the data that the run was trained on.
-        held_out: what is scored, if ``data`` does not say so.
+        data: as in ``train``; its held-out side is scored. Default: the data of the run.
+        held_out: the data to score, if ``data`` has no held-out side.
         prior: the name of the prior; its scores go to ``RUN/scores/NAME``. Default: as in ``vqvae.load``.
-        options: how it is carried out.
-        parts: configurations of the caller's own that the run holds.
+        options: device and threads.
+        parts: your own configurations in the run.
 
     Returns:
         The scores by name, as in metrics.json.
@@ -169,7 +168,7 @@ def evaluate(
 
 
 def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:
-    """The data that scores are of, where the caller gives some: what a run was trained on says what arrays and items are."""
+    """The data to score, if the caller gives any. The signal of the run says what arrays and items are."""
     if data is None and held_out is None:
         return None
     card = about(run, parts)
@@ -179,5 +178,5 @@ def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:
         data = held_out
     splits = splits_of(data, held_out=held_out, signal=None if itself else card.signal)
     if card.signal is not None and not card.signal.fits(splits.held_out.signal):
-        raise ConfigError(f"The run takes {card.signal}, and the data is {splits.held_out.signal}. Give data of the same kind.")
+        raise ConfigError(f"The run takes {card.signal}, but the data is {splits.held_out.signal}. Give data of the same kind.")
     return splits

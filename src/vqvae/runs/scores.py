@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +13,20 @@ from vqvae.disk import safe_name
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import kind_of
 from vqvae.media.images import write_png
-from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, about, load, part_of, prior_folder, prior_name
+from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load, part_of, prior_folder, prior_name
 from vqvae.reports.charts import save_svg
 from vqvae.reports.measures import words_of
 from vqvae.reports.page import Beside, write_report
 from vqvae.runs.comparison import NO_SCORES, PICTURES, Scored, compare, picture_of
 from vqvae.runs.defaults import commands
 from vqvae.runs.folder import REPORT, read_metrics, read_rows, record_seconds, scores_folder, update_metrics
-from vqvae.training import RunOptions
+from vqvae.training import JointConfig, RunOptions
 from vqvae.training.checkpoint import only_writer
 from vqvae.training.machine import pick_device
+
+_PARTS = {TOKENIZER, PRIOR, UNIGRAM, *(f"{PRIOR}-{level}" for level in range(1, 16))}
+NAMED = 40
+"""Classes or speakers that the report names."""
 
 
 def evaluate(
@@ -65,9 +69,6 @@ def _evaluate(
     update_metrics(place, evaluation.scores)
     record_seconds(place, evaluation=time.perf_counter() - began)
     metrics = read_metrics(place)
-    stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, name)}
-    found = {stage: part_of(run, folder) for stage, folder in stages.items()}
-    settings = {stage: storage.read(part, parts).card.training for stage, part in found.items() if part is not None}
     write_report(
         place / REPORT,
         title=title_of(run, parts),
@@ -77,7 +78,8 @@ def _evaluate(
         pictures={name: one for name, one in evaluation.pictures.items() if name not in evaluation.only_files},
         captions=evaluation.captions,
         rows=read_rows(run),
-        settings=json.dumps(settings, indent=2),
+        settings=json.dumps(stage_settings(run, name, parts), indent=2),
+        data=facts(held_out, about(run, parts).training, evaluation.grouped_by),
         command=commands(run, name, parts),
         counts=evaluation.counts,
         sounds=evaluation.sounds,
@@ -91,6 +93,15 @@ def _evaluate(
     return metrics
 
 
+def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, Any]:
+    """The settings of every stage of a run, by its name. A tokenizer and a prior that were trained together have one stage."""
+    stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, prior)}
+    found = {stage: part_of(run, folder) for stage, folder in stages.items()}
+    together = {path.name: path for path in sorted(run.iterdir()) if path.name not in _PARTS and storage.is_part(path)}
+    cards = {stage: storage.read(part, (*parts, JointConfig)).card for stage, part in {**found, **together}.items() if part is not None}
+    return {stage: card.training for stage, card in cards.items() if card.training is not None}
+
+
 def title_of(run: Path, parts: Parts = ()) -> str:
     """The name of the run's data folder and its recipe. Without a folder, the recipe. Without a recipe, the name of the run."""
     card = about(run, parts)
@@ -98,6 +109,19 @@ def title_of(run: Path, parts: Parts = ()) -> str:
     path = data.get("path") if isinstance(data, dict) else None
     folder = Path(path).name if isinstance(path, str) else ""
     return ": ".join(name for name in (folder, card.recipe) if name) or run.resolve().name
+
+
+def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str) -> list[str]:
+    """The data in sentences: where it is, what was found there, and all classes or speakers."""
+    data = (training or {}).get("data")
+    path = data.get("path") if isinstance(data, dict) else None
+    groups, names = {"class": "Classes", "speaker": "Speakers"}[grouped_by], held_out.label_names
+    known = ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED:,} more" if len(names) > NAMED else "")
+    return [
+        *([f"From {path}."] if isinstance(path, str) else []),
+        *(held_out.found or (f"{len(held_out):,} examples are held out.",)),
+        *([f"{groups}: {known}."] if names else []),
+    ]
 
 
 def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:

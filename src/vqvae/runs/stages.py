@@ -1,4 +1,4 @@
-"""The stages of a run, each of which leaves its results in the run folder: tokenizer, codes, prior, scores."""
+"""The stages of a run: tokenizer, codes, prior, scores. Each writes its results to the run folder."""
 
 import dataclasses
 import time
@@ -30,7 +30,7 @@ from vqvae.training.machine import pick_device
 from vqvae.words import say
 
 TOKENIZER_SHARE = 0.6
-"""The share of a budget of minutes that the tokenizer gets when a prior follows."""
+"""Share of a number of minutes that the tokenizer gets if a prior follows."""
 
 
 def train_tokenizer(
@@ -44,17 +44,20 @@ def train_tokenizer(
     module: nn.Module | None = None,
     parts: Parts = (),
 ) -> None:
-    """Train the first stage, then write its codes and score it, unless the second stage follows at once and scores both.
+    """Train the tokenizer, write its codes, and score it.
 
     Args:
+        config: the settings.
+        options: how training is carried out.
+        run: the run folder.
         recipe: the name of the settings.
-        scored: whether scores follow.
-        splits: the data, where it is no data of ``config``.
-        module: the model, where it is made of modules of one's own; ``config.model`` is its configuration.
-        parts: configurations of the caller's own inside the model.
+        scored: whether to score. False if the prior follows at once, because both are scored then.
+        splits: the data. Default: built from ``config``.
+        module: a model made of the caller's own modules; ``config.model`` is its configuration.
+        parts: the caller's own configurations inside the model.
 
     Raises:
-        VqvaeError: wrong data or settings, an interruption, a folder of another run.
+        VqvaeError: for wrong data or settings, an interruption, or a folder of another run.
     """
     check_run_folder(run)
     read_metrics(run)  # A damaged file is found now, not after the training.
@@ -96,23 +99,21 @@ def train_prior(
     splits: Splits | None = None,
     parts: Parts = (),
 ) -> None:
-    """Train the second stage on the codes of a run, then score both.
-
-    If the run's data cannot be found, the prior is trained without scores.
+    """Train a prior on the codes of a run, then score the run. If the run's data cannot be found, there are no scores.
 
     Args:
         config: the settings.
-        options: how it is carried out.
+        options: how training is carried out.
         run: the run folder.
-        level: the level of codes that it learns; the levels above are its condition.
+        level: the level of codes to learn; the levels above are its condition.
         name: the prior's name, if the run has several.
-        scored: whether scores follow.
-        splits: the data that is scored, if it is not that of the run's settings.
-        parts: configurations of the caller's own that the run holds.
+        scored: whether to score.
+        splits: the data to score. Default: that of the run's settings.
+        parts: the caller's own configurations in the run.
 
     Raises:
-        ConfigError: the prior does not fit the codes.
-        VqvaeError: there is no tokenizer, or the codes are those of another one; an interruption.
+        ConfigError: if the prior does not fit the codes.
+        VqvaeError: if there is no tokenizer, the codes are from another one, or training is interrupted.
     """
     about(run, parts)
     tokenizer_digest(run)  # Only a finished tokenizer has codes.
@@ -184,11 +185,7 @@ def train_both(
 
 
 def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
-    """Check before the training that a prior is one of these codes.
-
-    Raises:
-        ConfigError: it is not.
-    """
+    """Raise ConfigError, before training, unless a module is a prior of these codes."""
     if not isinstance(prior, AutoregressivePrior):
         raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
     check_level(layout, level)
@@ -201,26 +198,26 @@ def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
 
 
 def _held_out(run: Path, splits: Splits | None, parts: Parts) -> Dataset | None:
-    """The data that is scored after the training, found before it; None, with a word to the user, if it is not where it was."""
+    """The data to score after training, found before it starts. None, with a message, if it is gone."""
     if splits is not None:
         return splits.held_out
     try:
         return stored_data(run, parts=parts).held_out
     except DataError as error:
-        say(f"No scores will follow the training, because the data cannot be read: {error} Give its place: --data PATH (data= in Python).")
+        say(f"There will be no scores, because the data cannot be read: {error} Give its place: --data FOLDER (data= in Python).")
         return None
 
 
 @contextmanager
 def _lock(run: Path) -> Iterator[None]:
-    """Hold the run's lock for the training and for what follows it."""
+    """Hold the lock of the run."""
     with only_writer(run) if distributed.is_main() else nullcontext():
         yield
 
 
 @contextmanager
 def _kept(part: Path, run: Path) -> Iterator[None]:
-    """Codes and scores that fail after the training: say what is kept, and how to make the rest."""
+    """If codes or scores fail after training, say what is saved and how to make the rest."""
     try:
         yield
     except Interrupted:
@@ -233,16 +230,16 @@ def _kept(part: Path, run: Path) -> Iterator[None]:
 
 
 def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
-    """Train any one model to the end as ``folder/stage``, or load it where it is; no codes, no scores, no pictures.
+    """Train one model as ``folder/stage``, or load it if it is finished. No codes, no scores, no pictures.
 
     Raises:
-        VqvaeError: an interruption, or a folder of another training.
+        VqvaeError: for an interruption, or a folder of another training.
     """
     return Trainer(build(config), splits, config, options, folder, stage, (), RunCard(recipe=recipe)).run()
 
 
 def check_signal(module: Tokenizer, splits: Splits) -> None:
-    """Raise ConfigError unless the data is what the model takes: before the training, not in its first batch."""
+    """Raise ConfigError, before training, unless the model takes this data."""
     for side, dataset in zip(Splits._fields, splits, strict=True):
         if not module.signal.fits(dataset.signal):
             raise ConfigError(

@@ -1,6 +1,6 @@
-"""Building a stored part without trusting its configuration: the header of the weights file says how large the part may be.
+"""Build a stored part without trusting its configuration. The header of the weights file limits the size of the part.
 
-The part is first built on the meta device, which takes no memory, and compared with the header. Only then is memory allocated.
+The part is first built on the meta device, which takes no memory, and compared with the header. Then it is built for real.
 """
 
 import threading
@@ -21,7 +21,7 @@ from vqvae.storage.card import upgraded
 
 CONFIG, WEIGHTS = "config.json", "weights.safetensors"
 LARGEST_BUFFERS = 2**24
-"""Numbers in buffers that are not stored, such as windows and filters: more than any part has."""
+"""Numbers in buffers that are not stored, such as windows and filters; more than any part has."""
 _DTYPES = {
     **{f"F{bits}": getattr(torch, f"float{bits}") for bits in (16, 32, 64)},
     **{f"I{bits}": getattr(torch, f"int{bits}") for bits in (8, 16, 32, 64)},
@@ -30,11 +30,11 @@ _DTYPES = {
     "BOOL": torch.bool,
 }
 _IMPOSSIBLE = (ArithmeticError, AssertionError, LookupError, MemoryError, RuntimeError, TypeError, ValueError)
-"""What torch and Python raise for sizes that make no sense."""
+"""What torch and Python raise for impossible sizes."""
 
 
 def read_header(path: Path) -> dict[str, Tensor]:
-    """Names, shapes and types of the tensors in a file, as tensors on the meta device. The data is not read.
+    """The names, shapes and types of the tensors in a file, as tensors on the meta device. Data is not read.
 
     Raises:
         CheckpointError: the file is missing or damaged.
@@ -64,13 +64,13 @@ def readable_tensors(path: Path) -> Iterator[None]:
 
 
 def build_like(config: Any, header: Mapping[str, Tensor], folder: Path, own: bool = False) -> nn.Module:
-    """Build the part that a stored configuration describes, with any weights. Draws nothing from torch's generators.
+    """Build the part of a stored configuration, with arbitrary weights. Does not use torch's generators.
 
     Args:
         config: the configuration.
         header: the tensors that the part has, as ``read_header`` gives them.
-        folder: where the part is stored, for error messages.
-        own: whether classes of the caller's own are in it. These may not work on the meta device.
+        folder: the folder of the part, for error messages.
+        own: whether it contains classes of the caller's own, which may not work on the meta device.
 
     Raises:
         CheckpointError: the configuration is impossible, does not fit the header, or needs more memory than the machine has.
@@ -90,10 +90,10 @@ def build_like(config: Any, header: Mapping[str, Tensor], folder: Path, own: boo
 
 
 def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where: Path) -> dict[str, Tensor]:
-    """Compare stored tensors with those of a module, by name, shape and type.
+    """Compare stored tensors with those of a module: names, shapes and types.
 
     Returns:
-        The stored tensors by the names of this release.
+        The stored tensors under the names of this release.
 
     Raises:
         CheckpointError: they differ; the message lists the first differences.
@@ -113,7 +113,7 @@ def check_fit(wanted: Mapping[str, Tensor], tensors: Mapping[str, Tensor], where
 
 
 def describe(tensor: Tensor) -> str:
-    """Type and shape in a few letters: float32[8, 4]."""
+    """Type and shape in short: float32[8, 4]."""
     return f"{str(tensor.dtype).removeprefix('torch.')}{list(tensor.shape)}"
 
 
@@ -142,7 +142,7 @@ def _check_memory(part: nn.Module, folder: Path) -> None:
 
 @contextmanager
 def _limited(header: Mapping[str, Tensor], folder: Path) -> Iterator[None]:
-    """Stop a build in this thread once it has registered far more modules, parameters and buffers than the weights file holds."""
+    """Stop a build in this thread once it registers far more modules, parameters or buffers than the weights file has."""
     most, largest = 1000 + 16 * len(header), LARGEST_BUFFERS + 4 * sum(tensor.numel() for tensor in header.values())
     thread, count, numbers = threading.get_ident(), 0, 0
 
@@ -153,7 +153,7 @@ def _limited(header: Mapping[str, Tensor], folder: Path) -> Iterator[None]:
         count += 1
         numbers += registered.numel() if isinstance(registered, Tensor) else 0
         if count > most or numbers > largest:
-            raise CheckpointError(f"{folder / WEIGHTS} does not fit the configuration: it holds far less than the configuration describes.")
+            raise CheckpointError(f"{folder / WEIGHTS} does not fit the configuration: it has far less than the configuration describes.")
 
     hooks = [
         add(register)

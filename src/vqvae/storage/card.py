@@ -1,7 +1,7 @@
-"""A run's card: what is known of a trained part beside its configuration and its weights. It is stored with every part.
+"""A run's card: what is known about a trained part besides its configuration and weights. It is stored with every part.
 
-Version 2 of the format has it as ``card``. Version 1, whose reader is kept here, had an object ``extra`` without a type, and other names of
-some tensors.
+Version 2 of the format stores it as ``card``. Version 1 had an untyped object ``extra`` and other names for some tensors; it can still be
+read.
 """
 
 import dataclasses
@@ -15,6 +15,7 @@ from torch import Tensor
 
 from vqvae import config as configuration
 from vqvae.codes import Level
+from vqvae.config import shown
 from vqvae.errors import ConfigError
 from vqvae.signals import Signal, sound
 
@@ -24,18 +25,18 @@ _DROPPED = re.compile(r"(^|\.)quantizer\.started$")
 
 @dataclass(frozen=True, kw_only=True)
 class RunCard:
-    """What a run is. Whatever is not known is empty."""
+    """What is known about a run. Unknown fields are empty."""
 
     signal: Signal | None = None
     """What the data is, with its sample rate."""
     layout: tuple[Level, ...] = ()
     """The levels of codes."""
     size: tuple[int, ...] | None = None
-    """The length of each axis of an example of the training data, which samples get."""
+    """The shape of an example of the training data, without channels. Samples get the same."""
     recipe: str = ""
     """The name of the recipe."""
     data: str = ""
-    """The name of the training data, by its content."""
+    """The name of the training data, which depends on its content."""
     held_out_data: str = ""
     """The name of the held-out data."""
     label_names: tuple[str, ...] = ()
@@ -43,14 +44,14 @@ class RunCard:
     action_names: tuple[str, ...] = ()
     """Names of the actions, in the order of their numbers."""
     training: Mapping[str, Any] | None = None
-    """The settings of the training, as JSON; None of a part that was not trained here."""
+    """The training settings, as JSON. None for a part that was not trained by this package."""
     metrics: Mapping[str, float] = field(default_factory=dict)
-    """The last scores on held-out data, by the names of the training log."""
+    """The last scores on held-out data, by their names in the training log."""
     library: str = ""
-    """The version of this package that wrote it."""
+    """The version of this package that wrote the card."""
 
     def with_version(self) -> "RunCard":
-        """The card, written by this version of the package."""
+        """The card with the version of this package."""
         return dataclasses.replace(self, library=importlib.metadata.version("vqvae"))
 
 
@@ -76,13 +77,13 @@ def card_from_json(data: Any) -> RunCard:
         ConfigError: it is damaged.
     """
     if not isinstance(data, dict):
-        raise ConfigError(f"card is {data!r}; it must be an object.")
+        raise ConfigError(f"card is {shown(data)}; it must be an object.")
     unknown = sorted(set(data) - {one.name for one in dataclasses.fields(RunCard)})
     if unknown:
-        raise ConfigError(f"card has the fields {unknown}, which this release does not know.")
+        raise ConfigError(f"card has the unknown fields {shown(unknown)}.")
     for name in ("training", "metrics"):
         if not isinstance(data.get(name), dict | None):
-            raise ConfigError(f"card.{name} is {data[name]!r}; it must be an object.")
+            raise ConfigError(f"card.{name} is {shown(data[name])}; it must be an object.")
 
     def read(name: str, annotation: Any, default: Any) -> Any:
         return configuration.from_json(annotation, data[name], f"card.{name}") if name in data else default
@@ -102,7 +103,7 @@ def card_from_json(data: Any) -> RunCard:
 
 
 def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
-    """The card that version 1 of the format amounts to. Its signal had a rate at most: the tokenizer knows the rest.
+    """The card of a part in version 1 of the format. Its signal has at most a rate; the rest follows from the tokenizer.
 
     Raises:
         ConfigError: a value is of the wrong type.
@@ -115,14 +116,14 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
     data = configuration.from_json(str, extra.get("data", ""), "extra.data")
     training = extra.get("training")
     if not isinstance(training, dict | None):
-        raise ConfigError(f"extra.training is {training!r}; it must be an object.")
+        raise ConfigError(f"extra.training is {shown(training)}; it must be an object.")
     return RunCard(
         # Only sound had a rate.
         signal=sound(float(rate)) if rate is not None else None,
         size=size,
         recipe=configuration.from_json(str, extra.get("recipe", ""), "extra.recipe"),
         data=data,
-        # Codes of held-out data had the name of the training data, too.
+        # Codes of held-out data had the same name.
         held_out_data=data,
         training=training,
         **names,
@@ -130,7 +131,7 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
 
 
 def upgraded(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Tensors of version 1 by the names that they have now; those of version 2 as they are."""
+    """Tensors under their names in version 2. Tensors of version 2 are unchanged."""
     renamed = {}
     for name, tensor in tensors.items():
         now = name if name in wanted else renamed_in_version_2(name)
@@ -140,25 +141,25 @@ def upgraded(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dic
 
 
 def renamed_in_version_2(name: str) -> str:
-    """What a tensor of version 1 is called now."""
+    """The name in version 2 of a tensor of version 1."""
     return _RENAMED.sub(r"\1criterion.", name)
 
 
 def read_list(data: Mapping[str, Any], name: str) -> list[Any]:
-    """A list of a card's object; empty where it is not there.
+    """A list in the JSON object of a card. Default: empty.
 
     Raises:
-        ConfigError: it is no list.
+        ConfigError: it is not a list.
     """
     found = data.get(name, [])
     if not isinstance(found, list):
-        raise ConfigError(f"card.{name} is {found!r}; it must be a list.")
+        raise ConfigError(f"card.{name} is {shown(found)}; it must be a list.")
     return found
 
 
 def _level(data: Any, number: int) -> Level:
     where = f"card.layout[{number}]"
     if not isinstance(data, dict) or set(data) != set(Level._fields):
-        raise ConfigError(f"{where} is {data!r}; it must be an object with {list(Level._fields)}.")
+        raise ConfigError(f"{where} is {shown(data)}; it must be an object with {list(Level._fields)}.")
     books, size = (configuration.from_json(int, data[name], f"{where}.{name}") for name in ("num_codebooks", "codebook_size"))
     return Level(books, size, configuration.from_json(tuple[int, ...], data["stride"], f"{where}.stride"))

@@ -1,6 +1,6 @@
 """A trained part as a folder: ``config.json`` beside ``weights.safetensors``. Nothing is ever unpickled.
 
-A folder takes its place whole or not at all (``vqvae.disk``).
+A folder is written whole or not at all (``vqvae.disk``).
 """
 
 import dataclasses
@@ -42,11 +42,11 @@ class Stored(NamedTuple):
 
 
 def save(part: nn.Module, folder: Path | str, card: RunCard = RunCard()) -> None:
-    """Save a part (a module with a ``config``) as a folder. An older part there is replaced in one stroke.
+    """Save a part (a module with a ``config``) as a folder. An older part there is replaced atomically.
 
     Raises:
-        CheckpointError: the folder cannot be written, or holds files that are no part of a stored part.
-        ConfigError: the part could not be built again from what would be stored.
+        CheckpointError: the folder cannot be written, or contains other files.
+        ConfigError: the part could not be built again from its configuration.
     """
     check_storable(part)
     with replacing(disk.user_path(folder, CheckpointError)) as temporary:
@@ -57,7 +57,7 @@ def load(folder: Path | str, parts: Parts = ()) -> nn.Module:
     """Load a part on the CPU, in evaluation mode. Draws nothing from torch's generators. ``parts``: see ``read``.
 
     Raises:
-        CheckpointError: files that are missing, damaged, of a newer format, or do not fit each other.
+        CheckpointError: a file is missing, damaged or of a newer format, or the files do not fit each other.
     """
     folder = disk.user_path(folder, CheckpointError)
     config = read(folder, parts).config
@@ -72,14 +72,14 @@ def read(folder: Path | str, parts: Parts = ()) -> Stored:
     """Read only the configuration and the card of a stored part.
 
     Args:
-        folder: where it lies.
-        parts: configurations of the caller's own that it may hold or be. Nothing is ever imported by a name that is stored.
+        folder: its folder.
+        parts: the caller's own configuration classes that it may contain. Nothing is imported by a stored name.
 
     Raises:
         CheckpointError: ``config.json`` is missing, damaged, of a newer format or of an unknown kind.
     """
     folder = disk.user_path(folder, CheckpointError)
-    disk.exists(folder)  # Puts back what a killed process was about to replace.
+    disk.exists(folder)  # Restores what a killed process was about to replace.
     path = folder / CONFIG
     data = read_json(path)
     cards = {1: ("extra", card_from_extra), 2: ("card", card_from_json)}
@@ -94,13 +94,13 @@ def read(folder: Path | str, parts: Parts = ()) -> Stored:
 
 
 def write(part: nn.Module, folder: Path, card: RunCard = RunCard()) -> None:
-    """Write the two files of a part into an existing folder, such as the one that ``replacing`` gives."""
+    """Write the two files of a part into an existing folder, such as that of ``replacing``."""
     write_json({"config": configuration.to_json(part.config), "card": card_to_json(card.with_version())}, folder / CONFIG)
     write_tensors(part.state_dict(), folder / WEIGHTS)
 
 
 def write_card(folder: Path, card: RunCard, parts: Parts = ()) -> None:
-    """Give a stored part another card. Its configuration and its weights stay as they are.
+    """Replace the card of a stored part. Configuration and weights stay.
 
     Raises:
         CheckpointError: the part is damaged, or the folder cannot be written.
@@ -111,10 +111,10 @@ def write_card(folder: Path, card: RunCard, parts: Parts = ()) -> None:
 
 
 def check_storable(part: nn.Module) -> None:
-    """Raise ConfigError unless a part can be built again from its configuration. It is asked before a training starts, not at its end."""
+    """Raise ConfigError unless a part can be built again from its configuration. Checked before training, not after."""
     config = getattr(part, "config", None)
     if not dataclasses.is_dataclass(config):
-        # A module that is made of parts has no configuration of its own where one of them has none.
+        # A module made of parts has no configuration if one of its parts has none.
         bare = _without_config(part) if hasattr(part, "config") else []
         what = f"its parts {bare} have" if bare else "it has"
         raise ConfigError(
@@ -135,7 +135,7 @@ def check_storable(part: nn.Module) -> None:
 
 
 def check_rebuilt(part: nn.Module) -> None:
-    """Raise ConfigError unless what the configuration of a part builds has its weights: before a training starts, not after it."""
+    """Raise ConfigError unless the configuration of a part builds a module with the same weights. Checked before training, not after."""
     config: Any = part.config
     with private_draws(), torch.device("cpu"):
         built = config.build()
@@ -150,10 +150,10 @@ def check_rebuilt(part: nn.Module) -> None:
 
 
 def restore(module: nn.Module, tensors: Mapping[str, Tensor], where: Path) -> None:
-    """Copy tensors into a module of exactly these names, shapes and types.
+    """Copy tensors into a module. Names, shapes and types must agree.
 
     Raises:
-        CheckpointError: they are not, with the first few differences; the module is unchanged then.
+        CheckpointError: they differ; the message lists the first differences. The module is unchanged then.
     """
     tensors = check_fit(module.state_dict(), tensors, where)
     module.load_state_dict(tensors)
@@ -176,7 +176,7 @@ def read_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def check_finite(tensors: Mapping[str, Tensor], where: Path) -> None:
-    """Raise CheckpointError if a number is NaN or infinite: nothing could be computed with such weights."""
+    """Raise CheckpointError if a weight is NaN or infinite."""
     wrong = [name for name, value in tensors.items() if value.is_floating_point() and not value.isfinite().all()]
     if wrong:
         raise CheckpointError(f"{where} holds NaN or infinite numbers in {wrong[:4]}. The file is damaged, or the training diverged.")
@@ -208,7 +208,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def is_part(folder: Path) -> bool:
-    """Whether something is there that ``save`` wrote."""
+    """Whether the folder contains a part that ``save`` wrote."""
     try:
         return "format_version" in disk.read_text(folder / CONFIG)
     except (OSError, ValueError):
@@ -217,13 +217,13 @@ def is_part(folder: Path) -> bool:
 
 @contextmanager
 def replacing(folder: Path) -> Iterator[Path]:
-    """Give a hidden folder to fill; at the end it is on the disk and takes the place of ``folder``, or nothing has changed.
+    """Yield a hidden folder to fill. At the end of the block it replaces ``folder``; after an error nothing has changed.
 
     Raises:
-        CheckpointError: the disk is full, writing is not allowed, or ``folder`` holds files that would be lost.
+        CheckpointError: the disk is full, the folder is not writable, or ``folder`` contains files that would be lost.
     """
     if (folder / CONFIG).exists() and not is_part(folder):
-        raise CheckpointError(f"{folder / CONFIG} was not written by vqvae, and would be lost. Choose another folder.")
+        raise CheckpointError(f"{folder / CONFIG} was not written by vqvae and would be lost. Choose another folder.")
     with disk.atomic_folder(folder, CheckpointError) as temporary:
         try:
             yield temporary

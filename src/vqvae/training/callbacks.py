@@ -1,5 +1,6 @@
-"""What a run does beside learning, every so many steps: pictures of what the model makes."""
+"""What a run does besides learning, at intervals: pictures of what the model makes."""
 
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -18,8 +19,8 @@ from vqvae.words import say
 
 GRIDS = "grids"
 """The folder in a run that holds the pictures drawn while training."""
-EARLY = 50
-"""The step after which callbacks draw for the first time, so that there is something to look at in the first minute."""
+EARLY, SOON = 50, 30.0
+"""Callbacks draw for the first time after so many steps or, if steps are slow, seconds: there are pictures in the first minute."""
 Picture = UInt8[np.ndarray, "height width 3"]
 Pictures = Mapping[str, Picture]
 Pairs = Callable[[Tensor, Tensor, int], Picture]
@@ -38,20 +39,34 @@ class Callback(Protocol):
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures: ...
 
 
-def is_due(callback: Callback, step: int) -> bool:
-    """Whether a callback is called after this step, apart from the last."""
-    return step == EARLY < callback.every or (callback.every > 0 and step % callback.every == 0)
+class Early:
+    """Finds the step after which pictures are drawn for the first time."""
+
+    def __init__(self) -> None:
+        self._began, self._was = time.monotonic(), False
+
+    def __call__(self, step: int) -> bool:
+        """Whether it is this step. Call it once per step."""
+        now = not self._was and (step == EARLY or (step < EARLY and time.monotonic() - self._began > SOON))
+        self._was |= now
+        return now
+
+
+def is_due(callback: Callback, step: int, early: bool) -> bool:
+    """Whether a callback is called after this step. ``early``: pictures are drawn for the first time. The last step is not considered."""
+    return (early and step < callback.every) or (callback.every > 0 and step % callback.every == 0)
 
 
 def drawn(callback: Callback, step: int, module: nn.Module, folder: Path) -> Pictures:
-    """What a callback draws; nothing, with a word to the user, if it fails: pictures do not end a training."""
+    """The pictures of a callback. If it fails, there are none, with a message: pictures do not end a training."""
     try:
+        is_first = step <= EARLY and not (folder / GRIDS).exists()
         pictures = callback(step, module, folder)
-        if pictures and step == EARLY:
+        if pictures and is_first:
             say(f"The first pictures are in {folder / GRIDS}.")
         return pictures
     except Exception as error:
-        say(f"No picture after step {step}: {type(callback).__name__} failed ({error}). The training goes on.")
+        say(f"No picture after step {step}: {type(callback).__name__} failed ({error}). Training continues.")
         return {}
 
 

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from vqvae import disk, storage
 from vqvae.config import from_json
 from vqvae.errors import CheckpointError, ConfigError
-from vqvae.pipeline import STATE, TOKENIZER
+from vqvae.pipeline import LOCK, STATE, TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
@@ -30,7 +30,6 @@ from vqvae.training.optimizers import Adam
 UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
 MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
 """What Adam keeps for a parameter: two running means, and the number of steps."""
-LOCK = ".lock"
 T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())

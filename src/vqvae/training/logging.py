@@ -34,9 +34,9 @@ LOGGED = {
     "rmse": "RMSE",
     "distance_per_dim": "distance",
     "codes_used": "codes used",
+    "examples_per_second": "",
     "perplexity": "perplexity",
     "adversary_loss": "adversary loss",
-    "examples_per_second": "",
 }
 """The scalars of a log line, in this order, and what stands before each number."""
 IN_BAR = ("nats_per_code", "psnr", "rmse", "distance_per_dim", "codes_used", "examples_per_second")

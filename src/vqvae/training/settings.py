@@ -4,7 +4,7 @@ import math
 from dataclasses import field
 
 from vqvae import config as configuration
-from vqvae.config import INCIDENTAL, SEED, check_at_least, settings
+from vqvae.config import INCIDENTAL, SEED, THREADS, check_at_least, settings
 from vqvae.data import DataConfig
 from vqvae.errors import ConfigError
 from vqvae.evaluation.probes import ProbeConfig
@@ -73,14 +73,14 @@ class RunOptions:
     """Steps between rows of metrics."""
     device: str = "auto"
     """"auto", "cpu", "cuda", "cuda:1", ..."""
-    threads: int | None = None
+    threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""
 
     estimate: bool = True
     """Before training, time a few steps of a copy of the model and print how long training will take."""
 
     def __post_init__(self) -> None:
-        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1), ("threads", 1)):
+        for name, least in (("checkpoint_every", 0), ("keep_last", 1), ("log_every", 1)):
             value = getattr(self, name)
             if value is not None and value < least:
                 raise ConfigError(f"{name} is {value}; it must be at least {least}.")

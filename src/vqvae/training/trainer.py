@@ -22,7 +22,7 @@ from vqvae.pipeline import part_of
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
-from vqvae.training.callbacks import Callback, drawn, is_due
+from vqvae.training.callbacks import Callback, Early, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
 from vqvae.training.estimate import EVALUATED, Plan, Speed, introduction, measure
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
@@ -281,7 +281,7 @@ class Trainer:
         )
         best = state.best
         began = time.perf_counter() - state.seconds
-        meter, pace = Meter(), Pace(config.batch_size, state.step)
+        meter, pace, early = Meter(), Pace(config.batch_size, state.step), Early()
 
         def keep(done: int) -> None:
             if distributed.is_main():
@@ -307,7 +307,7 @@ class Trainer:
                     improved = best is None or scores["held_out_loss"] < best.held_out_loss
                     best = Best(done, scores["held_out_loss"]) if improved else best
             if distributed.is_main():
-                self._call_back(done, last, log)
+                self._call_back(done, last, early(done), log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
                 if due or improved or last or number:
                     keep(done)
@@ -372,9 +372,9 @@ class Trainer:
             meter.add({**losses_of(objective), **objective.metrics}, weight=len(mine))
         return {f"held_out_{name}": value for name, value in meter.take().items()}
 
-    def _call_back(self, done: int, last: bool, log: Log) -> None:
+    def _call_back(self, done: int, last: bool, early: bool, log: Log) -> None:
         for callback in self.callbacks:
-            if last or is_due(callback, done):
+            if last or is_due(callback, done, early):
                 with distributed.alone(), torch.no_grad():
                     pictures = drawn(callback, done, self.learner.evaluated.eval(), self.folder)
                 for name, pixels in pictures.items():

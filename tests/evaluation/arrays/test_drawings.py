@@ -18,7 +18,11 @@ def test_series_are_lines_with_the_error_below() -> None:
     found = draw_pairs(x, x + 1, SERIES, "Pairs.")
     assert found.pixels is None and found.chart is not None
     # Two channels of three examples with two lines each, and an error per example.
-    assert found.chart.count("<polyline") == 15 and "example 3, channel 2" in found.chart and "time 39" in found.chart
+    assert (
+        (found.chart.count("<polyline"), found.chart.count("<polygon")) == (12, 3)
+        and "example 3, channel 2" in found.chart
+        and "time 39" in found.chart
+    )
 
 
 def test_maps_have_rows_of_originals_reconstructions_and_errors() -> None:

@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
 def columns_of(signal: Signal, size: tuple[int, ...]) -> int:
     """How many examples of this size stand beside each other in a picture, or below each other in a chart."""
     if len(size) == 1:
-        return 3
+        return 3 if signal.channels == 1 else 2
     down, across = _drawn_size(size)
     return max(1, min(_COLUMNS, _ROOM // (across * max(1, round(96 / max(down, across))))))
 

@@ -14,15 +14,23 @@ from vqvae.signals import Signal
 _NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 
 
-def read_examples(path: Path, signal: Signal) -> Iterator[Tensor]:
+def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None = None) -> Iterator[Tensor]:
     """The examples of a .npy or .npz file with one array, as one block (n, channels, *axes).
 
-    The array may have channels first or last, no axis of channels if there is one channel, and no axis of examples if there is one.
+    The array may have the channels first or last. It needs no axis of channels if there is one channel, and no axis of examples if there is
+    one example.
+
+    Args:
+        path: the file.
+        signal: what the examples are.
+        bounds: the values in an array of floats that become the lowest and the highest level, for a signal with levels.
 
     Raises:
-        DataError: the file cannot be read, or its array is no data of the signal.
+        DataError: if the file cannot be read, or its array does not fit the signal or the bounds.
     """
     array = np.asarray(read_array(path))
+    if bounds is not None and signal.levels is not None and array.dtype.kind == "f":
+        array = _to_levels(array, bounds, signal.levels, path)
     axes, channels = len(signal.axes), signal.channels
     x = array
     if channels == 1 and x.ndim in (axes, axes + 1) and not (x.ndim == axes + 1 and 1 in (x.shape[0], x.shape[-1])):
@@ -33,10 +41,26 @@ def read_examples(path: Path, signal: Signal) -> Iterator[Tensor]:
         x = np.moveaxis(x, -1, 1)
     wrong_kind = x.dtype.kind not in ("biu" if signal.levels is not None else "biuf")
     if x.ndim != axes + 2 or x.shape[1] != channels or 0 in x.shape or wrong_kind:
-        raise DataError(f"{path} holds {array.dtype} of shape {array.shape}; examples {signal.shape()} of {signal.values()} are expected.")
+        raise DataError(
+            f"{path} holds {array.dtype} of shape {array.shape}; examples {signal.shape()} of {signal.values()} are expected."
+            f"{_advice(array, signal)}"
+        )
     if signal.levels is not None and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
         raise DataError(f"{path} has values from {x.min()} to {x.max()}; expected {signal.values()}.")
     yield signal.check(torch.from_numpy(np.ascontiguousarray(x, _NUMPY[signal.dtype]).copy()))
+
+
+def _advice(array: np.ndarray, signal: Signal) -> str:
+    """What to do about floats where levels are expected."""
+    return " Give the range of the floats: --bounds LOW HIGH" if array.dtype.kind == "f" and signal.levels is not None else ""
+
+
+def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path: Path) -> np.ndarray:
+    """Floats in bounds as whole numbers below ``levels``."""
+    low, high = bounds
+    if array.size and not low <= array.min() <= array.max() <= high:  # NaN compares false, too.
+        raise DataError(f"{path} has values from {array.min():g} to {array.max():g}; the bounds are {low:g} and {high:g}. Set --bounds.")
+    return np.rint((array.astype(np.float64) - low) * ((levels - 1) / (high - low))).astype(np.int64)
 
 
 def write_examples(path: Path, blocks: Iterable[Tensor], signal: Signal) -> None:
