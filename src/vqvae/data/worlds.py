@@ -19,7 +19,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
-from vqvae.data.episodes import Episodes, dataset_of
+from vqvae.data.episodes import Episodes, dataset_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
 from vqvae.data.split import HELD_OUT_SHARE
@@ -32,7 +32,7 @@ _log = logging.getLogger(__name__)
 ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
 """Walk, turn on the spot, or both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
 POSE_NAMES = ("x", "y", "angle")
-"""Map units; degrees, counted to the left from the x axis."""
+"""x and y in map units, and the angle in degrees, counterclockwise from the x axis."""
 _TICS = 35.0
 """Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
@@ -118,8 +118,8 @@ class _Side(NamedTuple):
 
 def _sides(config: WorldsConfig) -> tuple[_Side, _Side]:
     check_at_least(2, config, "episodes")
-    check_at_least(1, config, "frames_per_episode", "size", "frame_skip")
-    check_at_least(0, config, "clip_length")
+    check_at_least(1, config, "frames_per_episode", "frame_skip")
+    frame_size(config.size, "WorldsConfig")
     if importlib.util.find_spec("vizdoom") is None:
         raise MissingExtraError("vizdoom", "worlds")
     _check_scenarios(config)
