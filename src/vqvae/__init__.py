@@ -128,6 +128,8 @@ if TYPE_CHECKING:
         UnigramPriorConfig,
         WaveNetConfig,
         WaveNetPrior,
+        WorldPrior,
+        WorldPriorConfig,
     )
     from vqvae.quantizers import (
         FSQ,
@@ -283,6 +285,8 @@ __all__ = [
     "WaveNetDecoder",
     "WaveNetDecoderConfig",
     "WaveNetPrior",
+    "WorldPrior",
+    "WorldPriorConfig",
     "WorldsConfig",
     "load",
     "save",

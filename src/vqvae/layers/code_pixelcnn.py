@@ -1,7 +1,6 @@
 """A gated PixelCNN over maps of codes, run in parallel or code by code. A prior and a decoder over codes share it."""
 
 from abc import ABC
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
 
@@ -15,7 +14,7 @@ from vqvae.codes import check_prefix
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
-from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, pack
+from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, Surroundings, pack
 
 FREQUENCIES = 7
 """Sines of a row number, and as many of a column number: of the number itself, a half of it, a quarter, ... a 64th."""
@@ -67,11 +66,7 @@ class CodesPixelCNN(nn.Module, ABC):
         Raises:
             MissingExtraError: if numba is not installed.
         """
-        try:
-            from vqvae.layers.kernels.pixelcnn import sample_pixelcnn  # Here, because numba is an extra and slow to import.
-        except ImportError as error:
-            raise MissingExtraError("numba", "fast") from error
-        return state.fused(sample_pixelcnn, uniforms, choice)
+        return state.fused(uniforms, choice)
 
     def _start(
         self,
@@ -87,17 +82,19 @@ class CodesPixelCNN(nn.Module, ABC):
         """
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
-        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
+        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix, around)
 
     def _hidden(
         self,
         codes: Integer[Tensor, "batch codebooks height width"],
         bias: Float[Tensor, "batch layers 2 gates"] | None,
         mask: Tensor | None,
+        around: Surroundings | None = None,
     ) -> Float[Tensor, "batch height width codebooks output"]:
         """The hidden units of the output layer, before their ReLU."""
-        features = self.stack(self._embed(codes), bias, mask)
-        hidden = self.output(features.relu()).unflatten(-1, (self.num_codebooks, -1))
+        features = self.stack(self._embed(codes), bias, mask, around)
+        hidden = self.output(features.relu())
+        hidden = (hidden if around is None else hidden + around.output.to(hidden.dtype)).unflatten(-1, (self.num_codebooks, -1))
         if self.earlier is not None:
             told = torch.stack([F.embedding(codes[:, i], table) for i, table in enumerate(self.earlier)], dim=-2)
             hidden = hidden + F.pad(told.cumsum(-2), (0, 0, 1, 0)).to(hidden.dtype)
@@ -181,6 +178,7 @@ class PixelCNNState:
         batch_size: int,
         bias: Float[Tensor, "batch layers 2 gates"] | None,
         prefix: Integer[Tensor, "batch codebooks height width"] | None,
+        around: Surroundings | None = None,
     ) -> None:
         """Allocate the buffers and process the known rows."""
         self.height, self.width = places.shape[:2]
@@ -196,6 +194,7 @@ class PixelCNNState:
         self._outputs = self._output.view(batch_size, self._books, packed.logits.shape[1]).unbind(1)
         self._hidden = torch.zeros_like(self._told)
         self._known = prefix
+        self._around = None if around is None else Surroundings(*(part.to(packed.output.dtype).contiguous() for part in around))
         self.device = packed.output.device
         self.can_fuse = packed.output.dtype == torch.float32 and self.device.type == "cpu"
         self.position = 0
@@ -206,15 +205,27 @@ class PixelCNNState:
         """Run the vertical stack over the top rows that are known in every example. Decoding needs nothing else from them."""
         complete = int((known >= 0).all(3).all(1).all(0).int().cumprod(0).sum())
         for row in range(complete):
-            self._decoding.row(self._row if row else None)
+            self._run_row(row)
             self._row.copy_(self._places[row])
             for table, codes in zip(self._packed.embedding, known[:, :, row].unbind(1), strict=True):
                 self._row.add_(table[codes])
         self.position = complete * self.width * self._books
 
-    def fused(self, kernel: Callable[..., None], uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+    def _run_row(self, row: int) -> None:
+        """Run the vertical stack for a row."""
+        self._decoding.row(self._row if row else None, None if self._around is None else self._around.down[:, row])
+
+    def fused(self, uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
         """Draw all unknown codes with a kernel that takes the weights as arrays. Each example runs on its own, on as many cores as torch
-        has threads: the kernel releases the interpreter's lock."""
+        has threads: the kernel releases the interpreter's lock.
+
+        Raises:
+            MissingExtraError: if numba is not installed.
+        """
+        try:
+            from vqvae.layers.kernels.pixelcnn import sample_pixelcnn  # Here, because numba is an extra and slow to import.
+        except ImportError as error:
+            raise MissingExtraError("numba", "fast") from error
         packed, biases = self._packed, self._decoding.biases.permute(2, 0, 1, 3).contiguous()
         batch = len(uniforms)
         codes = torch.full((batch, self.height, self.width, self._books), -1, device=self.device)
@@ -222,12 +233,15 @@ class PixelCNNState:
             codes.copy_(self._known.permute(0, 2, 3, 1))
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         places = self._places.detach().contiguous().numpy()
+        nothing = self._places.new_empty(batch, 0, 0, 0)
+        around = self._around or Surroundings(nothing, nothing, nothing)
 
         def draw(i: int) -> None:
             stack = packed.stack._replace(rows_bias=biases[i, 0], columns_bias=biases[i, 1])
             weights = (packed.embedding, *stack, *packed[2:])
             arrays = tuple(weight.detach().contiguous().numpy() for weight in weights)
-            kernel(codes[i].numpy(), uniforms[i].contiguous().numpy(), *options, places, arrays)
+            given = tuple(part[i].detach().numpy() for part in around)
+            sample_pixelcnn(codes[i].numpy(), uniforms[i].contiguous().numpy(), *options, places, given, arrays)
 
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             list(pool.map(draw, range(batch)))
@@ -255,9 +269,12 @@ class PixelCNNState:
         row, column = divmod(place, self.width)
         if book == 0:
             if column == 0:
-                self._decoding.row(self._row if row else None)
-            features = self._decoding.position(column, self._sum if column else None)
+                self._run_row(row)
+            around = None if self._around is None else Surroundings(*(part[:, row, column] for part in self._around))
+            features = self._decoding.position(column, self._sum if column else None, around and around.right)
             torch.addmm(packed.output_bias, features.relu_(), packed.output, out=self._output)
+            if around is not None:
+                self._output.add_(around.output)
             torch.clamp_min(self._outputs[0], 0, out=self._hidden)
         else:
             torch.add(self._outputs[book], self._told, out=self._hidden).relu_()

@@ -10,6 +10,17 @@ from torch.nn import functional as F
 from vqvae.layers.masked import ColumnsLeft, RowsAbove, shift_down, shift_right
 
 
+class Surroundings(NamedTuple):
+    """What is known at every position of a map before any of its codes, such as from the frame before it."""
+
+    down: Float[Tensor, "batch height width hidden"]
+    """Added to the input of the vertical stack."""
+    right: Float[Tensor, "batch height width hidden"]
+    """Added to the input of the horizontal stack."""
+    output: Float[Tensor, "batch height width outputs"]
+    """Added to the hidden units of the output layer, of all codebooks."""
+
+
 class GatedPixelCNN(nn.Module):
     """Features of each position, computed from exactly the earlier positions in raster order.
 
@@ -35,6 +46,7 @@ class GatedPixelCNN(nn.Module):
         x: Float[Tensor, "batch height width hidden"],
         bias: Float[Tensor, "batch layers 2 gates"] | None = None,
         mask: Bool[Tensor, "batch height width"] | None = None,
+        around: Surroundings | None = None,
     ) -> Float[Tensor, "batch height width hidden"]:
         """Compute the features of all positions at once.
 
@@ -42,11 +54,15 @@ class GatedPixelCNN(nn.Module):
             x: the input at each position; it affects only later positions.
             bias: added before the gates of each layer, in the vertical and the horizontal stack; gates = 2·hidden.
             mask: False for positions that count as outside of the map.
+            around: added to the inputs of the stacks; ``around.output`` is for the caller.
         """
         keep = None if mask is None else mask.unsqueeze(-1).to(x.dtype)
         bias = None if bias is None else bias.to(x.dtype)
         x = _masked(x, keep)
-        down, right = _masked(shift_down(x), keep), shift_right(x)
+        down, right = shift_down(x), shift_right(x)
+        if around is not None:
+            down, right = down + around.down.to(x.dtype), right + around.right.to(x.dtype)
+        down = _masked(down, keep)
         gates = []
         for i, layer in enumerate(self.gated_layers):
             above, left = layer.vertical(down), layer.horizontal(right)
@@ -184,7 +200,7 @@ class PixelCNNDecoding:
         self._opened_of = opened.unbind(1)
         self._features = new(size, hidden)
 
-    def row(self, x: Float[Tensor, "batch width hidden"] | None) -> None:
+    def row(self, x: Float[Tensor, "batch width hidden"] | None, around: Float[Tensor, "batch width hidden"] | None = None) -> None:
         """Run the vertical stack for the next row, given the inputs of the row above (None for the first row)."""
         packed, hidden = self._packed, self._row_gates.shape[-1]
         before, after = self._contributions
@@ -193,6 +209,8 @@ class PixelCNNDecoding:
             self._inner[0].zero_()
         else:
             self._inner[0].copy_(x)
+        if around is not None:
+            self._inner[0].add_(around)
         for i, weight in enumerate(packed.rows):
             self._window_map.copy_(self._windows[i])
             # Reading from the second block on moves the contributions to the next row up to this one: a shift without a copy.
@@ -202,7 +220,9 @@ class PixelCNNDecoding:
             torch.add(self._inner[i], self._row_gates_map, out=self._inner[i + 1])
         torch.baddbmm(self._columns_bias, self._padded, packed.link, out=self._above)
 
-    def position(self, column: int, x: Float[Tensor, "batch hidden"] | None) -> Float[Tensor, "batch hidden"]:
+    def position(
+        self, column: int, x: Float[Tensor, "batch hidden"] | None, around: Float[Tensor, "batch hidden"] | None = None
+    ) -> Float[Tensor, "batch hidden"]:
         """Run the horizontal stack at a column of the row, given the input left of it (None for the first column). Returns the features
         in a buffer that the next call overwrites."""
         packed, streams = self._packed, self._streams
@@ -210,6 +230,8 @@ class PixelCNNDecoding:
             streams[0].zero_()
         else:
             streams[0].copy_(x)
+        if around is not None:
+            streams[0].add_(around)
         # The columns to the left are known for all layers, so they take one product. The own column goes from layer to layer.
         torch.baddbmm(self._above_at[column], self._past_before[column], self._columns_before, out=self._gates)
         last = len(streams) - 1

@@ -5,8 +5,9 @@ from vqvae.priors.pixelcnn import PixelCNN, PixelCNNConfig
 from vqvae.priors.uniform import UniformPrior, UniformPriorConfig
 from vqvae.priors.unigram import UnigramPrior, UnigramPriorConfig
 from vqvae.priors.wavenet import WaveNetConfig, WaveNetPrior
+from vqvae.priors.world import WorldPrior, WorldPriorConfig
 
-PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig
+PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig | WorldPriorConfig
 
 __all__ = [
     "AutoregressivePrior",
@@ -20,4 +21,6 @@ __all__ = [
     "UnigramPriorConfig",
     "WaveNetConfig",
     "WaveNetPrior",
+    "WorldPrior",
+    "WorldPriorConfig",
 ]

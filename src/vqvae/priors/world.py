@@ -1,0 +1,315 @@
+"""A prior over frames of codes, given the frames and actions before: the world model of [VQVAE §4.4]."""
+
+import torch
+from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.codes import check_prefix
+from vqvae.config import check_at_least, settings
+from vqvae.data.base import Condition
+from vqvae.errors import DataError
+from vqvae.layers.autoregressive import Choice
+from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
+from vqvae.layers.pixelcnn import Surroundings, gate
+from vqvae.layers.residual import ResidualBlock2d
+from vqvae.priors.base import AutoregressivePrior, check_prior_codes
+
+
+@settings
+class WorldPriorConfig:
+    """A memory of past frames and actions, and a gated PixelCNN over each frame."""
+
+    codebook_size: int
+    """K, codes of each codebook."""
+    num_codebooks: int = 1
+    """Codes per position."""
+    actions: int = 0
+    """Number of actions of ``condition.actions``; 0: without actions."""
+    memory: int = 64
+    """Channels of the memory."""
+    reach: int = 3
+    """Columns that a frame moves at most, each way, from one frame to the next."""
+    blocks: int = 3
+    """Residual blocks between the memory and the frame."""
+    width: int = 128
+    """Channels of these blocks."""
+    clip_length: int = 6
+    """Frames of a training example."""
+    layers: int = 6
+    """Gated layers of the PixelCNN."""
+    hidden: int = 64
+    """Channels of its vertical and of its horizontal stack, and of the embedding of codes."""
+    kernel: int = 3
+    """Width of its convolutions, odd."""
+    output_hidden: int = 128
+    """Hidden channels of the output layer, per codebook."""
+    dropout: float = 0.0
+    """Dropout probability of the horizontal gates in training."""
+
+    def __post_init__(self) -> None:
+        check_pixelcnn(self)
+        check_at_least(1, self, "memory", "reach", "width", "clip_length")
+        check_at_least(0, self, "actions", "blocks")
+
+    def build(self) -> "WorldPrior":
+        return WorldPrior(self)
+
+
+class WorldPrior(CodesPixelCNN, AutoregressivePrior):
+    """p(codes) = Π p(frame | earlier frames, the actions between them), over codes (batch, codebooks, time, height, width).
+
+    codes of a frame ─ embeddings ┐
+    memory ───────────────────────┴ convolution of the action ─ gate ─ memory of the next frame
+    memory ─ residual blocks ─ added to the inputs and outputs of the PixelCNN over the next frame
+
+    The memory runs once per frame, so a frame costs the same however many came before. Each action has its own convolution, because an
+    action decides where things move. The first frame has an empty memory: the model is also a prior of single frames.
+
+    Differs from the paper, which does not describe its prior over frames: the memory and the convolutions of actions are ours.
+    """
+
+    def __init__(self, config: WorldPriorConfig) -> None:
+        super().__init__(
+            codebook_size=config.codebook_size,
+            num_codebooks=config.num_codebooks,
+            layers=config.layers,
+            hidden=config.hidden,
+            kernel=config.kernel,
+            output_hidden=config.output_hidden,
+            dropout=config.dropout,
+        )
+        self.config = config
+        self.actions = config.actions
+        self.clip_length = config.clip_length
+        books, given = config.num_codebooks, config.hidden + config.memory
+        self.seen = nn.Parameter(torch.randn(books, config.codebook_size, config.hidden) / books**0.5)
+        columns = 2 * config.reach + 1
+        shape = (max(config.actions, 1), 2 * config.memory, given, 3, columns)
+        self.move = nn.Parameter(torch.randn(shape) / (given * 3 * columns) ** 0.5)
+        self.move_bias = nn.Parameter(torch.zeros(shape[:2]))
+        self.first = nn.Parameter(torch.zeros(config.memory))
+        self.recall = nn.Conv2d(config.memory, config.width, 1)
+        self.where = nn.Linear(config.hidden, config.width, bias=False)
+        self.blocks = nn.Sequential(*(ResidualBlock2d(config.width, config.width // 2 or 1) for _ in range(config.blocks)))
+        self.tell = nn.Linear(config.width, 2 * config.hidden + books * config.output_hidden)
+
+    def log_prob(
+        self,
+        codes: Integer[Tensor, "batch codebooks *space"],
+        condition: Condition = Condition(),
+        mask: Bool[Tensor, "batch *space"] | None = None,
+    ) -> Float[Tensor, " batch"]:
+        """log p(codes | actions), in nats per example. Positions where the mask is False lie outside the map.
+
+        Raises:
+            DataError: if codes have the wrong shape or range, or actions are missing or unknown.
+        """
+        each = self._each(codes, condition, mask)
+        each = each if mask is None else each * mask.unsqueeze(1)
+        return each.flatten(1).sum(1)
+
+    @torch.no_grad()
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code given the codes before it, in nats, in one pass.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
+        return self._each(codes, condition, None)
+
+    @torch.no_grad()
+    def start(
+        self,
+        batch_size: int,
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
+    ) -> "WorldState":
+        """The decoding state before the first code. Leading frames that ``prefix`` knows in all examples are only remembered.
+
+        Raises:
+            DataError: if space does not have three axes, the prefix has the wrong shape or range, or actions are missing or unknown.
+        """
+        self._check_space(space)
+        actions = self._actions(condition, batch_size, space[0])
+        if prefix is not None:
+            prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "WorldPrior")
+        return WorldState(self, batch_size, space, actions, prefix)
+
+    @torch.no_grad()
+    def step(self, code: Int[Tensor, " batch"] | None, state: "WorldState") -> tuple[Float[Tensor, "batch codebook_size"], "WorldState"]:
+        """Feed the previous code (None at first) and return the logits of the next, in float32 under any autocast."""
+        if code is not None:
+            state.feed(code)
+        return state.frame.logits(), state
+
+    @torch.no_grad()
+    def fused(
+        self, state: "WorldState", uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch draws"]:
+        """All codes at once, frame by frame; see ``CodesPixelCNN.fused``."""
+        return state.fused(uniforms, choice)
+
+    def remember(
+        self,
+        memory: Float[Tensor, "batch memory height width"],
+        codes: Int[Tensor, "batch codebooks height width"],
+        action: Int[Tensor, " batch"],
+    ) -> Float[Tensor, "batch memory height width"]:
+        """The memory after a frame and the action that followed it."""
+        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
+        seen = F.embedding(codes + offset, self.seen.flatten(0, 1)).sum(1).movedim(-1, 1)
+        x = torch.cat([seen.to(memory.dtype), memory], 1)
+        moved = x.new_empty(len(x), self.move.shape[1], *x.shape[2:])
+        padding = (1, self.config.reach)
+        for number in action.unique().tolist():
+            rows = (action == number).nonzero()[:, 0]
+            moved[rows] = F.conv2d(x[rows], self.move[number], self.move_bias[number], padding=padding).to(moved.dtype)
+        return gate(moved.movedim(1, -1)).movedim(-1, 1)
+
+    def nothing(self, batch_size: int, space: tuple[int, ...]) -> Float[Tensor, "batch memory height width"]:
+        """The memory before the first frame."""
+        return self.first.view(1, -1, 1, 1).expand(batch_size, -1, *space)
+
+    def around(self, memory: Float[Tensor, "batch memory height width"]) -> Surroundings:
+        """What the memory says about the next frame."""
+        places = self.where(self._places(tuple(memory.shape[2:]))).movedim(-1, 0)
+        told = self.tell(self.blocks(self.recall(memory) + places).relu().movedim(1, -1))
+        hidden = self.config.hidden
+        return Surroundings(told[..., :hidden], told[..., hidden : 2 * hidden], told[..., 2 * hidden :])
+
+    def packed(self) -> Packed:
+        """The weights in the layout for decoding."""
+        return self._packed()
+
+    def start_frame(
+        self,
+        packed: Packed,
+        memory: Float[Tensor, "batch memory height width"],
+        prefix: Int64[Tensor, "batch codebooks height width"] | None,
+    ) -> PixelCNNState:
+        """The state before the first code of a frame."""
+        return PixelCNNState(packed, self._places(tuple(memory.shape[2:])), len(memory), None, prefix, self.around(memory))
+
+    def _each(
+        self, codes: Tensor, condition: Condition, mask: Bool[Tensor, "batch time height width"] | None
+    ) -> Float[Tensor, "batch codebooks time height width"]:
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        self._check_space(codes.shape[2:])
+        batch, time = len(codes), codes.shape[2]
+        actions = self._actions(condition, batch, time)
+        if not codes.numel():
+            return torch.zeros(codes.shape, dtype=torch.float32, device=codes.device)
+        frames = codes.unbind(2)
+        memory = self.nothing(batch, tuple(codes.shape[3:]))
+        memories = [memory]
+        for number in range(time - 1):
+            memory = self.remember(memory, frames[number], actions[:, number])
+            memories.append(memory)
+        around = self.around(torch.stack(memories, 1).flatten(0, 1))
+        flat = codes.transpose(1, 2).flatten(0, 1)
+        hidden = self._hidden(flat, None, None if mask is None else mask.flatten(0, 1), around)
+        nats = [
+            F.cross_entropy(self._logits(hidden, book), flat[:, book].flatten(), reduction="none").view(batch, time, *codes.shape[3:])
+            for book in range(self.num_codebooks)
+        ]
+        return -torch.stack(nats, 1)
+
+    def _actions(self, condition: Condition, batch_size: int, time: int) -> Int[Tensor, "batch steps"]:
+        """The actions between frames; zeros for a prior without actions."""
+        actions, steps = condition.actions, max(time - 1, 0)
+        if not self.actions:
+            return torch.zeros(batch_size, steps, dtype=torch.int64, device=self.first.device)
+        if actions is None:
+            raise DataError(f"condition.actions is missing; this prior has {self.actions} actions, numbered from 0.")
+        if len(actions) != batch_size or actions.shape[1] < steps:
+            raise DataError(
+                f"condition.actions has the shape {tuple(actions.shape)}; expected an action after each of the first {steps} frames of "
+                f"{batch_size} clips."
+            )
+        actions = actions[:, :steps].long()
+        if actions.numel() and not 0 <= int(actions.min()) <= int(actions.max()) < self.actions:
+            raise DataError(f"Actions lie between {int(actions.min())} and {int(actions.max())}; this prior has 0 to {self.actions - 1}.")
+        return actions
+
+    def _check_space(self, space: tuple[int, ...]) -> None:
+        if len(space) != 3:
+            raise DataError(
+                f"The space of these codes has {len(space)} axes {tuple(space)}; a WorldPrior needs three, (time, height, width)."
+            )
+
+
+class WorldState:
+    """The state of a decoding: the memory, and the state of the current frame."""
+
+    position: int
+    """Number of codes processed, in raster order, codebook fastest."""
+    device: torch.device
+    can_fuse: bool
+    """Whether ``WorldPrior.fused`` accepts this state."""
+
+    def __init__(
+        self,
+        prior: WorldPrior,
+        batch_size: int,
+        space: tuple[int, ...],
+        actions: Int[Tensor, "batch steps"],
+        prefix: Int64[Tensor, "batch codebooks time height width"] | None,
+    ) -> None:
+        """Remember the known frames."""
+        self._prior, self._packed, self._actions, self._space = prior, prior.packed(), actions, space[1:]
+        self._known, self._times = prefix, space[0]
+        self._codes_per_frame = space[1] * space[2] * prior.num_codebooks
+        self._memory = prior.nothing(batch_size, self._space)
+        self._time, self._fed = 0, list[Tensor]()
+        known = 0 if prefix is None else int((prefix >= 0).flatten(3).all(3).all(1).all(0).int().cumprod(0).sum())
+        for time in range(known):
+            assert prefix is not None
+            self._remember(prefix[:, :, time])
+        self.device = self._packed.output.device
+        self.can_fuse = self._packed.output.dtype == torch.float32 and self.device.type == "cpu"
+        self.frame = self._start_frame()
+        self.position = self._time * self._codes_per_frame + self.frame.position
+
+    def feed(self, code: Int[Tensor, " batch"]) -> None:
+        """Process the code at ``position``."""
+        self._fed.append(code)
+        self.frame.feed(code)
+        self.position += 1
+        if self.position % self._codes_per_frame == 0:
+            self._remember(self._frame_of(torch.stack(self._fed, 1)))
+            self.frame = self._start_frame()
+
+    def fused(self, uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+        """Draw all frames that are not known, one after another."""
+        size, drawn = self._codes_per_frame, []
+        for time in range(self._times):
+            if time < self._time:
+                assert self._known is not None
+                drawn.append(self._known[:, :, time].movedim(1, -1).flatten(1))
+                continue
+            codes = self.frame.fused(uniforms[:, time * size : (time + 1) * size], choice)
+            drawn.append(codes)
+            if time + 1 < self._times:
+                self._remember(self._frame_of(codes))
+                self.frame = self._start_frame()
+        return torch.cat(drawn, 1)
+
+    def _frame_of(self, codes: Int[Tensor, "batch codes"]) -> Int64[Tensor, "batch codebooks height width"]:
+        return codes.view(len(codes), *self._space, self._prior.num_codebooks).movedim(-1, 1)
+
+    def _remember(self, codes: Int64[Tensor, "batch codebooks height width"]) -> None:
+        """Take a whole frame into the memory, if another follows."""
+        if self._time + 1 < self._times:
+            self._memory = self._prior.remember(self._memory, codes, self._actions[:, self._time])
+        self._time += 1
+
+    def _start_frame(self) -> PixelCNNState:
+        known = None if self._known is None or self._time >= self._times else self._known[:, :, self._time]
+        frame = self._prior.start_frame(self._packed, self._memory, known)
+        # Codes of the rows that need no step.
+        self._fed = [] if known is None else list(known.movedim(1, -1).flatten(1)[:, : frame.position].unbind(1))
+        return frame
