@@ -82,7 +82,7 @@ class CodesPixelCNN(nn.Module, ABC):
         """
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
-        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix, around)
+        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
 
     def _hidden(
         self,
