@@ -73,7 +73,7 @@ def _videos(folder, random):
 def _gym(folder, random):
     pytest.importorskip("gymnasium")
     pytest.importorskip("pygame")
-    return GymConfig(environment="FrozenLake-v1", episodes=3, steps=30, size=16, clip_length=2, path=str(folder))
+    return GymConfig(environment="CartPole-v1", episodes=3, steps=30, size=16, clip_length=2, path=str(folder))
 
 
 def _synthetic(folder, random):

@@ -14,7 +14,7 @@ def test_starts_are_spread_over_the_episodes_and_have_their_context_before():
     starts = spread_starts(episodes(), 4, 3)
     assert starts[0] == (0, 3) and starts[-1] == (2, 9) and len(set(starts)) == 4
     assert all(3 <= frame <= episodes().lengths[number] for number, frame in starts)
-    with pytest.raises(DataError, match="are 10 places with 3 frames before them; expected at least 11"):
+    with pytest.raises(DataError, match="have 10 places with 3 frames before them; expected at least 11"):
         spread_starts(episodes(), 11, 3)
 
 

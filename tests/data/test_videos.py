@@ -124,6 +124,19 @@ def test_another_frame_rate_is_read_at_one_for_all(tmp_path, build):
     assert lengths == {"a.gif": 5, "b.gif": 3, "c/*": 4} and train.signal.sample_rate == 5
 
 
+@pytest.mark.parametrize("name", ["clips/a.gif", "clips"])
+def test_the_end_of_a_single_clip_is_held_out(tmp_path, build, name):
+    actions = ["left", "right"] * 20
+    _write(tmp_path / "clips", "a.gif", count=40, actions=actions)
+    (train, held_out), short = build(path=str(tmp_path / name)), build(path=str(tmp_path / name), clip_length=0)
+    assert train.episodes.lengths.tolist() == [37] and held_out.episodes.lengths.tolist() == [3]
+    assert [len(side.frames) for side in short] == [38, 2]
+    frames = np.concatenate([side.episodes.frames for side in (train, held_out)])
+    assert np.abs(frames.astype(int) - _frames(100, 40)).max() < 8
+    assert train.episodes.actions.tolist() == [0, 1] * 18 + [0] and held_out.episodes.actions.tolist() == [1, 0, 1]
+    assert train.name != held_out.name and len({side.name for side in (*build(clip_length=0), *build(clip_length=3))}) == 4
+
+
 def _one_bad(root):
     _write(root, "a.gif", 50)
     _write(root, "b.gif", 100)
@@ -196,10 +209,10 @@ def test_frames_of_unequal_size_or_number_are_explained(tmp_path, build):
 def test_what_cannot_be_built_is_explained(tmp_path, build):
     with pytest.raises(DataError, match="holds no clips: neither video files"):
         build()
-    with pytest.raises(DataError, match="There is no folder"):
+    with pytest.raises(DataError, match="There is no folder or file"):
         build(path=str(tmp_path / "nowhere"))
     _write(tmp_path / "clips", "a.gif")
-    with pytest.raises(DataError, match="clips"):
+    with pytest.raises(DataError, match=r"a\.gif has 5 frames; at least 6 are needed to train on it and hold out its end"):
         build()
     _write(tmp_path / "clips", "b.gif")
     with pytest.raises(DataError, match="No episode has 9 frames; the longest has 5"):

@@ -165,7 +165,7 @@ def test_wrong_settings_are_explained(tmp_path):
         WorldsConfig(path=str(tmp_path), episodes=1).build()
     with pytest.raises(ConfigError, match="names the scenario 'basic' twice"):
         WorldsConfig(path=str(tmp_path), scenario="basic", held_out_scenario="basic").build()
-    with pytest.raises(ConfigError, match="clip_length is -1; it must be at least 0"):
+    with pytest.raises(ConfigError, match="clip_length is -1; it must lie between 0"):
         WorldsConfig(path=str(tmp_path), clip_length=-1).build()
 
 

@@ -21,7 +21,15 @@ from vqvae.media.images import read_image
 from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
 DataConfig = (
-    ImageFolderConfig | ArrayConfig | Cifar10Config | WorldsConfig | VideosConfig | SyntheticImagesConfig | AudioFolderConfig | VoicesConfig
+    ImageFolderConfig
+    | ArrayConfig
+    | Cifar10Config
+    | WorldsConfig
+    | GymConfig
+    | VideosConfig
+    | SyntheticImagesConfig
+    | AudioFolderConfig
+    | VoicesConfig
 )
 
 __all__ = [

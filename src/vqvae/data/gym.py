@@ -12,7 +12,7 @@ from typing import Any, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from vqvae.config import INCIDENTAL, check_at_least, settings, to_json
+from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.episodes import Episodes, dataset_of, frame_size
@@ -26,7 +26,7 @@ from vqvae.seeding import mix
 _log = logging.getLogger(__name__)
 
 _PLAYER = Path(__file__).with_name("play.py")
-_VERSION = 1  # Of how episodes are played: a change makes other frames, which need another place in the cache.
+_VERSION = 1  # Of how episodes are played. A change makes other frames, which need another place in the cache.
 _ADVICE = f"{ADVICE[:-1]}, or give another one with --data."
 
 
@@ -40,18 +40,18 @@ class GymConfig:
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     environment: str
     """crafter, ALE/NAME-v5 for an Atari game, any other name that Gymnasium knows, or MODULE:NAME."""
     episodes: int = 100
-    """How many rows of frames, each with a seed of its own."""
+    """Number of rows of frames, each with its own seed."""
     steps: int = 200
-    """Frames in a row. If an episode ends earlier, another one begins in the same row."""
+    """Frames per row. If an episode ends earlier, the next one begins in the same row."""
     size: int | tuple[int, int] = 64
     """Height and width in pixels; one number for squares. The whole picture is resized, without keeping its shape."""
-    seed: int = 0
-    """Another seed, other episodes."""
+    seed: int = dataclasses.field(default=0, metadata=SEED)
+    """Seed of the episodes."""
     clip_length: int = 0
     """Frames in a clip. 0: single frames."""
     actions: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ class GymConfig:
     persistence: float = 0.5
     """The probability that a random action is kept for another frame."""
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps what was played. Default: ~/.cache/vqvae/gym."""
+    """The folder for played episodes; default: ~/.cache/vqvae/gym."""
 
     def build(self) -> Splits:
         """Play the episodes, or take them from the cache.
@@ -96,7 +96,6 @@ class _Side(NamedTuple):
 def _sides(config: GymConfig) -> tuple[_Side, _Side]:
     check_at_least(2, config, "episodes")
     check_at_least(1, config, "steps")
-    check_at_least(0, config, "clip_length")
     frame_size(config.size, "GymConfig")
     if not 0 <= config.persistence < 1:
         raise ConfigError(f"GymConfig.persistence is {config.persistence}; it must be at least 0 and below 1.")

@@ -130,7 +130,7 @@ class _Ordered(dict):
 
 
 def _line(words: Any) -> str:
-    """The first line of what somebody else says, for an error in one line."""
+    """The first line of a message that an environment gives, without its full stop."""
     return (str(words).strip() or type(words).__name__).splitlines()[0].rstrip(".")
 
 
@@ -264,4 +264,7 @@ def _array(folder: str, name: str, mode: Any = "r+") -> np.memmap:
 if __name__ == "__main__":
     _task = json.loads(sys.argv[1])
     _task["size"] = tuple(_task["size"])
-    (_describe if "path" in _task else _roll if "rollouts" in _task else _play)(**_task)
+    try:
+        (_describe if "path" in _task else _roll if "rollouts" in _task else _play)(**_task)
+    except Exception as _error:  # An environment may fail in any way; its words are the reason.
+        sys.exit(_line(_error))

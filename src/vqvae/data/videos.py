@@ -10,13 +10,14 @@ from typing import BinaryIO, ClassVar, Literal, NamedTuple
 
 import numpy as np
 
-from vqvae.config import INCIDENTAL, check_at_least, loads, settings, shown
+from vqvae.config import INCIDENTAL, loads, settings, shown
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
 from vqvae.data.contents import Content, check_unchanged, content_name, read_contents
 from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset, dataset_of, frame_size
 from vqvae.data.files import find_files, report_bad
 from vqvae.data.sides import Item, find_sides
+from vqvae.data.split import HELD_OUT_SHARE
 from vqvae.disk import atomic_folder, exists, explained, locked, read_text
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.images import SUFFIXES as PICTURES
@@ -28,7 +29,7 @@ from vqvae.media.video import frame_rate_of, video_frames
 _log = logging.getLogger(__name__)
 
 _SIDES = ("train", "held-out")
-_VERSION = 1  # Of how clips are decoded: a change makes other frames of the same files.
+_VERSION = 1  # Of the decoder. A change makes other frames of the same files.
 _FOLDER = "*"
 """What stands for the files in a folder of frames: ``walk/*`` is one clip."""
 _TRACK = ".jsonl"
@@ -38,18 +39,20 @@ _SAME_RATE = 0.01
 
 @settings
 class VideosConfig:
-    """Clips in a folder and its sub-folders: MP4, WebM, MKV, AVI and GIF files, and folders of numbered pictures.
+    """Clips in a folder and its sub-folders, or one long clip: MP4, MOV, WebM, MKV, AVI and GIF files, and folders of numbered pictures.
 
     ``train/``, ``test/`` and the like are sides; see ``vqvae.data.sides.find_sides``. If no folder is held out, 5 % of the clips, at least
-    one, are, by a hash of the relative path. ``NAME.jsonl`` beside a clip NAME is its track of actions: one line for each frame, such as
-    {"action": "left"}, with the action taken on seeing it.
+    one, are, chosen by a hash of the relative path. For a single clip, it is the last 5 %.
+
+    ``NAME.jsonl`` beside a clip NAME is its track of actions: one line per frame, such as {"action": "left"}, with the action taken on
+    seeing that frame.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/clips.json")
-    """The field that says where files of ours are kept, and which are there then."""
+    """The field with the cache folder, and a pattern that matches the files in it."""
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
-    """The folder."""
+    """The folder, or one long video file."""
     size: int | tuple[int, int]
     """Height and width in pixels; one number for squares. The largest part of this shape is cut out and resized."""
     clip_length: int = 16
@@ -63,15 +66,15 @@ class VideosConfig:
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip clips that cannot be decoded, with a warning, instead of stopping."""
     cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
-    """The folder that keeps decoded clips. Default: ~/.cache/vqvae/videos."""
+    """The folder for decoded clips; default: ~/.cache/vqvae/videos."""
 
     def build(self) -> Splits:
         """Find the clips, and decode them if they are not in the cache yet.
 
         Raises:
             ConfigError: if a number is too small.
-            DataError: if there are fewer than two clips, one cannot be decoded or changes its size or frame rate midway, their rates
-                differ, or a track of actions does not fit its clip.
+            DataError: if there are no clips, one cannot be decoded or changes its size or frame rate midway, their rates differ, or a track
+                of actions does not fit its clip.
             MissingExtraError: if there are video files other than GIF, and PyAV is not installed.
         """
         return _build(self)
@@ -100,14 +103,14 @@ class _Kept(NamedTuple):
 
 
 def _build(config: VideosConfig) -> Splits:
-    root = user_path(config.path)
+    place = user_path(config.path)
+    root, only = (place.parent, place.name) if place.is_file() else (place, None)
     size = frame_size(config.size, "VideosConfig")
-    check_at_least(0, config, "clip_length")
     if config.frame_rate is not None and not 0 < config.frame_rate <= 1000:
         raise ConfigError(f"VideosConfig.frame_rate is {config.frame_rate}; it must be above 0 and at most 1000.")
     if not root.is_dir():
-        raise DataError(f"There is no folder {root}. Give the path of a folder of clips.")
-    sides = _find(root)
+        raise DataError(f"There is no folder or file {root}. Give the path of a folder of clips, or of one long video file.")
+    sides = _find(root, only)
     contents = read_contents(root, [file for side in sides for clip in side for file in _files(clip)])
     folder = (user_cache() / "videos" if config.cache is None else user_path(config.cache)) / _digest(sides, contents, config)
     advice = f"{ADVICE[:-1]}, or give another folder with --data.cache."
@@ -125,12 +128,34 @@ def _build(config: VideosConfig) -> Splits:
     report_bad(bad, sum(map(len, sides)), "video", config.skip_bad)
     names = _action_names(config, root, found)
     rate = _common_rate(config, root, found)
-    return Splits(*(_dataset(*side, names, rate, config) for side in zip(_SIDES, found, [folder, folder], strict=True)))
+    whole = [_Part(side, side, kept, slice(None)) for side, kept in zip(_SIDES, found, strict=True)]
+    parts = whole if sides[1] else _cut(found[0], config)
+    return Splits(*(_dataset(part, folder, names, rate, config) for part in parts))
 
 
-def _find(root: Path) -> tuple[tuple[_Clip, ...], tuple[_Clip, ...]]:
-    """The clips of both sides."""
-    everything = find_files(root)
+class _Part(NamedTuple):
+    """What becomes one side of the data set: frames of an array in the cache."""
+
+    side: str
+    array: str
+    kept: _Kept
+    frames: slice
+
+
+def _cut(kept: _Kept, config: VideosConfig) -> list[_Part]:
+    """Hold out the end of a single clip."""
+    count, least = sum(kept.lengths), max(1, config.clip_length)
+    held_out = max(least, round(HELD_OUT_SHARE * count))
+    if kept.lengths and count - held_out < least:
+        raise DataError(f"{kept.names[0]} has {count} frames; at least {2 * least} are needed to train on it and hold out its end.")
+    ends = (slice(0, count - held_out), slice(count - held_out, count))
+    cut = [kept._replace(lengths=[end.stop - end.start], tracks=[track and track[end] for track in kept.tracks]) for end in ends]
+    return [_Part(side, _SIDES[0], *part) for side, part in zip(_SIDES, zip(cut, ends, strict=True), strict=True)]
+
+
+def _find(root: Path, only: str | None) -> tuple[tuple[_Clip, ...], tuple[_Clip, ...]]:
+    """The clips of both sides. A single clip is to be cut, so the other side has none."""
+    everything = find_files(root) if only is None else [name for name in (only, _track_name(only)) if (root / name).is_file()]
     films = [file for file in everything if file.lower().endswith(FILMS)]
     folders: dict[str, dict[int, str]] = {}
     with_films = {_parent(file) for file in films}
@@ -149,14 +174,15 @@ def _find(root: Path) -> tuple[tuple[_Clip, ...], tuple[_Clip, ...]]:
     sides = find_sides(root, sorted(files))
     if sides.words:
         _log.info("%s", sides.words)
-    split = sides.split(str(root))
+    split = (sides.train, ()) if len(files) == 1 and sides.held_out is None else sides.split(str(root))
     train, held_out = (tuple(_Clip(item, files[item.file], _track_of(item.file, present)) for item in side) for side in split)
     clips = (*train, *held_out)
     bare = next((clip for clip in clips if clip.track is None), None)
     if bare is not None and any(clip.track for clip in clips):
         advice = f"Add {_track_name(bare.item.file)}, or remove the others."
         raise DataError(f"{root / bare.item.file} has no track of actions, but others do. {advice}")
-    _log.info("%d clips to train on, %d held out; %s.", len(train), len(held_out), "no actions" if bare else "actions from tracks")
+    parts = f"{len(train):,} clips to train on, {len(held_out):,} held out" if held_out else "One clip; its last 5 % are held out"
+    _log.info("%s; %s.", parts, "no actions" if bare else "actions from tracks")
     return train, held_out
 
 
@@ -296,21 +322,21 @@ def _common_rate(config: VideosConfig, root: Path, found: Sequence[_Kept]) -> fl
     return config.frame_rate or rates[slow]
 
 
-def _dataset(
-    side: str, kept: _Kept, folder: Path, names: tuple[str, ...], rate: float | None, config: VideosConfig
-) -> FramesDataset | ClipsDataset:
+def _dataset(part: _Part, folder: Path, names: tuple[str, ...], rate: float | None, config: VideosConfig) -> FramesDataset | ClipsDataset:
+    kept = part.kept
     if not kept.names:
-        raise DataError(f"No clip on the {side} side of {config.path} can be decoded.")
+        raise DataError(f"No clip on the {part.side} side of {config.path} can be decoded.")
     tracks = [action for track in kept.tracks for action in track or ()]
     numbers = {name: number for number, name in enumerate(names)}
     episodes = Episodes(
-        frames=np.asarray(np.load(folder / f"{side}.npy", mmap_mode="r", allow_pickle=False)),
+        frames=np.asarray(np.load(folder / f"{part.array}.npy", mmap_mode="r", allow_pickle=False))[part.frames],
         episode=np.repeat(np.arange(len(kept.lengths)), kept.lengths),
         names=tuple(kept.names),
         actions=np.array([numbers[action] for action in tracks], np.int64) if names else None,
         action_names=names,
         frame_rate=rate,
     )
-    # Other numbers of the actions are other data.
-    name = content_name(folder.name, names) if config.actions else folder.name
-    return dataset_of(episodes, config.clip_length, f"{name}-{side}")
+    # Other numbers of the actions are other data, and so is another cut.
+    facts = [*names, part.frames.start, part.frames.stop] if config.actions or part.frames.stop else None
+    name = folder.name if facts is None else content_name(folder.name, facts)
+    return dataset_of(episodes, config.clip_length, f"{name}-{part.side}")

@@ -19,7 +19,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
-from vqvae.data.episodes import Episodes, dataset_of
+from vqvae.data.episodes import Episodes, dataset_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
 from vqvae.data.split import HELD_OUT_SHARE
@@ -32,11 +32,12 @@ _log = logging.getLogger(__name__)
 ACTION_NAMES = ("forward", "left", "right", "forward_left", "forward_right")
 """Walk, turn on the spot, or both at once. A turn is 4 degrees for each tic of ``frame_skip``."""
 POSE_NAMES = ("x", "y", "angle")
-"""Map units; degrees, counted to the left from the x axis."""
+"""x and y in map units, and the angle in degrees, counterclockwise from the x axis."""
 _TICS = 35.0
 """Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
 _VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
+_SHORT_VERSION = 2  # The same for one or two tics a frame, when the explorer holds its decisions for several frames.
 
 
 @settings
@@ -118,8 +119,8 @@ class _Side(NamedTuple):
 
 def _sides(config: WorldsConfig) -> tuple[_Side, _Side]:
     check_at_least(2, config, "episodes")
-    check_at_least(1, config, "frames_per_episode", "size", "frame_skip")
-    check_at_least(0, config, "clip_length")
+    check_at_least(1, config, "frames_per_episode", "frame_skip")
+    frame_size(config.size, "WorldsConfig")
     if importlib.util.find_spec("vizdoom") is None:
         raise MissingExtraError("vizdoom", "worlds")
     _check_scenarios(config)
@@ -151,7 +152,8 @@ def _walks(config: WorldsConfig) -> tuple[_Walk, ...]:
 
 def _rendered(config: WorldsConfig, needs_poses: bool) -> tuple[Path, str]:
     """The folder with the frames of the walks, rendered if it is not there yet, and the digest of the settings."""
-    settings_that_matter = {**to_json(config), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
+    version = _VERSION if config.frame_skip > 2 else _SHORT_VERSION
+    settings_that_matter = {**to_json(config), "version": version, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
     # Omitted if they have their defaults: frames keep their name from before these settings existed.
     later = {"held_out_scenario", "clip_length", *([] if config.scenarios else ["scenarios"])}
     identity = {name: value for name, value in settings_that_matter.items() if name not in later}

@@ -7,41 +7,56 @@ from typing import IO
 import numpy as np
 from PIL import GifImagePlugin, Image
 
+from vqvae.errors import DataError
+from vqvae.media.pictures import MOST_PIXELS
+
 _UNIT = 10
 """Milliseconds: what a GIF counts time in."""
 _AT_ONCE, _USUAL = 10, 100
 """Milliseconds. Browsers show frames of the first for the second."""
 
 
-def shown_times(file: IO[bytes]) -> tuple[float, list[int]]:
+def shown_times(file: IO[bytes], path: Path) -> tuple[float, list[int]]:
     """Frames per second, and for how many of them each picture of a GIF is shown. Equal neighbours are often stored as one picture.
 
     Raises:
-        ValueError: if the time between frames changes.
+        DataError: if the file is damaged, its frames are too large, or the time between them changes.
     """
-    file.seek(0)
-    image = GifImagePlugin.GifImageFile(file)
     times = []
-    for number in range(image.n_frames):
-        image.seek(number)
-        time = image.info.get("duration", 0)
+    for picture in gif_pictures(file, path):
+        time = picture.info.get("duration", 0)
         times.append(float(time) if time > _AT_ONCE else float(_USUAL))
     counts = np.rint(np.array(times) / min(times))
     mean = sum(times) / counts.sum()
     # Times are rounded to the unit.
     off = np.abs(np.array(times) / counts - mean) > max(_UNIT, 0.3 * mean)
     if off.any():
-        raise ValueError(f"the time between frames changes from {min(times):g} to {times[int(off.argmax())]:g} ms")
+        one, other = min(times), times[int(off.argmax())]
+        raise DataError(
+            f"{path} changes its frame rate: a frame is shown for {one:g} ms, another for {other:g} ms. Convert it to a constant rate."
+        )
     return 1000 / mean, counts.astype(int).tolist()
 
 
-def gif_pictures(file: IO[bytes]) -> Iterator[Image.Image]:
-    """The pictures of a GIF, complete."""
+def gif_pictures(file: IO[bytes], path: Path) -> Iterator[Image.Image]:
+    """The pictures of a GIF, complete: RGB, or RGBA if they are transparent.
+
+    Raises:
+        DataError: as in ``shown_times``, whatever the times are.
+    """
     file.seek(0)
-    image = GifImagePlugin.GifImageFile(file)
-    for number in range(image.n_frames):
-        image.seek(number)
-        yield image.convert("RGBA" if image.has_transparency_data else "RGB")
+    try:
+        image = GifImagePlugin.GifImageFile(file)
+        if image.width * image.height > MOST_PIXELS:
+            size = f"{image.width} x {image.height} pixels"
+            raise DataError(f"{path} has frames of {size}, and at most {MOST_PIXELS:,} pixels are read. Make it smaller.")
+        for number in range(image.n_frames):
+            image.seek(number)
+            yield image.convert("RGBA" if image.has_transparency_data else "RGB")
+    except DataError:
+        raise
+    except Exception as error:  # Pillow stumbles over damage in many ways.
+        raise DataError(f"{path} cannot be decoded: it is damaged, cut short, or no GIF file.") from error
 
 
 def write_gif(path: Path, pictures: Sequence[Image.Image], frame_rate: float) -> None:

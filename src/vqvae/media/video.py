@@ -13,8 +13,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
-from vqvae.disk import atomic, check_plain, explained
-from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.disk import atomic, check_plain, explained, user_path
+from vqvae.errors import ConfigError, DataError, MissingExtraError, VqvaeError
 from vqvae.media.gifs import gif_pictures, shown_times, write_gif
 from vqvae.media.images import cut
 from vqvae.media.pictures import MOST_PIXELS, decoding, to_eight_bits
@@ -68,9 +68,9 @@ def frame_rate_of(path: Path | str) -> float:
         DataError: if the file cannot be decoded or has no frames.
         MissingExtraError: if PyAV is not installed and the file is no GIF.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     with _opened(path) as file, decoding(path):
-        return shown_times(file)[0] if _suffix(path) == ".gif" else _rate(file, path)
+        return shown_times(file, path)[0] if _suffix(path) == ".gif" else _rate(file, path)
 
 
 def video_frames(
@@ -90,7 +90,7 @@ def video_frames(
             changes its frame rate midway and ``frame_rate`` is omitted.
         MissingExtraError: if PyAV is not installed and the file is no GIF.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     if frame_rate is not None and not 0 < frame_rate <= 1000:
         raise ConfigError(f"frame_rate is {frame_rate}; it must be above 0 and at most 1000.")
     with _opened(path) as file, decoding(path):
@@ -117,7 +117,7 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], frame_rate: floa
         DataError: if there are no frames, they differ in size, or the file cannot be written.
         MissingExtraError: if PyAV is not installed and the file is a .mp4 or .webm.
     """
-    path = Path(path)
+    path = user_path(path, DataError)
     suffix = _suffix(path)
     if suffix not in WRITTEN:
         raise ConfigError(f"{path} has the suffix {suffix!r}; videos are written as {', '.join(WRITTEN)}.")
@@ -163,12 +163,14 @@ def _container(file: IO[bytes], path: Path) -> Iterator[Any]:
     """An open file, with FFmpeg's errors as ours."""
     av = _av()
     try:
-        with av.open(file, format=_DEMUXERS[_suffix(path)]) as container:
+        with av.open(file, format=_DEMUXERS[_suffix(path)], metadata_errors="ignore") as container:
             yield container
-    except (av.error.FFmpegError, OSError) as error:  # The latter where a damaged file sends FFmpeg to a place before its start.
-        reason = str(error.strerror or error).lower()
+    except VqvaeError:
+        raise
+    except Exception as error:  # PyAV stumbles over damage in many ways; only FFmpeg's own words mean something to users.
+        reason = f" ({error.strerror.lower()})" if isinstance(error, av.error.FFmpegError) and error.strerror else ""
         advice = "It may be damaged, cut short, or of another format than its name says."
-        raise DataError(f"{path} cannot be decoded ({reason}). {advice}") from error
+        raise DataError(f"{path} cannot be decoded{reason}. {advice}") from error
 
 
 class _Timed(NamedTuple):
@@ -181,8 +183,8 @@ class _Timed(NamedTuple):
 def _timed(file: IO[bytes], path: Path, *, is_strict: bool) -> tuple[float, Iterator[_Timed]]:
     """Frames per second, and the pictures of a file, which has at least one."""
     if _suffix(path) == ".gif":
-        rate, counts = shown_times(file)
-        repeated = (picture for picture, count in zip(gif_pictures(file), counts, strict=True) for _ in range(count))
+        rate, counts = shown_times(file, path)
+        repeated = (picture for picture, count in zip(gif_pictures(file, path), counts, strict=True) for _ in range(count))
         return rate, (_Timed(number / rate, picture) for number, picture in enumerate(repeated))
     rate = _rate(file, path)
     file.seek(0)
