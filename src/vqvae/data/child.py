@@ -1,6 +1,7 @@
 """Run a program that ends, with all processes that it started, when its parent process ends, even by SIGKILL.
 
-``renderers.py`` runs this file as a program: ``child.py PROGRAM FILE``, with the task in the file. It imports nothing from the package, so it starts at once.
+``renderers.py`` runs this file as a program: ``child.py PROGRAM FILE``, with the task in the file. It imports nothing from the package, so
+it starts at once.
 """
 
 import contextlib
