@@ -43,7 +43,7 @@ class _Environment:
             import ale_py
 
             gymnasium.register_envs(ale_py)
-        self._size, self._name = size, name
+        self._size = size
         warnings.simplefilter("ignore")
         try:
             self._env = gymnasium.make(name, render_mode="rgb_array")
