@@ -25,6 +25,8 @@ def test_modules_are_float32_whatever_the_default_type_is(default: torch.dtype) 
     assert {p.dtype for p in prior.parameters()} == {torch.float32}
     assert EMAQuantizerConfig(dim=2, codebook_size=4).build().codebook.dtype == torch.float32
     assert torch.get_default_dtype() == default and torch.zeros(1).dtype == default
+    with torch.device("meta"):
+        assert EMAQuantizerConfig(dim=2, codebook_size=4).build().codebook.dtype == torch.float32
     torch.set_default_dtype(torch.float32)
     torch.manual_seed(0)
     same = PixelCNNConfig(codebook_size=4, layers=1, hidden=4, output_hidden=4).build()

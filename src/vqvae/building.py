@@ -42,7 +42,8 @@ def build_module(build: Callable[[], T], what: str) -> T:
         ConfigError: if the module does not fit into memory, or has too many tensors.
     """
     if getattr(_active, "on", False) or torch.get_default_device().type == "meta":
-        return build()
+        with building(what):
+            return build()
     draws = torch.get_rng_state(), torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     try:
         with building(what, most=LARGE):

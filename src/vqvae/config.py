@@ -164,8 +164,10 @@ def loads(text: str, where: str = "The text") -> Any:
     """
     try:
         data = json.loads(text, object_pairs_hook=_unique)
-    except (ValueError, RecursionError, MemoryError) as error:
-        raise ConfigError(f"{where} is not valid JSON: {shown(str(error), 100) if str(error) else 'it is too large'}.") from error
+    except (RecursionError, MemoryError) as error:
+        raise ConfigError(f"{where} is not valid JSON: it is nested too deeply, or too large.") from error
+    except ValueError as error:
+        raise ConfigError(f"{where} is not valid JSON: {shown(str(error), 100)}.") from error
     level = [data]
     for _ in range(DEEPEST):
         if not level:

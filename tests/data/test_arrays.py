@@ -85,7 +85,7 @@ def test_the_name_follows_the_content(tmp_path):
 
 def test_a_channel_axis_that_cannot_be_told_is_asked_for(tmp_path):
     np.save(tmp_path / "a.npy", _pixels(200, 3, 5, 3))
-    with pytest.raises(DataError, match="set layout"):
+    with pytest.raises(DataError, match="unclear which axis holds the channels"):
         ArrayConfig(path=str(tmp_path / "a.npy")).build()
     train = ArrayConfig(path=str(tmp_path / "a.npy"), layout="channels_last").build().train
     assert train.batch(np.array([0])).x.shape == (1, 3, 3, 5)
@@ -98,7 +98,7 @@ def test_a_channel_axis_that_cannot_be_told_is_asked_for(tmp_path):
         ("a.npy", np.full((9, 4, 4), np.nan), "not finite"),
         ("a.npy", np.zeros(9, np.uint8), "windows of 8 need at least 16"),
         ("a.npy", np.zeros((2,) * 6, np.uint8), "1 to 5 axes are expected"),
-        ("a.npy", np.zeros((0, 4, 4), np.uint8), "there is nothing in it"),
+        ("a.npy", np.zeros((0, 4, 4), np.uint8), "it is empty"),
         ("a.npy", np.array([{}], dtype=object), "cannot be read"),
         ("a.npz", {"a": np.zeros(1), "b": np.zeros(1)}, "name them x_train and x_val"),
         ("a.npz", {"x_train": np.zeros((9, 4, 4), np.uint8)}, "neither x_val nor x_test"),

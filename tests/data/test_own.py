@@ -114,7 +114,7 @@ def test_what_is_no_data_says_what_is() -> None:
         splits_of(SERIES[:, 0])
     with pytest.raises(DataError, match=r"\(30, 8, 6, 3\); \(n, channels, height, width\) is expected: x.transpose"):
         splits_of(IMAGES.transpose(0, 2, 3, 1))
-    with pytest.raises(DataError, match="complex64; integers from 0 up, or floats"):
+    with pytest.raises(DataError, match="complex64; expected integers from 0 up, or floats"):
         splits_of(SERIES.astype(np.complex64))
     with pytest.raises(DataError, match="holds a str"):
         splits_of(["a", "b"])
@@ -162,7 +162,7 @@ def test_later_items_have_no_other_levels_than_the_first() -> None:
 
 
 def test_negative_levels_are_no_signal() -> None:
-    with pytest.raises(DataError, match="int64 from -1; integers from 0 up"):
+    with pytest.raises(DataError, match="int64 from -1; expected integers from 0 up"):
         dataset_of(np.full((4, 2, 8), -1))
 
 

@@ -67,3 +67,20 @@ def test_every_action_has_its_buttons_and_left_is_against_right() -> None:
 def test_numbers_between_two_ends_reach_both() -> None:
     explorer = _Explorer("a")
     assert {explorer._between(2, 6) for _ in range(500)} == {2, 3, 4, 5, 6}
+
+
+def test_decisions_last_as_long_with_fewer_tics() -> None:
+    for frame_skip, repeats in ((4, 1), (2, 2), (1, 4)):
+        explorer = _Explorer("a", frame_skip)
+        turn = explorer.act(view(ahead=1.0))
+        assert turn in (_LEFT, _RIGHT)
+        turns = [explorer.act(view(ahead=_Explorer.OPEN + 1.0)) for _ in range(20)].index(_FORWARD) + 1
+        assert 2 * repeats <= turns <= 4 * repeats + repeats
+
+
+def test_a_walk_from_a_standstill_is_not_blocked() -> None:
+    explorer = _Explorer("c", 1)
+    places = [0.0, 0.8, 2.3, 4.4, 7.0, 10.0]
+    actions = [explorer.act(view(x=place)) for place in places]
+    assert actions[:6] == [_FORWARD] * 6
+    assert [explorer.act(view(x=10.0)) for _ in range(6)][-1] in (_LEFT, _RIGHT)

@@ -1,7 +1,7 @@
-"""One case in a child of its own, with a limit of time and of memory; what it did, in a line.
+"""Runs each case in its own child process, with limits of time and memory.
 
-A case is a kind, a seed and a number, and nothing else decides what it does. It holds if it ends in a value or in a VqvaeError, or, as a
-command, in the exit status 0, 1 or 2 without a traceback.
+A case is determined by its kind, seed and number. It holds if it ends in a value or a VqvaeError. A command must end with exit status 0, 1
+or 2 and without a traceback.
 """
 
 import contextlib
@@ -25,12 +25,12 @@ from vqvae.errors import VqvaeError
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 Case = Callable[[random.Random, Path], str]
-"""Carries out one case in a folder of its own, and tells what it was; raises what it meets."""
+"""Runs one case in its own folder and returns its name. Exceptions pass."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """A case that did not hold."""
+    """A case that does not hold."""
 
     kind: str
     seed: int
@@ -38,20 +38,20 @@ class Finding:
     what: str
     """What the case was."""
     fault: str
-    """What went wrong: the error and the last line of the package's code that it passed, or "no end" or "killed"."""
+    """What went wrong: the error and the last line of this package in its traceback, or "no end", or "killed"."""
 
     @property
     def command(self) -> str:
-        """What repeats it."""
+        """The command that repeats it."""
         return f"python -m tests.fuzz {self.kind} --seed {self.seed} --only {self.number}"
 
 
 class Wrong(Exception):
-    """A case that did not hold, in words."""
+    """A case does not hold; the message says why."""
 
 
 def attempt(kind: str, case: Case, seed: int, number: int, *, seconds: float = 20, memory: int = 3 * 2**30) -> Finding | None:
-    """Carry out a case in a child; None if it holds."""
+    """Run a case in a child process. Returns None if it holds."""
     read, write = os.pipe()
     folder = Path(tempfile.mkdtemp(prefix="fuzz-"))
     child = os.fork()
@@ -77,7 +77,7 @@ def attempt(kind: str, case: Case, seed: int, number: int, *, seconds: float = 2
 
 
 def run_command(arguments: list[str]) -> None:
-    """One command line in this process.
+    """Run a command line in this process.
 
     Raises:
         Wrong: another exit status than 0, 1 or 2, or a traceback on stderr.
@@ -125,7 +125,7 @@ def _fault(error: BaseException) -> str:
 
 
 def _listen(read: int, seconds: float) -> bytes | None:
-    """All that a child says until it ends; None if it does not end in time."""
+    """Everything that a child writes until it ends. None if it does not end in time."""
     said, until = b"", time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
         if not select.select([read], [], [], left)[0]:
@@ -138,7 +138,7 @@ def _listen(read: int, seconds: float) -> bytes | None:
 
 
 def report(findings: list[Finding]) -> None:
-    """Findings by their fault, each with the command that repeats the first."""
+    """Print findings, grouped by fault, with the command that repeats the first of each group."""
     groups: dict[str, list[Finding]] = {}
     for one in findings:
         groups.setdefault(one.fault, []).append(one)

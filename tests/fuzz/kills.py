@@ -117,7 +117,7 @@ def contents(folder: Path, names: tuple[str, ...]) -> dict[str, str]:
 
 
 def leftovers(folder: Path) -> list[str]:
-    """Temporary files that nobody works on any more."""
+    """Temporary files that were not cleaned up."""
     return [path.relative_to(folder).as_posix() for path in folder.rglob(f"{disk.TEMPORARY}/*")]
 
 

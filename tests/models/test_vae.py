@@ -115,5 +115,5 @@ def test_latents_that_do_not_fit_are_refused() -> None:
     for wrong in (fits.to(torch.int8), fits[0], torch.cat([fits, fits], 1), fits[..., :0]):
         with pytest.raises(DataError, match="Latents (have|are)"):
             model.decode(wrong)
-    with pytest.raises(DataError, match="for this data"):
+    with pytest.raises(DataError, match=r"data of the shape \(3, 1, 2, 4\) has \(3, 1, 2\)"):
         model.log_likelihood(toy.image(3), fits)

@@ -79,7 +79,7 @@ def test_every_measure_is_shown_with_its_unit_and_meaning(tmp_path: Path) -> Non
     for name in MEASURES:
         shown = measure(name, WORDS)
         assert shown.title in page.text and shown.meaning in page.text and "{" not in shown.title + shown.meaning
-    for words in ("31.26 dB", "50.0 %", "Fréchet distance of reconstructions, inception features", "Odd one", "1 min 40 s", "1 h 1 min"):
+    for words in ("31.26 dB", "50.0 %", "Fréchet distance of reconstructions, inception features", "Odd one", "1 min 40 s", "1 h 2 min"):
         assert words in page.text, words
     assert "absent" not in page.text
 
@@ -217,3 +217,10 @@ def test_every_picture_has_words_and_every_table_has_headers(tmp_path: Path) -> 
     assert all(value for tag, name, value in page.attributes if name in ("alt", "aria-label"))
     assert sum(tag == "img" for tag, name, _ in page.attributes if name == "alt") == 3
     assert {value for tag, name, value in page.attributes if (tag, name) == ("th", "scope")} == {"row", "col"}
+
+
+def test_bits_of_a_density_may_be_negative(tmp_path: Path) -> None:
+    scores = {"bits_per_dim_reconstruction": -0.9, "bits_per_dim_uniform": 0.1, "bits_per_dim_learned": -0.5}
+    page = report(tmp_path, metrics=scores)
+    assert "bits of a density" in page.text and "data, given the codes" not in page.text and "-0.500" in page.text
+    assert "bits of a density" not in report(tmp_path, metrics={**scores, "bits_per_dim_reconstruction": 0.05}).text

@@ -2,6 +2,7 @@
 
 import dataclasses
 import shlex
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,11 @@ import pytest
 from tests.experiments.small import OPTIONS
 from tests.training import tiny
 from vqvae import config as configuration
+from vqvae import storage
 from vqvae.cli import train, train_prior
 from vqvae.errors import ConfigError
 from vqvae.media.images import write_png
-from vqvae.pipeline import Pipeline, save
+from vqvae.pipeline import Pipeline, about, save
 from vqvae.quantizers import FSQConfig
 from vqvae.recipes import RECIPES, fitted
 from vqvae.runs.defaults import commands, prior_config
@@ -90,6 +92,16 @@ def test_another_kind_of_part_takes_a_settings_file(tmp_path: Path) -> None:
         f"vqvae info {run} --settings > tokenizer.json",
         f"vqvae train tokenizer.json --data data --out {run}-again",
     ]
+
+
+def test_a_prior_beside_a_settings_file_takes_one_too(run: Path, tmp_path: Path) -> None:
+    shutil.copytree(run, tmp_path / "run")
+    config = stored_config(run)
+    model: Any = config.model
+    config = dataclasses.replace(config, model=dataclasses.replace(model, quantizer=FSQConfig(dim=64, levels=(8, 8))))
+    storage.write_card(tmp_path / "run" / "tokenizer", dataclasses.replace(about(run), training=configuration.to_json(config)))
+    lines = commands(tmp_path / "run").splitlines()
+    assert [line.split()[1] for line in lines] == ["info", "train", "info", "train-prior"] and lines[3].endswith("--settings prior.json")
 
 
 def test_data_that_has_moved_still_gives_a_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

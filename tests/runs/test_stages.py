@@ -60,7 +60,7 @@ def test_every_stage_leaves_its_part_and_its_time(run: Path) -> None:
     for name in ("report.html", "reconstructions.png", "samples.png"):
         assert (run / name).is_file()
     page = (run / "report.html").read_text()
-    assert "vqvae train tiny" in page and "4×4 pixels" not in page and "2×2 pixels" in page
+    assert "vqvae train tokenizer.json" in page and "4×4 pixels" not in page and "2×2 pixels" in page
 
 
 def test_an_evaluation_gives_what_it_writes(run: Path) -> None:

@@ -1,4 +1,4 @@
-"""Files that commands read and write. The table of kinds says which format each kind of data has."""
+"""Files that commands read and write. ``evaluation/kinds.py`` has the formats of each kind of data."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -33,7 +33,7 @@ def check_file(path: Path, kind: Kind) -> None:
 
 
 def sample_files(path: Path, names: Sequence[str], kind: Kind) -> list[Path]:
-    """The files that ``write_samples`` writes."""
+    """The files that ``write_samples`` will write."""
     return [path] if path.suffix else [path / f"{name}{kind.suffixes[0]}" for name in names]
 
 

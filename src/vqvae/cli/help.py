@@ -26,6 +26,7 @@ _RUN = ("RUN", "The run folder.")
 _DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". Default: the GPU if there is one.')
 _SEED = ("--seed N", "The same seed gives the same result. Default: 0.")
 _JSON = ("--json", "Print one JSON object.")
+_CHECKPOINT = ("--checkpoint best|STEP", "Use this checkpoint of the tokenizer instead of the finished one.")
 _OVERWRITE = ("--overwrite", "Replace existing files.")
 _BOUNDS = ("--bounds LOW HIGH", "The range of float data. Default: as in training.")
 _ANY = "Any setting is a flag: --model.quantizer.codebook-size 1024. Name another kind of part with --model.quantizer fsq."
@@ -105,6 +106,7 @@ PAGES = {
             ("--data FOLDER", "Score on other data of the same kind. The run folder does not change."),
             _BOUNDS,
             ("--phones FILE", "Phone alignments of the recordings, as .jsonl or TextGrid."),
+            _CHECKPOINT,
             _JSON,
             _DEVICE,
         ),
@@ -119,6 +121,7 @@ PAGES = {
             ("--out FOLDER", "Where the reconstructions go."),
             ("--speaker NAME", "Whose voice speaks, by name or number."),
             _BOUNDS,
+            _CHECKPOINT,
             _OVERWRITE,
             _JSON,
             _DEVICE,
@@ -135,6 +138,7 @@ PAGES = {
             ("--offset N", "The first token in another vocabulary. Default: tokens are codes."),
             _BOUNDS,
             ("--skip-bad", "List files that cannot be read and continue without them."),
+            _CHECKPOINT,
             _OVERWRITE,
             _DEVICE,
         ),
@@ -148,6 +152,7 @@ PAGES = {
             ("TOKENS...", "Files from 'vqvae encode'."),
             ("--out FOLDER", "Where the files go."),
             ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _CHECKPOINT,
             _OVERWRITE,
             _DEVICE,
         ),

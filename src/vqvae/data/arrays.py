@@ -1,4 +1,4 @@
-"""Arrays: examples that are kept in memory, and .npy and .npz files of pictures, series, spectrograms or volumes."""
+"""Arrays: examples in memory, and .npy and .npz files of pictures, series, spectrograms or volumes."""
 
 import copy
 import dataclasses
@@ -24,10 +24,10 @@ from vqvae.signals import Signal, pictures
 NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 """The types of a signal's data in numpy."""
 FEW_LEVELS = 32
-"""Whole numbers below this are taken for so many levels as occur, such as classes of pixels; others for all levels of their type."""
+"""Whole numbers below this, such as classes of pixels, have as many levels as occur. Others have all levels of their type."""
 _MAX_EXAMPLES = 2**24
 _SCANNED = 2**22
-"""Values that are looked at in one go."""
+"""Values that are scanned at a time."""
 
 
 class ArrayDataset(Dataset):
@@ -56,7 +56,7 @@ class ArrayDataset(Dataset):
         """Keep a reference to the arrays; ``rows`` picks and orders examples without copying them.
 
         Args:
-            overlap: each value is in so many examples that follow each other.
+            overlap: the number of consecutive examples that share a value.
         """
         # A view without numpy's memmap class, which a batch would keep.
         array = np.asarray(images)
@@ -105,17 +105,17 @@ class ArrayConfig:
     """The .npy or .npz file."""
     layout: str = "auto"
     """The axes in order, such as "n h w c" or "n c time": n examples, c channels, and one to three others (h, w, d, t, f, or words). auto
-    goes by the shape, and asks if that does not tell; channels_first and channels_last say where the channels are."""
+    decides by the shape, and stops if the shape is ambiguous. channels_first and channels_last name the place of the channels."""
     key: str | None = None
-    """The array of the .npz to train on; found by its name if omitted."""
+    """The array of the .npz to train on. Default: found by its name."""
     window: int | None = None
     """Positions of the windows that one long recording is cut into. Default: at most 1,024, and about 64 windows or more."""
     levels: int | None = None
-    """Levels of whole numbers: values are 0 to below this. If omitted, those of their type, or as many as occur if they are few."""
+    """Levels of whole numbers, from 0 up. Default: those of their type, or as many as occur if they are few."""
     low: float | None = None
-    """The least value that floats may have. None: no bound. Give it with high."""
+    """The smallest value of floats. Default: no bound. Give it together with high."""
     high: float | None = None
-    """The greatest value that floats may have."""
+    """The largest value of floats."""
     mirror: bool = False
     """Add a mirrored copy of every training example."""
 
@@ -123,7 +123,7 @@ class ArrayConfig:
         """Open the file (memory-mapped unless it is compressed) and split it.
 
         Raises:
-            DataError: the file is missing, damaged or empty, or the shape does not show the axes.
+            DataError: if the file is missing, damaged or empty, or its shape is ambiguous.
         """
         path = user_path(self.path)
         found = open_source(self)
@@ -149,7 +149,7 @@ class Statistics:
 
 @dataclass(frozen=True)
 class Source:
-    """An array file: what it holds, and what each part was taken for."""
+    """An array file, and the role of each of its arrays."""
 
     where: str
     """The file."""
@@ -187,7 +187,7 @@ class Source:
         return splits
 
     def describe(self) -> str:
-        """What was taken for what, in a line."""
+        """How the file is read, in a line."""
         values = f"{self.signal.levels} levels" if self.signal.levels else "floats"
         if self.signal.low is not None:
             values += f" in [{self.signal.low:g}, {self.signal.high:g}]"
@@ -212,14 +212,14 @@ class Source:
 
 
 def open_source(config: ArrayConfig) -> Source:
-    """Look into an array file: headers first, then the values.
+    """Inspect an array file: first the headers, then the values.
 
     Raises:
-        ConfigError: the bounds, levels or layout cannot be.
+        ConfigError: if the bounds, levels or layout are invalid.
         DataError: see ``ArrayConfig.build``.
     """
     if config.levels is not None and config.low is not None:
-        raise ConfigError("data.levels is for whole numbers and data.low for floats; give one of the two.")
+        raise ConfigError("data.levels is for whole numbers, data.low for floats. Give only one of them.")
     path = user_path(config.path)
     arrays = open_arrays(path)
     roles = roles_of(arrays, config.key, str(path))
@@ -282,9 +282,9 @@ def _check_header(array: StoredArray, train: StoredArray, axes: Axes) -> None:
     where = f"{array.path}, array {array.name!r},"
     if array.dtype.kind not in "biuf":
         advice = "Give real and imaginary parts as two channels." if array.dtype.kind == "c" else "Give numbers."
-        raise DataError(f"{where} is {array.dtype}; whole numbers or floats are expected. {advice}")
+        raise DataError(f"{where} is {array.dtype}; expected whole numbers or floats. {advice}")
     if 0 in array.shape:
-        raise DataError(f"{where} has shape {array.shape}: there is nothing in it.")
+        raise DataError(f"{where} has shape {array.shape}: it is empty.")
     if len(array.shape) != len(train.shape) or axes.example(array.shape) != axes.example(train.shape):
         raise DataError(
             f"{array.path}: {train.name} and {array.name} have examples of unequal shape: {axes.example(train.shape)} and "
@@ -297,10 +297,10 @@ def _check_header(array: StoredArray, train: StoredArray, axes: Axes) -> None:
 
 
 def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
-    """The ends, means and deviations of (n, channels, *axes), a few examples at a time.
+    """The minimum, maximum, means and deviations of (n, channels, *axes), computed a few examples at a time.
 
     Raises:
-        DataError: a value is not finite, or too large for float32.
+        DataError: if a value is not finite, or too large for float32.
     """
     lows, highs, counts, sums, squares = [], [], 0, 0.0, 0.0
     step = max(1, _SCANNED // max(1, x[0].size))
@@ -331,7 +331,7 @@ def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
 
 
 def _signal(config: ArrayConfig, axes: Axes, array: StoredArray, found: list[Statistics], channels: int) -> Signal:
-    """What the examples are: whole numbers from 0 up to 65,535 have levels, everything else is floats."""
+    """The signal of the examples. Whole numbers from 0 to 65,535 have levels; everything else is treated as floats."""
     low, high = min(one.low for one in found), max(one.high for one in found)
     where = f"{array.path}, array {array.name!r},"
     is_whole = array.dtype.kind in "biu" and low >= 0 and high < 2**16

@@ -11,7 +11,7 @@ _LETTERS = {"h": "height", "w": "width", "d": "depth", "t": "time", "f": "freque
 _SPACE = {1: ("time",), 2: ("height", "width"), 3: ("depth", "height", "width")}
 _FEW_CHANNELS, _SERIES_CHANNELS = 4, 16
 _LONG = 2**15
-"""Without examples in the layout, series of at least so many positions and few channels are one recording."""
+"""With layout "auto", an array with few rows or columns and at least this many positions is one recording."""
 TIME = "time"
 _HELP = 'Name the axes: --data.layout "n h w c" for pictures, "n t c" for series, "n f t" for spectrograms, "n d h w" for volumes.'
 
@@ -55,11 +55,11 @@ class Axes:
 
 
 def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) -> Axes:
-    """The axes that a layout names, or those that the shape shows.
+    """The axes that a layout names. With "auto", those that the shape suggests.
 
     Raises:
-        ConfigError: the layout is no list of axes.
-        DataError: it has another number of axes than the array, or it is "auto" and the shape can be read in several ways.
+        ConfigError: if the layout is not a list of axes.
+        DataError: if the layout and the array differ in the number of axes, or the layout is "auto" and the shape is ambiguous.
     """
     words = layout.replace(",", " ").split()
     if len(words) == 1 and set(layout) <= set("nchwdtf"):
@@ -69,7 +69,7 @@ def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) ->
         missing = axes.is_recording and TIME not in axes.all
         if missing or len(set(axes.all)) < len(axes.all) or not 1 <= len(axes.names) <= 3:
             raise ConfigError(
-                f"data.layout is {layout!r}; n, at most one c, and one to three other axes are expected, each once. One long recording has "
+                f"data.layout is {layout!r}; expected n, at most one c, and one to three other axes, each once. One long recording has "
                 f't and no n: "c t". {_HELP}'
             )
         if len(axes.all) != len(shape):
@@ -78,7 +78,7 @@ def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) ->
     if len(shape) == 1:
         return Axes((TIME,))
     if not 2 <= len(shape) <= 5:
-        raise DataError(f"{where} has shape {shape}; 1 to 5 axes are expected: examples, 1 to 3 axes, and perhaps channels. {_HELP}")
+        raise DataError(f"{where} has shape {shape}; 1 to 5 axes are expected: examples, 1 to 3 axes, and optional channels. {_HELP}")
     if layout == "auto":
         return _by_shape(shape, dtype, where)
     if len(shape) == 2 or (len(shape) == 3 and dtype == np.uint8):
@@ -101,7 +101,7 @@ def _by_shape(shape: tuple[int, ...], dtype: np.dtype, where: str) -> Axes:
         return _with_channels(len(space) - 1, is_last=last)
     if len(set(space)) == 1 and len(space) == 3 and not first:
         return _without_channels(3)
-    raise DataError(f"{where} has shape {shape}, which does not show where the channels are; set layout. {_HELP}")
+    raise DataError(f"{where} has shape {shape}, which is ambiguous: it is unclear which axis holds the channels. {_HELP}")
 
 
 def _with_channels(count: int, *, is_last: bool) -> Axes:

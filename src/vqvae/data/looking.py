@@ -1,4 +1,4 @@
-"""A look at a folder of images before training, so that settings fit what is there."""
+"""Inspects a folder of images before training, so that the settings fit them."""
 
 import contextlib
 from pathlib import Path
@@ -35,10 +35,10 @@ class Look(NamedTuple):
 
 
 def look(path: str) -> Look | None:
-    """Look at a folder of images: at the paths of all files, and at some files. None if there is no such folder, or it holds no images.
+    """Inspect a folder of images: the paths of all files, and the contents of some. None if the folder is missing or holds no images.
 
     Raises:
-        DataError: if nothing can be trained on.
+        DataError: if there is nothing to train on.
     """
     root = user_path(path)
     files = find_files(root, SUFFIXES) if root.is_dir() else []
@@ -48,7 +48,7 @@ def look(path: str) -> Look | None:
     sample = [root / train[row].file for row in np.linspace(0, len(train) - 1, min(len(train), _SAMPLE)).astype(int)]
     headers: dict[Path, Header] = {}
     for file in sample:
-        with contextlib.suppress(DataError):  # Whoever reads all files says which are bad.
+        with contextlib.suppress(DataError):  # Bad files are reported when all files are read.
             headers[file] = read_header(file)
     if not headers:
         return None

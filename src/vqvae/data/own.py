@@ -15,12 +15,12 @@ from vqvae.signals import AXES, Signal, pictures
 
 _NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 _SCANNED = 2**20
-"""Bytes of an item that its data set's name is made of."""
+"""Bytes of an item that go into the name of its data set."""
 
 
 @runtime_checkable
 class HasBatches(Protocol):
-    """The least that a data set must have: examples by number, and their signal."""
+    """The minimum that a data set must have: examples by number, and their signal."""
 
     signal: Signal
 
@@ -54,13 +54,14 @@ class OwnDataset(Dataset):
         found = self._data.batch(indices)
         batch = found if isinstance(found, Batch) else Batch(found)
         if len(batch.x) != len(indices):
-            raise DataError(f"{self.name}: batch() gave {len(batch.x)} examples for {len(indices)} indices; one for each is expected.")
+            raise DataError(f"{self.name}: batch() gave {len(batch.x)} examples for {len(indices)} indices; expected one per index.")
         x = self.signal.check(batch.x)
         return batch._replace(x=x.to(self.signal.dtype) if x.is_floating_point() else x)
 
 
 class ItemsDataset(Dataset):
-    """Items that are read one by one: arrays, tensors or pictures, alone, first in a tuple, or in a column; labels are optional."""
+    """Items that are read one at a time: arrays, tensors or pictures. An item may be the data alone, a tuple that starts with it, or a
+    dictionary. Labels are optional."""
 
     def __init__(
         self,
@@ -74,13 +75,13 @@ class ItemsDataset(Dataset):
         """Look at the first item.
 
         Args:
-            signal: what the items are; Default: by the first item.
+            signal: what the items are. Default: inferred from the first item.
             column: the key of the data, if items are dictionaries. Default: the first one that holds an array or a picture.
             label_column: the key of the label. Default: the first column of class labels. In tuples, the label is the second entry.
             label_names: names of the labels. Default: those of the column of class labels; without names, labels are not used.
 
         Raises:
-            DataError: there are no items, or they hold no data.
+            DataError: if there are no items, or they hold no data.
         """
         if not len(items):
             raise DataError(f"{type(items).__name__} has no items.")
@@ -146,11 +147,11 @@ def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) 
         data: settings of a data set, ``Splits``, a ``Dataset``, any object with ``__len__``, ``batch(indices)`` and ``signal``, an array of
             numpy or a tensor (n, channels, *axes), or a data set of PyTorch or of Hugging Face.
         held_out: the held-out data, in the same forms. Default: 5 % of ``data``, by a hash of the number.
-        signal: what arrays and items are. Default: by looking at them.
+        signal: what arrays and items are. Default: inferred from them.
 
     Raises:
-        ConfigError: the object is not data, or ``held_out`` or ``signal`` came with data that already has both.
-        DataError: the data has no signal, or too few examples.
+        ConfigError: if the object is not data, or ``held_out`` or ``signal`` came with data that already has both.
+        DataError: if the data has no signal, or too few examples.
     """
     if isinstance(data, Splits) or hasattr(data, "build"):
         if held_out is not None or signal is not None:
@@ -231,21 +232,19 @@ def _raw(array: np.ndarray, signal: Signal) -> Tensor:
     """Examples as a tensor of the signal's type.
 
     Raises:
-        DataError: data that is not of the signal; it is looked at as it came, since a cast would wrap levels and cut floats.
+        DataError: if the data does not fit the signal. The check comes before the cast, which would wrap levels and truncate floats.
     """
     kinds = "iub" if signal.levels is not None else "fiub"
     levels = signal.levels
     beyond = levels is not None and array.dtype.kind in kinds and array.size > 0 and not 0 <= int(array.min()) <= int(array.max()) < levels
     if beyond or array.dtype.kind not in kinds:
         ends = f" from {array.min()} to {array.max()}" if array.size and array.dtype.kind in "fiub" else ""
-        raise DataError(
-            f"Data came as {array.dtype}{ends}; expected {signal.values()}, {signal.shape()}. Give signal= if it is other data."
-        )
+        raise DataError(f"Data came as {array.dtype}{ends}; expected {signal.values()}, {signal.shape()}. For other data, give signal=.")
     return signal.check(torch.from_numpy(np.ascontiguousarray(array, _NUMPY[signal.dtype])))
 
 
 def _signal_of(array: np.ndarray) -> Signal:
-    """What examples (n, channels, *axes) are: pictures where they are uint8 with two axes of space, levels of other integers, floats."""
+    """The signal of examples (n, channels, *axes): uint8 with two axes is pictures, other integers have levels, the rest is floats."""
     axes = AXES.get(array.ndim - 2) or tuple(f"axis {number}" for number in range(array.ndim - 2))
     if array.dtype == np.uint8 and len(axes) == 2:
         if array.shape[1] > 4 >= array.shape[-1]:
@@ -257,4 +256,4 @@ def _signal_of(array: np.ndarray) -> Signal:
         levels = 256 if array.dtype == np.uint8 else int(array.max(initial=1)) + 1
         return Signal(axes=axes, channels=array.shape[1], levels=max(levels, 2))
     ends = f" from {array.min()}" if array.dtype.kind in "iu" else ""
-    raise DataError(f"Data is {array.dtype}{ends}; integers from 0 up, or floats, are expected.")
+    raise DataError(f"Data is {array.dtype}{ends}; expected integers from 0 up, or floats.")

@@ -20,6 +20,7 @@ _WIDTH, _HEIGHT = 320, 240
 _LEFT_EDGE, _RIGHT_EDGE = (_WIDTH - _HEIGHT) // 2, (_WIDTH + _HEIGHT) // 2
 _FORWARD, _LEFT, _RIGHT, _FORWARD_LEFT, _FORWARD_RIGHT = range(5)
 _DEGREES_PER_TIC = 4.0
+_USUAL_TICS = 4  # The explorer's numbers are for frames this far apart. With fewer tics it holds its decisions for more frames.
 # For each action: whether to move forward, and the sign of the turn.
 _BUTTONS = {_FORWARD: (1, 0), _LEFT: (0, -1), _RIGHT: (0, 1), _FORWARD_LEFT: (1, -1), _FORWARD_RIGHT: (1, 1)}
 _ATTEMPTS = 50
@@ -47,25 +48,28 @@ class _Explorer:
     STUCK = 4.0
     """Map units. A walk that covers less is blocked, perhaps by a sill, even if the depth shows open space."""
 
-    def __init__(self, seed: str) -> None:
+    def __init__(self, seed: str, frame_skip: int = _USUAL_TICS) -> None:
         self._random = random.Random(seed)
+        self._repeats = max(1, round(_USUAL_TICS / frame_skip))
         self._action, self._left, self._turned = _FORWARD, 0, 0
-        self._walked_from: tuple[float, float] | None = None
+        self._walked: list[tuple[float, float]] = []
 
     def act(self, view: _View) -> int:
-        blocked = self._walked_from is not None and bool(np.hypot(*np.subtract(view.position, self._walked_from)) < self.STUCK)
+        # Over the usual tics: a walk from a standstill needs some to gain speed.
+        before = self._walked[-self._repeats :]
+        blocked = len(before) == self._repeats and bool(np.hypot(*np.subtract(view.position, before[0])) < self.STUCK)
         close = blocked or view.ahead < self.NEAR
         on_the_spot = self._action in (_LEFT, _RIGHT)
         self._left = max(0, self._left - 1)
         if on_the_spot:
             self._turned += 1
-            if self._left == 0 and view.ahead < self.OPEN and self._turned < self.FULL_TURN:
+            if self._left == 0 and view.ahead < self.OPEN and self._turned < self.FULL_TURN * self._repeats:
                 self._left = 1
         elif close:
             self._left = 0
         if self._left == 0:
             self._choose(view, close)
-        self._walked_from = None if self._action in (_LEFT, _RIGHT) else view.position
+        self._walked = [] if self._action in (_LEFT, _RIGHT) else [*before, view.position]
         return self._action
 
     def _choose(self, view: _View, close: bool) -> None:
@@ -75,15 +79,15 @@ class _Explorer:
                 to_the_left = not to_the_left
             self._action, self._left, self._turned = (_LEFT if to_the_left else _RIGHT), self._between(2, 4), 0
         elif view.ahead < self.VEER:
-            self._action, self._left = (_FORWARD_LEFT if to_the_left else _FORWARD_RIGHT), 1
-        elif self._random.random() < self.WANDER:
+            self._action, self._left = (_FORWARD_LEFT if to_the_left else _FORWARD_RIGHT), self._repeats
+        elif self._random.random() < self.WANDER / self._repeats:
             self._action, self._left = (_FORWARD_LEFT if self._random.random() < 0.5 else _FORWARD_RIGHT), self._between(2, 6)
         else:
             self._action = _FORWARD
 
     def _between(self, first: int, last: int) -> int:
         # random() gives the same numbers in every release of Python; randint does not guarantee that.
-        return first + int(self._random.random() * (last - first + 1))
+        return first * self._repeats + int(self._random.random() * (last - first + 1) * self._repeats)
 
 
 def _game(scenario: str) -> vizdoom.DoomGame:
@@ -133,7 +137,7 @@ def _picture(state: vizdoom.GameState, size: int) -> np.ndarray:
 def _episode(game: vizdoom.DoomGame, seed: str, frames: np.ndarray, actions: np.ndarray, poses: np.ndarray, frame_skip: int) -> bool:
     """Fill ``frames`` (time, 3, size, size), ``actions`` (time,) and ``poses`` (time, 3). False if the game ended too early."""
     _begin(game, seed)
-    explorer = _Explorer(seed)
+    explorer = _Explorer(seed, frame_skip)
     for time in range(len(frames)):
         if game.is_episode_finished():
             return False

@@ -37,6 +37,7 @@ _TICS = 35.0
 """Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
 _VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
+_SHORT_VERSION = 2  # The same for one or two tics a frame, when the explorer holds its decisions for several frames.
 
 
 @settings
@@ -151,7 +152,8 @@ def _walks(config: WorldsConfig) -> tuple[_Walk, ...]:
 
 def _rendered(config: WorldsConfig, needs_poses: bool) -> tuple[Path, str]:
     """The folder with the frames of the walks, rendered if it is not there yet, and the digest of the settings."""
-    settings_that_matter = {**to_json(config), "version": _VERSION, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
+    version = _VERSION if config.frame_skip > 2 else _SHORT_VERSION
+    settings_that_matter = {**to_json(config), "version": version, "vizdoom": importlib.metadata.version("vizdoom"), "path": None}
     # Omitted if they have their defaults: frames keep their name from before these settings existed.
     later = {"held_out_scenario", "clip_length", *([] if config.scenarios else ["scenarios"])}
     identity = {name: value for name, value in settings_that_matter.items() if name not in later}

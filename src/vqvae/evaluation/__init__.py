@@ -1,1 +1,1 @@
-"""What is found out about trained models, a folder for each kind of question."""
+"""Evaluates trained models, with a folder for each kind of question."""

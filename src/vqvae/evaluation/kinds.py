@@ -1,6 +1,6 @@
-"""The one table from what data is to what can be done with it: scores, pictures, and files of it.
+"""The table of kinds of data: how each kind is scored, drawn, read and written.
 
-Another kind of data is one more row. Whatever no row was made for is treated as arrays.
+A new kind of data is a new row. Data without a row of its own is treated as arrays.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -46,13 +46,13 @@ class Kind:
     unit: str
     """What its positions are."""
     matches: Callable[[Signal], bool]
-    """Whether data with this signal is of the kind."""
+    """Whether data with this signal is of this kind."""
     score: Callable[[Pipeline, Dataset], Evaluation]
     """Numbers, pictures, charts and sounds of a model on held-out data."""
     suffixes: tuple[str, ...]
-    """Files that an example is written to; the first one where the user names none."""
+    """Suffixes of the files that an example is written to. The first is the default."""
     inputs: tuple[str, ...]
-    """Suffixes of the files that are found in a folder."""
+    """Suffixes of the files that are read from a folder."""
     read: Callable[..., Iterator[Tensor]]
     """A file as blocks, from its path and the signal. Pictures and arrays also take ``bounds``, the values in files of floats that become
     the lowest and the highest level."""
@@ -61,13 +61,13 @@ class Kind:
     measure: str
     """The name of the score that says how near a reconstruction is; see ``vqvae.reports.measures``."""
     near: Callable[[Tensor, Tensor, Signal], float]
-    """How near what was made (1, channels, *axes) is to the original."""
+    """That score, from a reconstruction (1, channels, *axes) and the original."""
     running: Callable[[Signal], RunningLogMelDistance] | None = None
-    """The same for an example that comes in pieces; None if it has to be whole."""
+    """The same score for an example that arrives in pieces. None if it must be whole."""
     grid: Callable[[Tensor, int], np.ndarray] | None = None
-    """A picture of several examples in so many columns, uint8 (height, width, 3); None where there is no way to draw them."""
+    """Draws examples in this many columns, as uint8 (height, width, 3). None if this kind cannot be drawn."""
     pairs: Callable[[Tensor, Tensor, int], np.ndarray] | None = None
-    """The same, with rows of originals above rows of what was made of them."""
+    """The same, with each row of originals above a row of reconstructions."""
 
 
 def kind_of(signal: Signal) -> Kind:
@@ -79,12 +79,12 @@ def sample_rate_of(signal: Signal) -> int:
     """The sample rate of sound.
 
     Raises:
-        ConfigError: it is not known, or no whole number.
+        ConfigError: if it is unknown, or not a whole number.
     """
     found = signal.sample_rate or 0
     if found < 1 or found != int(found):
         raise ConfigError(
-            f"The sample rate of this sound is {signal.sample_rate}; a whole number of samples a second is expected, on the run's card."
+            f"The sample rate of this sound is {signal.sample_rate}; the run's card must give a whole number of samples per second."
         )
     return int(found)
 

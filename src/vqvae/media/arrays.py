@@ -15,9 +15,9 @@ from vqvae.disk import atomic
 from vqvae.errors import DataError
 
 SUFFIXES = (".npy",)
-"""What arrays are written as."""
+"""Suffixes of the files that arrays are written to."""
 READABLE = (".npy", ".npz")
-"""What arrays are read from."""
+"""Suffixes of the files that arrays are read from."""
 _MAGIC, _ZIP = b"\x93NUMPY", b"PK"
 _MAX_RATIO, _SMALL = 100, 2**28
 """A compressed array may unpack to this many times its size in the file, or to this many bytes."""
@@ -27,7 +27,7 @@ _ADVICE = "Write it with numpy.save or numpy.savez, without Python objects."
 
 @dataclass(frozen=True)
 class StoredArray:
-    """An array in a file, known by its header; ``read`` gets the data."""
+    """An array in a file, known by its header. ``read`` returns the data."""
 
     path: Path
     """The .npy or .npz file."""
@@ -44,7 +44,7 @@ class StoredArray:
         """The data, read-only: memory-mapped, or unpacked if the .npz is compressed.
 
         Raises:
-            DataError: the data is damaged, or does not fit into memory.
+            DataError: if the data is damaged, or does not fit into memory.
         """
         with _explained(self.path):
             if 0 in self.shape:
@@ -64,7 +64,7 @@ def open_arrays(path: Path) -> dict[str, StoredArray]:
     """The arrays of a .npy file (named "x") or an .npz file, by their headers. The content decides which of the two it is.
 
     Raises:
-        DataError: the file is missing, is neither of the two, is damaged, or unpacks to far more than its own size.
+        DataError: if the file is missing, damaged or of another format, or unpacks to far more than its own size.
     """
     if not path.is_file():
         raise DataError(f"There is no file {path}. Give the path of a .npy or .npz file.")
@@ -85,7 +85,7 @@ def read_array(path: Path) -> np.ndarray:
     """The one array of a file.
 
     Raises:
-        DataError: the file cannot be read, or holds several arrays.
+        DataError: if the file cannot be read, or holds several arrays.
     """
     arrays = open_arrays(path)
     if len(arrays) != 1:
@@ -97,7 +97,7 @@ def write_array(path: Path, array: np.ndarray) -> None:
     """Write one array, whole or not at all.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: if the place cannot be written.
     """
     with atomic(path, DataError, "Choose another place.") as partial, partial.open("wb") as file:
         np.save(file, array, allow_pickle=False)
@@ -178,7 +178,7 @@ def _data_offset(file: Any, info: zipfile.ZipInfo) -> int:
 
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
-    """Whatever numpy and zipfile raise as a DataError: all of it means a file that is not what its name says."""
+    """Turn whatever numpy and zipfile raise into a DataError: the file is not what its name says."""
     try:
         yield
     except DataError:

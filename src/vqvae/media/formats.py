@@ -1,4 +1,4 @@
-"""The picture formats that are read: one table."""
+"""The table of picture formats that can be read."""
 
 import re
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from vqvae.media.metadata import ORIENTATION
 
 
 class _Tiff(TiffImagePlugin.TiffImageFile):
-    """Pillow reads all metadata of a TIFF when it has its pixels, and turns it upright itself. Damage there must not end the reading."""
+    """Pillow reads all metadata of a TIFF after its pixels, and turns it upright. Damaged metadata must not stop it."""
 
     def getexif(self) -> Image.Exif:
         """Only the orientation."""

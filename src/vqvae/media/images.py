@@ -1,4 +1,4 @@
-"""Picture files to arrays, by one rule, so that a picture is the same at training and at use; and arrays to PNG files."""
+"""Reads picture files as arrays, always by the same rule, so that training and use see the same pixels. Writes arrays as PNG files."""
 
 from pathlib import Path
 
@@ -77,7 +77,7 @@ def write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
     """Write a picture, whole or not at all. Missing folders are made.
 
     Raises:
-        CheckpointError: the place cannot be written.
+        CheckpointError: if the place cannot be written.
     """
     with atomic(path, CheckpointError) as partial:
         Image.fromarray(pixels).save(partial, format="PNG")

@@ -1,4 +1,4 @@
-"""A picture file, opened: upright, and window by window where it is too large to be converted as a whole."""
+"""An opened picture file: upright, and read window by window if it is too large to convert as a whole."""
 
 import io
 import logging
@@ -21,10 +21,10 @@ from vqvae.media.metadata import turn_of, without_metadata
 MOST_PIXELS = 180_000_000
 """Larger pictures are refused: decoded, they take 4 bytes a pixel."""
 DRAFT = 4
-"""How many times larger than needed a JPEG is decoded. At 4 the resized picture is within 52 dB of the one from all pixels, which nobody
-can see, and comes two to four times as fast."""
+"""A JPEG is decoded at this many times the size that is needed. At 4, the resized picture is within 52 dB of the one from all pixels, which
+is invisible, and decoding is two to four times as fast."""
 _MOST_DEFLATED = 1032
-"""Bytes that one byte of a PNG can stand for at most (zlib's technical details)."""
+"""The most bytes that one byte of a PNG can expand to (zlib's technical details)."""
 
 
 _BITS = 258  # TIFF's tag BitsPerSample.
@@ -33,7 +33,7 @@ _log = logging.getLogger(__name__)
 
 
 class Box(NamedTuple):
-    """A part of an upright picture, in pixels: the first row and column, and those behind the last."""
+    """A part of an upright picture, in pixels: the first row and column, and those after the last."""
 
     top: int
     left: int
@@ -84,7 +84,7 @@ class Picture:
         return None if self.image.mode == "F" else 65_536 if self.image.mode.startswith("I") or self._is_deep else 256
 
     def check_depth(self, levels: int) -> None:
-        """Check that the values fit so many levels. Log a warning, once, if few greys remain of a deep picture.
+        """Check that this many levels suit the file. Log a warning, once, if few greys remain of a deep picture.
 
         Raises:
             DataError: if 65,536 levels are asked for, and the file has colours of more than 8 bits that cannot be read.
@@ -160,7 +160,7 @@ def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int =
         levels: 65,536 keeps all of colours with 16 bits, which takes a second decoding.
 
     Raises:
-        DataError: the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
+        DataError: if the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
     """
     with _opened(path) as file, decoding(path):
         start = file.read(25)
@@ -184,7 +184,7 @@ def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int =
 
 
 class Header(NamedTuple):
-    """What a picture file says of itself before its pixels are decoded."""
+    """The header of a picture file, known before its pixels are decoded."""
 
     size: tuple[int, int]
     """Height and width of the upright picture, in pixels."""
@@ -198,7 +198,7 @@ def read_header(path: Path) -> Header:
     """Read the header of a picture file.
 
     Raises:
-        DataError: the file cannot be read, or it is of another format.
+        DataError: if the file cannot be read, or it is of another format.
     """
     try:
         with path.open("rb") as file, decoding(path):
@@ -215,7 +215,7 @@ def read_header(path: Path) -> Header:
 
 @contextmanager
 def decoding(path: Path) -> Iterator[None]:
-    """Turn whatever a decoder stumbles over (SyntaxError, struct.error, ...) into a DataError: all of it means a bad file."""
+    """Turn any error of a decoder (SyntaxError, struct.error, ...) into a DataError: the file is bad."""
     try:
         yield
     except VqvaeError:

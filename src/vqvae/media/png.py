@@ -1,4 +1,4 @@
-"""PNG files written row by row, with 8 or 16 bits a channel: Pillow needs the whole picture at once and has no colours of 16 bits."""
+"""Writes PNG files row by row, with 8 or 16 bits per channel. Pillow needs the whole picture at once, and writes no 16-bit colours."""
 
 import struct
 import zlib
@@ -22,10 +22,10 @@ def write_png_rows(path: Path, bands: Iterable[Integer[np.ndarray, "_ _ _"]], si
         path: the file.
         bands: (channels, rows, width), 1 channel for greys and 3 for RGB, with values below ``levels``.
         size: height and width of the picture.
-        levels: 256 for 8 bits a channel, 65,536 for 16.
+        levels: 256 for 8 bits per channel, 65,536 for 16.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: if the place cannot be written.
     """
     (height, width), depth = size, 8 if levels == 256 else 16
     packer, head = zlib.compressobj(_FAST), b""

@@ -339,7 +339,7 @@ def _check_criteria(network: Network) -> None:
         if (part.num_parameters, part.hop) != (criterion.channels, 1):
             raise ConfigError(
                 f"{type(part).__name__} takes {part.num_parameters} parameters for every {part.hop} positions; a further criterion gets "
-                f"the mean of {name}, {criterion.channels} channels at every position. Use one that compares data with data."
+                f"the mean of {name}, with {criterion.channels} channels at every position. Use one that compares data with data."
             )
 
 

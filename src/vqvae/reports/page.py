@@ -66,24 +66,19 @@ def write_report(
     """Write the report of a run to ``path``, whole or not at all.
 
     Args:
-        title: the name of the run or of its data.
+        title: the name of the run or its data.
         metrics: scores by name, as in ``metrics.json``. None is not shown. ``seconds_by_stage`` becomes a chart.
-        pictures: uint8 arrays (height, width, 3) by name, such as "reconstructions" and "samples".
+        pictures, charts: uint8 arrays (height, width, 3) and SVG pictures, by name, such as "samples".
         rows: the rows of ``metrics.jsonl``, in order.
-        settings: the settings as JSON text.
-        words: what the data is called.
-        summary: a sentence or two about the model.
-        data: sentences about the data: where it is, what was found, and what it was taken for.
+        settings, words, summary: the settings as JSON text, what the data is called, and a sentence or two about the model.
+        data: sentences about the data.
         command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
-        captions: captions of pictures that have none in ``CAPTIONS``.
+        captions: captions of pictures and charts that have none in ``CAPTIONS``.
         sounds: rows of sounds to compare.
-        charts: SVG pictures by name. Their captions are in ``captions``.
         sizes: mean sizes in bytes, by what is stored.
-        classes: scores of each class or speaker.
-        grouped_by: what ``classes`` are: "class" or "speaker".
-        warnings: why some scores may mislead.
-        beside: a run to compare with.
+        classes, grouped_by: scores of each class or speaker, and "class" or "speaker".
+        warnings, beside: why some scores may mislead, and a run to compare with.
 
     Raises:
         CheckpointError: if the file cannot be written.
@@ -202,7 +197,7 @@ def _sounds(sounds: Sequence[Row]) -> str:
     words = "Below each sound: its waveform, spectrogram and codes, one colour per code. The waveforms of a row share a scale."
     if any(one.original is not None for row in sounds for one in row.sounds):
         words += (
-            " Below the spectrogram of a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
+            " The last strip below a reconstruction is its error at each time and frequency: black is 0, the brightest colour "
             f"{ERROR_RANGE:g} dB or more."
         )
     return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}"
@@ -276,14 +271,21 @@ def _likelihood(numbers: Mapping[str, float], words: Words) -> str:
         for name, value in numbers.items():
             kind = name.removeprefix(stem)
             if kind not in (name, "reconstruction"):
-                bars.append(Bar(f"{kind} prior", (max(data, 0.0), max(value - data, 0.0)), f"{value:.3f}"))
+                codes = max(value - data, 0.0)
+                bars.append(Bar(f"{kind} prior", (codes,) if data < 0 else (data, codes), f"{value:.3f}"))
         if bars:
             bars.sort(key=lambda bar: -sum(bar.parts))
             text = (
                 f"A model that assigns high probability to {words.examples} can store them in few bits. The bits have two parts: the codes "
                 f"under a prior, and the data given its codes. Fewer bits are better.{words.raw}"
             )
-            chart = bar_chart(f"bits per {'dimension' if dim == 'dim' else dim}", bars, ["data, given the codes", "codes"])
+            legend = ["codes"] if data < 0 else ["data, given the codes", "codes"]
+            if data < 0:
+                text += (
+                    " The values are continuous, so their part is the bits of a density, which may be negative. The numbers are sums; the "
+                    "bars show the codes alone."
+                )
+            chart = bar_chart(f"bits per {'dimension' if dim == 'dim' else dim}", bars, legend)
             return f"<h2>Likelihood of held-out {escape(words.examples)}</h2><p>{escape(text)}</p>{chart}"
     return ""
 

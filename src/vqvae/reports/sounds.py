@@ -31,7 +31,7 @@ class Sound(NamedTuple):
     """The codes that it was made from, or that it is encoded to."""
     codebook_size: int = 1
     original: Float[Tensor, " time"] | None = None
-    """What it should sound like, of the same length. The difference is drawn below its spectrogram."""
+    """What it should sound like, of the same length. The difference is drawn below."""
 
 
 class Row(NamedTuple):
@@ -78,11 +78,12 @@ def _drawn(sound: Sound, seconds: float) -> list[str]:
     parts = []
     with suppress(DataError):  # It is shorter than a window of the spectrogram.
         parts.append(picture(spectrogram(sound.samples, sound.sample_rate), f"spectrogram, {sound.title}", "strip"))
-        if sound.original is not None:
-            error = error_spectrogram(sound.samples, sound.original, sound.sample_rate)
-            parts.append(picture(error, f"error over time and frequency, {sound.title}", "strip"))
     if sound.codes is not None and sound.codes.numel():
         shown = code_colours(sound.codes[:_MOST_BOOKS].cpu().numpy(), sound.codebook_size)
         parts.append(picture(np.ascontiguousarray(shown), f"codes, {sound.title}", "codes"))
+    if sound.original is not None:
+        with suppress(DataError):
+            error = error_spectrogram(sound.samples, sound.original, sound.sample_rate)
+            parts.append(picture(error, f"error over time and frequency, {sound.title}", "strip"))
     count = "" if sound.codes is None else f", {sound.codes.shape[1]} codes"
     return [*parts, f"<small>{seconds:.2f} s{count}</small>"]

@@ -62,7 +62,7 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
     known, path = RECIPES.get(recipe), getattr(config.data, "path", None)
     flags = None if known is None else _flags(config, _defaults(known, config, path))
     place = [*(["--data", path] if path else []), "--out", str(again)]
-    priors = list(_priors(run, again, prior, config.seed, parts))
+    priors = list(_priors(run, again, prior, config.seed, parts, by_file=known is not None and flags is None))
     if known is not None and flags is not None:
         if priors and not any(priors):
             if known.command and not flags:
@@ -74,8 +74,9 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
     return "\n".join([*lines, *(line or _joined("vqvae", "train-prior", str(again), *_seed(config.seed)) for line in priors)])
 
 
-def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts) -> Iterator[str]:
-    """The commands of a run's priors; "" for one that has all settings of the recipe."""
+def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts, *, by_file: bool) -> Iterator[str]:
+    """The commands of a run's priors; "" for one with all settings of the recipe. With ``by_file``, all settings come from a file, since
+    a tokenizer that is trained from a file has no recipe."""
     for level in range(len(about(run, parts).layout)):
         folder = prior_folder(run, level, name)
         if part_of(run, folder) is None:
@@ -86,7 +87,7 @@ def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts) -> Itera
         try:
             config = stored_config(run, part, parts)
             default = dataclasses.replace(prior_config(run, level, parts), seed=seed)
-            flags = _flags(config, default)
+            flags = None if by_file else _flags(config, default)
         except VqvaeError:
             flags = None
         if flags is None:

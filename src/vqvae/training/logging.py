@@ -1,4 +1,4 @@
-"""What is said about a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
+"""The log of a run: ``metrics.jsonl``, TensorBoard, and a progress bar or plain lines on stderr."""
 
 import json
 import os
@@ -23,9 +23,9 @@ from vqvae.reports.measures import in_words
 
 METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
-"""How the names of scores on held-out data begin."""
+"""The prefix of scores on held-out data."""
 LINE = 120
-"""Characters of a line at most."""
+"""Most characters of a line."""
 LOGGED = {
     "loss": "loss",
     "nats_per_dim": "",
@@ -46,7 +46,7 @@ _START = '{"step": '
 
 
 class Meter:
-    """Means of scalars over an interval of steps, kept on the device until they are asked for."""
+    """Means of scalars over an interval of steps. They stay on the device until ``take``."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -55,13 +55,13 @@ class Meter:
     def add(self, values: Mapping[str, Float[Tensor, ""]], weight: float = 1.0) -> None:
         """Add the scalars of a batch."""
         for name, value in values.items():
-            # Not times 0: the mean of an empty batch is NaN, and weighs nothing.
+            # Not times 0: the mean of an empty batch is NaN.
             weighted = value.detach().float() * weight if weight else torch.zeros((), dtype=torch.float32, device=value.device)
             self._sums[name] = self._sums[name] + weighted if name in self._sums else weighted
             self._weights[name] += weight
 
     def take(self) -> dict[str, float]:
-        """The means over all processes, in the order in which the names came; then start anew. All processes must call it."""
+        """The means over all processes, in the order of the names; then start again. All processes must call it."""
         if not self._sums:
             return {}
         names = list(self._sums)
@@ -73,10 +73,10 @@ class Meter:
 
 
 class Log:
-    """The record of one stage of a run. TensorBoard is written to ``RUN/tensorboard/STAGE`` where the package is installed.
+    """The log of one stage of a run. If TensorBoard is installed, it gets ``RUN/tensorboard/STAGE``.
 
-    Rows of this stage after ``step``, which a killed process left and the resumed one will write again, are dropped. With
-    ``quiet`` (every process but the first) nothing is written or said.
+    Rows of this stage after ``step`` are removed: a killed process left them, and the resumed one writes them again. With ``quiet``
+    (every process but the first), nothing is written or printed.
     """
 
     def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool, settings: str = "") -> None:
@@ -94,7 +94,7 @@ class Log:
         self._progress = Progress(stage, steps, done=step, always=True)
 
     def close(self) -> None:
-        """Stop the bar and write out what TensorBoard still holds."""
+        """Stop the bar and flush TensorBoard."""
         if self._progress is not None:
             self._progress.close()
         if self._board is not None:
@@ -106,7 +106,7 @@ class Log:
             self._progress.update(step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row. If it cannot be written, say so once and go on: a log does not end a training."""
+        """Write one row. If that fails, say so once and continue: a log does not end a training."""
         if self.quiet:
             return
         line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
@@ -115,7 +115,7 @@ class Log:
                 file.write(line)
         except OSError as error:
             if not self._unwritten:
-                self.say(f"{self._path} cannot be written ({error.strerror}). The training goes on without new rows in it.")
+                self.say(f"{self._path} cannot be written ({error.strerror}). Training continues without new rows in it.")
             self._unwritten = True
         if self._board is not None:
             for name, value in values.items():
@@ -158,21 +158,21 @@ def show_error(module: nn.Module, wanted: bool) -> None:
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of all stages, in order; none where there is no file yet. What is no whole row, such as the last one of a killed process,
-    is left out.
+    """The rows of all stages, in order; none if there is no file yet. Incomplete rows, such as the last one of a killed process, are
+    skipped.
 
     Raises:
-        CheckpointError: the file cannot be read.
+        CheckpointError: if the file cannot be read.
     """
     rows = (_row(line) for line in _read(path).splitlines())
     return [row for row in rows if row is not None]
 
 
 def drop_rows(path: Path, stage: str, step: int) -> None:
-    """Drop the rows of a stage that come after ``step``, and half a row at the end, atomically.
+    """Remove the rows of a stage after ``step``, and an incomplete row at the end, atomically.
 
     Raises:
-        CheckpointError: the file cannot be read or written.
+        CheckpointError: if the file cannot be read or written.
     """
     text = _read(path)
     lines = text.splitlines()
@@ -194,7 +194,7 @@ def _read(path: Path) -> str:
 
 
 def _is_half(line: str) -> bool:
-    """Whether a line is the beginning of a row; anything else that is no row was not written here."""
+    """Whether a line is an incomplete row. Other lines that are not rows were not written here, and stay."""
     return _row(line) is None and (line.startswith(_START) or _START.startswith(line))
 
 

@@ -39,7 +39,7 @@ def test_maps_have_rows_of_originals_reconstructions_and_errors() -> None:
 def test_volumes_show_their_middle_and_three_channels() -> None:
     found = draw(torch.randn(2, 5, 3, 100, 100), VOLUMES, "New.")
     assert found.pixels is not None and found.pixels.shape[0] == 3 * 102 - 2
-    assert "middle slice along depth" in found.caption
+    assert found.caption == "New. Each picture is the middle slice along depth."
 
 
 def test_classes_have_colours_and_their_error_is_a_share() -> None:

@@ -1,1 +1,1 @@
-"""How well a model does on data of any kind."""
+"""Evaluates models of any kind of data."""

@@ -9,7 +9,9 @@ from torch import Tensor
 
 from vqvae.data.arrays import FEW_LEVELS
 from vqvae.evaluation.images.maps import enlarged
+from vqvae.exact import exact
 from vqvae.reports.colours import code_colours, heat
+from vqvae.reports.grids import grid
 from vqvae.reports.series import Panel, series_chart
 from vqvae.signals import Signal
 
@@ -40,8 +42,8 @@ def draw_pairs(original: Tensor, made: Tensor, signal: Signal, title: str) -> Dr
     """
     original, made = original.cpu(), made.cpu()
     is_classes = signal.levels is not None and signal.levels <= FEW_LEVELS
-    wrong = (original != made) if is_classes else (original.double() - made.double()).abs()
-    error = wrong.double().mean(1)
+    wrong = (original != made) if is_classes else (exact(original) - exact(made)).abs()
+    error = exact(wrong).mean(1)
     if len(signal.axes) == 1:
         panels = [
             Panel(_named(example, channel, signal), (original[example, channel].numpy(), made[example, channel].numpy()), one)
@@ -56,7 +58,7 @@ def draw_pairs(original: Tensor, made: Tensor, signal: Signal, title: str) -> Dr
         (rows[f"original{name}"], rows[f"decoded{name}"]), _ = _coloured((original[:, channel], made[:, channel]), signal)
     (rows["error"],), _ = _coloured((error,), signal, (0.0, most))
     kind = "Error (the share of channels that differ)" if is_classes else "Error"
-    return Drawing(enlarged(rows), None, f"{title} {_axes(signal)} {kind}: black is 0, the brightest colour {most:.3g}.")
+    return Drawing(enlarged(rows), None, f"{title} {_axes(signal)}{kind}: black is 0, the brightest colour {most:.3g}.")
 
 
 def draw(examples: Tensor, signal: Signal, title: str, name: str = "sample") -> Drawing:
@@ -73,15 +75,15 @@ def draw(examples: Tensor, signal: Signal, title: str, name: str = "sample") -> 
     for channel in range(channels):
         shown, _ = _coloured((examples[:, channel],), signal)
         rows[f"channel {channel + 1}" if channels > 1 else name] = shown[0]
-    return Drawing(enlarged(rows), None, f"{title} {_axes(signal)}")
+    return Drawing(enlarged(rows), None, f"{title} {_axes(signal)}".strip())
 
 
 def draw_error(error: Float[Tensor, "*space"], signal: Signal, title: str) -> Drawing:
     """The error at each position, over all held-out examples."""
     if len(signal.axes) == 1:
-        return Drawing(None, series_chart(title, (title,), [Panel(title, [error.numpy()])], signal.axes[0]), title)
+        return Drawing(None, series_chart(title, ("error",), [Panel("error", [error.numpy()])], signal.axes[0]), title)
     (shown,), (_, high) = _coloured((error[None],), signal, (0.0, float(error.max())))
-    return Drawing(enlarged({"error": shown}), None, f"{title} {_axes(signal)} Black is 0, the brightest colour {high:.3g}.")
+    return Drawing(grid(shown, 1), None, f"{title} {_axes(signal)}Black is 0, the brightest colour {high:.3g}.")
 
 
 def _with_error(error: np.ndarray, channels: int) -> list[tuple[int, np.ndarray | None]]:
@@ -94,10 +96,10 @@ def _named(example: int, channel: int, signal: Signal) -> str:
 
 
 def _axes(signal: Signal) -> str:
-    """How a picture lies."""
+    """How a picture lies, if that is not obvious. Ends with a space."""
     *rest, down, across = signal.axes
     slices = f"Each picture is the middle slice along {rest[0]}. " if rest else ""
-    return f"{slices}Down: {down}. Across: {across}."
+    return slices if (down, across) == ("height", "width") else f"{slices}Down: {down}. Across: {across}. "
 
 
 def _drawn_size(size: tuple[int, ...]) -> tuple[int, int]:
@@ -110,14 +112,14 @@ def _coloured(
 ) -> tuple[list[UInt8[Tensor, "n 3 height width"]], tuple[float, float]]:
     """Maps (n, *axes) as pictures with one scale, and the ends of the scale. Without ``ends``, these are those of the first maps."""
     flat = [_slice(one) for one in maps]
-    first = flat[0].double()
+    first = exact(flat[0])
     low, high = ends or (float(first.min()), float(first.max()))
     pictures = []
     for one in flat:
         if ends is None and signal.levels is not None and signal.levels <= FEW_LEVELS:
             colours = code_colours(one.long().numpy(), signal.levels)
         else:
-            colours = heat(((one.double() - low) / ((high - low) or 1.0)).numpy())
+            colours = heat(((exact(one) - low) / ((high - low) or 1.0)).numpy())
         pictures.append(torch.from_numpy(colours).permute(0, 3, 1, 2))
     return pictures, (low, high)
 

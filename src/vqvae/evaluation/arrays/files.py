@@ -67,7 +67,7 @@ def write_examples(path: Path, blocks: Iterable[Tensor], signal: Signal) -> None
     """Write blocks along the last axis as one array: (channels, *axes) of one example, (n, channels, *axes) of several.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: if the place cannot be written.
     """
     x = torch.cat(list(blocks), -1)
     write_array(path, np.ascontiguousarray((x[0] if len(x) == 1 else x).numpy()))

@@ -17,7 +17,7 @@ from vqvae.models.base import Tokenizer
 
 @runtime_checkable
 class FeatureExtractor(Protocol):
-    """Images to features, one row per image. Any callable with a name will do."""
+    """Images to features, one row per image. Any callable with a name is accepted."""
 
     name: str
 
@@ -54,7 +54,7 @@ class Moments:
         """Add rows, from any device.
 
         Raises:
-            DataError: the number of features has changed, or a feature is not finite.
+            DataError: if the number of features has changed, or a feature is not finite.
         """
         rows = features.detach().cpu().double()
         if self.count == 0:

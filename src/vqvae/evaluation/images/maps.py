@@ -1,4 +1,4 @@
-"""Pictures that show where an image model works well and where it does not."""
+"""Pictures that show where an image model succeeds and where it fails."""
 
 from collections.abc import Sequence
 

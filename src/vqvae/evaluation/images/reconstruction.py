@@ -22,7 +22,7 @@ def psnr(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
     by one level, so that the mean stays finite.
 
     Raises:
-        DataError: the two differ in shape or type, or are not integers.
+        DataError: if the two differ in shape or type, or are not integers.
     """
     _check(images, reconstructions)
     return _decibels(_squared_error(images, reconstructions), math.prod(images.shape[1:]), peak)
@@ -39,7 +39,7 @@ class SquaredError:
         """Add a piece (1, channels, height, width) of integer levels and its reconstruction.
 
         Raises:
-            DataError: the two differ in shape or type, or are not integers.
+            DataError: if the two differ in shape or type, or are not integers.
         """
         _check(image, reconstruction)
         self._count += image.numel()
@@ -60,7 +60,7 @@ def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
     mean over channels. Differs from the paper, which has grey images only: an image narrower than 11 pixels gets a window of its width.
 
     Raises:
-        DataError: the two differ in shape or type, or are not images of at least one pixel.
+        DataError: if the two differ in shape or type, or are not images of at least one pixel.
     """
     _check(images, reconstructions)
     if images.ndim != 4 or 0 in images.shape[1:]:
@@ -99,7 +99,7 @@ class NormalisedError:
         """Add images of integer levels and their reconstructions.
 
         Raises:
-            DataError: the two differ in shape or type, or are not integers.
+            DataError: if the two differ in shape or type, or are not integers.
         """
         _check(images, reconstructions)
         # Sums of whole numbers are exact.
@@ -125,7 +125,7 @@ def _squared_error(images: Tensor, reconstructions: Tensor) -> Tensor:
 
 
 def _decibels(error: Tensor, dims: int, peak: int) -> Tensor:
-    """The PSNR of a sum of squared errors over so many values."""
+    """The PSNR, from a sum of squared errors and the number of values."""
     return 10 * torch.log10(float(peak) ** 2 / (error.clamp(min=1) / max(dims, 1)))
 
 

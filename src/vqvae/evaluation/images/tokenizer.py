@@ -42,7 +42,7 @@ class TokenizerEvaluation:
             data_variance: the variance in the NMSE, in squared levels. Default: that of the added images.
 
         Raises:
-            ConfigError: the name of a prior is already the name of a score.
+            ConfigError: if the name of a prior is already the name of a score.
         """
         self.tokenizer, self.extractor = tokenizer.eval(), extractor
         self.costs = Costs(tokenizer.layout, log_priors)
@@ -59,7 +59,7 @@ class TokenizerEvaluation:
         """Score one batch of images, on the tokenizer's device.
 
         Raises:
-            DataError: the batch does not fit the tokenizer, or holds no images.
+            DataError: if the batch does not fit the tokenizer, or holds no images.
         """
         codes = self.tokenizer.encode(batch)
         made = self.tokenizer.reconstruct(batch, codes)
@@ -94,7 +94,7 @@ class TokenizerEvaluation:
         """The scores over everything added so far, by name. For bits, see ``Costs.scores``.
 
         Raises:
-            DataError: nothing was added.
+            DataError: if nothing was added.
         """
         costs = self.costs.scores()
         scores = {
@@ -117,12 +117,12 @@ def evaluate_tokenizer(
     extractor: FeatureExtractor | None = None,
     data_variance: float | None = None,
 ) -> dict[str, float]:
-    """The scores of ``TokenizerEvaluation`` over batches: bits a dimension and a code, PSNR (dB), SSIM, NMSE, perplexity, share of
-    codes used, and ``frechet_NAME`` where an extractor is given.
+    """The scores of ``TokenizerEvaluation`` over batches: bits per dimension and per code, PSNR (dB), SSIM, NMSE, perplexity, share of
+    codes used, and ``frechet_NAME`` if an extractor is given.
 
     Raises:
-        ConfigError: a prior has a name that means something else here.
-        DataError: there are no examples, or they do not fit the tokenizer.
+        ConfigError: if a prior has a reserved name.
+        DataError: if there are no examples, or they do not fit the tokenizer.
     """
     evaluation = TokenizerEvaluation(tokenizer, log_priors=log_priors, extractor=extractor, data_variance=data_variance)
     for batch in batches:

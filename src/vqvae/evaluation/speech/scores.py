@@ -110,6 +110,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
         counts=usage.counts,
         pictures=pictures,
         charts=charts,
+        captions={"phonemes": "How often each code stands for each phone of the alignment. A dark cell means nearly always."},
         only_files=frozenset({*pictures, *charts} - {"phonemes"}),
         sounds=rows,
         sizes=sizes,
