@@ -12,10 +12,11 @@ from vqvae.data import child
 def test_it_runs_a_program_as_if_it_had_been_started_itself(tmp_path):
     program = tmp_path / "program.py"
     program.write_text("import sys\nif __name__ == '__main__':\n    print(sys.argv)\n    sys.exit(3)")
-    command = [sys.executable, "-P", child.__file__, str(program), "task"]
+    (tmp_path / "task").write_text("what to do")
+    command = [sys.executable, "-P", child.__file__, str(program), str(tmp_path / "task")]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         output = process.stdout.read()
-    assert process.returncode == 3 and json.loads(output.replace("'", '"')) == [str(program), "task"]
+    assert process.returncode == 3 and json.loads(output.replace("'", '"')) == [str(program), "what to do"]
 
 
 def test_what_an_engine_shares_goes_with_its_parent() -> None:

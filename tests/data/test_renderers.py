@@ -39,6 +39,11 @@ def test_programs_fill_arrays_and_leave_nothing(program, folder):
     assert os.listdir(folder) == ["numbers.npy"]
 
 
+def test_a_task_may_be_long(program, folder):
+    run_renderers(program, [{"row": 1, "path": str(folder / "numbers.npy"), "seeds": ["0" * 20] * 20_000}], folder, "The array", "nothing")
+    assert np.load(folder / "numbers.npy")[1].tolist() == [2, 2]
+
+
 def test_the_last_line_of_a_program_that_fails_is_the_reason(program, folder):
     with pytest.raises(DataError, match=r"^The array was not rendered: there is no row 5\.$"):
         run_renderers(program, [{"row": 0, "path": str(folder / "numbers.npy")}, {"row": 5}], folder, "The array", "nothing")

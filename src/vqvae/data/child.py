@@ -1,6 +1,7 @@
 """Run a program that ends, with all processes that it started, when its parent process ends, even by SIGKILL.
 
-``renderers.py`` runs this file as a program: ``child.py PROGRAM TASK``. It imports nothing from the package, so it starts at once.
+``renderers.py`` runs this file as a program: ``child.py PROGRAM FILE``, with the task in the file. It imports nothing from the package, so
+it starts at once.
 """
 
 import contextlib
@@ -36,5 +37,6 @@ def _shared_memory() -> set[str]:
 
 if __name__ == "__main__":
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    del sys.argv[0]
+    with open(sys.argv[2], encoding="utf-8") as _task:
+        sys.argv = [sys.argv[1], _task.read()]
     runpy.run_path(sys.argv[0], run_name="__main__")

@@ -1,4 +1,4 @@
-"""Episodes of Gymnasium environments with RGB rendering, of Crafter and of Atari games, played on the spot."""
+"""Episodes of Gymnasium environments, Crafter and Atari games, played when they are first needed."""
 
 import dataclasses
 import hashlib
@@ -34,37 +34,37 @@ _ADVICE = f"{ADVICE[:-1]}, or give another one with --data."
 class GymConfig:
     """Episodes of an environment, with random or scripted actions.
 
-    The last 5 % of the rows of ``steps`` frames, at least one, are held out. Small numbers that the environment gives in ``info`` are kept
-    as poses, larger arrays as ``extra``: in Crafter, the player's position and direction, and the map. The same settings give the same
-    frames, from the cache or anew, if the environment is deterministic.
+    The last 5 % of the rows of ``steps`` frames, at least one, are held out. Short values in the environment's ``info`` become poses, and
+    larger arrays ``extra``: in Crafter, the player's position and direction, and the map. If the environment is deterministic, the same
+    settings give the same frames, whether cached or played again.
     """
 
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
     """The field with the cache folder, and a pattern that matches the files in it."""
 
     environment: str
-    """crafter, ALE/NAME-v5 for an Atari game, any other name that Gymnasium knows, or MODULE:NAME."""
+    """crafter, ALE/NAME-v5 for an Atari game, another name in Gymnasium's registry, or MODULE:NAME for one that a package registers."""
     episodes: int = 100
     """Number of rows of frames, each with its own seed."""
     steps: int = 200
     """Frames per row. If an episode ends earlier, the next one begins in the same row."""
     size: int | tuple[int, int] = 64
-    """Height and width in pixels; one number for squares. The whole picture is resized, without keeping its shape."""
+    """Height and width in pixels; one number for squares. The whole picture is resized; its aspect ratio may change."""
     seed: int = dataclasses.field(default=0, metadata=SEED)
     """Seed of the episodes."""
     clip_length: int = 0
-    """Frames in a clip. 0: single frames."""
+    """Frames per clip. 0: single frames."""
     actions: tuple[str, ...] = ()
     """The names of the actions to choose from. Default: all."""
     policy: Literal["random", "script"] = "random"
-    """random: choose at random. script: take ``actions`` in turn, again and again."""
+    """random: random actions. script: ``actions`` in the given order, repeated."""
     persistence: float = 0.5
-    """The probability that a random action is kept for another frame."""
+    """The probability that a random action is repeated at the next frame."""
     path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
     """The folder for played episodes; default: ~/.cache/vqvae/gym."""
 
     def build(self) -> Splits:
-        """Play the episodes, or take them from the cache.
+        """Play the episodes, or load them from the cache.
 
         Raises:
             ConfigError: if a number is out of range, or an action is unknown.
@@ -119,7 +119,7 @@ def _sides(config: GymConfig) -> tuple[_Side, _Side]:
 
 
 def _packages(environment: str) -> list[str]:
-    """The packages that an environment needs, all of which are installed."""
+    """The packages that an environment needs, after a check that they are installed."""
     needed = ["crafter"] if environment == "crafter" else ["gymnasium", *(["ale-py"] if environment.startswith("ALE/") else [])]
     for name in needed:
         if importlib.util.find_spec(name.replace("-", "_")) is None:
@@ -136,7 +136,7 @@ def _row_seed(config: GymConfig, row: int) -> str:
 
 
 def _play(config: GymConfig, folder: Path) -> None:
-    """Write frames.npy, actions.npy, numbers.npy (of the episode in its row) and what ``info`` gives, all (episodes, steps, ...)."""
+    """Write frames.npy, actions.npy, numbers.npy (of each episode in its row), and arrays for ``info``, all (episodes, steps, ...)."""
     size = frame_size(config.size, "GymConfig")
     common = {"environment": config.environment, "size": size}
     place = folder / "about.json"
@@ -195,7 +195,7 @@ def _rollouts(config: GymConfig, starts: Sequence[Start], actions: Sequence[str]
 
     def fill(folder: Path) -> None:
         shape, size = (len(starts), len(held), frames), frame_size(config.size, "GymConfig")
-        poses = (np.float32, (*shape, max(1, len(side.about["poses"]))))  # A file of nothing cannot be mapped into memory.
+        poses = (np.float32, (*shape, max(1, len(side.about["poses"]))))  # An empty file cannot be memory-mapped.
         make_arrays(folder, frames=(np.uint8, (*shape, 3, *size)), poses=poses, lengths=(np.int64, shape[:2]))
         rows = []
         for row, (number, context) in enumerate(starts):

@@ -19,13 +19,13 @@ import numpy as np
 from PIL import Image
 
 _FEW, _MANY = 16, 2**16
-"""Numbers in a value of ``info`` that count as a pose, and in one that is kept at all."""
+"""The largest number of elements of a value of ``info`` that becomes a pose, and of one that is kept."""
 _LEAST_CRAFTER = 9
-"""Pixels: Crafter draws 9 by 9 cells."""
+"""The smallest height and width, in pixels: Crafter draws 9 by 9 cells."""
 
 
 class Moment(NamedTuple):
-    """What an environment shows and says at one time."""
+    """One frame of an environment, with its ``info``."""
 
     frame: np.ndarray
     """uint8 (3, height, width)."""
@@ -43,7 +43,7 @@ class _Environment:
             import ale_py
 
             gymnasium.register_envs(ale_py)
-        self._size, self._name = size, name
+        self._size = size
         warnings.simplefilter("ignore")
         try:
             self._env = gymnasium.make(name, render_mode="rgb_array")
@@ -52,7 +52,7 @@ class _Environment:
                 f"there is no environment {name!r} ({_line(error)}); give crafter, ALE/NAME-v5 for an Atari game, a name that "
                 "gymnasium.pprint_registry() lists, or MODULE:NAME for one that a package registers"
             )
-        except Exception as error:  # Whatever an environment stumbles over when it is made.
+        except Exception as error:  # Environments raise all kinds of errors.
             sys.exit(f"the environment cannot be made with RGB rendering ({_line(error)})")
         if "rgb_array" not in self._env.metadata.get("render_modes", ()):
             modes = ", ".join(map(str, self._env.metadata.get("render_modes", ()))) or "none"
@@ -81,12 +81,12 @@ class _Environment:
 
 
 class _Crafter:
-    """Crafter through its own constructor, which needs no Gymnasium. It draws frames at the size that is asked for."""
+    """Crafter through its own constructor, which needs no Gymnasium. It draws frames at the requested size."""
 
     frame_rate = None
 
     def __init__(self, size: tuple[int, int]) -> None:
-        # Crafter needs no gym, but would take any folder of this name for it.
+        # Crafter does not need gym, but would import any folder of this name.
         sys.modules["gym"] = None  # type: ignore[assignment]
         import crafter
 
@@ -94,7 +94,7 @@ class _Crafter:
             sys.exit(f"Crafter draws frames of at least {_LEAST_CRAFTER} x {_LEAST_CRAFTER} pixels; the size is {size[0]} x {size[1]}")
 
         class World(crafter.engine.World):
-            """Crafter keeps creatures in sets, whose order differs from process to process, and with it what happens."""
+            """Crafter's world, made deterministic. Crafter keeps creatures in sets, and their order differs between processes."""
 
             def reset(self, seed: int | None = None) -> None:
                 super().reset(seed)
@@ -113,14 +113,14 @@ class _Crafter:
         return self._moment(drawn, bool(is_over))
 
     def _moment(self, drawn: np.ndarray, is_over: bool) -> Moment:
-        # As its own info has it after a step, but also after a reset.
+        # Crafter's own info is missing after a reset.
         player = self._env._player
         info = {"player_pos": player.pos, "facing": player.facing, "semantic": self._env._sem_view().astype(np.uint8)}
         return Moment(drawn.transpose(2, 0, 1), info, is_over)
 
 
 class _Ordered(dict):
-    """A set in the order in which things were added."""
+    """A set that keeps the order of insertion."""
 
     def add(self, thing: Any) -> None:
         self[thing] = None
@@ -139,7 +139,7 @@ def _made(name: str, size: tuple[int, int]) -> "_Environment | _Crafter":
 
 
 def _seed(seed: str, number: int) -> int:
-    """The seed of the episode of this number in a row."""
+    """The seed of an episode, from the seed of its row and its number in the row."""
     return random.Random(f"{seed}/{number}").getrandbits(31)
 
 
@@ -155,7 +155,7 @@ def _parts(info: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
 
 
 def _pose(info: dict[str, Any]) -> dict[str, float]:
-    """The numbers in small values of ``info``, by name."""
+    """The numbers in short values of ``info``, by name."""
     pose = {}
     for name, value in _parts(info):
         if value.size <= _FEW:
@@ -165,7 +165,7 @@ def _pose(info: dict[str, Any]) -> dict[str, float]:
 
 
 def _describe(environment: str, size: tuple[int, int], path: str) -> None:
-    """Write a JSON file with what the arrays of an environment need: what its ``info`` has after a reset and after a step."""
+    """Write a JSON file that describes the environment: its actions, its frame rate, and the values of ``info`` that are always there."""
     env = _made(environment, size)
     info = env.reset(0).info
     both = {name: info[name] for name in env.step(0).info if name in info}
@@ -176,7 +176,7 @@ def _describe(environment: str, size: tuple[int, int], path: str) -> None:
 
 
 def _choices(seed: str, allowed: list[int], persistence: float | None) -> Iterator[int]:
-    """Actions without end: random ones, each kept on with a probability; or, without one, those that are allowed, in turn."""
+    """An endless sequence of actions: random ones, each repeated with a probability, or the allowed ones in order if it is None."""
     if persistence is None:
         yield from itertools.cycle(allowed)
         return
@@ -211,7 +211,7 @@ def _play(
 
 
 def _keep(arrays: dict[str, np.memmap], place: tuple[int, ...], moment: Moment, poses: list[str]) -> None:
-    """Write a moment into the arrays. What ``info`` lacks is NaN in poses, and zero elsewhere."""
+    """Write a moment into the arrays. Values missing in ``info`` become NaN in poses, and 0 elsewhere."""
     arrays["frames"][place] = moment.frame
     if poses:
         pose = _pose(moment.info)
@@ -266,5 +266,5 @@ if __name__ == "__main__":
     _task["size"] = tuple(_task["size"])
     try:
         (_describe if "path" in _task else _roll if "rollouts" in _task else _play)(**_task)
-    except Exception as _error:  # An environment may fail in any way; its words are the reason.
+    except Exception as _error:  # Environments raise all kinds of errors; the message is the reason.
         sys.exit(_line(_error))

@@ -52,8 +52,10 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
             for number, task in enumerate(tasks):
                 home = Path(scratch) / str(number)
                 home.mkdir()
+                # In a file: an argument of a program has at most 128 KiB on Linux.
+                (home / "task.json").write_text(json.dumps(task), encoding="utf-8")
                 with (home / "errors").open("wb") as errors:
-                    command = [sys.executable, "-P", str(_CHILD), str(program), json.dumps(task)]
+                    command = [sys.executable, "-P", str(_CHILD), str(program), str(home / "task.json")]
                     streams = {"stdin": subprocess.PIPE, "stdout": errors, "stderr": errors}
                     processes.append(subprocess.Popen(command, cwd=home, env=paths, start_new_session=True, **streams))
             for number, process in enumerate(processes):

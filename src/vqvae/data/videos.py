@@ -1,4 +1,4 @@
-"""A folder of clips: video files and folders of numbered frames, with the action at each frame if there are tracks of actions."""
+"""A folder of clips: video files and folders of numbered frames, with or without an action for each frame."""
 
 import dataclasses
 import json
@@ -31,10 +31,10 @@ _log = logging.getLogger(__name__)
 _SIDES = ("train", "held-out")
 _VERSION = 1  # Of the decoder. A change makes other frames of the same files.
 _FOLDER = "*"
-"""What stands for the files in a folder of frames: ``walk/*`` is one clip."""
+"""Stands for the files in a folder of frames: ``walk/*`` is one clip."""
 _TRACK = ".jsonl"
 _SAME_RATE = 0.01
-"""How much frame rates may differ, as a part."""
+"""The relative difference up to which frame rates count as equal."""
 
 
 @settings
@@ -56,7 +56,7 @@ class VideosConfig:
     size: int | tuple[int, int]
     """Height and width in pixels; one number for squares. The largest part of this shape is cut out and resized."""
     clip_length: int = 16
-    """Frames in a clip. 0: single frames."""
+    """Frames per clip. 0: single frames."""
     frame_rate: float | None = None
     """Frames per second to read. Default: every frame is read, and all clips must have the same rate."""
     channels: Literal[1, 3] = 3
@@ -93,7 +93,7 @@ class _Clip(NamedTuple):
 
 
 class _Kept(NamedTuple):
-    """What the cache says of the clips of one side."""
+    """The clips of one side, as the cache describes them."""
 
     names: list[str]
     lengths: list[int]
@@ -134,7 +134,7 @@ def _build(config: VideosConfig) -> Splits:
 
 
 class _Part(NamedTuple):
-    """What becomes one side of the data set: frames of an array in the cache."""
+    """One side of the data set: some frames of an array in the cache."""
 
     side: str
     array: str
@@ -154,7 +154,7 @@ def _cut(kept: _Kept, config: VideosConfig) -> list[_Part]:
 
 
 def _find(root: Path, only: str | None) -> tuple[tuple[_Clip, ...], tuple[_Clip, ...]]:
-    """The clips of both sides. A single clip is to be cut, so the other side has none."""
+    """The clips of both sides. A single clip is on the training side; it is cut later."""
     everything = find_files(root) if only is None else [name for name in (only, _track_name(only)) if (root / name).is_file()]
     films = [file for file in everything if file.lower().endswith(FILMS)]
     folders: dict[str, dict[int, str]] = {}
@@ -205,7 +205,7 @@ def _files(clip: _Clip) -> tuple[str, ...]:
 
 
 def _digest(sides: Sequence[Sequence[_Clip]], contents: Mapping[str, Content], config: VideosConfig) -> str:
-    """The name of the decoded clips, from the bytes of their files. A file that cannot be read has no digest."""
+    """The name of the decoded clips, from the contents of their files. A file that cannot be read has no digest."""
 
     def digest(file: str) -> str | None:
         return contents[file].digest if file in contents else None
@@ -336,7 +336,7 @@ def _dataset(part: _Part, folder: Path, names: tuple[str, ...], rate: float | No
         action_names=names,
         frame_rate=rate,
     )
-    # Other numbers of the actions are other data, and so is another cut.
+    # Data with other numbers for the actions, or cut elsewhere, gets another name.
     facts = [*names, part.frames.start, part.frames.stop] if config.actions or part.frames.stop else None
     name = folder.name if facts is None else content_name(folder.name, facts)
     return dataset_of(episodes, config.clip_length, f"{name}-{part.side}")

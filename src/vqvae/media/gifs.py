@@ -11,13 +11,13 @@ from vqvae.errors import DataError
 from vqvae.media.pictures import MOST_PIXELS
 
 _UNIT = 10
-"""Milliseconds: what a GIF counts time in."""
+"""The unit of time in a GIF, in milliseconds."""
 _AT_ONCE, _USUAL = 10, 100
-"""Milliseconds. Browsers show frames of the first for the second."""
+"""Browsers show a frame of at most 10 ms for 100 ms."""
 
 
 def shown_times(file: IO[bytes], path: Path) -> tuple[float, list[int]]:
-    """Frames per second, and for how many of them each picture of a GIF is shown. Equal neighbours are often stored as one picture.
+    """Frames per second of a GIF, and for how many frames it shows each picture. Equal neighbours are often stored as one picture.
 
     Raises:
         DataError: if the file is damaged, its frames are too large, or the time between them changes.
@@ -42,7 +42,7 @@ def gif_pictures(file: IO[bytes], path: Path) -> Iterator[Image.Image]:
     """The pictures of a GIF, complete: RGB, or RGBA if they are transparent.
 
     Raises:
-        DataError: as in ``shown_times``, whatever the times are.
+        DataError: if the file is damaged, or its frames are too large.
     """
     file.seek(0)
     try:
@@ -55,13 +55,15 @@ def gif_pictures(file: IO[bytes], path: Path) -> Iterator[Image.Image]:
             yield image.convert("RGBA" if image.has_transparency_data else "RGB")
     except DataError:
         raise
-    except Exception as error:  # Pillow stumbles over damage in many ways.
+    except Exception as error:  # Damage raises many kinds of errors.
         raise DataError(f"{path} cannot be decoded: it is damaged, cut short, or no GIF file.") from error
 
 
 def write_gif(path: Path, pictures: Sequence[Image.Image], frame_rate: float) -> None:
     """Write a GIF that repeats for ever."""
-    ends = [round(100 * (number + 1) / frame_rate) for number in range(len(pictures))]  # In hundredths, so that no error adds up.
+    ends = [
+        round(100 * (number + 1) / frame_rate) for number in range(len(pictures))
+    ]  # In hundredths of a second; rounding the ends keeps errors from adding up.
     durations = [_UNIT * max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]
     first, *rest = pictures
     first.save(path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)

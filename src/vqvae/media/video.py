@@ -19,21 +19,21 @@ from vqvae.media.gifs import gif_pictures, shown_times, write_gif
 from vqvae.media.images import cut
 from vqvae.media.pictures import MOST_PIXELS, decoding, to_eight_bits
 
-# The name that FFmpeg has for each format. Named, because FFmpeg would otherwise guess by the contents, and some formats fetch other files.
+# FFmpeg's names of the formats. Without a name, FFmpeg guesses the format from the contents, and some formats open other files.
 _DEMUXERS = {".mp4": "mp4", ".m4v": "mp4", ".mov": "mov", ".webm": "matroska", ".mkv": "matroska", ".avi": "avi"}
 SUFFIXES = (*_DEMUXERS, ".gif")
 """The suffixes of video files, in lower case."""
 WRITTEN = (".mp4", ".webm", ".gif", ".png", ".npy")
 """The suffixes of files that ``write_video`` writes."""
 MOST_BYTES = 2**32
-"""Bytes of frames that ``read_video`` holds in memory."""
+"""The largest size of the frames that ``read_video`` returns, in bytes."""
 _CODECS = {".mp4": ("libx264", {"crf": "16"}), ".webm": ("libvpx-vp9", {"crf": "18", "b": "0"})}
 _LOOKED_AT = 32
-"""Frames that tell the rate of a file whose header does not."""
+"""Number of frames that are timed to check the frame rate in the header."""
 _GAP = 2
-"""Pixels between the frames of a strip."""
+"""Pixels between two frames of a strip."""
 _TOLERANCE = 0.3
-"""How much the time between two frames may differ from the mean, as a part of it."""
+"""Allowed difference between the time from one frame to the next and its mean, relative to the mean."""
 
 
 class Video(NamedTuple):
@@ -76,14 +76,14 @@ def frame_rate_of(path: Path | str) -> float:
 def video_frames(
     path: Path | str, size: int | tuple[int, int] | None = None, *, channels: int = 3, frame_rate: float | None = None
 ) -> Iterator[UInt8[np.ndarray, "channels height width"]]:
-    """The frames of an MP4, MOV, WebM, MKV, AVI or GIF file, one after the other, upright. Memory does not grow with the file.
+    """The frames of an MP4, MOV, WebM, MKV, AVI or GIF file, one by one, upright. Memory use does not depend on the length.
 
     Args:
         path: the file.
         size: height and width in pixels; one number for a square. The largest part of this shape is cut out and resized. If omitted,
             frames keep their size.
         channels: 3 for RGB, 1 for greys.
-        frame_rate: frames per second to read. At each such moment, the frame shown then is read. If omitted, every frame is read.
+        frame_rate: frames per second to return. Frames are repeated or skipped as needed. Default: all frames of the file.
 
     Raises:
         DataError: if the file is missing, cannot be decoded, has no frames, has frames that are too large, changes its size midway, or
@@ -103,7 +103,7 @@ def video_frames(
 
 
 def write_video(path: Path | str, frames: Iterable[np.ndarray], frame_rate: float) -> None:
-    """Write frames, whole or not at all, as the suffix of the path says.
+    """Write frames to a file, in the format of its suffix. The file is written completely or not at all.
 
     Args:
         path: a .mp4, .webm or .gif file; .png for a strip with the frames from left to right; .npy for an array (time, channels, height,
@@ -160,21 +160,21 @@ def _av() -> ModuleType:
 
 @contextmanager
 def _container(file: IO[bytes], path: Path) -> Iterator[Any]:
-    """An open file, with FFmpeg's errors as ours."""
+    """Open a file with FFmpeg, and turn its errors into a DataError."""
     av = _av()
     try:
         with av.open(file, format=_DEMUXERS[_suffix(path)], metadata_errors="ignore") as container:
             yield container
     except VqvaeError:
         raise
-    except Exception as error:  # PyAV stumbles over damage in many ways; only FFmpeg's own words mean something to users.
+    except Exception as error:  # Damage raises many kinds of errors. Only FFmpeg's messages help users.
         reason = f" ({error.strerror.lower()})" if isinstance(error, av.error.FFmpegError) and error.strerror else ""
         advice = "It may be damaged, cut short, or of another format than its name says."
         raise DataError(f"{path} cannot be decoded{reason}. {advice}") from error
 
 
 class _Timed(NamedTuple):
-    """A picture and when it is shown, in seconds from the first."""
+    """A picture, and its time in seconds after the first one."""
 
     time: float
     picture: Image.Image
@@ -193,7 +193,7 @@ def _timed(file: IO[bytes], path: Path, *, is_strict: bool) -> tuple[float, Iter
 
 
 def _rate(file: IO[bytes], path: Path) -> float:
-    """Frames per second: what the header says, if the first frames agree."""
+    """Frames per second: the rate in the header if the first frames have it, otherwise the measured rate."""
     times = [timed.time for timed in itertools.islice(_decoded(file, path), _LOOKED_AT)]
     file.seek(0)
     with _container(file, path) as container:
@@ -233,7 +233,7 @@ def _check_size(path: Path, width: int, height: int) -> None:
 
 
 def _of_one_size(timed: Iterator[_Timed], path: Path) -> Iterator[_Timed]:
-    """The same pictures, if they have one size."""
+    """The same pictures, after a check that their size never changes."""
     size: tuple[int, int] | None = None
     for number, one in enumerate(timed):
         size = size or one.picture.size
@@ -247,7 +247,7 @@ def _of_one_size(timed: Iterator[_Timed], path: Path) -> Iterator[_Timed]:
 
 
 def _steady(timed: Iterator[_Timed], rate: float, path: Path) -> Iterator[_Timed]:
-    """The same pictures, if the time between them stays the same."""
+    """The same pictures, after a check that the time between them never changes."""
     before = None
     for number, one in enumerate(timed):
         # Some formats round times to milliseconds.
@@ -279,7 +279,7 @@ def _sampled(timed: Iterator[_Timed], rate: float, wanted: float | None) -> Iter
 
 
 def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The same frames, of one size, and at least one."""
+    """The same frames, after a check of their type and size, and that there is one."""
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
         shape = shape or frame.shape
