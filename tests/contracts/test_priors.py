@@ -13,10 +13,21 @@ from vqvae import config as configuration
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import sample
-from vqvae.priors import AutoregressivePrior, Prior, PriorConfig, UnigramPriorConfig, WaveNetConfig
+from vqvae.priors import AutoregressivePrior, Prior, PriorConfig, UnigramPriorConfig, WaveNetConfig, WorldPriorConfig
 
 KINDS = typing.get_args(PriorConfig)
-SMALL = {"layers": 2, "hidden": 8, "kernel": 3, "cycle": 2, "residual": 8, "skip": 8, "output_hidden": 8}
+SMALL = {
+    "layers": 2,
+    "hidden": 8,
+    "kernel": 3,
+    "cycle": 2,
+    "residual": 8,
+    "skip": 8,
+    "output_hidden": 8,
+    "memory": 8,
+    "width": 8,
+    "blocks": 1,
+}
 SEQUENCES = (WaveNetConfig,)
 """Kinds whose codes have one axis, time; the others are tried with maps."""
 
@@ -46,13 +57,17 @@ def random_codes(*shape: int, size: int = 3) -> Tensor:
 
 
 def space_of(kind: type, height: int, width: int) -> tuple[int, ...]:
-    """A map for kinds that take maps, and as many codes in one line for those that take sequences."""
+    """A map for kinds that take maps, and as many codes in one line for those that take sequences, or in frames of one line."""
+    if kind is WorldPriorConfig:
+        return (height, 1, width)
     return (height * width,) if kind in SEQUENCES else (height, width)
 
 
 def cut(codes: Tensor) -> tuple[Tensor, Tensor]:
-    """A mask that is True for two thirds of each axis, and the codes where it is."""
+    """A mask that is True for two thirds of each axis (of frames: of time), and the codes where it is."""
     sides = [slice(2 * side // 3) for side in codes.shape[2:]]
+    if len(sides) == 3:
+        sides[1:] = [slice(None), slice(None)]
     mask = torch.zeros_like(codes[:, 0], dtype=torch.bool)
     mask[:, *sides] = True
     return mask, codes[:, :, *sides]

@@ -100,12 +100,14 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         condition: Condition = Condition(),
         mask: Bool[Tensor, "batch *space"] | None = None,
     ) -> Float[Tensor, " batch"]:
-        """log p(codes | actions), in nats per example. Positions where the mask is False lie outside the map.
+        """log p(codes | actions), in nats per example. Frames where the mask is False do not count.
 
         Raises:
-            DataError: if codes have the wrong shape or range, or actions are missing or unknown.
+            DataError: if codes have the wrong shape or range, actions are missing or unknown, or the mask cuts a frame.
         """
-        each = self._each(codes, condition, mask)
+        if mask is not None and not bool((mask.flatten(2).all(2) == mask.flatten(2).any(2)).all()):
+            raise DataError("The mask of these codes cuts frames; a WorldPrior takes masks of whole frames.")
+        each = self._each(codes, condition)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
 
@@ -118,7 +120,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         Raises:
             DataError: as ``log_prob``.
         """
-        return self._each(codes, condition, None)
+        return self._each(codes, condition)
 
     @torch.no_grad()
     def start(
@@ -194,9 +196,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         """The state before the first code of a frame."""
         return PixelCNNState(packed, self._places(tuple(memory.shape[2:])), len(memory), None, prefix, self.around(memory))
 
-    def _each(
-        self, codes: Tensor, condition: Condition, mask: Bool[Tensor, "batch time height width"] | None
-    ) -> Float[Tensor, "batch codebooks time height width"]:
+    def _each(self, codes: Tensor, condition: Condition) -> Float[Tensor, "batch codebooks time height width"]:
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
         batch, time = len(codes), codes.shape[2]
@@ -211,7 +211,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
             memories.append(memory)
         around = self.around(torch.stack(memories, 1).flatten(0, 1))
         flat = codes.transpose(1, 2).flatten(0, 1)
-        hidden = self._hidden(flat, None, None if mask is None else mask.flatten(0, 1), around)
+        hidden = self._hidden(flat, None, None, around)
         nats = [
             F.cross_entropy(self._logits(hidden, book), flat[:, book].flatten(), reduction="none").view(batch, time, *codes.shape[3:])
             for book in range(self.num_codebooks)
@@ -302,14 +302,16 @@ class WorldState:
         return codes.view(len(codes), *self._space, self._prior.num_codebooks).movedim(-1, 1)
 
     def _remember(self, codes: Int64[Tensor, "batch codebooks height width"]) -> None:
-        """Take a whole frame into the memory, if another follows."""
-        if self._time + 1 < self._times:
-            self._memory = self._prior.remember(self._memory, codes, self._actions[:, self._time])
+        """Take a whole frame into the memory, if another follows. As all of decoding, in full precision under any autocast."""
+        with torch.autocast(codes.device.type, enabled=False):
+            if self._time + 1 < self._times:
+                self._memory = self._prior.remember(self._memory, codes, self._actions[:, self._time])
         self._time += 1
 
     def _start_frame(self) -> PixelCNNState:
         known = None if self._known is None or self._time >= self._times else self._known[:, :, self._time]
-        frame = self._prior.start_frame(self._packed, self._memory, known)
+        with torch.autocast(self._memory.device.type, enabled=False):
+            frame = self._prior.start_frame(self._packed, self._memory, known)
         # Codes of the rows that need no step.
         self._fed = [] if known is None else list(known.movedim(1, -1).flatten(1)[:, : frame.position].unbind(1))
         return frame
