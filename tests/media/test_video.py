@@ -108,6 +108,13 @@ def test_another_frame_rate_repeats_or_skips_frames(tmp_path, wanted, expected):
     assert np.abs(frames.astype(int) - moving()[np.floor(times * 10 + 1e-6).astype(int)]).max() < 8
 
 
+def test_times_in_milliseconds_make_no_further_frame(tmp_path):
+    pytest.importorskip("av")
+    write_video(tmp_path / "a.webm", moving(20, (16, 60)), 24)
+    frames = np.stack(list(video_frames(tmp_path / "a.webm", frame_rate=12)))
+    assert len(frames) == 10 and np.abs(frames.astype(int) - moving(20, (16, 60))[::2]).mean() < 6
+
+
 def test_a_frame_rate_that_changes_is_refused_unless_one_is_given(tmp_path):
     path = tmp_path / "a.mp4"
     _encoded(path, range(10, 210, 20), [0, 40, 80, 120, 160, 200, 240, 400, 440, 480])

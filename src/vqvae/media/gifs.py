@@ -61,9 +61,8 @@ def gif_pictures(file: IO[bytes], path: Path) -> Iterator[Image.Image]:
 
 def write_gif(path: Path, pictures: Sequence[Image.Image], frame_rate: float) -> None:
     """Write a GIF that repeats for ever."""
-    ends = [
-        round(100 * (number + 1) / frame_rate) for number in range(len(pictures))
-    ]  # In hundredths of a second; rounding the ends keeps errors from adding up.
+    # In hundredths of a second. The ends are rounded, not the lengths, so errors do not add up.
+    ends = [round(100 * (number + 1) / frame_rate) for number in range(len(pictures))]
     durations = [_UNIT * max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]
     first, *rest = pictures
     first.save(path, format="GIF", save_all=True, append_images=rest, duration=durations, loop=0, optimize=False)

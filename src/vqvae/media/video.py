@@ -34,6 +34,8 @@ _GAP = 2
 """Pixels between two frames of a strip."""
 _TOLERANCE = 0.3
 """Allowed difference between the time from one frame to the next and its mean, relative to the mean."""
+_ROUNDED = 0.0015
+"""The largest rounding error of a time, in seconds. Some formats round to milliseconds."""
 
 
 class Video(NamedTuple):
@@ -250,8 +252,7 @@ def _steady(timed: Iterator[_Timed], rate: float, path: Path) -> Iterator[_Timed
     """The same pictures, after a check that the time between them never changes."""
     before = None
     for number, one in enumerate(timed):
-        # Some formats round times to milliseconds.
-        if before is not None and abs(one.time - before - 1 / rate) > max(_TOLERANCE / rate, 0.0015):
+        if before is not None and abs(one.time - before - 1 / rate) > max(_TOLERANCE / rate, _ROUNDED):
             raise DataError(
                 f"{path} changes its frame rate at frame {number}: {1000 * (one.time - before):.0f} ms after {1000 / rate:.0f} ms. "
                 "Give a frame rate to read it at, or convert it to a constant one."
@@ -266,7 +267,7 @@ def _sampled(timed: Iterator[_Timed], rate: float, wanted: float | None) -> Iter
         yield from (one.picture for one in timed)
         return
     taken, shown, before, end = 0, None, 0.0, 0.0
-    slack = 1e-3 / wanted
+    slack = min(_ROUNDED, 0.1 / wanted)
     for one in timed:
         while shown is not None and taken / wanted < one.time - slack:
             yield shown
