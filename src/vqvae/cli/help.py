@@ -199,6 +199,27 @@ PAGES = {
             _DEVICE,
         ),
     ),
+    "imagine": Page(
+        "RUN --out FILE [flags]",
+        "Imagine what follows a few frames of video, given actions.",
+        (
+            "runs/worlds-video --action forward --out rollout.gif",
+            "runs/worlds-video --start clip.mp4 --action left --frames 20 --out out.mp4",
+        ),
+        (
+            ("RUN", "A run folder with a trained prior over frames."),
+            ("--out FILE", "NAME.gif, NAME.mp4, NAME.webm, NAME.png (a strip of frames) or NAME.npy."),
+            ("--start FILE|N", "A video to start from, or the number of a held-out episode. Default: 0."),
+            ("--at N", "The first frame to use. Default: 0."),
+            ("--action NAME ...", "The action to hold, or one action per frame."),
+            ("--actions FILE", "A file with one action per line."),
+            ("--frames N", "Frames to imagine. Default: 10."),
+            ("--count N", "Several rollouts from one start. Default: 1."),
+            _SEED,
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
     "info": Page(
         "RUN [flags]",
         "Show what a run is, what it was trained on, and its scores.",

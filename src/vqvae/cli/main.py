@@ -26,12 +26,13 @@ COMMANDS = {
     "decode": "turn tokens back into files",
     "convert": "convert a recording to another voice",
     "sample": "draw new pictures, speech or arrays",
+    "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
     "compare": "compare the scores and pictures of several runs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
-WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "reproduce")
+WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine", "reproduce")
 """Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""

@@ -8,6 +8,8 @@ from vqvae.data.base import Batch, Condition, Dataset
 from vqvae.data.loader import in_order
 from vqvae.errors import DataError
 
+CLIPS = "-clips-"
+"""In the name of a data set, what separates the name of the codes from the length of the clips."""
 _AT_ONCE = 64
 
 
@@ -30,7 +32,7 @@ class CodeClips(Dataset):
         if not episodes.signal.axes or episodes.signal.axes[0] != "time":
             raise DataError(f"Clips are cut from codes over time; these have the axes {episodes.signal.axes}. Encode clips of frames.")
         self._episodes, self._length = episodes, length
-        self.name, self.signal = f"{episodes.name}-clips-{length}", episodes.signal
+        self.name, self.signal = f"{episodes.name}{CLIPS}{length}", episodes.signal
         self.label_names, self.action_names = episodes.label_names, episodes.action_names
         lengths = _lengths(episodes)
         counts = np.maximum(lengths - length + 1, 0)

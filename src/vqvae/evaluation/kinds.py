@@ -20,6 +20,7 @@ from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.images.scores import score_images
 from vqvae.evaluation.speech.distances import RunningLogMelDistance, log_mel_distance
 from vqvae.evaluation.speech.scores import score_sound
+from vqvae.evaluation.video.scores import score_video
 from vqvae.exact import exact
 from vqvae.media.arrays import READABLE
 from vqvae.media.formats import SUFFIXES as PICTURE_SUFFIXES
@@ -27,10 +28,14 @@ from vqvae.media.images import read_image
 from vqvae.media.png import write_png_rows
 from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
+from vqvae.media.video import SUFFIXES as VIDEO_SUFFIXES
+from vqvae.media.video import read_video, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
 from vqvae.signals import Signal
 
+FRAME_RATE = 10.0
+"""Frames per second of videos that are written, if the data does not say."""
 Blocks = Iterable[Tensor]
 """One example (1, channels, *axes) in pieces along its last axis, one after the other."""
 Bounds = tuple[float, float] | None
@@ -103,6 +108,10 @@ def _is_sound(signal: Signal) -> bool:
     return signal.axes == ("time",) and signal.channels == 1 and signal.levels is None and bounds and signal.sample_rate is not None
 
 
+def _is_video(signal: Signal) -> bool:
+    return signal.axes == ("time", "height", "width") and signal.levels == 256 and signal.channels in (1, 3)
+
+
 def _read_picture(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Tensor]:
     if path.suffix.lower() in READABLE:
         yield from read_examples(path, signal, bounds)
@@ -121,6 +130,21 @@ def _read_sound(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[T
 
 def _write_sound(path: Path, blocks: Blocks, signal: Signal) -> None:
     write_audio(path, (block[0, 0].numpy() for block in blocks), sample_rate_of(signal))
+
+
+def _read_clip(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Tensor]:
+    if path.suffix.lower() in READABLE:
+        yield from read_examples(path, signal, bounds)
+        return
+    yield torch.from_numpy(read_video(path, channels=signal.channels).frames).transpose(0, 1)[None]
+
+
+def _write_clip(path: Path, blocks: Blocks, signal: Signal) -> None:
+    write_video(path, whole(blocks)[0].transpose(0, 1).numpy(), signal.sample_rate or FRAME_RATE)
+
+
+def _near_clip(made: Tensor, original: Tensor, signal: Signal) -> float:
+    return float(psnr(made[0].transpose(0, 1), original[0].transpose(0, 1), (signal.levels or 256) - 1).mean())
 
 
 def _near_sound(made: Tensor, original: Tensor, signal: Signal) -> float:
@@ -158,6 +182,18 @@ SOUND = Kind(
     near=_near_sound,
     running=lambda signal: RunningLogMelDistance(sample_rate_of(signal)),
 )
+VIDEO = Kind(
+    name="clips",
+    unit="frames and pixels",
+    matches=_is_video,
+    score=score_video,
+    suffixes=(".gif", ".mp4", ".webm", ".npy"),
+    inputs=(*VIDEO_SUFFIXES, *READABLE),
+    read=_read_clip,
+    write=_write_clip,
+    measure="psnr",
+    near=_near_clip,
+)
 ARRAYS = Kind(
     name="arrays",
     unit="positions",
@@ -170,4 +206,4 @@ ARRAYS = Kind(
     measure="rmse",
     near=_near_array,
 )
-KINDS = (PICTURES, SOUND, ARRAYS)
+KINDS = (PICTURES, SOUND, VIDEO, ARRAYS)

@@ -233,8 +233,12 @@ class PixelCNNState:
             codes.copy_(self._known.permute(0, 2, 3, 1))
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         places = self._places.detach().contiguous().numpy()
-        nothing = self._places.new_empty(batch, 0, 0, 0)
-        around = self._around or Surroundings(nothing, nothing, nothing)
+        around = self._around
+        if around is None:
+            widths = (packed.embedding.shape[-1],) * 2 + (packed.output.shape[1],)
+            around = Surroundings(
+                *(self._places.new_zeros(1, self.height, self.width, width).expand(batch, -1, -1, -1) for width in widths)
+            )
 
         def draw(i: int) -> None:
             stack = packed.stack._replace(rows_bias=biases[i, 0], columns_bias=biases[i, 1])
@@ -271,7 +275,7 @@ class PixelCNNState:
             if column == 0:
                 self._run_row(row)
             around = None if self._around is None else Surroundings(*(part[:, row, column] for part in self._around))
-            features = self._decoding.position(column, self._sum if column else None, around and around.right)
+            features = self._decoding.position(column, self._sum if column else None, None if around is None else around.right)
             torch.addmm(packed.output_bias, features.relu_(), packed.output, out=self._output)
             if around is not None:
                 self._output.add_(around.output)

@@ -59,6 +59,8 @@ class Tokenizer(LatentModel):
     """The shape of each level of codes, the coarsest first."""
     takes_masks: bool = False
     """Whether batches may have a mask, for examples of different lengths."""
+    takes_long: bool = False
+    """Whether ``encode`` and ``decode`` bound their own memory, however many positions an example has."""
     streams: bool = False
     """Whether data can be processed in pieces over time; see ``models/streaming.py``."""
     has_likelihood: bool = True

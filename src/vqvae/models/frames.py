@@ -40,6 +40,7 @@ class FrameTokenizer(Tokenizer):
     """
 
     takes_masks = True
+    takes_long = True
 
     def __init__(self, model: nn.Module) -> None:
         """Wrap a tokenizer of pictures, trained or not.

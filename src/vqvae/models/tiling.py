@@ -50,7 +50,7 @@ def is_tiled(model: Tokenizer, size: tuple[int, ...]) -> bool:
         ConfigError: if it is too large to process whole, and the model does not support windows.
     """
     positions = math.prod(size)
-    if len(size) < 2 or positions <= LARGE:
+    if len(size) < 2 or positions <= LARGE or model.takes_long:
         return False
     reason = _obstacle(model)
     if reason and positions > MOST_WHOLE:

@@ -20,6 +20,7 @@ import torch
 
 from vqvae import storage
 from vqvae.config import Parts
+from vqvae.data.clips import CLIPS
 from vqvae.data.shard_format import MANIFEST, read_manifest
 from vqvae.devices import pick_device
 from vqvae.disk import exists, explained, user_path
@@ -140,7 +141,7 @@ def fits_codes(run: Path, prior: RunCard, level: int) -> bool:
     suffix = f"-{level}" if level else ""
     source = manifest.header.source
     ours = not source.startswith("tokenizer ") or source.startswith(f"tokenizer {tokenizer_digest(run)},")
-    return ours and prior.data == f"codes-{manifest.digest}{suffix}"
+    return ours and (prior.data or "").split(CLIPS)[0] == f"codes-{manifest.digest}{suffix}"
 
 
 def tokenizer_digest(run: Path) -> str:

@@ -1,8 +1,7 @@
 """A tokenizer with its priors and its card as one model: all that users of a finished one need."""
 
-import dataclasses
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -12,122 +11,30 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
-from vqvae.codes import Codes, Level, uniform_log_prob
+from vqvae.codes import Codes, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.devices import pick_device
-from vqvae.errors import ConfigError, DataError
+from vqvae.errors import ConfigError
+from vqvae.generation.imagination import Actions, imagine_codes
 from vqvae.generation.sampling import sample_codes
-from vqvae.models import Tokenizer
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
-from vqvae.pipeline.parts import batches, check_fit, describe, log_prob
-from vqvae.priors import AutoregressivePrior, UnigramPrior
+from vqvae.pipeline.base import TrainedParts
+from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob
 from vqvae.progress import tracked
-from vqvae.signals import Signal, as_tensor
-from vqvae.storage import RunCard
+from vqvae.signals import as_tensor
 
 Data = Any
 """What ``Signal.batch`` takes: a tensor, a NumPy array, a PIL picture, or a list of them."""
 SAMPLED = 64  # Samples that are drawn at once.
 
 
-class Pipeline:
+class Pipeline(TrainedParts):
     """A trained tokenizer and, where there are, its priors. Everything runs in batches and without gradients.
 
     Data is raw, (n, channels, *axes) as ``signal`` says. The codes of one level are int64 (n, codebooks, *space).
     """
-
-    def __init__(
-        self,
-        tokenizer: Tokenizer,
-        prior: AutoregressivePrior | Sequence[AutoregressivePrior] | None = None,
-        *,
-        unigram: UnigramPrior | None = None,
-        card: RunCard = RunCard(),
-        signal: Signal | None = None,
-        label_names: tuple[str, ...] | None = None,
-        size: tuple[int, ...] | None = None,
-        rate: float | None = None,
-    ) -> None:
-        """Join trained parts.
-
-        Args:
-            tokenizer: data to codes and back.
-            prior: p(codes), for samples and for bits with a learned prior; of several levels one each, the coarsest first.
-            unigram: the frequencies of the codes of one level.
-            card: what is known of the run. The rest stands for single fields of it.
-            signal: what data is, with its sample rate.
-            label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
-                their numbers.
-            size: the length of each axis of the training data, which samples of the model get.
-            rate: the sample rate alone, of the signal that the tokenizer takes.
-
-        Raises:
-            ConfigError: a prior does not fit the tokenizer.
-        """
-        priors = () if prior is None else (prior,) if isinstance(prior, AutoregressivePrior) else tuple(prior)
-        check_fit(tokenizer, priors, unigram)
-        self.tokenizer = tokenizer.eval()
-        self.priors = tuple(part.eval() for part in priors)
-        """One a level, the coarsest first; none where there are not all of them."""
-        self.unigram = unigram
-        self.card = dataclasses.replace(
-            card,
-            signal=signal or card.signal or dataclasses.replace(tokenizer.signal, sample_rate=rate),
-            layout=tuple(tokenizer.layout),
-            label_names=card.label_names if label_names is None else tuple(label_names),
-            size=card.size if size is None else tuple(size),
-        )
-
-    def __repr__(self) -> str:
-        return describe(self.tokenizer, self.priors, self.card, self.device)
-
-    @property
-    def signal(self) -> Signal:
-        """What data is."""
-        assert self.card.signal is not None, "set in __init__"
-        return self.card.signal
-
-    @property
-    def layout(self) -> tuple[Level, ...]:
-        """The levels of codes, the coarsest first."""
-        return self.card.layout
-
-    @property
-    def prior(self) -> AutoregressivePrior | None:
-        """The prior of the first level; None where there is none."""
-        return self.priors[0] if self.priors else None
-
-    @property
-    def label_names(self) -> tuple[str, ...]:
-        """Names of the labels."""
-        return self.card.label_names
-
-    @property
-    def size(self) -> tuple[int, ...] | None:
-        """The length of each axis of the training data."""
-        return self.card.size
-
-    @property
-    def device(self) -> torch.device:
-        """Where the parts are."""
-        return next(self.tokenizer.parameters()).device
-
-    @property
-    def batch_size(self) -> int:
-        """Examples that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
-        return 16 if self.device.type == "cpu" else 256
-
-    @property
-    def is_conditional(self) -> bool:
-        """Whether a prior takes a class."""
-        return any(prior.classes > 0 for prior in self.priors)
-
-    @property
-    def speakers(self) -> tuple[str, ...]:
-        """Whose voices the decoder has: the first of ``label_names``; none where it takes no speaker."""
-        return self.label_names[: self.tokenizer.speakers]
 
     def to(self, device: torch.device | str) -> "Pipeline":
         """Move all parts to a device. "auto" picks CUDA if there is one, else the CPU.
@@ -188,7 +95,7 @@ class Pipeline:
             ConfigError: the speaker is missing, not wanted or unknown, or the tokenizer cannot decode that much data in pieces.
             DataError: codes that the tokenizer does not have.
         """
-        return self._decode(self._codes(codes), size, speaker, seed, self.batch_size)
+        return self._decode(codes_of(codes, self.layout), size, speaker, seed, self.batch_size)
 
     def _decode(
         self, levels: Codes, size: tuple[int, ...] | None, speaker: str | int | Int64[Tensor, " n"] | None, seed: int, at_once: int
@@ -303,6 +210,53 @@ class Pipeline:
         return self._decode(Codes(levels), size, labels if self.speakers else None, seed, at_once)
 
     @torch.no_grad()
+    def imagine(
+        self,
+        frames: Data,
+        actions: Actions = (),
+        *,
+        before: Actions | None = None,
+        steps: int | None = None,
+        count: int = 1,
+        seed: int = 0,
+        temperature: float = 1.0,
+        top_k: int | None = None,
+        top_p: float | None = None,
+    ) -> Tensor:
+        """Imagine what follows: codes of further frames, drawn one after another, and only then decoded [VQVAE §4.4].
+
+        Args:
+            frames: the known frames, a clip (channels, time, height, width) or several.
+            actions: the action at the last known frame and at each imagined frame but the last: names, numbers, or int64 (clips, steps).
+            before: the actions between the known frames. Default: the first of ``actions``.
+            steps: number of frames to imagine, for a model without actions.
+            count: continuations of each clip.
+            seed, temperature, top_k, top_p: as in ``sample``.
+
+        Returns:
+            The imagined frames (clips · count, channels, steps, height, width), those of the first clip first.
+
+        Raises:
+            ConfigError: if the model has no prior over frames, or an action is unknown.
+            DataError: if the frames are not what the signal says, or there are too few actions.
+        """
+        x = self.signal.batch(frames)
+        prior, (level, *_) = self.prior, self.layout
+        given = continuation(prior, level, self.card.action_names, x, actions, before, steps)
+        assert prior is not None, "continuation checks"
+        known = self.encode_batch(Batch(x)).tensor.repeat_interleave(count, 0).to(self.device)
+        taken = None if given.actions is None else given.actions.repeat_interleave(count, 0).to(self.device)
+        codes = imagine_codes(
+            *(prior, known, given.steps, taken),
+            seed=seed,
+            temperature=temperature,
+            top_k=top_k,
+            top_p=top_p,
+            batch_size=SAMPLED,
+        )
+        return self._decode(Codes([codes.cpu()]), (given.steps, *x.shape[3:]), None, seed, 1)
+
+    @torch.no_grad()
     def bits_per_dim(self, data: Data, labels: Int64[Tensor, " n"] | np.ndarray | None = None) -> Float[Tensor, " n"]:
         """−log₂ of the lower bound log p(x|z) + log p(z), a dimension (channels × positions), for each example.
 
@@ -342,55 +296,3 @@ class Pipeline:
             for number, (prior, one, of) in enumerate(zip(self.priors, levels, masks, strict=True))
         ]
         return torch.stack(each).sum(0) if len(each) > 1 else each[0]
-
-    def label_number(self, label: str | int) -> int:
-        """The number of a class.
-
-        Raises:
-            ConfigError: there is no such class; the message lists them.
-        """
-        names = self._names
-        if isinstance(label, str) and label in names:
-            return names.index(label)
-        if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
-            return int(label)
-        raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
-
-    @property
-    def _names(self) -> tuple[str, ...]:
-        """What a label may be: data may name speakers that the decoder has no voice for."""
-        return self.speakers or self.label_names
-
-    def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
-        if label is not None:
-            return torch.full((count,), self.label_number(label), device="cpu")
-        # One generator a sample, so that sample i has the same class whatever the count.
-        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64, device="cpu")
-
-    def _no_label(self, label: str | int | None) -> None:
-        if label is not None:
-            raise ConfigError(f"The label {label!r} was given, but this model's prior is not conditioned on classes.")
-
-    def _speaker_numbers(self, speaker: str | int | Tensor | None, count: int) -> Int64[Tensor, " n"] | None:
-        known = self.speakers
-        if speaker is None and not known:
-            return None
-        if not known:
-            raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
-        if speaker is None:
-            raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
-        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker), device="cpu")
-
-    def _codes(self, codes: Tensor | np.ndarray | tuple[Tensor | np.ndarray, ...]) -> Codes:
-        """Codes of a batch from what users have."""
-        if isinstance(codes, Codes):
-            return codes
-        levels = tuple(as_tensor(one) for one in (codes if isinstance(codes, tuple | list) else (codes,)))
-        if len(levels) != len(self.layout):
-            raise DataError(f"{len(levels)} levels of codes came; this tokenizer has {len(self.layout)}. Give one tensor a level.")
-        axes = [len(level.stride) + 1 for level in self.layout]
-        return Codes(one[None] if one.ndim == wanted else one for one, wanted in zip(levels, axes, strict=True))
-
-
-def _draw(count: int, seed: int, index: int) -> int:
-    return int(torch.randint(count, (), device="cpu", generator=seeding.generator(seed, "label", index)))

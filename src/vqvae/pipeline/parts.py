@@ -2,15 +2,20 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from typing import NamedTuple
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor
 
+from vqvae.codes import Codes, Level
 from vqvae.data.base import Condition
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
+from vqvae.generation.imagination import Actions, action_numbers
 from vqvae.models import Tokenizer
 from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
+from vqvae.signals import as_tensor
 from vqvae.storage import RunCard
 
 _USUAL = 2**16
@@ -67,3 +72,54 @@ def batches(count: int, at_once: int, size: tuple[int, ...] = ()) -> Iterator[sl
     examples, there is one empty batch."""
     each = max(1, at_once * _USUAL // max(math.prod(size), _USUAL)) if len(size) > 1 else at_once
     return (slice(first, min(first + each, count)) for first in range(0, max(count, 1), each))
+
+
+def codes_of(codes: Tensor | np.ndarray | tuple[Tensor | np.ndarray, ...], layout: Sequence[Level]) -> Codes:
+    """Codes of a batch, as ``Pipeline.decode`` takes them: also as arrays, and without a batch axis.
+
+    Raises:
+        DataError: if the number of levels is wrong.
+    """
+    if isinstance(codes, Codes):
+        return codes
+    levels = tuple(as_tensor(one) for one in (codes if isinstance(codes, tuple | list) else (codes,)))
+    if len(levels) != len(layout):
+        raise DataError(f"{len(levels)} levels of codes came; this tokenizer has {len(layout)}. Give one tensor a level.")
+    axes = [len(level.stride) + 1 for level in layout]
+    return Codes(one[None] if one.ndim == wanted else one for one, wanted in zip(levels, axes, strict=True))
+
+
+class Continuation(NamedTuple):
+    """What ``Pipeline.imagine`` draws."""
+
+    steps: int
+    """Frames to draw."""
+    actions: Int64[Tensor, "clips transitions"] | None
+    """The action at each known and drawn frame but the last; None without actions."""
+
+
+def continuation(
+    prior: Prior | None, level: Level, names: tuple[str, ...], x: Tensor, actions: Actions, before: Actions | None, steps: int | None
+) -> Continuation:
+    """The continuation that the arguments of ``Pipeline.imagine`` ask for.
+
+    Raises:
+        ConfigError: if there is no prior over frames, an action is unknown, or the number of steps is missing.
+        DataError: if the number of actions is wrong.
+    """
+    if prior is None or len(level.stride) != 3:
+        raise ConfigError("This model cannot imagine: it has no prior over frames of codes. Train one on clips: vqvae train worlds-video")
+    takes = getattr(prior, "actions", 0)
+    if not takes:
+        if steps is None or steps < 1:
+            raise ConfigError(f"This model takes no actions, so it needs the number of frames to imagine; steps is {steps}.")
+        return Continuation(steps, None)
+    names = names if len(names) == takes else tuple(map(str, range(takes)))
+    after = action_numbers(actions, names, len(x))
+    wanted = after.shape[1] if steps is None else steps
+    if after.shape[1] != wanted or not wanted:
+        raise DataError(f"There are {after.shape[1]} actions for {wanted} frames to imagine; give one for each, at least one.")
+    between = after[:, :1].expand(-1, x.shape[2] - 1) if before is None else action_numbers(before, names, len(x))
+    if between.shape[1] != x.shape[2] - 1:
+        raise DataError(f"There are {between.shape[1]} actions between {x.shape[2]} known frames; expected {x.shape[2] - 1}.")
+    return Continuation(wanted, torch.cat([between, after], 1))

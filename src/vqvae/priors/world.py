@@ -1,5 +1,7 @@
 """A prior over frames of codes, given the frames and actions before: the world model of [VQVAE §4.4]."""
 
+from typing import Any
+
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
@@ -142,16 +144,14 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         return WorldState(self, batch_size, space, actions, prefix)
 
     @torch.no_grad()
-    def step(self, code: Int[Tensor, " batch"] | None, state: "WorldState") -> tuple[Float[Tensor, "batch codebook_size"], "WorldState"]:
+    def step(self, code: Int[Tensor, " batch"] | None, state: Any) -> tuple[Float[Tensor, "batch codebook_size"], Any]:
         """Feed the previous code (None at first) and return the logits of the next, in float32 under any autocast."""
         if code is not None:
             state.feed(code)
         return state.frame.logits(), state
 
     @torch.no_grad()
-    def fused(
-        self, state: "WorldState", uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()
-    ) -> Int64[Tensor, "batch draws"]:
+    def fused(self, state: Any, uniforms: Float64[Tensor, "batch draws"], choice: Choice = Choice()) -> Int64[Tensor, "batch draws"]:
         """All codes at once, frame by frame; see ``CodesPixelCNN.fused``."""
         return state.fused(uniforms, choice)
 

@@ -6,7 +6,7 @@ from vqvae.recipes.base import Recipe, fitted
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        *(worlds.DEMO, images.RECIPE, arrays.RECIPE, cifar10.RECIPE, cifar10.SMALL, imagenet.RECIPE, worlds.WORLDS),
+        *(worlds.DEMO, images.RECIPE, arrays.RECIPE, cifar10.RECIPE, cifar10.SMALL, imagenet.RECIPE, worlds.WORLDS, worlds.WORLDS_VIDEO),
         *(speech.OWN, speech.DEMO, speech.VOICES, speech.WHOLE_WAVE, speech.PHONEMES, speech.VCTK, speech.LIBRISPEECH),
     )
 }

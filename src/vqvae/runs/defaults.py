@@ -12,12 +12,13 @@ from vqvae.codes import Level
 from vqvae.config import Parts
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.pipeline import TOKENIZER, about, load, part_of, prior_folder
+from vqvae.priors import WorldPriorConfig
 from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import recipe_of, stored_config
 from vqvae.training import TrainConfig
 
-FALLBACK = {1: "speech-demo", 2: "images", 3: "speech-demo"}
+FALLBACK = {1: "speech-demo", 2: "images", 3: "worlds-video"}
 """The recipe of the prior by the number of axes of the codes, for a tokenizer that was trained by no recipe of ours."""
 _BY_DATA = {("data", "path"), ("minutes",)}
 """Settings without a flag of their own here: ``--data`` is the path, and the steps that followed from the minutes are stored."""
@@ -35,6 +36,8 @@ def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
     recipe = RECIPES.get(recipe_of(run, parts)) or RECIPES[FALLBACK.get(len(layout[level].stride), FALLBACK[3])]
     train = read_codes(run, level=level, parts=parts).train
     config = recipe.prior(layout[level], len(train.label_names))
+    if isinstance(config.model, WorldPriorConfig):
+        config = dataclasses.replace(config, model=dataclasses.replace(config.model, actions=len(train.action_names)))
     return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 

@@ -13,6 +13,7 @@ from vqvae import distributed
 from vqvae.codes import Level
 from vqvae.config import Parts
 from vqvae.data.base import Dataset, Splits
+from vqvae.data.clips import CodeClips
 from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
@@ -121,7 +122,7 @@ def train_prior(
     stored = load(run, pick_device(options.device), parts)
     prior = build(config)
     check_prior(prior, stored.layout, level)
-    codes = read_codes(run, level=level, parts=parts)
+    codes = in_clips(read_codes(run, level=level, parts=parts), prior)
     scored_on = _held_out(run, splits, parts) if scored else None
     kind = kind_of(stored.signal)
     callbacks: list[Callback] = []
@@ -182,6 +183,12 @@ def train_both(
     if minutes is not None:
         second = dataclasses.replace(second, minutes=minutes * (1 - TOKENIZER_SHARE))
     train_prior(second, options, run, splits=splits)
+
+
+def in_clips(codes: Splits, prior: nn.Module) -> Splits:
+    """Windows of the codes, for a prior that is trained on clips."""
+    length = getattr(prior, "clip_length", 0)
+    return Splits(*(CodeClips(side, length) for side in codes)) if length else codes
 
 
 def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:

@@ -18,13 +18,11 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
         uniforms: float64 (height · width · codebooks).
         temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 mean none.
         places: float32 (height, width, hidden), added to the embeddings.
-        around: the parts of ``Surroundings``, float32 (height, width, ...); empty if there are none.
+        around: the parts of ``Surroundings``, float32 (height, width, ...); zeros if there are none.
         weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
     """
     embedding, rows, rows_bias, link, columns, columns_bias, residual, skip, skip_bias = weights[:9]
     output, output_bias, earlier, logits_matrix, logits_bias = weights[9:]
-    down, right, output_around = around
-    is_given = down.shape[0] > 0
     height, width, books = codes.shape
     layers, hidden, gates = link.shape
     reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
@@ -37,16 +35,14 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
     features, outputs = np.empty(hidden, np.float32), np.empty(books * units, np.float32)
     told, seen, logits = np.empty(units, np.float32), np.empty(units, np.float32), np.empty(logits_bias.shape[1], np.float32)
     for r in range(height):
-        if is_given:
-            for c in range(width):
-                add(line[(reach + c) * hidden :], down[r, c])
+        for c in range(width):
+            add(line[(reach + c) * hidden :], around[0][r, c])
         _run_rows(given, above, line, stream, r == 0, (rows, rows_bias, link, columns_bias))
         for c in range(width):
             here = (reach + c) * hidden
             # The column left of the first is empty.
             copy(stream, own[here - hidden : here])
-            if is_given:
-                add(stream, right[r, c])
+            add(stream, around[1][r, c])
             for i in range(layers):
                 copy(past[i, here:], stream)
                 add_product(above[i, c], past[i, c * hidden : here + hidden], columns[i])
@@ -58,8 +54,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
             relu(features, features)
             copy(outputs, output_bias)
             add_product(outputs, features, output)
-            if is_given:
-                add(outputs, output_around[r, c])
+            add(outputs, around[2][r, c])
             for j in range(units):
                 told[j] = ZERO
             copy(own[here:], places[r, c])

@@ -1,0 +1,159 @@
+"""``vqvae imagine RUN``."""
+
+from collections.abc import Sequence
+from dataclasses import field
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from vqvae import pipeline
+from vqvae.cli.arguments import note, parse
+from vqvae.cli.values import Device, File, Name, Run
+from vqvae.config import SEED, loads, settings
+from vqvae.data.episodes import ClipsDataset
+from vqvae.disk import check_outputs, explained, read_text, user_path
+from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of
+from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
+from vqvae.media.video import write_video
+from vqvae.pipeline import Pipeline
+from vqvae.runs.folder import stored_data
+from vqvae.training.machine import pick_device
+
+
+@settings
+class Arguments:
+    run: Run
+    """A run folder with a trained prior over frames."""
+    out: File
+    """The file to write: NAME.gif, NAME.mp4, NAME.webm, NAME.png (a strip of frames) or NAME.npy. Several rollouts become NAME-0.gif and
+    so on."""
+    start: str = "0"
+    """The frames to start from: a video file or .npy file, or the number of a held-out episode of the run."""
+    at: int = 0
+    """The first frame to use."""
+    action: tuple[str, ...] = ()
+    """The action to hold, or one action per frame. Default: the first action of the model."""
+    actions: Name = None
+    """A file with one action per line, as text or JSON."""
+    frames: int = IMAGINED
+    """Frames to imagine."""
+    context: int = CONTEXT
+    """Known frames before them."""
+    count: int = 1
+    """Number of rollouts."""
+    known: bool = True
+    """Whether the video begins with the known frames."""
+    seed: int = field(default=0, metadata=SEED)
+    """The same seed gives the same rollouts."""
+    temperature: float = 1.0
+    """Divides the logits of the codes. 0: always the most likely code."""
+    top_k: int | None = None
+    """Draw only from the k most likely codes."""
+    top_p: float | None = None
+    """Draw only from the most likely codes that together have this share of the probability."""
+    frame_rate: float | None = None
+    """Frames per second of the file. Default: that of the data, or 10."""
+    prior_name: Name = None
+    """Name of the prior, if the run has several."""
+    overwrite: bool = False
+    """Replace existing files."""
+    device: Device = "auto"
+    """"auto", "cpu", "cuda", ..."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Imagine what follows the start, and write it as a video."""
+    chosen = parse(Arguments, "imagine", arguments, "Imagine the frames that follow a start, given actions.")
+    if min(chosen.frames, chosen.context, chosen.count) < 1 or chosen.at < 0:
+        raise ConfigError("--frames, --context and --count must be at least 1, and --at at least 0.")
+    model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
+    if kind_of(model.signal) is not VIDEO:
+        raise ConfigError(f"{chosen.run} is a model of {kind_of(model.signal).name}; only models of clips imagine.")
+    places = [chosen.out] if chosen.count == 1 else [chosen.out.with_stem(f"{chosen.out.stem}-{i}") for i in range(chosen.count)]
+    check_outputs(places, overwrite=chosen.overwrite)
+    known, before = start_of(chosen, model)
+    names = model.card.action_names
+    takes = getattr(model.prior, "actions", 0)
+    made = model.imagine(
+        known,
+        plan_of(chosen, names) if takes else (),
+        before=before if takes else None,
+        steps=None if takes else chosen.frames,
+        count=chosen.count,
+        seed=chosen.seed,
+        temperature=chosen.temperature,
+        top_k=chosen.top_k,
+        top_p=chosen.top_p,
+    )
+    rate = chosen.frame_rate or model.signal.sample_rate or FRAME_RATE
+    for place, rollout in zip(places, made, strict=True):
+        whole = torch.cat([known[0], rollout], 1) if chosen.known else rollout
+        write_video(place, whole.transpose(0, 1).numpy(), rate)
+    note(f"{', '.join(map(str, places))}: {chosen.frames} imagined frames after {chosen.context} known ones.")
+    return 0
+
+
+def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]:
+    """The known frames (1, channels, time, height, width), and the actions between them where they are known.
+
+    Raises:
+        ConfigError: if there is no such episode, or it has too few frames.
+        DataError: if a file cannot be read or has too few frames.
+    """
+    stop = chosen.at + chosen.context
+    if not chosen.start.isdecimal():
+        clip = torch.cat(list(VIDEO.read(Path(chosen.start), model.signal)), -1)
+        if clip.shape[2] < stop:
+            raise DataError(f"{chosen.start} has {clip.shape[2]} frames; {chosen.context} from frame {chosen.at} on are needed.")
+        if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:
+            wanted, found = (" x ".join(map(str, size)) for size in (model.size[1:], tuple(clip.shape[3:])))
+            raise DataError(f"{chosen.start} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
+        return clip[:, :, chosen.at : stop], None
+    held_out = stored_data(chosen.run).held_out
+    if not isinstance(held_out, ClipsDataset):
+        raise ConfigError(f"The held-out data of {chosen.run} has no episodes. Give a video file: --start FILE")
+    episodes, number = held_out.episodes, int(chosen.start)
+    if number >= len(episodes.names) or episodes.lengths[number] < stop:
+        lengths = f"{len(episodes.names)} held-out episodes of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
+        raise ConfigError(f"--start {number} with {chosen.context} frames from frame {chosen.at} on: there are {lengths}.")
+    first = episodes.frames_of(number).start + chosen.at
+    rows = slice(first, first + chosen.context)
+    frames = torch.from_numpy(episodes.frames[rows].copy()).transpose(0, 1)[None]
+    actions = None if episodes.actions is None else torch.from_numpy(episodes.actions[rows].copy()).long()[None, :-1]
+    return frames, actions
+
+
+def plan_of(chosen: Arguments, names: tuple[str, ...]) -> list[str]:
+    """One action for each imagined frame.
+
+    Raises:
+        ConfigError: if both a list and a file are given, or their number is not that of the frames.
+        DataError: if the file cannot be read.
+    """
+    given = list(chosen.action)
+    if chosen.actions is not None:
+        if given:
+            raise ConfigError("--action and --actions are both given. Choose one.")
+        path = user_path(chosen.actions, DataError)
+        try:
+            with explained(DataError, path, "cannot be read", "Give a file with one action per line."):
+                lines = [line.strip() for line in read_text(path).splitlines()]
+        except ValueError as error:
+            raise DataError(f"{path} is not text ({error}). Give a file with one action per line.") from error
+        given = [str(_action_of(line, str(path))) for line in lines if line]
+    given = given or list(names[:1])
+    if len(given) == 1:
+        given *= chosen.frames
+    if len(given) != chosen.frames:
+        raise ConfigError(f"{len(given)} actions were given for {chosen.frames} frames. Give one to hold, or one per frame.")
+    return given
+
+
+def _action_of(line: str, where: str) -> object:
+    """An action: text, or JSON such as {"action": "left"}."""
+    if line[0] not in '{"':
+        return line
+    found = loads(line, where)
+    return found.get("action", "") if isinstance(found, dict) else found

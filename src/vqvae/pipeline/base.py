@@ -1,0 +1,154 @@
+"""The trained parts of a pipeline, and what is known about them."""
+
+import dataclasses
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from vqvae import seeding
+from vqvae.codes import Level
+from vqvae.errors import ConfigError
+from vqvae.models import Tokenizer
+from vqvae.pipeline.parts import check_fit, describe
+from vqvae.priors import AutoregressivePrior, UnigramPrior
+from vqvae.signals import Signal
+from vqvae.storage import RunCard
+
+
+class TrainedParts:
+    """A tokenizer and, if there are any, its priors, with their signal, layout, names and device."""
+
+    def __init__(
+        self,
+        tokenizer: Tokenizer,
+        prior: AutoregressivePrior | Sequence[AutoregressivePrior] | None = None,
+        *,
+        unigram: UnigramPrior | None = None,
+        card: RunCard = RunCard(),
+        signal: Signal | None = None,
+        label_names: tuple[str, ...] | None = None,
+        size: tuple[int, ...] | None = None,
+        rate: float | None = None,
+    ) -> None:
+        """Join trained parts.
+
+        Args:
+            tokenizer: data to codes and back.
+            prior: p(codes), for samples and for bits with a learned prior; of several levels one each, the coarsest first.
+            unigram: the frequencies of the codes of one level.
+            card: what is known of the run. The rest stands for single fields of it.
+            signal: what data is, with its sample rate.
+            label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
+                their numbers.
+            size: the length of each axis of the training data, which samples of the model get.
+            rate: the sample rate alone, of the signal that the tokenizer takes.
+
+        Raises:
+            ConfigError: a prior does not fit the tokenizer.
+        """
+        priors = () if prior is None else (prior,) if isinstance(prior, AutoregressivePrior) else tuple(prior)
+        check_fit(tokenizer, priors, unigram)
+        self.tokenizer = tokenizer.eval()
+        self.priors = tuple(part.eval() for part in priors)
+        """One a level, the coarsest first; none where there are not all of them."""
+        self.unigram = unigram
+        self.card = dataclasses.replace(
+            card,
+            signal=signal or card.signal or dataclasses.replace(tokenizer.signal, sample_rate=rate),
+            layout=tuple(tokenizer.layout),
+            label_names=card.label_names if label_names is None else tuple(label_names),
+            size=card.size if size is None else tuple(size),
+        )
+
+    def __repr__(self) -> str:
+        return describe(self.tokenizer, self.priors, self.card, self.device)
+
+    @property
+    def signal(self) -> Signal:
+        """What data is."""
+        assert self.card.signal is not None, "set in __init__"
+        return self.card.signal
+
+    @property
+    def layout(self) -> tuple[Level, ...]:
+        """The levels of codes, the coarsest first."""
+        return self.card.layout
+
+    @property
+    def prior(self) -> AutoregressivePrior | None:
+        """The prior of the first level; None where there is none."""
+        return self.priors[0] if self.priors else None
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Names of the labels."""
+        return self.card.label_names
+
+    @property
+    def size(self) -> tuple[int, ...] | None:
+        """The length of each axis of the training data."""
+        return self.card.size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the parts are."""
+        return next(self.tokenizer.parameters()).device
+
+    @property
+    def batch_size(self) -> int:
+        """Examples that are worked on at once: on a CPU so few that what lies between the layers stays in its cache."""
+        return 16 if self.device.type == "cpu" else 256
+
+    @property
+    def is_conditional(self) -> bool:
+        """Whether a prior takes a class."""
+        return any(prior.classes > 0 for prior in self.priors)
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """Whose voices the decoder has: the first of ``label_names``; none where it takes no speaker."""
+        return self.label_names[: self.tokenizer.speakers]
+
+    def label_number(self, label: str | int) -> int:
+        """The number of a class.
+
+        Raises:
+            ConfigError: there is no such class; the message lists them.
+        """
+        names = self._names
+        if isinstance(label, str) and label in names:
+            return names.index(label)
+        if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
+            return int(label)
+        raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        """What a label may be: data may name speakers that the decoder has no voice for."""
+        return self.speakers or self.label_names
+
+    def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
+        if label is not None:
+            return torch.full((count,), self.label_number(label), device="cpu")
+        # One generator a sample, so that sample i has the same class whatever the count.
+        return torch.tensor([_draw(len(self._names), seed, i) for i in range(count)], dtype=torch.int64, device="cpu")
+
+    def _no_label(self, label: str | int | None) -> None:
+        if label is not None:
+            raise ConfigError(f"The label {label!r} was given, but this model's prior is not conditioned on classes.")
+
+    def _speaker_numbers(self, speaker: str | int | Tensor | None, count: int) -> Int64[Tensor, " n"] | None:
+        known = self.speakers
+        if speaker is None and not known:
+            return None
+        if not known:
+            raise ConfigError(f"The speaker {speaker!r} was given, but this model's decoder was trained without speakers.")
+        if speaker is None:
+            raise ConfigError(f"Whose voice shall speak? This model's decoder knows {', '.join(known)} (or their numbers, from 0).")
+        return speaker if isinstance(speaker, Tensor) else torch.full((count,), self.label_number(speaker), device="cpu")
+
+
+def _draw(count: int, seed: int, index: int) -> int:
+    return int(torch.randint(count, (), device="cpu", generator=seeding.generator(seed, "label", index)))

@@ -1,0 +1,130 @@
+"""``vqvae imagine``, from frames on disk to a video of imagined ones."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import vqvae
+from vqvae.cli.main import main
+from vqvae.data import VideosConfig
+from vqvae.likelihoods import GaussianConfig
+from vqvae.models import FrameTokenizerConfig, VQVAEConfig
+from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
+from vqvae.priors import WorldPriorConfig
+from vqvae.quantizers import EMAQuantizerConfig
+from vqvae.runs.stages import train_prior, train_tokenizer
+from vqvae.training import RunOptions, TrainConfig
+
+NETWORK = {"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}
+
+
+def write_clips(folder: Path) -> None:
+    """Squares that move to the left or to the right, as frames with tracks of actions."""
+    random = np.random.default_rng(0)
+    for name in ("train/a", "train/b", "test/c"):
+        place, lines = 4, []
+        (folder / name).mkdir(parents=True)
+        for time in range(14):
+            pixels = np.full((16, 16, 3), 40, np.uint8)
+            pixels[6:10, place : place + 4] = 200
+            Image.fromarray(pixels).save(folder / name / f"{time:03d}.png")
+            action = "left" if random.random() < 0.5 else "right"
+            lines.append(json.dumps({"action": action}))
+            place = int(np.clip(place + (2 if action == "right" else -2), 0, 12))
+        (folder / f"{name}.jsonl").write_text("\n".join(lines))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder of clips, trained for a few steps."""
+    folder = tmp_path_factory.mktemp("imagine")
+    write_clips(folder / "clips")
+    data = VideosConfig(path=str(folder / "clips"), size=16, clip_length=1, frame_rate=5)
+    model = VQVAEConfig(
+        quantizer=EMAQuantizerConfig(dim=4, codebook_size=8),
+        likelihood=GaussianConfig(channels=3),
+        encoder=ImageEncoderConfig(**NETWORK),
+        decoder=ImageDecoderConfig(**NETWORK),
+    )
+    options = RunOptions(device="cpu", estimate=False)
+    place = folder / "run"
+    config = TrainConfig(model=FrameTokenizerConfig(model=model), data=data, steps=3, batch_size=4, evaluate_every=0)
+    train_tokenizer(config, options, place, recipe="own", scored=False)
+    small = {"memory": 4, "width": 4, "blocks": 1, "layers": 1, "hidden": 4, "output_hidden": 4, "reach": 1}
+    prior = WorldPriorConfig(codebook_size=8, actions=2, clip_length=4, **small)
+    train_prior(TrainConfig(model=prior, steps=3, batch_size=2, evaluate_every=0), options, place)
+    return place
+
+
+def test_a_run_of_clips_is_scored(run: Path) -> None:
+    metrics = json.loads((run / "metrics.json").read_text())
+    assert metrics["frames"] == 14 and metrics["bits_per_frame"] == pytest.approx(16 * metrics["bits_per_code"])
+    assert {"psnr", "flicker", "bits_per_frame_unigram"} <= metrics.keys()
+    assert (run / "imagined.png").is_file() and (run / "report.html").is_file()
+
+
+def test_rollouts_are_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "rollout.npy"
+    words = ["imagine", str(run), "--action", "left", "--frames", "5", "--context", "6", "--seed", "1", "--device", "cpu"]
+    assert main([*words, "--out", str(out)]) == 0
+    frames = np.load(out, allow_pickle=False)
+    assert frames.shape == (11, 3, 16, 16) and frames.dtype == np.uint8
+    with Image.open(run.parent / "clips" / "test" / "c" / "005.png") as image:
+        assert np.array_equal(frames[5], np.asarray(image).transpose(2, 0, 1)), "the known frames come first"
+    assert "5 imagined frames after 6 known ones" in capsys.readouterr().err
+    assert main([*words, "--no-known", "--count", "2", "--out", str(tmp_path / "two.npy")]) == 0
+    first, second = (np.load(tmp_path / f"two-{i}.npy", allow_pickle=False) for i in range(2))
+    assert np.array_equal(first, frames[6:]) and first.shape == second.shape
+    assert main([*words, "--out", str(tmp_path / "rollout.gif")]) == 0
+    with Image.open(tmp_path / "rollout.gif") as image:
+        assert image.size == (16, 16)
+
+
+def test_it_starts_from_a_file_and_follows_a_plan(run: Path, tmp_path: Path) -> None:
+    frames = np.load(_rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right"), allow_pickle=False)
+    np.save(tmp_path / "clip.npy", frames.transpose(1, 0, 2, 3))
+    (tmp_path / "plan.txt").write_text('left\n{"action": "right"}\n"1"\n')
+    options = ["--start", str(tmp_path / "clip.npy"), "--frames", "3", "--context", "2"]
+    plan = _rollout(run, tmp_path / "a.npy", *options, "--actions", str(tmp_path / "plan.txt"))
+    listed = _rollout(run, tmp_path / "b.npy", *options, "--action", "left", "right", "right")
+    assert np.array_equal(np.load(plan), np.load(listed)) and np.load(plan).shape == (5, 3, 16, 16)
+
+
+def test_python_imagines_too(run: Path) -> None:
+    model = vqvae.load(run)
+    clip = np.zeros((3, 4, 16, 16), np.uint8)
+    made = model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4)
+    assert made.shape == (2, 3, 3, 16, 16)
+    assert made.equal(model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--action", "jump"], "There is no action 'jump'; the actions are left, right"),
+        (["--action", "left", "right"], "2 actions were given for 10 frames"),
+        (["--start", "7"], "1 held-out episodes of 14 to 14 frames"),
+        (["--at", "12"], "6 frames from frame 12 on"),
+        (["--frames", "0"], "must be at least 1"),
+        (["--start", "missing.mp4"], "missing.mp4"),
+        (["--actions", "missing.txt"], "missing.txt"),
+    ],
+)
+def test_wrong_use_is_one_clear_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:
+    assert main(["imagine", str(run), "--out", str(tmp_path / "x.gif"), *options]) == 1
+    said = capsys.readouterr().err
+    assert words in said and "Traceback" not in said and not list(tmp_path.iterdir())
+
+
+def test_frames_of_another_size_are_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros((3, 8, 12, 20), np.uint8))
+    assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
+    assert "frames of 12 x 20 pixels; this model was trained on 16 x 16" in capsys.readouterr().err
+
+
+def _rollout(run: Path, out: Path, *options: str) -> Path:
+    assert main(["imagine", str(run), "--out", str(out), "--device", "cpu", *options]) == 0
+    return out
