@@ -233,12 +233,9 @@ class PixelCNNState:
             codes.copy_(self._known.permute(0, 2, 3, 1))
         options = (np.float32(0 if choice.temperature < ARGMAX_BELOW else choice.temperature), choice.top_k or 0, choice.top_p or 1.0)
         places = self._places.detach().contiguous().numpy()
-        around = self._around
-        if around is None:
-            widths = (packed.embedding.shape[-1],) * 2 + (packed.output.shape[1],)
-            around = Surroundings(
-                *(self._places.new_zeros(1, self.height, self.width, width).expand(batch, -1, -1, -1) for width in widths)
-            )
+        widths = (packed.embedding.shape[-1], packed.embedding.shape[-1], packed.output.shape[1])
+        nothing = (self._places.new_zeros(1, self.height, self.width, width).expand(batch, -1, -1, -1) for width in widths)
+        around = tuple(nothing if self._around is None else self._around)
 
         def draw(i: int) -> None:
             stack = packed.stack._replace(rows_bias=biases[i, 0], columns_bias=biases[i, 1])

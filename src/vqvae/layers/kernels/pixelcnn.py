@@ -35,9 +35,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
     features, outputs = np.empty(hidden, np.float32), np.empty(books * units, np.float32)
     told, seen, logits = np.empty(units, np.float32), np.empty(units, np.float32), np.empty(logits_bias.shape[1], np.float32)
     for r in range(height):
-        for c in range(width):
-            add(line[(reach + c) * hidden :], around[0][r, c])
-        _run_rows(given, above, line, stream, r == 0, (rows, rows_bias, link, columns_bias))
+        _run_rows(given, above, line, stream, around[0][r], r == 0, (rows, rows_bias, link, columns_bias))
         for c in range(width):
             here = (reach + c) * hidden
             # The column left of the first is empty.
@@ -76,7 +74,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
 
 @part
 @no_type_check
-def _run_rows(given, above, line, stream, is_first, weights):
+def _run_rows(given, above, line, stream, down, is_first, weights):
     """Run the vertical stack for one row, from ``line``, the inputs of the row above. It fills ``above`` for the horizontal stack.
 
     Overwrites ``line`` and ``stream``. ``given``, what each row contributes to itself and to later rows, moves on by one row.
@@ -84,6 +82,8 @@ def _run_rows(given, above, line, stream, is_first, weights):
     rows, rows_bias, link, columns_bias = weights
     layers, hidden, gates = link.shape
     width, reach = given.shape[1], given.shape[2] // gates - 1
+    for c in range(width):
+        add(line[(reach + c) * hidden :], down[c])
     for i in range(layers):
         for c in range(width):
             first = 0
