@@ -23,7 +23,7 @@ def line(channels: int = 1, **settings: float | int) -> Signal:
     [
         ({"channels": 0}, "channels must be at least 1"),
         ({"axes": ("time", "time")}, "axes need different names"),
-        ({"levels": 1}, "levels is 1; it must lie between 2 and 2147483648, or be None"),
+        ({"levels": 1}, "levels is 1; it must lie between 2 and 2147483648"),
         ({"levels": 2**31 + 1}, "levels is 2147483649"),
         ({"low": 0.0}, "low is 0.0 and high is None; give both"),
         ({"high": 0.0}, "low is None and high is 0.0"),

@@ -4,6 +4,7 @@ Data stays raw until a part needs floats. Every run stores its signal.
 """
 
 import math
+from dataclasses import field
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ class Signal:
     """The axes' names in order, such as ("height", "width"), ("time",) or ("time", "height", "width"). Any names are allowed."""
     channels: int
     """Channels at each position."""
-    levels: int | None = None
+    levels: int | None = field(default=None, metadata={"bounds": (2, 2**31)})
     """Number of integer levels, from 0 up, such as 256 or 65,536; None for floats."""
     low: float | None = None
     """The smallest value of floats; None if they have no bounds."""
@@ -43,8 +44,6 @@ class Signal:
     def __post_init__(self) -> None:
         if self.channels < 1 or len(set(self.axes)) < len(self.axes):
             raise ConfigError(f"{self} is not a signal: channels must be at least 1, and axes need different names.")
-        if self.levels is not None and not 2 <= self.levels <= 2**31:
-            raise ConfigError(f"Signal.levels is {self.levels}; it must lie between 2 and 2147483648, or be None for floats.")
         if (self.low is None) != (self.high is None) or (self.low is not None and self.high is not None and not self.low < self.high):
             raise ConfigError(f"Signal.low is {self.low} and high is {self.high}; give both, low below high, or neither.")
         if self.levels is not None and self.low is not None:

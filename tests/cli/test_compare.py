@@ -12,7 +12,7 @@ def test_a_table_is_printed_and_a_page_written(tmp_path: Path, capsys: pytest.Ca
     runs = [str(scored(tmp_path / name, psnr)) for name, psnr in (("one", 20.5), ("two", 21.25))]
     page = tmp_path / "page.html"
     assert main(["compare", *runs, "--out", str(page)]) == 0
-    assert "psnr   20.5  21.25" in capsys.readouterr().out
+    assert "PSNR   20.50 dB  21.25 dB" in capsys.readouterr().out
     assert "<table" in page.read_text()
     assert main(["compare", *runs, "--out", str(page)]) == 1
     assert "--overwrite" in capsys.readouterr().err

@@ -17,7 +17,7 @@ def test_settings_from_a_file(tmp_path: Path) -> None:
     path.write_text(configuration.dumps(tiny.settings()))
     assert read_settings(path) == tiny.settings()
     path.write_text("{")
-    with pytest.raises(ConfigError, match="cannot be read as settings"):
+    with pytest.raises(ConfigError, match="is not valid JSON"):
         read_settings(path)
     with pytest.raises(ConfigError, match="cannot be read as settings"):
         read_settings(tmp_path / "none.json")

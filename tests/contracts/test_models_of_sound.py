@@ -13,13 +13,13 @@ from vqvae import config as configuration
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import DataError
 from vqvae.likelihoods import GaussianDensityConfig, MuLawConfig, MuLawMixtureConfig, SpectralConfig
-from vqvae.models import LatentModel, ModelConfig, Tokenizer, VQVAEConfig
+from vqvae.models import FrameTokenizerConfig, LatentModel, ModelConfig, Tokenizer, VQVAEConfig
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.networks import AudioEncoderConfig, SpectralDecoderConfig, WaveNetDecoderConfig
 from vqvae.quantizers import ProductQuantizerConfig
 from vqvae.signals import sound
 
-KINDS = typing.get_args(ModelConfig)
+KINDS = [kind for kind in typing.get_args(ModelConfig) if kind is not FrameTokenizerConfig]
 STRIDE, LEVELS = 4, 16
 SIZES = {"codebook_size": 8, "num_codebooks": 2, "dim": 6}
 WAVENET = WaveNetDecoderConfig(

@@ -48,7 +48,7 @@ class TrainedParts:
         Raises:
             ConfigError: a prior does not fit the tokenizer.
         """
-        priors = () if prior is None else (prior,) if isinstance(prior, AutoregressivePrior) else tuple(prior)
+        priors = () if prior is None else tuple(prior) if isinstance(prior, list | tuple) else (prior,)
         check_fit(tokenizer, priors, unigram)
         self.tokenizer = tokenizer.eval()
         self.priors = tuple(part.eval() for part in priors)

@@ -35,7 +35,11 @@ def mixture_log_prob(
 
 
 def check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPrior | None) -> None:
-    """Raise ConfigError unless there is no prior, or one a level, each of as many codes."""
+    """Raise ConfigError unless these are parts of a pipeline, with no prior, or one a level, each of as many codes."""
+    given = [(tokenizer, Tokenizer), *((prior, Prior) for prior in priors), *([] if unigram is None else [(unigram, UnigramPrior)])]
+    for part, kind in given:
+        if not isinstance(part, kind):
+            raise ConfigError(f"A {type(part).__name__} came as part of a pipeline, where a {kind.__name__} is expected.")
     if priors and len(priors) != len(tokenizer.layout):
         raise ConfigError(f"The tokenizer has {len(tokenizer.layout)} levels of codes, and {len(priors)} priors came; give one a level.")
     for part, level in [*zip(priors, tokenizer.layout, strict=False), *zip((unigram,), tokenizer.layout, strict=False)]:

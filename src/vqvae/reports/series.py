@@ -5,7 +5,7 @@ from html import escape
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Real
 
 from vqvae.reports.charts import DARK, QUIET, svg
 
@@ -20,9 +20,9 @@ class Panel(NamedTuple):
     """Lines in one frame."""
 
     title: str
-    lines: Sequence[Float[np.ndarray, " positions"]]
+    lines: Sequence[Real[np.ndarray, " positions"]]
     """One line or more, all of the same length."""
-    error: Float[np.ndarray, " positions"] | None = None
+    error: Real[np.ndarray, " positions"] | None = None
     """Numbers from 0, drawn as an area below the lines."""
 
 
@@ -78,7 +78,7 @@ def _scale(low: float, high: float, top: int, height: int) -> str:
     return edges + "".join(f'<text x="{_LEFT - 6}" y="{y}" text-anchor="end">{value:.3g}</text>' for value, y in ends)
 
 
-def _area(error: Float[np.ndarray, " positions"], most: float, top: int) -> str:
+def _area(error: Real[np.ndarray, " positions"], most: float, top: int) -> str:
     """The error as an area from 0."""
     places, values = _thinned(error)
     across = _LEFT + _WIDTH * places / max(len(error) - 1, 1)
@@ -88,7 +88,7 @@ def _area(error: Float[np.ndarray, " positions"], most: float, top: int) -> str:
     return f'<polygon points="{ends}" fill="{_ERROR}" fill-opacity="0.5" stroke="{_ERROR}" stroke-width="0.7"/>'
 
 
-def _drawn(line: Float[np.ndarray, " positions"], low: float, high: float, top: int, height: int, looks: str) -> str:
+def _drawn(line: Real[np.ndarray, " positions"], low: float, high: float, top: int, height: int, looks: str) -> str:
     """A line between ``low`` and ``high``; a dot if it has one point."""
     places, values = _thinned(line)
     across = _LEFT + _WIDTH * places / max(len(line) - 1, 1)
@@ -99,7 +99,7 @@ def _drawn(line: Float[np.ndarray, " positions"], low: float, high: float, top: 
     return f'<polyline points="{points}" {looks}/>'
 
 
-def _thinned(line: Float[np.ndarray, " positions"]) -> tuple[np.ndarray, np.ndarray]:
+def _thinned(line: Real[np.ndarray, " positions"]) -> tuple[np.ndarray, np.ndarray]:
     """Places and values: all of a short line, and the minimum and the maximum of each column of a long one."""
     if len(line) <= _MOST_POINTS:
         return np.arange(len(line)), line

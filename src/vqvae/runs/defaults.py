@@ -37,7 +37,9 @@ def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
     train = read_codes(run, level=level, parts=parts).train
     config = recipe.prior(layout[level], len(train.label_names))
     if isinstance(config.model, WorldPriorConfig):
-        config = dataclasses.replace(config, model=dataclasses.replace(config.model, actions=len(train.action_names)))
+        length = min(config.model.clip_length, train.batch(np.arange(1)).x.shape[2])
+        model = dataclasses.replace(config.model, actions=len(train.action_names), clip_length=length)
+        config = dataclasses.replace(config, model=model)
     return config if recipe.sized is None else recipe.sized(config, len(train) * train.batch(np.arange(1)).x[0].numel())
 
 
