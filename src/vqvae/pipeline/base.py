@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Int64
@@ -48,7 +49,7 @@ class TrainedParts:
         Raises:
             ConfigError: a prior does not fit the tokenizer.
         """
-        priors = () if prior is None else tuple(prior) if isinstance(prior, list | tuple) else (prior,)
+        priors: tuple[Any, ...] = () if prior is None else tuple(prior) if isinstance(prior, list | tuple) else (prior,)
         check_fit(tokenizer, priors, unigram)
         self.tokenizer = tokenizer.eval()
         self.priors = tuple(part.eval() for part in priors)
