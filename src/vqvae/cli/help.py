@@ -33,21 +33,22 @@ _ANY = "Any setting is a flag: --model.quantizer.codebook-size 1024. Name anothe
 
 PAGES = {
     "train": Page(
-        "RECIPE --data FOLDER [--out RUN] [flags]",
+        "RECIPE --data PATH [--out RUN] [flags]",
         "Train a tokenizer and a prior on your data. After a stop, the same command continues.",
         (
             "images --data photos",
             "images --data photos --minutes 10",
             "images --data photos --data.size 128 --steps 5000 --out runs/photos",
-            "cifar10-small",
+            "speech --data recordings",
+            "arrays --data x.npz",
             "--settings settings.json --data photos",
         ),
         (
             ("RECIPE", "What to train, such as images. 'vqvae recipes' lists all recipes. A settings file NAME.json works too."),
-            ("--data FOLDER", "Your data."),
+            ("--data PATH", "A folder of pictures or recordings, or a file of arrays. test/ is held out; folders are classes or speakers."),
             ("--out RUN", "The run folder: models, scores, report. Default: runs/RECIPE."),
             ("--minutes N", "Train for about this long in all. A short measurement turns minutes into steps."),
-            ("--steps N", "Training steps of the tokenizer, and no prior. The default depends on the recipe."),
+            ("--steps N", "Training steps of the tokenizer, and no prior. More steps than before continue a finished training."),
             (
                 "--prior auto|yes|no|KIND",
                 "Train the prior too? KIND: pixelcnn, wavenet. Default: auto, which is yes without --steps.",
