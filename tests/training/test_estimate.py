@@ -5,7 +5,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from vqvae.training.estimate import Plan, Speed, introduction, measure
+from vqvae.training.checkpoint import Best
+from vqvae.training.estimate import Plan, Speed, introduction, measure, memorised
 
 
 def test_steps_fit_the_budget_with_evaluations_and_what_follows() -> None:
@@ -27,3 +28,10 @@ def test_steps_are_counted_after_a_first_one() -> None:
 def test_the_start_says_what_is_trained_and_where() -> None:
     words = introduction(nn.Linear(999, 2), torch.device("cpu"), Path("runs/photos"))
     assert words == "2,000 parameters on cpu; the run folder is runs/photos."
+
+
+def test_a_rise_of_the_held_out_loss_is_said() -> None:
+    assert memorised(Best(350, 4.0), 4.05) == ""
+    assert memorised(Best(350, -4.0), -3.95) == ""
+    assert "lowest after 350 steps, 4. It is 5 now" in memorised(Best(350, 4.0), 5.0)
+    assert "--steps 350" in memorised(Best(350, -4.0), -3.0)

@@ -179,8 +179,11 @@ def own_prior(config: TrainConfig, codes: int) -> TrainConfig:
     on more than an hour."""
     if codes < FEW_CODES:
         assert isinstance(config.model, WaveNetConfig), "set by demo_prior"
-        return dataclasses.replace(config, model=dataclasses.replace(config.model, layers=8, residual=32, skip=64), steps=350)
-    return config if codes < MANY_CODES else dataclasses.replace(config, steps=2_800)
+        model = dataclasses.replace(config.model, layers=8, residual=32, skip=64)
+        config = dataclasses.replace(config, model=model, steps=350)
+    elif codes >= MANY_CODES:
+        config = dataclasses.replace(config, steps=2_800 * codes // MANY_CODES)
+    return dataclasses.replace(config, most_steps=config.steps)
 
 
 def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:

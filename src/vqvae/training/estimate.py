@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vqvae.data.base import Splits
+from vqvae.training.checkpoint import Best
 from vqvae.training.settings import TrainConfig
 
 _SPARE = 0.05
@@ -28,6 +29,10 @@ class Speed(NamedTuple):
     """One training step."""
     forward: float
     """One batch without gradients, as in an evaluation."""
+
+
+MEMORISED = 0.02
+"""A rise of the loss on held-out data, as a share of the lowest loss, that is worth advice."""
 
 
 class Plan(NamedTuple):
@@ -86,3 +91,20 @@ def measure(step: Callable[[int], object], forward: Callable[[int], object], sec
 def introduction(module: nn.Module, device: torch.device, folder: Path) -> str:
     """What is trained, and where: a sentence."""
     return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters on {device}; the run folder is {folder}."
+
+
+def budgeted(config: TrainConfig, planned: int, steps: int, speed: Speed) -> str:
+    """How many steps a time limit became: a sentence."""
+    if planned > steps:
+        return f"{config.minutes:g} minutes would be {planned:,} steps. {steps:,} are enough for this data: more would memorise it."
+    return f"{config.minutes:g} minutes are {steps:,} steps of {speed.step:.3g} s each."
+
+
+def memorised(best: Best, loss: float) -> str:
+    """Advice if the loss on held-out data has risen since the best evaluation; otherwise empty."""
+    if loss - best.held_out_loss <= MEMORISED * abs(best.held_out_loss):
+        return ""
+    return (
+        f"The loss on held-out data was lowest after {best.step:,} steps, {best.held_out_loss:.4g}. It is {loss:.4g} now: the model has "
+        f"memorised its training data. Train it for fewer steps, such as --steps {best.step}, or on more data."
+    )

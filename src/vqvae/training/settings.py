@@ -30,6 +30,8 @@ class TrainConfig:
     """Training steps."""
     minutes: float | None = field(default=None, metadata=INCIDENTAL)
     """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
+    most_steps: int | None = field(default=None, metadata=INCIDENTAL)
+    """The most steps that ``minutes`` may become, for data of which more steps would only memorise. None: no limit."""
     batch_size: int
     """Examples per step, over all processes."""
     seed: int = field(default=0, metadata=SEED)
@@ -52,7 +54,7 @@ class TrainConfig:
     """A run folder whose weights are the initial weights (fine-tuning)."""
 
     def __post_init__(self) -> None:
-        check_at_least(1, self, "steps", "batch_size", "accumulate")
+        check_at_least(1, self, "steps", "batch_size", "accumulate", *([] if self.most_steps is None else ["most_steps"]))
         if self.minutes is not None and not 0 < self.minutes < math.inf:
             raise ConfigError(f"minutes is {self.minutes}; it must be a positive number.")
         if self.evaluate_every < 0:

@@ -24,7 +24,7 @@ from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
 from vqvae.training.callbacks import Callback, Early, drawn, is_due
 from vqvae.training.checkpoint import Best, Checkpoints, Learner, Progress, only_writer, saved_on_error
-from vqvae.training.estimate import EVALUATED, Plan, Speed, introduction, measure
+from vqvae.training.estimate import EVALUATED, Plan, Speed, budgeted, introduction, measure, memorised
 from vqvae.training.interruption import Interrupted, Interruption, remembered_signals
 from vqvae.training.joint import Joint
 from vqvae.training.logging import Log, Meter, show_error
@@ -222,16 +222,17 @@ class Trainer:
             return state
         budget = 60 * config.minutes - state.seconds - (time.perf_counter() - self._began)
         speed = self._measure(min(_LOOK, 3 * config.minutes))
-        steps = torch.tensor(state.step + (plan.steps(speed, budget) if budget > 0 else not state.step))
+        planned = state.step + (plan.steps(speed, budget) if budget > 0 else not state.step)
+        steps = torch.tensor(min(planned, max(config.most_steps or planned, state.step)))
         self._settle(int(distributed.broadcast(steps.to(self.device))))
         if self.config.steps <= state.step and disk.exists(self.folder / self.stage):
             self._keep(self.folder / self.stage, storage.read(self.folder / self.stage, self.parts).card)
             return None
-        self._say(f"{what} {config.minutes:g} minutes are {self.config.steps:,} steps of {speed.step:.3g} s each.")
+        self._say(f"{what} {budgeted(config, planned, self.config.steps, speed)}")
         return state
 
     def _say(self, words: str) -> None:
-        if distributed.is_main():
+        if words and distributed.is_main():
             say(f"{self.stage}  {words}")
 
     def _measure(self, seconds: float, most: int = 10_000) -> Speed:
@@ -306,6 +307,7 @@ class Trainer:
                     self.card = dataclasses.replace(self.card, metrics=scores)
                     improved = best is None or scores["held_out_loss"] < best.held_out_loss
                     best = Best(done, scores["held_out_loss"]) if improved else best
+                    self._say(memorised(best, scores["held_out_loss"]) if last else "")
             if distributed.is_main():
                 self._call_back(done, last, early(done), log)
                 due = options.checkpoint_every and done % options.checkpoint_every == 0
