@@ -100,9 +100,9 @@ def budgeted(config: TrainConfig, planned: int, steps: int, speed: Speed) -> str
     return f"{config.minutes:g} minutes are {steps:,} steps of {speed.step:.3g} s each."
 
 
-def memorised(best: Best, loss: float) -> str:
+def memorised(best: Best | None, loss: float) -> str:
     """Advice if the loss on held-out data has risen since the best evaluation; otherwise empty."""
-    if loss - best.held_out_loss <= MEMORISED * abs(best.held_out_loss):
+    if best is None or loss - best.held_out_loss <= MEMORISED * abs(best.held_out_loss):
         return ""
     return (
         f"The loss on held-out data was lowest after {best.step:,} steps, {best.held_out_loss:.4g}. It is {loss:.4g} now: the model has "
