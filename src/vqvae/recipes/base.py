@@ -36,6 +36,8 @@ class Recipe:
     """Returns the settings of the second stage, given the shape of the codes and the number of classes (0: none)."""
     sized: Callable[[TrainConfig, int], TrainConfig] | None = None
     """Adapts the settings of the second stage to the number of codes. None if they do not depend on it."""
+    tokenizer_share: float = 0.6
+    """The share of a time limit that the tokenizer gets if a prior follows."""
     looks_at: tuple[str, ...] = ()
     """Settings of the data that affect other settings. ``tokenizer`` gets them together with the path."""
     command: str = ""

@@ -19,6 +19,7 @@ from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
 from vqvae.priors import AutoregressivePrior, PixelCNNConfig
+from vqvae.recipes import RECIPES, Recipe
 from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
@@ -29,9 +30,6 @@ from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
 from vqvae.training.machine import pick_device
 from vqvae.words import say
-
-TOKENIZER_SHARE = 0.6
-"""Share of a number of minutes that the tokenizer gets if a prior follows."""
 
 
 def train_tokenizer(
@@ -167,10 +165,11 @@ def train_both(
     check_run_folder(run)
     began = time.perf_counter()
     splits, minutes = config.data.build(), config.minutes
+    share = RECIPES[recipe].tokenizer_share if recipe in RECIPES else Recipe.tokenizer_share
     seconds = time.perf_counter() - began
     if prior_kind is PixelCNNConfig and len(splits.train.signal.axes) != 2:
         raise ConfigError(f"A PixelCNN needs codes with two axes, and the data has {splits.train.signal.axes}. Choose the prior 'wavenet'.")
-    first = config if minutes is None else dataclasses.replace(config, minutes=minutes * TOKENIZER_SHARE)
+    first = config if minutes is None else dataclasses.replace(config, minutes=minutes * share)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
         record_seconds(run, data=seconds)
@@ -181,7 +180,7 @@ def train_both(
     if prior_steps is not None:
         second = dataclasses.replace(second, steps=prior_steps)
     if minutes is not None:
-        second = dataclasses.replace(second, minutes=minutes * (1 - TOKENIZER_SHARE))
+        second = dataclasses.replace(second, minutes=minutes * (1 - share))
     train_prior(second, options, run, splits=splits)
 
 
