@@ -49,9 +49,9 @@ def main() -> None:
         rows=rows,
         values={"ours": {name: metrics.get(name) for name in SCORES}, "processor_seconds": usage.children_user + usage.children_system},
         seconds=seconds,
-        notes=f"One command with {chosen.threads} threads. It took {seconds / 60:.0f} minutes and {usage.children_user / 60:.0f} minutes of "
-        "processor time. Our held-out recordings are of known speakers, those of [E8](e8.md) of strangers, so the bits per code and the "
-        "distances are not strictly comparable.",
+        notes=f"One command with {chosen.threads} threads took {seconds / 60:.0f} minutes, {usage.children_user / 60:.0f} of them of the "
+        "processor. Our held-out recordings are of known speakers, those of [E8](e8.md) of strangers, so the scores are not strictly "
+        "comparable.",
     )
     print(json.dumps({name: metrics.get(name) for name in SCORES}))
 
