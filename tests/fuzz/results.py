@@ -11,7 +11,7 @@ NAME = "fuzzing"
 COLUMNS = ("what", "how", "cases", "that do not hold", "seconds")
 NOTES = """\
 A case holds if it ends in a result or in an error of the package's own. A command must end with exit status 0, 1 or 2 and without a
-traceback. Each case has 20 seconds and 3 GiB of memory.
+traceback. Each case has a limit of time (`--seconds`, default: 20) and 3 GiB of memory.
 
 - `commands`: command lines with flags and values of all kinds.
 - `python`: public classes and functions called with anything.
