@@ -157,3 +157,21 @@ def test_it_is_saved_with_its_tokenizer(tmp_path: object) -> None:
     tokenizer = FrameTokenizer(toy.make(VQVAEConfig))
     vqvae.save(vqvae.Pipeline(tokenizer, make(codebook_size=toy.SIZE)), f"{tmp_path}/run")
     assert isinstance(vqvae.load(f"{tmp_path}/run").prior, WorldPrior)
+
+
+def test_training_takes_the_last_frame_after_some_of_the_others() -> None:
+    prior = make().train()
+    batch = clips(prior, count=4, time=3)
+    with torch.no_grad():
+        per_start = []
+        for first in range(3):
+            short = batch.x[:, :, first:]
+            each = prior.code_log_probs(short, Condition(actions=batch.condition.actions[:, first:]))
+            per_start.append(-each[:, :, -1].flatten(1).mean(1))
+        possible = torch.stack(per_start, 1)
+        torch.manual_seed(5)
+        first = torch.randint(3, (4,))
+        torch.manual_seed(5)
+        found = prior(batch).loss
+    torch.testing.assert_close(found, possible.gather(1, first[:, None]).mean())
+    assert prior.eval()(batch).loss != found

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
 from vqvae.config import check_at_least, settings
-from vqvae.data.base import Condition
+from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
@@ -95,6 +95,22 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         self.where = nn.Linear(config.hidden, config.width, bias=False)
         self.blocks = nn.Sequential(*(ResidualBlock2d(config.width, config.width // 2 or 1) for _ in range(config.blocks)))
         self.tell = nn.Linear(config.width, 2 * config.hidden + books * config.output_hidden)
+
+    def forward(self, batch: Batch) -> Objective:
+        """The cross-entropy in nats per code. Training takes only the last frame of each clip, after a number of earlier frames that is
+        drawn for each: neighbouring frames are so alike that a batch of many clips teaches more than all frames of a few."""
+        if not self.training or batch.mask is not None or batch.x.shape[2] < 2:
+            return super().forward(batch)
+        codes, actions = self._check(batch.x, batch.condition)
+        time = codes.shape[2]
+        first = torch.randint(time, (len(codes),), device=codes.device)
+        empty = self.nothing(len(codes), tuple(codes.shape[3:]))
+        memory = empty
+        for number in range(time - 1):
+            remembered = self.remember(memory, codes[:, :, number], actions[:, number])
+            memory = torch.where((first > number).view(-1, 1, 1, 1), empty, remembered)
+        loss = -self._log_probs(codes[:, :, -1], memory).mean()
+        return Objective(loss, {"nats_per_code": loss.detach()})
 
     def log_prob(
         self,
@@ -197,26 +213,33 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         return PixelCNNState(packed, self._places(tuple(memory.shape[2:])), len(memory), None, prefix, self.around(memory))
 
     def _each(self, codes: Tensor, condition: Condition) -> Float[Tensor, "batch codebooks time height width"]:
-        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
-        self._check_space(codes.shape[2:])
-        batch, time = len(codes), codes.shape[2]
-        actions = self._actions(condition, batch, time)
+        codes, actions = self._check(codes, condition)
         if not codes.numel():
             return torch.zeros(codes.shape, dtype=torch.float32, device=codes.device)
-        frames = codes.unbind(2)
-        memory = self.nothing(batch, tuple(codes.shape[3:]))
+        memory = self.nothing(len(codes), tuple(codes.shape[3:]))
         memories = [memory]
-        for number in range(time - 1):
-            memory = self.remember(memory, frames[number], actions[:, number])
+        for number in range(codes.shape[2] - 1):
+            memory = self.remember(memory, codes[:, :, number], actions[:, number])
             memories.append(memory)
-        around = self.around(torch.stack(memories, 1).flatten(0, 1))
-        flat = codes.transpose(1, 2).flatten(0, 1)
-        hidden = self._hidden(flat, None, None, around)
+        frames = codes.transpose(1, 2).flatten(0, 1)
+        each = self._log_probs(frames, torch.stack(memories, 1).flatten(0, 1))
+        return each.unflatten(0, (len(codes), codes.shape[2])).transpose(1, 2)
+
+    def _log_probs(
+        self, codes: Int[Tensor, "frames codebooks height width"], memory: Float[Tensor, "frames memory height width"]
+    ) -> Float[Tensor, "frames codebooks height width"]:
+        """The log-probability of each code of frames, given what is remembered."""
+        hidden = self._hidden(codes, None, None, self.around(memory))
         nats = [
-            F.cross_entropy(self._logits(hidden, book), flat[:, book].flatten(), reduction="none").view(batch, time, *codes.shape[3:])
+            F.cross_entropy(self._logits(hidden, book), codes[:, book].flatten(), reduction="none").view(len(codes), *codes.shape[2:])
             for book in range(self.num_codebooks)
         ]
         return -torch.stack(nats, 1)
+
+    def _check(self, codes: Tensor, condition: Condition) -> tuple[Tensor, Int[Tensor, "batch steps"]]:
+        codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
+        self._check_space(codes.shape[2:])
+        return codes, self._actions(condition, len(codes), codes.shape[2])
 
     def _actions(self, condition: Condition, batch_size: int, time: int) -> Int[Tensor, "batch steps"]:
         """The actions between frames; zeros for a prior without actions."""
