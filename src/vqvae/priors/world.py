@@ -36,8 +36,8 @@ class WorldPriorConfig:
     """Residual blocks between the memory and the frame."""
     width: int = 128
     """Channels of these blocks."""
-    clip_length: int = 6
-    """Frames of a training example."""
+    clip_length: int = 4
+    """Frames of a training example, the last of which is learned."""
     layers: int = 6
     """Gated layers of the PixelCNN."""
     hidden: int = 64

@@ -95,10 +95,10 @@ def world_prior(level: Level, classes: int) -> TrainConfig:
     """A prior over frames for an hour of one core."""
     return TrainConfig(
         model=WorldPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks),
-        steps=12_000,
-        batch_size=2,
+        steps=8_000,
+        batch_size=8,
         optimizer=dataclasses.replace(cosine(2e-3), clip_norm=1.0),
-        evaluate_every=3_000,
+        evaluate_every=2_000,
     )
 
 
