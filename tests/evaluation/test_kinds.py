@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.evaluation.kinds import ARRAYS, KINDS, PICTURES, SOUND, kind_of, sample_rate_of, whole
+from vqvae.evaluation.kinds import ARRAYS, KINDS, PICTURES, SOUND, VIDEO, kind_of, sample_rate_of, whole
 from vqvae.signals import Signal, pictures, sound
 
 KNOWN = {
@@ -22,7 +22,8 @@ KNOWN = {
     sound(): ARRAYS,
     Signal(axes=("time",), channels=2, low=-1, high=1, sample_rate=44_100): ARRAYS,
     Signal(axes=("time",), channels=1, sample_rate=250): ARRAYS,
-    Signal(axes=("time", "height", "width"), channels=3, levels=256, sample_rate=25): ARRAYS,
+    Signal(axes=("time", "height", "width"), channels=3, levels=256, sample_rate=25): VIDEO,
+    Signal(axes=("time", "height", "width"), channels=2, levels=256): ARRAYS,
     Signal(axes=("time", "mel"), channels=1, levels=256): ARRAYS,
 }
 

@@ -11,7 +11,7 @@ from vqvae.recipes import RECIPES, Recipe
 from vqvae.training import TrainConfig
 
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-BUILDS_ITSELF = {"demo", "worlds", "cifar10", "cifar10-small"}
+BUILDS_ITSELF = {"demo", "worlds", "worlds-video", "cifar10", "cifar10-small"}
 MADE_UNLESS_GIVEN = {"phonemes25hz"}
 SPOKEN = {"speech-demo", "voices", "voices-whole-wave"}
 
@@ -40,7 +40,8 @@ def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
 
 @every
 def test_the_prior_takes_the_codes_of_the_tokenizer(recipe: Recipe) -> None:
-    quantizer = recipe.tokenizer("somewhere").model.quantizer
+    model = recipe.tokenizer("somewhere").model
+    quantizer = getattr(model, "model", model).quantizer
     level = Level(getattr(quantizer, "num_codebooks", 1), quantizer.codebook_size, (4, 4))
     prior = recipe.prior(level, 0).model
     assert (prior.num_codebooks, prior.codebook_size) == (level.num_codebooks, level.codebook_size)
