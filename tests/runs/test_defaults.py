@@ -111,6 +111,18 @@ def test_data_that_has_moved_still_gives_a_command(tmp_path: Path, monkeypatch: 
     assert read(monkeypatch, commands(run))[0] == config
 
 
+def test_names_that_look_like_flags_are_read_as_names(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = "-pictures"
+    config = dataclasses.replace(RECIPES["images"].tokenizer(f"./{name}"), steps=7, start_from="-other")
+    data: Any = config.data
+    config = dataclasses.replace(config, data=dataclasses.replace(data, path=name))
+    run = stored(Path(f"{name}-run"), config, "images")
+    again, out = read(monkeypatch, commands(run))
+    assert out == Path(f"{name}-run-again") and again.start_from == "-other"
+    assert configuration.essence(again) == configuration.essence(config) and Path(getattr(again.data, "path", "")) == Path(name)
+
+
 def test_a_run_of_a_program_says_so(tmp_path: Path) -> None:
     save(Pipeline(tiny.model().build(), card=RunCard()), tmp_path / "run")
     assert commands(tmp_path / "run").startswith("# Trained by a Python program")

@@ -57,7 +57,7 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
         prior: the name of the prior.
         parts: configurations of the caller's own that the run contains.
     """
-    recipe, again = about(run, parts).recipe, Path(f"{run}-again")
+    recipe, again = about(run, parts).recipe, _plain(f"{run}-again")
     try:
         config = stored_config(run, parts=parts)
     except VqvaeError:
@@ -66,7 +66,7 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
         return _PYTHON
     known, path = RECIPES.get(recipe), getattr(config.data, "path", None)
     flags = None if known is None else _flags(config, _defaults(known, config, path))
-    place = [*(["--data", path] if path else []), "--out", str(again)]
+    place = [*(["--data", _plain(path)] if path else []), "--out", again]
     priors = list(_priors(run, again, prior, config.seed, parts, by_file=known is not None and flags is None))
     if known is not None and flags is not None:
         if priors and not any(priors):
@@ -76,10 +76,10 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
         lines = [_joined("vqvae", "train", recipe, *place, *flags, "--prior", "no")]
     else:
         lines = [_printed(run, TOKENIZER), _joined("vqvae", "train", f"{TOKENIZER}.json", *place)]
-    return "\n".join([*lines, *(line or _joined("vqvae", "train-prior", str(again), *_seed(config.seed)) for line in priors)])
+    return "\n".join([*lines, *(line or _joined("vqvae", "train-prior", again, *_seed(config.seed)) for line in priors)])
 
 
-def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts, *, by_file: bool) -> Iterator[str]:
+def _priors(run: Path, again: str, name: str, seed: int, parts: Parts, *, by_file: bool) -> Iterator[str]:
     """The commands of a run's priors; "" for one with all settings of the recipe. With ``by_file``, all settings come from a file, since
     a tokenizer that is trained from a file has no recipe."""
     for level in range(len(about(run, parts).layout)):
@@ -88,7 +88,7 @@ def _priors(run: Path, again: Path, name: str, seed: int, parts: Parts, *, by_fi
             continue
         part = folder.relative_to(run).as_posix()
         place = [*(["--level", str(level)] if level else []), *(["--name", name] if name else [])]
-        command = ["vqvae", "train-prior", str(again), *place]
+        command = ["vqvae", "train-prior", again, *place]
         try:
             config = stored_config(run, part, parts)
             default = dataclasses.replace(prior_config(run, level, parts), seed=seed)
@@ -148,13 +148,20 @@ def _flag(name: str, value: Any) -> list[str] | None:
         return [f"--{name}", str(value)]
     if isinstance(value, tuple):
         return None if not value or any(not isinstance(one, (int, float, str)) for one in value) else [f"--{name}", *map(str, value)]
+    if isinstance(value, str) and value.startswith("-"):
+        return [f"--{name}={value}"]
     return [f"--{name}", str(value)] if value is None or isinstance(value, (int, float, str)) else None
 
 
 def _printed(run: Path, part: str, file: str = "") -> str:
     """The command that prints the settings of a part into a file."""
     which = [] if part == TOKENIZER else ["--part", part]
-    return f"{_joined('vqvae', 'info', str(run), '--settings', *which)} > {shlex.quote(file or f'{part}.json')}"
+    return f"{_joined('vqvae', 'info', _plain(str(run)), '--settings', *which)} > {shlex.quote(file or f'{part}.json')}"
+
+
+def _plain(path: str) -> str:
+    """A path that the command line does not read as a flag."""
+    return f"./{path}" if path.startswith("-") else path
 
 
 def _joined(*words: str) -> str:
