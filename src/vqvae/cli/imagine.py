@@ -14,7 +14,7 @@ from vqvae.config import SEED, loads, settings
 from vqvae.data.episodes import ClipsDataset
 from vqvae.disk import check_outputs, explained, read_text, user_path
 from vqvae.errors import ConfigError, DataError
-from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of
+from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
 from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
 from vqvae.media.video import write_video
 from vqvae.pipeline import Pipeline
@@ -89,8 +89,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     rate = chosen.frame_rate or model.signal.sample_rate or FRAME_RATE
     for place, rollout in zip(places, made, strict=True):
-        whole = torch.cat([known[0], rollout], 1) if chosen.known else rollout
-        write_video(place, whole.transpose(0, 1).numpy(), rate)
+        shown = torch.cat([known[0], rollout], 1) if chosen.known else rollout
+        write_video(place, shown.transpose(0, 1).numpy(), rate)
     note(f"{', '.join(map(str, places))}: {chosen.frames} imagined frames after {chosen.context} known ones.")
     return 0
 
@@ -104,7 +104,7 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
     """
     stop = chosen.at + chosen.context
     if not chosen.start.isdecimal():
-        clip = torch.cat(list(VIDEO.read(Path(chosen.start), model.signal)), -1)
+        clip = whole(VIDEO.read(Path(chosen.start), model.signal))
         if clip.shape[2] < stop:
             raise DataError(f"{chosen.start} has {clip.shape[2]} frames; {chosen.context} from frame {chosen.at} on are needed.")
         if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:

@@ -106,6 +106,18 @@ class CodesPixelCNN(nn.Module, ABC):
         with torch.autocast(hidden.device.type, enabled=False):
             return logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias[book]
 
+    def _log_probs_of(
+        self,
+        hidden: Float[Tensor, "batch height width codebooks output"],
+        codes: Integer[Tensor, "batch codebooks height width"],
+    ) -> Float[Tensor, "batch codebooks height width"]:
+        """The log-probability of each code given the codes before it, in nats."""
+        nats = [
+            F.cross_entropy(self._logits(hidden, book), of.flatten(), reduction="none").view(of.shape)
+            for book, of in enumerate(codes.unbind(1))
+        ]
+        return -torch.stack(nats, 1)
+
     def _embed(self, codes: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
         """The sum of the embeddings of each position's codes and of its place, in the dtype of the convolutions."""
         offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size

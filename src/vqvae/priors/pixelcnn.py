@@ -3,7 +3,6 @@
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqvae.config import settings
 from vqvae.data.base import Condition
@@ -126,10 +125,7 @@ class PixelCNN(CodesPixelCNN, AutoregressivePrior):
         self, codes: Int[Tensor, "batch codebooks height width"], condition: Condition, mask: Bool[Tensor, "batch height width"] | None
     ) -> Float[Tensor, "batch codebooks height width"]:
         hidden = self._hidden(codes, self._bias(condition), mask)
-        return torch.stack([self._log_prob_of(hidden, codes[:, i], i) for i in range(self.num_codebooks)], dim=1)
-
-    def _log_prob_of(self, hidden: Tensor, codes: Int[Tensor, "batch height width"], book: int) -> Float[Tensor, "batch height width"]:
-        return -F.cross_entropy(self._logits(hidden, book), codes.flatten(), reduction="none").view(codes.shape)
+        return self._log_probs_of(hidden, codes)
 
     def _bias(self, condition: Condition) -> Float[Tensor, "batch layers 2 gates"] | None:
         if self.label is None:

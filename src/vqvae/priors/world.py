@@ -199,10 +199,6 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         hidden = self.config.hidden
         return Surroundings(told[..., :hidden], told[..., hidden : 2 * hidden], told[..., 2 * hidden :])
 
-    def packed(self) -> Packed:
-        """The weights in the layout for decoding."""
-        return self._packed()
-
     def start_frame(
         self,
         packed: Packed,
@@ -229,12 +225,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         self, codes: Int[Tensor, "frames codebooks height width"], memory: Float[Tensor, "frames memory height width"]
     ) -> Float[Tensor, "frames codebooks height width"]:
         """The log-probability of each code of frames, given what is remembered."""
-        hidden = self._hidden(codes, None, None, self.around(memory))
-        nats = [
-            F.cross_entropy(self._logits(hidden, book), codes[:, book].flatten(), reduction="none").view(len(codes), *codes.shape[2:])
-            for book in range(self.num_codebooks)
-        ]
-        return -torch.stack(nats, 1)
+        return self._log_probs_of(self._hidden(codes, None, None, self.around(memory)), codes)
 
     def _check(self, codes: Tensor, condition: Condition) -> tuple[Tensor, Int[Tensor, "batch steps"]]:
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
@@ -283,7 +274,7 @@ class WorldState:
         prefix: Int64[Tensor, "batch codebooks time height width"] | None,
     ) -> None:
         """Remember the known frames."""
-        self._prior, self._packed, self._actions, self._space = prior, prior.packed(), actions, space[1:]
+        self._prior, self._packed, self._actions, self._space = prior, prior._packed(), actions, space[1:]
         self._known, self._times = prefix, space[0]
         self._codes_per_frame = space[1] * space[2] * prior.num_codebooks
         self._memory = prior.nothing(batch_size, self._space)
@@ -304,7 +295,8 @@ class WorldState:
         self.position += 1
         if self.position % self._codes_per_frame == 0:
             self._remember(self._frame_of(torch.stack(self._fed, 1)))
-            self.frame = self._start_frame()
+            if self._time < self._times:
+                self.frame = self._start_frame()
 
     def fused(self, uniforms: Float64[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
         """Draw all frames that are not known, one after another."""
