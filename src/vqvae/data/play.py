@@ -98,9 +98,10 @@ class _Crafter:
 
             def reset(self, seed: int | None = None) -> None:
                 super().reset(seed)
-                self._chunks = collections.defaultdict(_Ordered)
+                self._chunks = collections.defaultdict(_Ordered)  # type: ignore[assignment]
 
-        self._env = crafter.Env(size=size[::-1], seed=0)
+        # Any: Crafter's player is None until the first reset, and its types say so ever after.
+        self._env: Any = crafter.Env(size=size[::-1], seed=0)
         self._env._world.__class__ = World
         self.action_names = list(self._env.action_names)
 
