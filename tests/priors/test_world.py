@@ -19,7 +19,7 @@ def make(codebook_size: int = 5, **changes: int) -> WorldPrior:
     prior = WorldPriorConfig(codebook_size=codebook_size, **{"actions": 3, **SMALL, **changes}).build().eval()
     with torch.no_grad():
         prior.logits_bias.normal_()
-        prior.first.normal_()
+        prior.memory.first.normal_()
     return prior
 
 

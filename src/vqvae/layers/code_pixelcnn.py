@@ -15,9 +15,7 @@ from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, Surroundings, pack
-
-FREQUENCIES = 7
-"""Sines of a row number, and as many of a column number: of the number itself, a half of it, a quarter, ... a 64th."""
+from vqvae.layers.places import Places
 
 
 class CodesPixelCNN(nn.Module, ABC):
@@ -39,7 +37,7 @@ class CodesPixelCNN(nn.Module, ABC):
         self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
         books, size, output = num_codebooks, codebook_size, output_hidden
         self.embedding = nn.Parameter(torch.randn(books, size, hidden) / books**0.5)
-        self.place = nn.Linear(4 * FREQUENCIES, hidden, bias=False)
+        self.place = Places(hidden)
         self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
         self.output = nn.Linear(hidden, books * output)
         # What a code contributes to later codes at its position; the last code has no later ones.
@@ -82,7 +80,7 @@ class CodesPixelCNN(nn.Module, ABC):
         """
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "PixelCNN")
-        return PixelCNNState(self._packed(), self._places(space), batch_size, bias, prefix)
+        return PixelCNNState(self._packed(), self.place(space), batch_size, bias, prefix)
 
     def _hidden(
         self,
@@ -121,21 +119,9 @@ class CodesPixelCNN(nn.Module, ABC):
     def _embed(self, codes: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
         """The sum of the embeddings of each position's codes and of its place, in the dtype of the convolutions."""
         offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
-        found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self._places(codes.shape[2:])
+        found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self.place(tuple(codes.shape[2:]))
         kind = codes.device.type
         return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
-
-    def _places(self, space: tuple[int, ...]) -> Float[Tensor, "height width hidden"]:
-        """The embedding of each position. It does not depend on the size of the map, so maps may have any size."""
-        weight = self.place.weight
-        with torch.autocast(weight.device.type, enabled=False):
-            slowness = 2.0 ** torch.arange(FREQUENCIES, device=weight.device, dtype=weight.dtype)
-            rows, columns = (torch.arange(length, device=weight.device, dtype=weight.dtype)[:, None] / slowness for length in space)
-            down, across = (
-                torch.cat([angles.sin(), angles.cos()], 1) @ part.t()
-                for angles, part in zip((rows, columns), weight.chunk(2, 1), strict=True)
-            )
-            return down[:, None] + across
 
     def _packed(self) -> "Packed":
         """The weights in the layout of decoding. They are packed anew each time: fused optimizers change weights undetectably."""

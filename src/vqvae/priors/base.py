@@ -92,3 +92,38 @@ def check_label(condition: Condition, classes: int, batch_size: int) -> None:
         raise DataError(f"condition.label has the shape {tuple(label.shape)}; expected one label for each of {batch_size} examples.")
     if batch_size and not 0 <= int(label.min()) <= int(label.max()) < classes:
         raise DataError(f"Labels lie between {int(label.min())} and {int(label.max())}; this prior has 0 to {classes - 1}.")
+
+
+def check_actions(condition: Condition, actions: int, batch_size: int, time: int, device: torch.device) -> Int[Tensor, "batch steps"]:
+    """The actions between the frames of clips, as int64; zeros for a prior without actions.
+
+    Args:
+        condition: the condition of the clips.
+        actions: number of actions of the prior. 0: none.
+        batch_size: number of clips.
+        time: frames per clip.
+        device: where the zeros are.
+
+    Raises:
+        DataError: if actions are missing, too few, or unknown.
+    """
+    given, steps = condition.actions, max(time - 1, 0)
+    if not actions:
+        return torch.zeros(batch_size, steps, dtype=torch.int64, device=device)
+    if given is None:
+        raise DataError(f"condition.actions is missing; this prior has {actions} actions, numbered from 0.")
+    if len(given) != batch_size or given.shape[1] < steps:
+        raise DataError(
+            f"condition.actions has the shape {tuple(given.shape)}; expected an action after each of the first {steps} frames of "
+            f"{batch_size} clips."
+        )
+    given = given[:, :steps].long()
+    if given.numel() and not 0 <= int(given.min()) <= int(given.max()) < actions:
+        raise DataError(f"Actions lie between {int(given.min())} and {int(given.max())}; this prior has 0 to {actions - 1}.")
+    return given
+
+
+def check_frame_mask(mask: Bool[Tensor, "batch time height width"] | None, prior: str) -> None:
+    """Raise DataError if a mask cuts a frame; ``prior`` names who refuses it."""
+    if mask is not None and not bool((mask.flatten(2).all(2) == mask.flatten(2).any(2)).all()):
+        raise DataError(f"The mask of these codes cuts frames; a {prior} takes masks of whole frames.")

@@ -5,7 +5,6 @@ from typing import Any
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
 from vqvae.config import check_at_least, settings
@@ -13,9 +12,9 @@ from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
-from vqvae.layers.pixelcnn import Surroundings, gate
-from vqvae.layers.residual import ResidualBlock2d
-from vqvae.priors.base import AutoregressivePrior, check_prior_codes
+from vqvae.layers.frame_memory import FrameMemory
+from vqvae.layers.pixelcnn import Surroundings
+from vqvae.priors.base import AutoregressivePrior, check_actions, check_frame_mask, check_prior_codes
 
 
 @settings
@@ -61,12 +60,10 @@ class WorldPriorConfig:
 class WorldPrior(CodesPixelCNN, AutoregressivePrior):
     """p(codes) = Π p(frame | earlier frames, the actions between them), over codes (batch, codebooks, time, height, width).
 
-    codes of a frame ─ embeddings ┐
-    memory ───────────────────────┴ convolution of the action ─ gate ─ memory of the next frame
-    memory ─ residual blocks ─ added to the inputs and outputs of the PixelCNN over the next frame
+    codes and actions of past frames ─ FrameMemory ─ added to the inputs and outputs of the PixelCNN over the next frame
 
-    The memory runs once per frame, so a frame costs the same however many came before. Each action has its own convolution, because an
-    action decides where things move. The first frame has an empty memory: the model is also a prior of single frames.
+    The memory runs once per frame, so a frame costs the same however many came before. The first frame has an empty memory: the model is
+    also a prior of single frames.
 
     Differs from the paper, which does not describe its prior over frames: the memory and the convolutions of actions are ours.
     """
@@ -84,17 +81,18 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         self.config = config
         self.actions = config.actions
         self.clip_length = config.clip_length
-        books, given = config.num_codebooks, config.hidden + config.memory
-        self.seen = nn.Parameter(torch.randn(books, config.codebook_size, config.hidden) / books**0.5)
-        columns = 2 * config.reach + 1
-        shape = (max(config.actions, 1), 2 * config.memory, given, 3, columns)
-        self.move = nn.Parameter(torch.randn(shape) / (given * 3 * columns) ** 0.5)
-        self.move_bias = nn.Parameter(torch.zeros(shape[:2]))
-        self.first = nn.Parameter(torch.zeros(config.memory))
-        self.recall = nn.Conv2d(config.memory, config.width, 1)
-        self.where = nn.Linear(config.hidden, config.width, bias=False)
-        self.blocks = nn.Sequential(*(ResidualBlock2d(config.width, config.width // 2 or 1) for _ in range(config.blocks)))
-        self.tell = nn.Linear(config.width, 2 * config.hidden + books * config.output_hidden)
+        self.memory = FrameMemory(
+            codebook_size=config.codebook_size,
+            num_codebooks=config.num_codebooks,
+            actions=config.actions,
+            memory=config.memory,
+            reach=config.reach,
+            embedding=config.hidden,
+            places=config.hidden,
+            blocks=config.blocks,
+            width=config.width,
+        )
+        self.tell = nn.Linear(config.width, 2 * config.hidden + config.num_codebooks * config.output_hidden)
 
     def forward(self, batch: Batch) -> Objective:
         """The cross-entropy in nats per code. Training takes only the last frame of each clip, after a number of earlier frames that is
@@ -102,13 +100,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         if not self.training or batch.mask is not None or batch.x.shape[2] < 2:
             return super().forward(batch)
         codes, actions = self._check(batch.x, batch.condition)
-        time = codes.shape[2]
-        first = torch.randint(time, (len(codes),), device=codes.device)
-        empty = self.nothing(len(codes), tuple(codes.shape[3:]))
-        memory = empty
-        for number in range(time - 1):
-            remembered = self.remember(memory, codes[:, :, number], actions[:, number])
-            memory = torch.where((first > number).view(-1, 1, 1, 1), empty, remembered)
+        memory = self.memory.before_last(codes, actions)
         loss = -self._log_probs(codes[:, :, -1], memory).mean()
         return Objective(loss, {"nats_per_code": loss.detach()})
 
@@ -123,8 +115,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         Raises:
             DataError: if codes have the wrong shape or range, actions are missing or unknown, or the mask cuts a frame.
         """
-        if mask is not None and not bool((mask.flatten(2).all(2) == mask.flatten(2).any(2)).all()):
-            raise DataError("The mask of these codes cuts frames; a WorldPrior takes masks of whole frames.")
+        check_frame_mask(mask, "WorldPrior")
         each = self._each(codes, condition)
         each = each if mask is None else each * mask.unsqueeze(1)
         return each.flatten(1).sum(1)
@@ -154,7 +145,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
             DataError: if space does not have three axes, the prefix has the wrong shape or range, or actions are missing or unknown.
         """
         self._check_space(space)
-        actions = self._actions(condition, batch_size, space[0])
+        actions = check_actions(condition, self.actions, batch_size, space[0], self.place.weight.device)
         if prefix is not None:
             prefix = check_prefix(prefix, (batch_size, self.num_codebooks, *space), self.codebook_size, "WorldPrior")
         return WorldState(self, batch_size, space, actions, prefix)
@@ -171,31 +162,9 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         """All codes at once, frame by frame; see ``CodesPixelCNN.fused``."""
         return state.fused(uniforms, choice)
 
-    def remember(
-        self,
-        memory: Float[Tensor, "batch memory height width"],
-        codes: Int[Tensor, "batch codebooks height width"],
-        action: Int[Tensor, " batch"],
-    ) -> Float[Tensor, "batch memory height width"]:
-        """The memory after a frame and the action that followed it."""
-        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
-        seen = F.embedding(codes + offset, self.seen.flatten(0, 1)).sum(1).movedim(-1, 1)
-        x = torch.cat([seen.to(memory.dtype), memory], 1)
-        moved = x.new_empty(len(x), self.move.shape[1], *x.shape[2:])
-        padding = (1, self.config.reach)
-        for number in action.unique().tolist():
-            rows = (action == number).nonzero()[:, 0]
-            moved[rows] = F.conv2d(x[rows], self.move[number], self.move_bias[number], padding=padding).to(moved.dtype)
-        return gate(moved.movedim(1, -1)).movedim(-1, 1)
-
-    def nothing(self, batch_size: int, space: tuple[int, ...]) -> Float[Tensor, "batch memory height width"]:
-        """The memory before the first frame."""
-        return self.first.view(1, -1, 1, 1).expand(batch_size, -1, *space)
-
     def around(self, memory: Float[Tensor, "batch memory height width"]) -> Surroundings:
         """What the memory says about the next frame."""
-        places = self.where(self._places(tuple(memory.shape[2:]))).movedim(-1, 0)
-        told = self.tell(self.blocks(self.recall(memory) + places).relu().movedim(1, -1))
+        told = self.tell(self.memory.features(memory, self.place(tuple(memory.shape[2:]))))
         hidden = self.config.hidden
         return Surroundings(told[..., :hidden], told[..., hidden : 2 * hidden], told[..., 2 * hidden :])
 
@@ -206,19 +175,14 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         prefix: Int64[Tensor, "batch codebooks height width"] | None,
     ) -> PixelCNNState:
         """The state before the first code of a frame."""
-        return PixelCNNState(packed, self._places(tuple(memory.shape[2:])), len(memory), None, prefix, self.around(memory))
+        return PixelCNNState(packed, self.place(tuple(memory.shape[2:])), len(memory), None, prefix, self.around(memory))
 
     def _each(self, codes: Tensor, condition: Condition) -> Float[Tensor, "batch codebooks time height width"]:
         codes, actions = self._check(codes, condition)
         if not codes.numel():
             return torch.zeros(codes.shape, dtype=torch.float32, device=codes.device)
-        memory = self.nothing(len(codes), tuple(codes.shape[3:]))
-        memories = [memory]
-        for number in range(codes.shape[2] - 1):
-            memory = self.remember(memory, codes[:, :, number], actions[:, number])
-            memories.append(memory)
         frames = codes.transpose(1, 2).flatten(0, 1)
-        each = self._log_probs(frames, torch.stack(memories, 1).flatten(0, 1))
+        each = self._log_probs(frames, self.memory.before_each(codes, actions).flatten(0, 1))
         return each.unflatten(0, (len(codes), codes.shape[2])).transpose(1, 2)
 
     def _log_probs(
@@ -230,24 +194,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
     def _check(self, codes: Tensor, condition: Condition) -> tuple[Tensor, Int[Tensor, "batch steps"]]:
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         self._check_space(codes.shape[2:])
-        return codes, self._actions(condition, len(codes), codes.shape[2])
-
-    def _actions(self, condition: Condition, batch_size: int, time: int) -> Int[Tensor, "batch steps"]:
-        """The actions between frames; zeros for a prior without actions."""
-        actions, steps = condition.actions, max(time - 1, 0)
-        if not self.actions:
-            return torch.zeros(batch_size, steps, dtype=torch.int64, device=self.first.device)
-        if actions is None:
-            raise DataError(f"condition.actions is missing; this prior has {self.actions} actions, numbered from 0.")
-        if len(actions) != batch_size or actions.shape[1] < steps:
-            raise DataError(
-                f"condition.actions has the shape {tuple(actions.shape)}; expected an action after each of the first {steps} frames of "
-                f"{batch_size} clips."
-            )
-        actions = actions[:, :steps].long()
-        if actions.numel() and not 0 <= int(actions.min()) <= int(actions.max()) < self.actions:
-            raise DataError(f"Actions lie between {int(actions.min())} and {int(actions.max())}; this prior has 0 to {self.actions - 1}.")
-        return actions
+        return codes, check_actions(condition, self.actions, len(codes), codes.shape[2], self.place.weight.device)
 
     def _check_space(self, space: tuple[int, ...]) -> None:
         if len(space) != 3:
@@ -277,7 +224,7 @@ class WorldState:
         self._prior, self._packed, self._actions, self._space = prior, prior._packed(), actions, space[1:]
         self._known, self._times = prefix, space[0]
         self._codes_per_frame = space[1] * space[2] * prior.num_codebooks
-        self._memory = prior.nothing(batch_size, self._space)
+        self._memory = prior.memory.nothing(batch_size, self._space)
         self._time, self._fed = 0, list[Tensor]()
         known = 0 if prefix is None else int((prefix >= 0).flatten(3).all(3).all(1).all(0).int().cumprod(0).sum())
         for time in range(known):
@@ -320,7 +267,7 @@ class WorldState:
         """Take a whole frame into the memory, if another follows. As all of decoding, in full precision under any autocast."""
         with torch.autocast(codes.device.type, enabled=False):
             if self._time + 1 < self._times:
-                self._memory = self._prior.remember(self._memory, codes, self._actions[:, self._time])
+                self._memory = self._prior.memory.remember(self._memory, codes, self._actions[:, self._time])
         self._time += 1
 
     def _start_frame(self) -> PixelCNNState:

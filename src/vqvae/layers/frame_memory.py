@@ -1,0 +1,109 @@
+"""The memory of past frames and actions, for priors over frames of codes."""
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vqvae.layers.pixelcnn import gate
+from vqvae.layers.residual import ResidualBlock2d
+
+
+class FrameMemory(nn.Module):
+    """A map of channels that takes in one frame and one action at a time.
+
+    codes of a frame ─ embeddings ┐
+    memory ───────────────────────┴ convolution of the action ─ gate ─ memory of the next frame
+    memory ─ 1×1 + places ─ residual blocks ─ ReLU ─ features of the next frame
+
+    It runs once per frame, so a frame costs the same however many came before. Each action has its own convolution, because an action
+    decides where things move.
+    """
+
+    def __init__(
+        self,
+        *,
+        codebook_size: int,
+        num_codebooks: int,
+        actions: int,
+        memory: int,
+        reach: int,
+        embedding: int,
+        places: int,
+        blocks: int,
+        width: int,
+    ) -> None:
+        """Create an empty memory.
+
+        Args:
+            codebook_size: codes of each codebook.
+            num_codebooks: codes per position.
+            actions: number of actions. 0: none.
+            memory: channels of the memory.
+            reach: columns that a frame moves at most, each way, from one frame to the next.
+            embedding: channels of the embedding of codes.
+            places: channels of the embedding of positions.
+            blocks: residual blocks between the memory and the features.
+            width: channels of these blocks and of the features.
+        """
+        super().__init__()
+        self.reach = reach
+        self.codebook_size, self.num_codebooks = codebook_size, num_codebooks
+        given, columns = embedding + memory, 2 * reach + 1
+        self.seen = nn.Parameter(torch.randn(num_codebooks, codebook_size, embedding) / num_codebooks**0.5)
+        shape = (max(actions, 1), 2 * memory, given, 3, columns)
+        self.move = nn.Parameter(torch.randn(shape) / (given * 3 * columns) ** 0.5)
+        self.move_bias = nn.Parameter(torch.zeros(shape[:2]))
+        self.first = nn.Parameter(torch.zeros(memory))
+        self.recall = nn.Conv2d(memory, width, 1)
+        self.where = nn.Linear(places, width, bias=False)
+        self.blocks = nn.Sequential(*(ResidualBlock2d(width, width // 2 or 1) for _ in range(blocks)))
+
+    def nothing(self, batch_size: int, space: tuple[int, ...]) -> Float[Tensor, "batch memory height width"]:
+        """The memory before the first frame."""
+        return self.first.view(1, -1, 1, 1).expand(batch_size, -1, *space)
+
+    def remember(
+        self,
+        memory: Float[Tensor, "batch memory height width"],
+        codes: Int[Tensor, "batch codebooks height width"],
+        action: Int[Tensor, " batch"],
+    ) -> Float[Tensor, "batch memory height width"]:
+        """The memory after a frame and the action that followed it."""
+        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
+        seen = F.embedding(codes + offset, self.seen.flatten(0, 1)).sum(1).movedim(-1, 1)
+        x = torch.cat([seen.to(memory.dtype), memory], 1)
+        moved = x.new_empty(len(x), self.move.shape[1], *x.shape[2:])
+        padding = (1, self.reach)
+        for number in action.unique().tolist():
+            rows = (action == number).nonzero()[:, 0]
+            moved[rows] = F.conv2d(x[rows], self.move[number], self.move_bias[number], padding=padding).to(moved.dtype)
+        return gate(moved.movedim(1, -1)).movedim(-1, 1)
+
+    def features(
+        self, memory: Float[Tensor, "batch memory height width"], places: Float[Tensor, "height width places"]
+    ) -> Float[Tensor, "batch height width features"]:
+        """What the memory says about each position of the next frame."""
+        return self.blocks(self.recall(memory) + self.where(places).movedim(-1, 0)).relu().movedim(1, -1)
+
+    def before_each(
+        self, codes: Int[Tensor, "batch codebooks time height width"], actions: Int[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch time memory height width"]:
+        """The memory before each frame of clips, which have at least one frame and an action after each frame but the last."""
+        memories = [self.nothing(len(codes), tuple(codes.shape[3:]))]
+        for number in range(codes.shape[2] - 1):
+            memories.append(self.remember(memories[-1], codes[:, :, number], actions[:, number]))
+        return torch.stack(memories, 1)
+
+    def before_last(
+        self, codes: Int[Tensor, "batch codebooks time height width"], actions: Int[Tensor, "batch steps"]
+    ) -> Float[Tensor, "batch memory height width"]:
+        """The memory before the last frame of clips, after a number of earlier frames that is drawn for each clip."""
+        time = codes.shape[2]
+        first = torch.randint(time, (len(codes),), device=codes.device)
+        empty = self.nothing(len(codes), tuple(codes.shape[3:]))
+        memory = empty
+        for number in range(time - 1):
+            remembered = self.remember(memory, codes[:, :, number], actions[:, number])
+            memory = torch.where((first > number).view(-1, 1, 1, 1), empty, remembered)
+        return memory
