@@ -65,7 +65,7 @@ STAGES = {
     "train-prior": Stage(PRIOR, ("train",)),
     "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
     "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
-    "reconstruct": Stage(_writing("reconstruct", "run", "pictures", "--out", "out"), ("train",), ("run", "out")),
+    "reconstruct": Stage(_writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")),
     "speech": Stage(SPEECH),
 }
 """``train`` and ``speech`` write codes and scores, too."""
