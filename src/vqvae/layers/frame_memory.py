@@ -107,5 +107,6 @@ class FrameMemory(nn.Module):
         for number in range(time - 1):
             rows = (first <= number).nonzero()[:, 0]
             if len(rows):
-                memory = memory.index_copy(0, rows, self.remember(memory[rows], codes[rows, :, number], actions[rows, number]).to(memory.dtype))
+                remembered = self.remember(memory[rows], codes[rows, :, number], actions[rows, number])
+                memory = memory.index_copy(0, rows, remembered.to(memory.dtype))
         return memory

@@ -245,9 +245,7 @@ def _entries(optimizer: torch.optim.Optimizer) -> set[str]:
 def _flatten(learner: Learner) -> dict[str, Tensor]:
     """The tensors of the optimizers as ``parameter/entry``."""
     named, owners = dict(learner.module.named_parameters()), _owners(learner)
-    return {
-        f"{name}/{entry}": value for name, p in named.items() if p in owners for entry, value in owners[p].state.get(p, {}).items()
-    }
+    return {f"{name}/{entry}": value for name, p in named.items() if p in owners for entry, value in owners[p].state.get(p, {}).items()}
 
 
 def _owners(learner: Learner) -> dict[nn.Parameter, torch.optim.Optimizer]:
