@@ -8,15 +8,20 @@ import numpy as np
 import pytest
 
 import vqvae
+from tests.cli.test_imagine import write_clips
 from tests.training import tiny
 from vqvae import storage
 from vqvae.cli.main import main
-from vqvae.data import SyntheticImagesConfig, write_audio
+from vqvae.codes import Level
+from vqvae.data import SyntheticImagesConfig, VideosConfig, write_audio
+from vqvae.models import FrameTokenizerConfig
 from vqvae.networks import AudioEncoderConfig
+from vqvae.priors import WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.recipes import RECIPES
 from vqvae.recipes.base import pixelcnn
-from vqvae.training import TrainConfig
+from vqvae.runs.stages import train_tokenizer
+from vqvae.training import RunOptions, TrainConfig
 
 
 def test_both_stages_take_the_flags_and_end_in_the_report(
@@ -44,6 +49,27 @@ def test_both_stages_take_the_flags_and_end_in_the_report(
         training = storage.read(run / part).card.training
         assert (training["steps"], training["seed"]) == (3, 5)
     assert (storage.read(run / "tokenizer").card.recipe, len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
+
+
+def test_video_starts_from_the_tokenizer_of_the_demo_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    write_clips(tmp_path / "clips")
+    pictures = tiny.settings(data=SyntheticImagesConfig(count=20, size=16, classes=3), steps=2)
+    train_tokenizer(pictures, RunOptions(device="cpu", estimate=False), Path("runs/demo"), recipe="demo", scored=False)
+    small = {"memory": 4, "width": 4, "blocks": 1, "layers": 1, "hidden": 4, "output_hidden": 4, "reach": 1}
+
+    def tokenizer(path: str | None) -> TrainConfig:
+        data = VideosConfig(path="clips", size=16, clip_length=1, frame_rate=5)
+        return tiny.settings(model=FrameTokenizerConfig(model=tiny.model()), data=data)
+
+    def prior(level: Level, classes: int) -> TrainConfig:
+        return tiny.settings(model=WorldPriorConfig(codebook_size=level.codebook_size, clip_length=4, **small))
+
+    monkeypatch.setitem(RECIPES, "video-demo", dataclasses.replace(RECIPES["video-demo"], tokenizer=tokenizer, prior=prior))
+    assert main(["demo", "--modality", "video", "--steps", "2", "--device", "cpu"]) == 0
+    training = storage.read(Path("runs/demo-video/tokenizer")).card.training
+    assert (training["start_from"], training["steps"]) == ("runs/demo", 2)
+    assert Path("runs/demo-video/report.html").exists()
 
 
 def test_speech_takes_recordings_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

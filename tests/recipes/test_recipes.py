@@ -4,14 +4,14 @@ import pytest
 
 from vqvae import config as configuration
 from vqvae.codes import Level
-from vqvae.data import ArrayConfig, AudioFolderConfig, Cifar10Config, ImageFolderConfig, VoicesConfig, WorldsConfig
+from vqvae.data import ArrayConfig, AudioFolderConfig, Cifar10Config, GymConfig, ImageFolderConfig, VideosConfig, VoicesConfig, WorldsConfig
 from vqvae.errors import ConfigError
 from vqvae.experiments.reproduce import SETTINGS
 from vqvae.recipes import RECIPES, Recipe
 from vqvae.training import TrainConfig
 
 every = pytest.mark.parametrize("recipe", RECIPES.values(), ids=RECIPES)
-BUILDS_ITSELF = {"demo", "worlds", "worlds-video", "cifar10", "cifar10-small"}
+BUILDS_ITSELF = {"demo", "worlds", "worlds-video", "video-demo", "crafter", "cifar10", "cifar10-small"}
 MADE_UNLESS_GIVEN = {"phonemes25hz"}
 SPOKEN = {"speech-demo", "voices", "voices-whole-wave"}
 
@@ -28,7 +28,8 @@ def test_data_goes_where_the_path_says(recipe: Recipe) -> None:
     if recipe.name in SPOKEN:
         assert data == recipe.tokenizer(None).data and isinstance(data, VoicesConfig), "made on the spot, wherever that is"
         return
-    assert isinstance(data, ArrayConfig | ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig) and data.path == "somewhere"
+    kinds = ArrayConfig | ImageFolderConfig | AudioFolderConfig | Cifar10Config | WorldsConfig | GymConfig | VideosConfig
+    assert isinstance(data, kinds) and data.path == "somewhere"
     if recipe.name in MADE_UNLESS_GIVEN:
         assert isinstance(recipe.tokenizer(None).data, VoicesConfig)
     elif recipe.name in BUILDS_ITSELF:

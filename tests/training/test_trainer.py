@@ -23,9 +23,10 @@ from vqvae import config as configuration
 from vqvae import storage
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
-from vqvae.models import VQVAE
+from vqvae.models import VQVAE, FrameTokenizerConfig
 from vqvae.storage import RunCard
 from vqvae.training import Interrupted, build
+from vqvae.training.resuming import start_from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -363,6 +364,13 @@ def _kept(batches, kept: list) -> object:
     for batch in batches:
         kept.append(batch.x)
         yield batch
+
+
+def test_frames_begin_with_the_weights_of_pictures(tmp_path: Path) -> None:
+    pictures = tiny.trainer(tmp_path / "pictures", tiny.settings()).run()
+    frames = FrameTokenizerConfig(model=tiny.model()).build()
+    start_from(str(tmp_path / "pictures"), frames, "tokenizer", ())
+    assert all(torch.equal(value, frames.model.state_dict()[name]) for name, value in pictures.state_dict().items())
 
 
 def test_fine_tuning_begins_with_the_weights_of_another_run(tmp_path: Path) -> None:

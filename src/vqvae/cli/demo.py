@@ -13,29 +13,33 @@ from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options
 from vqvae.cli.values import Data, Minutes
 from vqvae.config import SEED, settings
+from vqvae.disk import exists
+from vqvae.pipeline import TOKENIZER
 from vqvae.recipes import RECIPES
+from vqvae.recipes.video import from_pictures
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Make data on the spot, train a tokenizer and a prior, score both, and draw samples."
-DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech")}
+DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech"), "video": ("video-demo", "runs/demo-video")}
 """The recipe and the run folder of each."""
 
 
 @settings
 class Arguments:
-    modality: Literal["images", "speech"] = "images"
-    """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices."""
+    modality: Literal["images", "speech", "video"] = "images"
+    """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices. "video": clips of that world, with actions; the
+    tokenizer starts from that of runs/demo, if there is one."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
-    """The run folder. Default: runs/demo or runs/demo-speech."""
+    """The run folder. Default: runs/demo, runs/demo-speech or runs/demo-video."""
     data: Data = None
-    """Images: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings (default:
-    sentences in eSpeak's voices)."""
+    """Images and video: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings
+    (default: sentences in eSpeak's voices)."""
     steps: int | None = None
     """Training steps of each stage. The default depends on the recipe."""
     prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
-    """The kind of prior: pixelcnn or wavenet. Default: the recipe's."""
+    """The kind of prior: pixelcnn, wavenet, world, ... Default: the recipe's."""
     minutes: Minutes = None
     """Minutes for both stages together, instead of steps."""
     seed: int = field(default=0, metadata=SEED)
@@ -53,6 +57,9 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.data is not None and chosen.modality == "speech":
         recipe = "speech"
     config = RECIPES[recipe].tokenizer(chosen.data)
+    pictures = Path(DEMOS["images"][1])
+    if chosen.modality == "video" and exists(pictures / TOKENIZER):
+        config = from_pictures(config, pictures)
     config = dataclasses.replace(config, steps=chosen.steps or config.steps, minutes=chosen.minutes, seed=chosen.seed)
     kind = None if chosen.prior is None else prior_kind(chosen.prior)
     train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)

@@ -1,11 +1,7 @@
 """Frames of a three-dimensional world: E4 of [VQVAE §4.2], with ViZDoom instead of the paper's DeepMind Lab."""
 
-import dataclasses
-
 from vqvae.codes import Level
 from vqvae.data import WorldsConfig
-from vqvae.models import FrameTokenizerConfig
-from vqvae.priors import WorldPriorConfig
 from vqvae.recipes.base import Recipe, codebook, cosine, narrow, pixelcnn, wide
 from vqvae.training import TrainConfig
 
@@ -77,37 +73,4 @@ WORLDS = Recipe(
     expected="not measured at full length; docs/results/e4.md has results at CPU scale",
     tokenizer=tokenizer,
     prior=prior,
-)
-
-
-def video_tokenizer(path: str | None) -> TrainConfig:
-    """The demo's tokenizer, frame by frame, on clips of one frame. At one tic per frame a turn moves the picture by one column of codes,
-    so that most codes move along; at four tics it moves by 4.25 columns, and the codes change."""
-    base = demo_tokenizer(path)
-    return dataclasses.replace(
-        base,
-        model=FrameTokenizerConfig(model=base.model),
-        data=WorldsConfig(path=path, frame_skip=1, episodes=200, clip_length=1),
-    )
-
-
-def world_prior(level: Level, classes: int) -> TrainConfig:
-    """A prior over frames for an hour of one core."""
-    return TrainConfig(
-        model=WorldPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks),
-        steps=8_000,
-        batch_size=8,
-        optimizer=dataclasses.replace(cosine(2e-3), muon=0.02, clip_norm=1.0),
-        evaluate_every=2_000,
-    )
-
-
-WORLDS_VIDEO = Recipe(
-    name="worlds-video",
-    summary="clips of a ViZDoom world to 21×21 codes per frame, and a prior that imagines frames from actions",
-    paper="E10",
-    cost="an hour or more of one core for the prior, six minutes for the tokenizer, by estimate",
-    expected="not measured",
-    tokenizer=video_tokenizer,
-    prior=world_prior,
 )

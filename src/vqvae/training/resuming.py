@@ -1,14 +1,19 @@
-"""What must agree before a run resumes: its settings, its steps and its data."""
+"""What must agree before a run resumes: its settings, its steps and its data. And the weights that a run starts from."""
 
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from torch import nn
+
 from vqvae import config as configuration
+from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.base import Splits
 from vqvae.data.cache import user_path
 from vqvae.errors import ConfigError
+from vqvae.models.frames import FrameTokenizer
+from vqvae.pipeline import part_of
 from vqvae.storage import RunCard
 from vqvae.training.settings import TrainConfig
 
@@ -83,3 +88,16 @@ def _data(stored: RunCard, splits: Splits) -> list[str]:
         return []  # Cards of version 1 have names of another form.
     sides = (("training", stored.data, splits.train.name), ("held-out", stored.held_out_data, splits.held_out.name))
     return [f"{side} data: {before} -> {now}" for side, before, now in sides if before and before != now]
+
+
+def start_from(run: str, module: nn.Module, stage: str, parts: Parts) -> None:
+    """Copy the weights of the same stage of another run. A tokenizer of frames can start from a tokenizer of pictures.
+
+    Raises:
+        CheckpointError: if there are none, or they do not fit the module.
+    """
+    folder = user_path(run)
+    source = part_of(folder, folder / stage) or folder / stage
+    other = storage.load(source, parts)
+    takes_pictures = isinstance(module, FrameTokenizer) and not isinstance(other, FrameTokenizer)
+    storage.restore(module.model if takes_pictures else module, other.state_dict(), source / storage.WEIGHTS)

@@ -14,11 +14,9 @@ from torch import Tensor, nn
 from vqvae import config as configuration
 from vqvae import disk, distributed, seeding, storage
 from vqvae.data.base import Batch, Objective, Splits
-from vqvae.data.cache import user_path
 from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
 from vqvae.models.base import Tokenizer
-from vqvae.pipeline import part_of
 from vqvae.priors import Prior
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
@@ -33,7 +31,7 @@ from vqvae.training.losses import NORMS, check_adversary, check_finite, losses_o
 from vqvae.training.machine import check_compiler, keep_freed_memory, lay_out, pick_device, pick_dtype
 from vqvae.training.optimizers import build_optimizers, learning_rate
 from vqvae.training.pace import Pace
-from vqvae.training.resuming import check_same, check_steps, more_steps
+from vqvae.training.resuming import check_same, check_steps, more_steps, start_from
 from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
 from vqvae.words import duration, say
 
@@ -167,9 +165,7 @@ class Trainer:
                 f"{finished} cannot take more steps: its checkpoints are gone. Start a new run from it: --from {self.folder}."
             )
         if config.start_from is not None:
-            other = user_path(config.start_from)
-            source = part_of(other, other / self.stage) or other / self.stage
-            storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
+            start_from(config.start_from, self.module, self.stage, self.parts)
         else:
             self._start(self.module)
         distributed.broadcast_module(self.module)
