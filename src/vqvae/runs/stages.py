@@ -18,7 +18,7 @@ from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
-from vqvae.priors import AutoregressivePrior, PixelCNNConfig
+from vqvae.priors import PixelCNNConfig, SamplingPrior
 from vqvae.recipes import RECIPES, Recipe
 from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
@@ -192,8 +192,8 @@ def in_clips(codes: Splits, prior: nn.Module) -> Splits:
 
 def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
     """Raise ConfigError, before training, unless a module is a prior of these codes."""
-    if not isinstance(prior, AutoregressivePrior):
-        raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
+    if not isinstance(prior, SamplingPrior):
+        raise ConfigError(f"The second stage trains a prior that can draw codes, but config.model builds a {type(prior).__name__}.")
     check_level(layout, level)
     wanted = layout[level]
     if (prior.num_codebooks, prior.codebook_size) != (wanted.num_codebooks, wanted.codebook_size):
