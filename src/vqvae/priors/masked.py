@@ -33,7 +33,7 @@ class MaskedPriorConfig:
     """Codes per position. Those of one position are drawn in the same pass."""
     passes: int = 8
     """Passes per picture or frame. With one pass per position, the prior is autoregressive."""
-    channels: int = 128
+    channels: int = 96
     """Channels of the network over a frame."""
     depth: int = 6
     """Residual blocks of the network over a frame."""
