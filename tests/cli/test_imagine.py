@@ -13,7 +13,8 @@ from vqvae.data import VideosConfig
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import FrameTokenizerConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.priors import WorldPriorConfig
+from vqvae.pipeline import load
+from vqvae.priors import MaskedPrior, WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.runs.stages import train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
@@ -64,6 +65,18 @@ def test_a_run_of_clips_is_scored(run: Path) -> None:
     assert metrics["frames"] == 14 and metrics["bits_per_frame"] == pytest.approx(16 * metrics["bits_per_code"])
     assert {"psnr", "flicker", "bits_per_frame_unigram"} <= metrics.keys()
     assert (run / "imagined.png").is_file() and (run / "report.html").is_file()
+
+
+def test_a_masked_prior_is_trained_and_imagines(run: Path, tmp_path: Path) -> None:
+    small = ["--model.memory", "4", "--model.width", "4", "--model.blocks", "1", "--model.depth", "1", "--model.channels", "4"]
+    words = ["--model", "masked", "--name", "masked", "--steps", "2", "--batch-size", "2", "--device", "cpu", "--no-estimate"]
+    assert main(["train-prior", str(run), *words, *small]) == 0
+    prior = load(run, prior="masked").prior
+    assert isinstance(prior, MaskedPrior) and (prior.actions, prior.clip_length, prior.config.passes) == (2, 4, 8)
+    out = tmp_path / "rollout.npy"
+    words = ["--prior-name", "masked", "--action", "left", "--frames", "3", "--device", "cpu", "--out", str(out)]
+    assert main(["imagine", str(run), *words]) == 0
+    assert np.load(out, allow_pickle=False).shape == (9, 3, 16, 16)
 
 
 def test_rollouts_are_written(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

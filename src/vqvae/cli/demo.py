@@ -39,7 +39,7 @@ class Arguments:
     steps: int | None = None
     """Training steps of each stage. The default depends on the recipe."""
     prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
-    """The kind of prior: pixelcnn, wavenet, world, ... Default: the recipe's."""
+    """The kind of prior: pixelcnn, wavenet, world, masked or transformer. Default: the recipe's."""
     minutes: Minutes = None
     """Minutes for both stages together, instead of steps."""
     seed: int = field(default=0, metadata=SEED)

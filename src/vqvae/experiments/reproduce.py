@@ -27,7 +27,7 @@ from vqvae.experiments.phones import reproduce_phones, reproduce_speech
 from vqvae.experiments.tables import PICTURES, tabulate
 from vqvae.models import Tokenizer
 from vqvae.pipeline import load
-from vqvae.priors import AutoregressivePrior, PixelCNNConfig
+from vqvae.priors import PixelCNNConfig, SamplingPrior
 from vqvae.recipes import imagenet, speech, worlds
 from vqvae.reports.results import is_record
 from vqvae.runs.encoding import read_codes
@@ -208,7 +208,7 @@ def compare_without_class(config: TrainConfig, options: RunOptions, run: Path) -
     splits = read_codes(run)
     bare = dataclasses.replace(config, model=dataclasses.replace(config.model, classes=0))
     prior = train_part(bare, splits, options, run, WITHOUT_CLASS, recipe=recipe_of(run))
-    assert isinstance(prior, AutoregressivePrior)
+    assert isinstance(prior, SamplingPrior)
     device = pick_device(options.device)
     pipeline = load(run, device)
     held_out = [batch.x.to(device) for batch in in_order(splits.held_out, 64)]

@@ -9,7 +9,7 @@ from torch import Tensor
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
-from vqvae.priors import AutoregressivePrior
+from vqvae.priors import SamplingPrior
 
 Actions = Sequence[str | int] | Tensor
 """Names or numbers, one per frame, for all clips; or int64 (clips, frames)."""
@@ -34,7 +34,7 @@ def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int6
 
 
 def imagine_codes(
-    prior: AutoregressivePrior,
+    prior: SamplingPrior,
     known: Int64[Tensor, "clips codebooks time *space"],
     frames: int,
     actions: Int64[Tensor, "clips steps"] | None = None,

@@ -10,14 +10,14 @@ from torch import Tensor
 from vqvae import seeding
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
-from vqvae.layers import autoregressive
-from vqvae.priors import AutoregressivePrior
+from vqvae.layers.autoregressive import Choice
+from vqvae.priors import SamplingPrior
 from vqvae.progress import tracked
 
 
 @torch.inference_mode()
 def sample_codes(
-    prior: AutoregressivePrior,
+    prior: SamplingPrior,
     count: int,
     space: tuple[int, ...],
     *,
@@ -30,8 +30,8 @@ def sample_codes(
     batch_size: int = 64,
 ) -> Int64[Tensor, "count codebooks *space"]:
     """Draw codes from a prior. Sample i does not depend on ``count``: its random numbers are a function of the seed and i alone, and
-    every batch has the same shape, because rounding depends on it. If a compiled kernel draws (float32 on a CPU, with numba), sample i
-    depends on neither ``batch_size`` nor the number of cores.
+    every batch has the same shape, because rounding depends on it. If ``prior.draws_alone``, which holds on a CPU for most priors,
+    sample i does not depend on ``batch_size`` either.
 
     Args:
         prior: the prior.
@@ -52,24 +52,19 @@ def sample_codes(
     for name, given in (("condition.label", condition.label), ("prefix", prefix)):
         if given is not None and len(given) != count:
             raise DataError(f"{name} has {len(given)} rows; it must have one for each of {count} samples.")
+    choice = Choice(temperature, top_k, top_p)
+    choice.check()
     draws = math.prod(space) * prior.num_codebooks
     parts = [torch.empty(0, prior.num_codebooks, *space, dtype=torch.int64, device="cpu")]
     for first in _batches(count, batch_size):
         wanted = min(batch_size, count - first)
         # Padded with repeats of the last sample: rounding of matrix products depends on the batch's shape.
-        size = wanted if autoregressive.draws_alone(prior) else batch_size
+        size = wanted if prior.draws_alone else batch_size
         rows = torch.arange(first, first + size, device="cpu").clamp(max=count - 1)
         numbers = [_numbers(draws, seed, i) for i in range(first, first + wanted)]
         numbers += numbers[-1:] * (size - wanted)
-        codes = autoregressive.sample(
-            *(prior, len(numbers), space),
-            uniforms=torch.stack(numbers),
-            condition=condition.take(rows),
-            prefix=None if prefix is None else prefix[rows],
-            temperature=temperature,
-            top_k=top_k,
-            top_p=top_p,
-        )
+        known = None if prefix is None else prefix[rows]
+        codes = prior.draw(torch.stack(numbers), space, condition.take(rows), known, choice)
         parts.append(codes[:wanted])
     return torch.cat([part.to(parts[-1].device) for part in parts])
 

@@ -119,9 +119,8 @@ def sample(
         source = torch.device("cpu") if generator is None else generator.device
         check_float64(source, "A generator of the uniform numbers")
         uniforms = torch.rand(batch_size, draws, generator=generator, dtype=torch.float64, device=source)
-    if tuple(uniforms.shape) != (batch_size, draws):
-        raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; expected {(batch_size, draws)}, one number per code.")
-    uniforms = _to_draw_by(uniforms, state.device)
+    check_uniforms(uniforms, (batch_size, draws))
+    uniforms = to_draw_by(uniforms, state.device)
     fused = _fused(model, state, compiled)
     if fused is not None:
         codes = fused(state, uniforms, choice)
@@ -148,7 +147,7 @@ def extend(
         DataError: if the state refuses its arguments.
     """
     choice.check()
-    uniforms = _to_draw_by(uniforms, state.device)
+    uniforms = to_draw_by(uniforms, state.device)
     fused = _fused(model, state, compiled)
     if fused is not None:
         return fused(state, uniforms, choice)
@@ -173,6 +172,18 @@ def draw(
     return torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True).squeeze(-1)
 
 
+def check_uniforms(uniforms: Tensor, shape: tuple[int, int]) -> None:
+    """Raise DataError unless there is one number for each code."""
+    if tuple(uniforms.shape) != shape:
+        raise DataError(f"uniforms has the shape {tuple(uniforms.shape)}; expected {shape}, one number per code.")
+
+
+def to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) -> Float[Tensor, "batch draws"]:
+    """The numbers in float64: a float32 sum of 10,000 probabilities would shift the last codes. If the logits' device has no float64,
+    codes are drawn on the CPU."""
+    return uniforms.to(exact_device(device), torch.float64).clamp(0, _BELOW_ONE)
+
+
 def _loop(
     model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice, first: int = 0
 ) -> Int64[Tensor, "batch draws"]:
@@ -188,12 +199,6 @@ def _loop(
             code = torch.where(is_known[:, position], codes[:, position], code)
         codes[:, position] = code
     return codes.to(state.device)
-
-
-def _to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) -> Float[Tensor, "batch draws"]:
-    """The numbers in float64: a float32 sum of 10,000 probabilities would shift the last codes. If the logits' device has no float64,
-    codes are drawn on the CPU."""
-    return uniforms.to(exact_device(device), torch.float64).clamp(0, _BELOW_ONE)
 
 
 def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:

@@ -13,7 +13,7 @@ from vqvae.codes import Level
 from vqvae.errors import ConfigError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.parts import check_fit, describe
-from vqvae.priors import AutoregressivePrior, UnigramPrior
+from vqvae.priors import SamplingPrior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
 
@@ -24,7 +24,7 @@ class TrainedParts:
     def __init__(
         self,
         tokenizer: Tokenizer,
-        prior: AutoregressivePrior | Sequence[AutoregressivePrior] | None = None,
+        prior: SamplingPrior | Sequence[SamplingPrior] | None = None,
         *,
         unigram: UnigramPrior | None = None,
         card: RunCard = RunCard(),
@@ -78,7 +78,7 @@ class TrainedParts:
         return self.card.layout
 
     @property
-    def prior(self) -> AutoregressivePrior | None:
+    def prior(self) -> SamplingPrior | None:
         """The prior of the first level; None where there is none."""
         return self.priors[0] if self.priors else None
 

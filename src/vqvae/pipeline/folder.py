@@ -28,7 +28,7 @@ from vqvae.errors import CheckpointError, ConfigError, VqvaeError
 from vqvae.models import Tokenizer
 from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint, part_of
 from vqvae.pipeline.model import Pipeline
-from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
+from vqvae.priors import Prior, SamplingPrior, UnigramPrior
 from vqvae.signals import Signal
 from vqvae.storage import RunCard
 
@@ -198,7 +198,7 @@ def _signal(card: RunCard, tokenizer: Tokenizer) -> Signal:
 
 
 class _Priors(NamedTuple):
-    priors: list[AutoregressivePrior]
+    priors: list[SamplingPrior]
     label_names: tuple[str, ...]
 
 
@@ -221,10 +221,10 @@ def _priors(run: Path, name: str, tokenizer: Tokenizer, parts: Parts) -> _Priors
     places = [part_of(run, folder) for folder in folders]
     if None in places:
         return None
-    found: list[AutoregressivePrior] = []
+    found: list[SamplingPrior] = []
     for level, (place, folder) in enumerate(zip(places, folders, strict=True)):
         assert place is not None
-        found.append(_fitting(place, AutoregressivePrior, tokenizer, level, parts))
+        found.append(_fitting(place, SamplingPrior, tokenizer, level, parts))
         if not fits_codes(run, storage.read(place, parts).card, level):
             raise CheckpointError(f"{place} was trained on codes of another tokenizer. Train it again: vqvae train-prior {run}")
         _say_step(place, folder)

@@ -14,7 +14,7 @@ from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.imagination import Actions, action_numbers
 from vqvae.models import Tokenizer
-from vqvae.priors import AutoregressivePrior, Prior, UnigramPrior
+from vqvae.priors import Prior, SamplingPrior, UnigramPrior
 from vqvae.signals import as_tensor
 from vqvae.storage import RunCard
 
@@ -23,7 +23,7 @@ _USUAL = 2**16
 
 
 def mixture_log_prob(
-    prior: AutoregressivePrior,
+    prior: SamplingPrior,
     codes: Int64[Tensor, "n codebooks *space"],
     mask: Bool[Tensor, "n *space"] | None = None,
     condition: Condition = Condition(),
@@ -50,7 +50,7 @@ def check_fit(tokenizer: Tokenizer, priors: Sequence[Prior], unigram: UnigramPri
             )
 
 
-def log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, mask: Tensor | None) -> Float[Tensor, " n"]:
+def log_prob(prior: SamplingPrior, codes: Tensor, condition: Condition, mask: Tensor | None) -> Float[Tensor, " n"]:
     """log p(codes | condition) in nats an example; the mixture of the classes if no label is given."""
     if prior.classes and condition.label is None:
         return mixture_log_prob(prior, codes, mask, condition)

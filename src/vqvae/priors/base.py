@@ -5,12 +5,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from jaxtyping import Bool, Float, Int, Integer
+from jaxtyping import Bool, Float, Int, Int64, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_codes, count_codes
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
+from vqvae.layers import autoregressive
+from vqvae.layers.autoregressive import Choice
 
 
 class Prior(nn.Module, ABC):
@@ -43,8 +45,72 @@ class Prior(nn.Module, ABC):
         """
 
 
-class AutoregressivePrior(Prior):
+class SamplingPrior(Prior):
+    """A prior that draws codes, and knows the cost of each code."""
+
+    @property
+    @abstractmethod
+    def draws_alone(self) -> bool:
+        """Whether ``draw`` computes each example separately, so that the batch size has no effect, not even by rounding."""
+
+    @abstractmethod
+    def draw(
+        self,
+        uniforms: Float[Tensor, "batch draws"],
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
+        choice: Choice = Choice(),
+    ) -> Int64[Tensor, "batch codebooks *space"]:
+        """Draw codes by inverting their cumulative distribution: the same uniform numbers give the same codes.
+
+        Args:
+            uniforms: numbers in [0, 1), one for each code in raster order, codebook fastest. Those of known codes are not used.
+            space: length of each axis of space.
+            condition: what the codes depend on.
+            prefix: known codes, and -1 for codes to draw. Known codes are kept.
+            choice: how a code is chosen from its logits.
+
+        Raises:
+            ConfigError: if a number of ``choice`` is out of range.
+            DataError: if uniforms, condition or prefix have the wrong shape or range.
+        """
+
+    @abstractmethod
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code given the codes before it, in nats. ``log_prob`` is the sum over an example.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
+
+
+class AutoregressivePrior(SamplingPrior):
     """A prior in raster order, the codebooks of a position one after the other (codebook fastest)."""
+
+    @property
+    def draws_alone(self) -> bool:
+        """Whether a compiled loop draws each example separately."""
+        return autoregressive.draws_alone(self)
+
+    def draw(
+        self,
+        uniforms: Float[Tensor, "batch draws"],
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
+        choice: Choice = Choice(),
+    ) -> Int64[Tensor, "batch codebooks *space"]:
+        """Draw codes one by one, in a compiled loop if there is one.
+
+        Raises:
+            ConfigError, DataError: see ``SamplingPrior.draw``.
+        """
+        return autoregressive.sample(
+            *(self, len(uniforms), space), uniforms=uniforms, condition=condition, prefix=prefix, **choice._asdict()
+        )
 
     @abstractmethod
     def start(

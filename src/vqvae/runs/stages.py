@@ -18,7 +18,7 @@ from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
-from vqvae.priors import AutoregressivePrior, PixelCNNConfig
+from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, SamplingPrior
 from vqvae.recipes import RECIPES, Recipe
 from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
@@ -30,6 +30,9 @@ from vqvae.training.checkpoint import check_run_folder, only_writer
 from vqvae.training.interruption import Interrupted
 from vqvae.training.machine import pick_device
 from vqvae.words import say
+
+AXES: dict[type | None, tuple[int, ...]] = {PixelCNNConfig: (2,), MaskedPriorConfig: (2, 3)}
+"""How many axes of space the kinds of priors take, if not any number."""
 
 
 def train_tokenizer(
@@ -167,8 +170,10 @@ def train_both(
     splits, minutes = config.data.build(), config.minutes
     share = RECIPES[recipe].tokenizer_share if recipe in RECIPES else Recipe.tokenizer_share
     seconds = time.perf_counter() - began
-    if prior_kind is PixelCNNConfig and len(splits.train.signal.axes) != 2:
-        raise ConfigError(f"A PixelCNN needs codes with two axes, and the data has {splits.train.signal.axes}. Choose the prior 'wavenet'.")
+    axes = splits.train.signal.axes
+    if len(axes) not in AXES.get(prior_kind, (len(axes),)):
+        wanted = " or ".join(map(str, AXES[prior_kind]))
+        raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {axes}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * share)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
@@ -192,8 +197,8 @@ def in_clips(codes: Splits, prior: nn.Module) -> Splits:
 
 def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
     """Raise ConfigError, before training, unless a module is a prior of these codes."""
-    if not isinstance(prior, AutoregressivePrior):
-        raise ConfigError(f"The second stage trains an autoregressive prior, but config.model builds a {type(prior).__name__}.")
+    if not isinstance(prior, SamplingPrior):
+        raise ConfigError(f"The second stage trains a prior that can draw codes, but config.model builds a {type(prior).__name__}.")
     check_level(layout, level)
     wanted = layout[level]
     if (prior.num_codebooks, prior.codebook_size) != (wanted.num_codebooks, wanted.codebook_size):

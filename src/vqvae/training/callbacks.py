@@ -14,7 +14,7 @@ from vqvae.data.loader import spread_indices
 from vqvae.media.images import write_png
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import Pipeline
-from vqvae.priors import AutoregressivePrior
+from vqvae.priors import SamplingPrior
 from vqvae.words import say
 
 GRIDS = "grids"
@@ -114,7 +114,7 @@ class SampleGrid:
         self.pipeline, self.grid, self.every, self.count, self.columns = pipeline, grid, every, count, columns
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
-        assert isinstance(module, AutoregressivePrior), "only an autoregressive prior draws samples"
+        assert isinstance(module, SamplingPrior), "only a SamplingPrior draws samples"
         # The card has the names of the labels, the size of the data and its signal.
         data = Pipeline(self.pipeline.tokenizer, module, card=self.pipeline.card).sample(self.count)
         pixels = self.grid(data, self.columns)
