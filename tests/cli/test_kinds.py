@@ -77,5 +77,5 @@ def test_data_is_a_place_and_no_kind() -> None:
 
 def test_a_kind_of_prior_is_named_or_refused() -> None:
     assert prior_kind("wavenet") is WaveNetConfig and prior_kind("auto", ("auto", "yes")) is None
-    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet."):
+    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, transformer."):
         prior_kind("ye", ("auto", "yes"))

@@ -27,6 +27,9 @@ SMALL = {
     "memory": 8,
     "width": 8,
     "blocks": 1,
+    "depth": 2,
+    "dim": 8,
+    "heads": 2,
 }
 SEQUENCES = (WaveNetConfig,)
 """Kinds whose codes have one axis, time; the others are tried with maps."""

@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 import tyro
 
 from vqvae.cli.flags import Flag, WrongUse, flag_name, flags_of, members
-from vqvae.priors import PixelCNNConfig, WaveNetConfig
+from vqvae.priors import PixelCNNConfig, TransformerPriorConfig, WaveNetConfig
 
 T = TypeVar("T")
-PRIORS: dict[str, type] = {"pixelcnn": PixelCNNConfig, "wavenet": WaveNetConfig}
+PRIORS: dict[str, type] = {"pixelcnn": PixelCNNConfig, "wavenet": WaveNetConfig, "transformer": TransformerPriorConfig}
 """The priors that can be trained."""
 FAMILIES = ("Quantizer", "Encoder", "Decoder", "Prior")
 """Last words of a class name that the flag says already."""

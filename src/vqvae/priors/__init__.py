@@ -2,12 +2,13 @@
 
 from vqvae.priors.base import AutoregressivePrior, Prior
 from vqvae.priors.pixelcnn import PixelCNN, PixelCNNConfig
+from vqvae.priors.transformer import TransformerPrior, TransformerPriorConfig
 from vqvae.priors.uniform import UniformPrior, UniformPriorConfig
 from vqvae.priors.unigram import UnigramPrior, UnigramPriorConfig
 from vqvae.priors.wavenet import WaveNetConfig, WaveNetPrior
 from vqvae.priors.world import WorldPrior, WorldPriorConfig
 
-PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig | WorldPriorConfig
+PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig | WorldPriorConfig | TransformerPriorConfig
 
 __all__ = [
     "AutoregressivePrior",
@@ -15,6 +16,8 @@ __all__ = [
     "PixelCNNConfig",
     "Prior",
     "PriorConfig",
+    "TransformerPrior",
+    "TransformerPriorConfig",
     "UniformPrior",
     "UniformPriorConfig",
     "UnigramPrior",
