@@ -28,7 +28,7 @@ class TransformerPriorConfig:
     """Codes per position. They are predicted in order, each from those before it."""
     depth: int = 6
     """Blocks of attention and MLP."""
-    dim: int = 256
+    dim: int = 128
     """Channels of the blocks."""
     heads: int = 4
     """Heads of attention. They divide ``dim`` into even parts."""
