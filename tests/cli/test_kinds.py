@@ -52,7 +52,9 @@ def test_fields_keep_their_values_where_both_kinds_have_them() -> None:
 
 
 def test_another_prior_keeps_what_the_codes_and_the_data_decide() -> None:
-    default = TrainConfig(model=WorldPriorConfig(codebook_size=7, num_codebooks=2, actions=3, clip_length=5, reach=2), steps=1, batch_size=1)
+    default = TrainConfig(
+        model=WorldPriorConfig(codebook_size=7, num_codebooks=2, actions=3, clip_length=5, reach=2), steps=1, batch_size=1
+    )
     chosen, _ = choose_kinds(default, ["--model", "transformer"])
     assert chosen.model == TransformerPriorConfig(codebook_size=7, num_codebooks=2, actions=3, clip_length=5)
 
