@@ -138,6 +138,14 @@ def test_a_killed_writer_leaves_nothing_that_the_next_one_does_not_clear(folder:
     assert files(tmp_path) == {"y": "new"}
 
 
+def test_a_reader_of_what_is_finished_clears_what_a_killed_writer_left_beside_it(tmp_path: Path) -> None:
+    put(tmp_path / "x", "done")
+    (tmp_path / disk.TEMPORARY / ("0" * 16)).mkdir(parents=True)
+    (tmp_path / disk.TEMPORARY / f"{'0' * 16}.lock").write_text("")
+    assert exists(tmp_path / "x")
+    assert files(tmp_path) == {"x": "", "x/name": "done"}
+
+
 def test_only_what_was_made_here_is_cleared(tmp_path: Path) -> None:
     others = [".notes.tmp", ".x-1.tmp", ".x.partial", f"{disk.TEMPORARY}/notes", f"{disk.TEMPORARY}/{'g' * 16}"]
     ours = [f"{disk.TEMPORARY}/{'0' * 16}/new", f"{disk.TEMPORARY}/{'1' * 16}"]

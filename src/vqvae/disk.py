@@ -106,8 +106,8 @@ def remove(path: Path) -> None:
 
 
 def exists(path: Path) -> bool:
-    """Whether ``path`` exists. First restores what a killed writer had set aside."""
-    if not os.path.lexists(path):
+    """Whether ``path`` exists. First restores what a killed writer had set aside, and removes what it left beside ``path``."""
+    if not os.path.lexists(path) or os.path.isdir(path.parent / TEMPORARY):
         clean(path.parent)
     return os.path.exists(path)  # Also False if the system cannot tell.
 

@@ -43,6 +43,7 @@ SPEECH = [
     *("--model.encoder.width", "8", "--model.encoder.residual-blocks", "0", "--model.decoder.width", "8", "--model.decoder.blocks", "1"),
     *("--model.quantizer.dim", "4", "--model.quantizer.codebook-size", "8"),
 ]
+HELD_OUT = ("pictures/val/0.png", "pictures/val/1.png")
 PARTS = ("run/tokenizer", "run/unigram", "run/prior", "run/codes")
 
 
@@ -65,7 +66,9 @@ STAGES = {
     "train-prior": Stage(PRIOR, ("train",)),
     "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
     "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
-    "reconstruct": Stage(_writing("reconstruct", "run", "pictures", "--out", "out"), ("train",), ("run", "out")),
+    "reconstruct": Stage(
+        _writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")
+    ),
     "speech": Stage(SPEECH),
 }
 """``train`` and ``speech`` write codes and scores, too."""

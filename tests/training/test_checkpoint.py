@@ -32,7 +32,9 @@ def learner(seed: int, averaged: bool = True, memory_format: torch.memory_format
 
 
 def tensors(which: Learner) -> dict[str, torch.Tensor]:
-    state = {f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizers[0].optimizer.state[p].items()}
+    state = {
+        f"optimizer.{n}.{k}": v for n, p in which.module.named_parameters() for k, v in which.optimizers[0].owners()[p].state[p].items()
+    }
     average = {} if which.average is None else {f"average.{n}": v for n, v in which.average.module.state_dict().items()}
     return {**which.module.state_dict(), **state, **average}
 

@@ -34,7 +34,7 @@ def test_steps_are_those_of_the_paper(memory_format: torch.memory_format) -> Non
     module = nn.Conv2d(3, 4, 3, bias=False).to(memory_format=memory_format)
     config = AdamConfig(learning_rate=0.01, betas=(0.8, 0.95), weight_decay=0.1)
     optimizer = config.build(module)
-    assert optimizer.optimizer.defaults["fused"] is True
+    assert optimizer.parts[0][0].defaults["fused"] is True
     weight, first, second = module.weight.detach().double(), torch.zeros(4, 3, 3, 3).double(), torch.zeros(4, 3, 3, 3).double()
     for step in range(1, 6):
         gradient = torch.randn(4, 3, 3, 3)
@@ -51,7 +51,7 @@ def test_biases_and_codebooks_do_not_decay() -> None:
     module = nn.ModuleDict({"linear": nn.Linear(2, 3), "quantizer": VectorQuantizerConfig(dim=2, codebook_size=4).build()})
     module["posterior"] = CategoricalPosterior(codebook_size=2, num_codebooks=1, dim=2)
     module.frozen = nn.Parameter(torch.zeros(2, 2), requires_grad=False)
-    groups = AdamConfig(weight_decay=0.1).build(module).optimizer.param_groups
+    groups = AdamConfig(weight_decay=0.1).build(module).parts[0][0].param_groups
     decay = {id(p): group["weight_decay"] for group in groups for p in group["params"]}
     named = {name: decay.get(id(p)) for name, p in module.named_parameters()}
     assert named == {"frozen": None, "linear.weight": 0.1, "linear.bias": 0.0, "quantizer.codebook": 0.0, "posterior.codebook": 0.0}
@@ -60,7 +60,7 @@ def test_biases_and_codebooks_do_not_decay() -> None:
 def named_groups(module: nn.Module, optimizer: Adam) -> list[tuple[list[str], float, float]]:
     """What each group of parameters holds, in order: names, share of the learning rate, weight decay."""
     names = {id(p): name for name, p in module.named_parameters()}
-    groups = optimizer.optimizer.param_groups
+    groups = optimizer.parts[0][0].param_groups
     return [([names[id(p)] for p in group["params"]], group["share"], group["weight_decay"]) for group in groups]
 
 
@@ -85,7 +85,7 @@ def test_an_encoder_may_learn_more_slowly_than_the_rest(kind: str) -> None:
     slow = {id(p) for p in encoder.parameters()}
     for step, factor in enumerate((0.5, 1.0, 1.0)):
         optimizer.step(torch.zeros(()), step, 3)
-        rates = {id(p): group["lr"] for group in optimizer.optimizer.param_groups for p in group["params"]}
+        rates = {id(p): group["lr"] for group in optimizer.parts[0][0].param_groups for p in group["params"]}
         assert len(rates) == len(list(module.parameters())) > len(slow)
         assert all(rate == pytest.approx((0.025 if number in slow else 0.1) * factor) for number, rate in rates.items())
 
@@ -116,7 +116,7 @@ def test_gradients_are_clipped_by_their_norm_together() -> None:
     optimizer = AdamConfig(clip_norm=0.5).build(module)
     assert optimizer.norm().item() == 5.0
     optimizer.step(optimizer.norm(), 0, 1)
-    means = [optimizer.optimizer.state[p]["exp_avg"].flatten().tolist() for p in (module.weight, module.bias)]
+    means = [optimizer.parts[0][0].state[p]["exp_avg"].flatten().tolist() for p in (module.weight, module.bias)]
     assert means == [pytest.approx([0.03, 0.0]), pytest.approx([0.04])], "a tenth of what is left of the gradient"
 
 

@@ -48,13 +48,11 @@ class FrameMemory(nn.Module):
             width: channels of these blocks and of the features.
         """
         super().__init__()
-        self.reach = reach
         self.codebook_size, self.num_codebooks = codebook_size, num_codebooks
         given, columns = embedding + memory, 2 * reach + 1
         self.seen = nn.Parameter(torch.randn(num_codebooks, codebook_size, embedding) / num_codebooks**0.5)
-        shape = (max(actions, 1), 2 * memory, given, 3, columns)
-        self.move = nn.Parameter(torch.randn(shape) / (given * 3 * columns) ** 0.5)
-        self.move_bias = nn.Parameter(torch.zeros(shape[:2]))
+        convolutions = (nn.Conv2d(given, 2 * memory, (3, columns), padding=(1, reach)) for _ in range(max(actions, 1)))
+        self.moves = nn.ModuleList(convolutions)
         self.first = nn.Parameter(torch.zeros(memory))
         self.recall = nn.Conv2d(memory, width, 1)
         self.where = nn.Linear(places, width, bias=False)
@@ -73,11 +71,14 @@ class FrameMemory(nn.Module):
         """The memory after a frame and the action that followed it."""
         seen = embed_codes(codes, self.seen).movedim(-1, 1)
         x = torch.cat([seen.to(memory.dtype), memory], 1)
-        moved = x.new_empty(len(x), self.move.shape[1], *x.shape[2:])
-        padding = (1, self.reach)
-        for number in action.unique().tolist():
-            rows = (action == number).nonzero()[:, 0]
-            moved[rows] = F.conv2d(x[rows], self.move[number], self.move_bias[number], padding=padding).to(moved.dtype)
+        present = action.unique().tolist()
+        if len(present) == 1:
+            moved = self.moves[present[0]](x)
+        else:
+            moved = x.new_empty(len(x), 2 * memory.shape[1], *x.shape[2:])
+            for number in present:
+                rows = (action == number).nonzero()[:, 0]
+                moved[rows] = self.moves[number](x[rows]).to(moved.dtype)
         return gate(moved.movedim(1, -1)).movedim(-1, 1)
 
     def features(
@@ -102,8 +103,10 @@ class FrameMemory(nn.Module):
         time = codes.shape[2]
         first = torch.randint(time, (len(codes),), device=codes.device)
         empty = self.nothing(len(codes), tuple(codes.shape[3:]))
-        memory = empty
+        memory = empty.clone()
         for number in range(time - 1):
-            remembered = self.remember(memory, codes[:, :, number], actions[:, number])
-            memory = torch.where((first > number).view(-1, 1, 1, 1), empty, remembered)
+            rows = (first <= number).nonzero()[:, 0]
+            if len(rows):
+                remembered = self.remember(memory[rows], codes[rows, :, number], actions[rows, number])
+                memory = memory.index_copy(0, rows, remembered.to(memory.dtype))
         return memory

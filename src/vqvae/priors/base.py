@@ -1,6 +1,7 @@
 """The interface of p(codes)."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -24,6 +25,9 @@ class Prior(nn.Module, ABC):
         """The cross-entropy of a batch whose ``x`` holds codes (batch, codebooks, *space), in nats per code."""
         loss = -self.log_prob(batch.x, batch.condition, batch.mask).sum() / max(count_codes(batch.x, batch.mask), 1)
         return Objective(loss, {"nats_per_code": loss.detach()})
+
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Set initial weights from training codes, before the first step. By default nothing happens."""
 
     @abstractmethod
     def log_prob(

@@ -1,5 +1,6 @@
 """A prior over frames of codes, given the frames and actions before: the world model of [VQVAE §4.4]."""
 
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -13,6 +14,7 @@ from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
 from vqvae.layers.frame_memory import FrameMemory
+from vqvae.layers.neighbours import Neighbours
 from vqvae.layers.pixelcnn import Surroundings
 from vqvae.priors.base import AutoregressivePrior, check_actions, check_frame_mask, check_prior_codes
 
@@ -103,6 +105,18 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         memory = self.memory.before_last(codes, actions)
         loss = -self._log_probs(codes[:, :, -1], memory).mean()
         return Objective(loss, {"nats_per_code": loss.detach()})
+
+    @torch.no_grad()
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Start from embeddings of codes by their neighbours in space and time, and from the codes' frequencies."""
+        neighbours = Neighbours(self.num_codebooks, self.codebook_size)
+        for batch in batches:
+            neighbours.add(batch.x)
+        output = self.logits_weight.transpose(1, 2)
+        for table in (self.embedding, self.memory.seen):
+            neighbours.embed(table, self.num_codebooks**-0.5)
+        neighbours.embed(output, output.shape[-1] ** -0.5)
+        self.logits_bias.copy_(neighbours.log_frequencies())
 
     def log_prob(
         self,

@@ -97,7 +97,7 @@ def world_prior(level: Level, classes: int) -> TrainConfig:
         model=WorldPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks),
         steps=8_000,
         batch_size=8,
-        optimizer=dataclasses.replace(cosine(2e-3), clip_norm=1.0),
+        optimizer=dataclasses.replace(cosine(2e-3), muon=0.02, clip_norm=1.0),
         evaluate_every=2_000,
     )
 

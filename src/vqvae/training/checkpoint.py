@@ -25,11 +25,12 @@ from vqvae.pipeline import LOCK, STATE, TOKENIZER
 from vqvae.storage import RunCard
 from vqvae.storage.card import renamed_in_version_2
 from vqvae.training.averaging import Average
+from vqvae.training.muon import Muon
 from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
-MEANS, COUNT = ("exp_avg", "exp_avg_sq"), "step"
-"""What Adam keeps for a parameter: two running means, and the number of steps."""
+MEANS, COUNT = ("exp_avg", "exp_avg_sq", "momentum"), "step"
+"""What optimizers keep for a parameter. Adam: two running means, and the number of steps. Muon: one running mean."""
 T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
@@ -124,9 +125,10 @@ class Checkpoints:
         if learner.average is not None:
             storage.restore(learner.module, storage.read_tensors(folder / UNAVERAGED), folder / UNAVERAGED)
         path = folder / OPTIMIZER
+        owners = _owners(learner)
         for parameter, moments in _moments(learner, storage.read_tensors(path), path).items():
             # The fused kernel walks through memory, so the running means need the same memory layout as the parameter.
-            _states(learner)[parameter][parameter] = {
+            owners[parameter].state[parameter] = {
                 entry: torch.empty_like(parameter).copy_(value) if entry in MEANS else value.to(parameter.device)
                 for entry, value in moments.items()
             }
@@ -216,12 +218,12 @@ def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> di
     Raises:
         CheckpointError: if a tensor is unknown or missing, or its shape or dtype differs from its parameter's.
     """
-    parameters, states = dict(learner.module.named_parameters()), _states(learner)
+    parameters, owners = dict(learner.module.named_parameters()), _owners(learner)
     moments: dict[nn.Parameter, dict[str, Tensor]] = {}
     for key, stored in tensors.items():
         name, _, entry = key.rpartition("/")
         parameter = parameters.get(name, parameters.get(renamed_in_version_2(name)))
-        if parameter not in states or entry not in (*MEANS, COUNT):
+        if parameter not in owners or entry not in _entries(owners[parameter]):
             raise CheckpointError(f"{where} does not fit the model: {key} is unknown.")
         shape, dtype = (parameter.shape, parameter.dtype) if entry in MEANS else (torch.Size(), torch.float32)
         if (stored.shape, stored.dtype) != (shape, dtype):
@@ -229,18 +231,23 @@ def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> di
             raise CheckpointError(f"{where} does not fit the model: {key} is {found}, expected {wanted}.")
         moments.setdefault(parameter, {})[entry] = stored
     for name, parameter in parameters.items():
-        missing = sorted({*MEANS, COUNT} - moments.get(parameter, {COUNT: None, **dict.fromkeys(MEANS)}).keys())
+        missing = sorted(_entries(owners[parameter]) - moments[parameter].keys()) if parameter in moments else []
         if missing:
             raise CheckpointError(f"{where} does not fit the model: {missing} of {name} are missing.")
     return moments
 
 
+def _entries(optimizer: torch.optim.Optimizer) -> set[str]:
+    """The names of what an optimizer keeps for a parameter."""
+    return {"momentum"} if isinstance(optimizer, Muon) else {*MEANS, COUNT} - {"momentum"}
+
+
 def _flatten(learner: Learner) -> dict[str, Tensor]:
     """The tensors of the optimizers as ``parameter/entry``."""
-    named, states = dict(learner.module.named_parameters()), _states(learner)
-    return {f"{name}/{entry}": value for name, p in named.items() if p in states for entry, value in states[p].get(p, {}).items()}
+    named, owners = dict(learner.module.named_parameters()), _owners(learner)
+    return {f"{name}/{entry}": value for name, p in named.items() if p in owners for entry, value in owners[p].state.get(p, {}).items()}
 
 
-def _states(learner: Learner) -> dict[nn.Parameter, Any]:
-    """For each trained parameter, the running means that its optimizer keeps."""
-    return {parameter: optimizer.optimizer.state for optimizer in learner.optimizers for parameter in optimizer.parameters}
+def _owners(learner: Learner) -> dict[nn.Parameter, torch.optim.Optimizer]:
+    """For each trained parameter, the optimizer that updates it."""
+    return {parameter: owner for optimizer in learner.optimizers for parameter, owner in optimizer.owners().items()}

@@ -14,6 +14,7 @@ from vqvae.likelihoods import Adversary
 from vqvae.models.autoencoder import Autoencoder
 from vqvae.models.categorical import CategoricalPosterior
 from vqvae.quantizers.base import Quantizer
+from vqvae.training.muon import Muon
 
 
 @settings
@@ -35,13 +36,16 @@ class AdamConfig:
     encoder_share: float = 1.0
     """The encoder's learning rate, as a share of ``learning_rate``. With an autoregressive decoder, the encoder's early gradients are
     mostly noise, and a high rate could destroy the encoder."""
+    muon: float = 0.0
+    """The highest learning rate of Muon [Jordan 2024], which then updates the weights of linear and convolutional layers in place of Adam.
+    Its schedule is that of Adam. 0: Adam updates everything."""
 
     def __post_init__(self) -> None:
         if not self.learning_rate > 0:
             raise ConfigError(f"AdamConfig.learning_rate is {self.learning_rate}; it must be positive.")
         if not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"AdamConfig.betas is {self.betas}; both must lie in [0, 1).")
-        for name in ("weight_decay", "warmup_steps", "clip_norm", "encoder_share"):
+        for name in ("weight_decay", "warmup_steps", "clip_norm", "encoder_share", "muon"):
             if not getattr(self, name) >= 0:
                 raise ConfigError(f"AdamConfig.{name} is {getattr(self, name)}; it must not be negative.")
 
@@ -50,7 +54,10 @@ class AdamConfig:
 
 
 class Adam:
-    """The optimizer of a module's parameters, or of some of them. Fused if torch has a fused kernel (CPU and CUDA)."""
+    """The optimizer of a module's parameters, or of some of them. Fused if torch has a fused kernel (CPU and CUDA).
+
+    With ``AdamConfig.muon``, a second optimizer updates the weights of linear and convolutional layers.
+    """
 
     def __init__(self, config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter] | None = None) -> None:
         """Make an optimizer of all parameters that are not frozen.
@@ -68,7 +75,15 @@ class Adam:
         if not self.parameters:
             raise ConfigError(f"{type(module).__name__} has no parameters to train.")
         fused = all(p.device.type in ("cpu", "cuda") for p in self.parameters)
-        self.optimizer = torch.optim.AdamW(_groups(config, module, self.parameters), config.learning_rate, config.betas, fused=fused)
+        groups, hidden = _groups(config, module, self.parameters), _matrices(module) if config.muon else set()
+        theirs = [{**group, "params": [p for p in group["params"] if id(p) not in hidden]} for group in groups]
+        matrices = [{**group, "params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
+        # Each with its highest learning rate.
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = []
+        if theirs := [group for group in theirs if group["params"]]:
+            self.parts.append((torch.optim.AdamW(theirs, config.learning_rate, config.betas, fused=fused), config.learning_rate))
+        if matrices := [group for group in matrices if group["params"]]:
+            self.parts.append((Muon(matrices, config.muon), config.muon))
 
     def norm(self) -> Float[Tensor, ""]:
         """The norm of the gradient over all parameters."""
@@ -78,11 +93,16 @@ class Adam:
         """Update the parameters in step ``step`` (from 0) of ``steps``, given the gradient's norm. Then clear the gradient."""
         if self.config.clip_norm:
             torch.nn.utils.clip_grads_with_norm_(self.parameters, self.config.clip_norm, norm)
-        rate = learning_rate(self.config, step, steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = group["share"] * rate
-        self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        share = learning_rate(self.config, step, steps) / self.config.learning_rate
+        for optimizer, highest in self.parts:
+            for group in optimizer.param_groups:
+                group["lr"] = group["share"] * share * highest
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+    def owners(self) -> dict[nn.Parameter, torch.optim.Optimizer]:
+        """For each parameter, the optimizer that updates it."""
+        return {p: optimizer for optimizer, _ in self.parts for group in optimizer.param_groups for p in group["params"]}
 
 
 def build_optimizers(module: nn.Module, config: AdamConfig, adversary_config: AdamConfig) -> tuple[Adam, ...]:
@@ -106,6 +126,12 @@ def learning_rate(config: AdamConfig, step: int, steps: int) -> float:
         return config.learning_rate
     progress = (step - config.warmup_steps) / max(steps - config.warmup_steps, 1)
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+def _matrices(module: nn.Module) -> set[int]:
+    """The ids of the weights of linear and convolutional layers."""
+    layers = nn.Linear | nn.Conv1d | nn.Conv2d | nn.Conv3d
+    return {id(part.weight) for part in module.modules() if isinstance(part, layers)}
 
 
 def _groups(config: AdamConfig, module: nn.Module, parameters: Sequence[nn.Parameter]) -> list[dict[str, Any]]:

@@ -19,6 +19,7 @@ from vqvae.data.loader import Loader, global_indices, spread_indices
 from vqvae.errors import ConfigError
 from vqvae.models.base import Tokenizer
 from vqvae.pipeline import part_of
+from vqvae.priors import Prior
 from vqvae.quantizers.base import outermost
 from vqvae.storage import RunCard
 from vqvae.training.averaging import Average
@@ -36,7 +37,8 @@ from vqvae.training.resuming import check_same, check_steps, more_steps
 from vqvae.training.settings import RunOptions, TrainConfig, check_batch_size
 from vqvae.words import duration, say
 
-START_BATCHES = 4
+START_BATCHES, PREPARING_BATCHES = 4, 256
+"""Batches from which codebooks and the embeddings of priors are initialised."""
 _GLANCE, _GLANCED, _LOOK = 0.3, 3, 5.0
 """Limits of the measurement: seconds and steps for an estimate, and seconds for a time limit in minutes."""
 
@@ -168,8 +170,8 @@ class Trainer:
             other = user_path(config.start_from)
             source = part_of(other, other / self.stage) or other / self.stage
             storage.restore(self.module, storage.load(source, self.parts).state_dict(), source / storage.WEIGHTS)
-        elif isinstance(self.module, (Tokenizer, Joint)):
-            self._start_codebooks(self.module)
+        else:
+            self._start(self.module)
         distributed.broadcast_module(self.module)
         self.learner = self._learner()
         return Progress(0, 0.0, None, self.training)
@@ -388,13 +390,15 @@ class Trainer:
         return Learner(self.module, build_optimizers(self.module, config.optimizer, config.adversary_optimizer), average)
 
     @torch.no_grad()
-    def _start_codebooks(self, module: Tokenizer | Joint) -> None:
-        """Initialise codebooks from the first batches. One process does this for all, so the number of processes has no effect."""
+    def _start(self, module: nn.Module) -> None:
+        """Set the codebooks of a tokenizer and the embeddings of a prior from the first batches. One process does this for all, so the
+        number of processes has no effect."""
         config, train = self.config, self.splits.train
-        if distributed.is_main():
-            seeding.seed_everything(config.seed, "start")
-            steps = range(min(START_BATCHES, config.steps))
-            with distributed.alone():
-                module.train().start(
-                    train.batch(global_indices(config.seed, step, config.batch_size, len(train))).to(self.device) for step in steps
-                )
+        if not isinstance(module, (Tokenizer, Joint, Prior)) or not distributed.is_main():
+            return
+        seeding.seed_everything(config.seed, "start")
+        number = PREPARING_BATCHES if isinstance(module, Prior) else min(START_BATCHES, config.steps)
+        indices = (global_indices(config.seed, step, config.batch_size, len(train)) for step in range(number))
+        with distributed.alone():
+            batches = (train.batch(rows).to(self.device) for rows in indices)
+            (module.prepare if isinstance(module, Prior) else module.train().start)(batches)
