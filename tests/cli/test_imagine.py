@@ -8,13 +8,14 @@ import pytest
 from PIL import Image
 
 import vqvae
+from vqvae import storage
 from vqvae.cli.main import main
 from vqvae.data import VideosConfig
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import FrameTokenizerConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import load
-from vqvae.priors import MaskedPrior, WorldPriorConfig
+from vqvae.priors import MaskedPrior, TransformerPriorConfig, WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.runs.stages import train_prior, train_tokenizer
 from vqvae.training import RunOptions, TrainConfig
@@ -94,6 +95,16 @@ def test_rollouts_are_written(run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert main([*words, "--out", str(tmp_path / "rollout.gif")]) == 0
     with Image.open(tmp_path / "rollout.gif") as image:
         assert image.size == (16, 16)
+
+
+def test_another_prior_imagines(run: Path, tmp_path: Path) -> None:
+    words = ["train-prior", str(run), "--name", "other", "--prior", "transformer", "--model.depth", "1", "--model.dim", "8"]
+    assert main([*words, "--steps", "2", "--batch-size", "2", "--device", "cpu"]) == 0
+    stored = storage.read(run / "priors" / "other").config
+    assert isinstance(stored, TransformerPriorConfig) and (stored.actions, stored.clip_length, stored.dim) == (2, 4, 8)
+    words = ["imagine", str(run), "--prior-name", "other", "--action", "left", "--frames", "2", "--context", "3", "--device", "cpu"]
+    assert main([*words, "--out", str(tmp_path / "out.npy")]) == 0
+    assert np.load(tmp_path / "out.npy", allow_pickle=False).shape == (5, 3, 16, 16)
 
 
 def test_it_starts_from_a_file_and_follows_a_plan(run: Path, tmp_path: Path) -> None:

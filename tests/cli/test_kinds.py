@@ -12,7 +12,7 @@ from vqvae.config import to_json
 from vqvae.likelihoods import CategoricalConfig, LogisticMixtureConfig
 from vqvae.models import VAEConfig
 from vqvae.networks import LogMelEncoderConfig, WaveNetDecoderConfig
-from vqvae.priors import PixelCNNConfig, UniformPriorConfig, WaveNetConfig
+from vqvae.priors import PixelCNNConfig, TransformerPriorConfig, UniformPriorConfig, WaveNetConfig, WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig, FSQConfig, ProductQuantizerConfig
 from vqvae.training import TrainConfig
 
@@ -32,6 +32,7 @@ def read(*arguments: str) -> TrainConfig:
         (PixelCNNConfig, "pixelcnn"),
         (UniformPriorConfig, "uniform"),
         (WaveNetDecoderConfig, "wavenet"),
+        (TransformerPriorConfig, "transformer"),
         (LogMelEncoderConfig, "log-mel"),
         (VAEConfig, "vae"),
     ],
@@ -48,6 +49,14 @@ def test_fields_keep_their_values_where_both_kinds_have_them() -> None:
     assert model.quantizer == expected
     categorical: Any = read("--model.likelihood", "categorical").model
     assert isinstance(categorical.likelihood, CategoricalConfig) and categorical.likelihood.channels == 3
+
+
+def test_another_prior_keeps_what_the_codes_and_the_data_decide() -> None:
+    default = TrainConfig(
+        model=WorldPriorConfig(codebook_size=7, num_codebooks=2, actions=3, clip_length=5, reach=2), steps=1, batch_size=1
+    )
+    chosen, _ = choose_kinds(default, ["--model", "transformer"])
+    assert chosen.model == TransformerPriorConfig(codebook_size=7, num_codebooks=2, actions=3, clip_length=5)
 
 
 def test_a_part_of_another_kind_has_flags_of_its_own() -> None:
@@ -77,5 +86,5 @@ def test_data_is_a_place_and_no_kind() -> None:
 
 def test_a_kind_of_prior_is_named_or_refused() -> None:
     assert prior_kind("wavenet") is WaveNetConfig and prior_kind("auto", ("auto", "yes")) is None
-    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, masked."):
+    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, masked, transformer."):
         prior_kind("ye", ("auto", "yes"))

@@ -39,6 +39,9 @@ SMALL = {
     "channels": 8,
     "depth": 2,
     "passes": 4,
+    "depth": 2,
+    "dim": 8,
+    "heads": 2,
 }
 SEQUENCES = (WaveNetConfig,)
 """Kinds whose codes have one axis, time; the others are tried with maps."""

@@ -10,10 +10,15 @@ from typing import Any, TypeVar
 import tyro
 
 from vqvae.cli.flags import Flag, WrongUse, flag_name, flags_of, members
-from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, WaveNetConfig
+from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, TransformerPriorConfig, WaveNetConfig
 
 T = TypeVar("T")
-PRIORS: dict[str, type] = {"pixelcnn": PixelCNNConfig, "wavenet": WaveNetConfig, "masked": MaskedPriorConfig}
+PRIORS: dict[str, type] = {
+    "pixelcnn": PixelCNNConfig,
+    "wavenet": WaveNetConfig,
+    "masked": MaskedPriorConfig,
+    "transformer": TransformerPriorConfig,
+}
 """The priors that can be trained."""
 FAMILIES = ("Quantizer", "Encoder", "Decoder", "Prior")
 """Last words of a class name that the flag says already."""

@@ -8,23 +8,22 @@ import numpy as np
 import torch
 from jaxtyping import Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
 from vqvae.config import check_at_least
 from vqvae.errors import ConfigError, MissingExtraError
 from vqvae.layers.autoregressive import ARGMAX_BELOW, Choice
+from vqvae.layers.codes_output import CodesOutput, embed_codes
 from vqvae.layers.pixelcnn import GatedPixelCNN, PackedPixelCNN, PixelCNNDecoding, Surroundings, pack
 from vqvae.layers.places import Places
 
 
-class CodesPixelCNN(nn.Module, ABC):
+class CodesPixelCNN(CodesOutput, ABC):
     """p(codes) = Π p(code | all codes before it, in raster order, codebook fastest), given a bias for each gate.
 
     codes ─ embeddings, summed over codebooks ─ gated stack ─ ReLU ─ 1×1 ─ + earlier codes of the position ─ ReLU ─ 1×1 ─ logits
 
-    The codes of one position are modelled as in NADE [AISTATS 2011]: each adds a vector to the hidden units of those after it,
-    which makes the factorisation exact at the cost of one look-up per code. A subclass defines the bias.
+    ``CodesOutput`` holds the output layers. A subclass defines the bias.
 
     Differs from the paper: sines of a position's row and column are added to its embedding. So even a shallow stack, which sees little
     of the map, can tell the top of a picture from the bottom.
@@ -35,15 +34,10 @@ class CodesPixelCNN(nn.Module, ABC):
     ) -> None:
         super().__init__()
         self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
-        books, size, output = num_codebooks, codebook_size, output_hidden
-        self.embedding = nn.Parameter(torch.randn(books, size, hidden) / books**0.5)
+        self.embedding = nn.Parameter(torch.randn(num_codebooks, codebook_size, hidden) / num_codebooks**0.5)
         self.place = Places(hidden)
         self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
-        self.output = nn.Linear(hidden, books * output)
-        # What a code contributes to later codes at its position; the last code has no later ones.
-        self.earlier = nn.Parameter(torch.randn(books - 1, size, output) / books**0.5) if books > 1 else None
-        self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
-        self.logits_bias = nn.Parameter(torch.zeros(books, size))
+        self._make_output(hidden, output_hidden)
 
     @torch.no_grad()
     def step(
@@ -93,33 +87,12 @@ class CodesPixelCNN(nn.Module, ABC):
         features = self.stack(self._embed(codes), bias, mask, around)
         hidden = self.output(features.relu())
         hidden = (hidden if around is None else hidden + around.output.to(hidden.dtype)).unflatten(-1, (self.num_codebooks, -1))
-        if self.earlier is not None:
-            told = torch.stack([F.embedding(codes[:, i], table) for i, table in enumerate(self.earlier)], dim=-2)
-            hidden = hidden + F.pad(told.cumsum(-2), (0, 0, 1, 0)).to(hidden.dtype)
-        return hidden
-
-    def _logits(self, hidden: Float[Tensor, "batch height width codebooks output"], book: int) -> Float[Tensor, "positions codebook_size"]:
-        """The logits of the codes of one codebook at all positions, in float32 even under autocast."""
-        logits = hidden[..., book, :].relu().flatten(0, -2) @ self.logits_weight[book]
-        with torch.autocast(hidden.device.type, enabled=False):
-            return logits.to(torch.promote_types(logits.dtype, torch.float32)) + self.logits_bias[book]
-
-    def _log_probs_of(
-        self,
-        hidden: Float[Tensor, "batch height width codebooks output"],
-        codes: Integer[Tensor, "batch codebooks height width"],
-    ) -> Float[Tensor, "batch codebooks height width"]:
-        """The log-probability of each code given the codes before it, in nats."""
-        nats = [
-            F.cross_entropy(self._logits(hidden, book), of.flatten(), reduction="none").view(of.shape)
-            for book, of in enumerate(codes.unbind(1))
-        ]
-        return -torch.stack(nats, 1)
+        told = self._told(codes)
+        return hidden if told is None else hidden + told.to(hidden.dtype)
 
     def _embed(self, codes: Integer[Tensor, "batch codebooks height width"]) -> Float[Tensor, "batch height width hidden"]:
         """The sum of the embeddings of each position's codes and of its place, in the dtype of the convolutions."""
-        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
-        found = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1) + self.place(tuple(codes.shape[2:]))
+        found = embed_codes(codes, self.embedding) + self.place(tuple(codes.shape[2:]))
         kind = codes.device.type
         return found.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else found
 

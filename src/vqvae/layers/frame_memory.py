@@ -3,8 +3,8 @@
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from vqvae.layers.codes_output import embed_codes
 from vqvae.layers.pixelcnn import gate
 from vqvae.layers.residual import ResidualBlock2d
 
@@ -68,8 +68,7 @@ class FrameMemory(nn.Module):
         action: Int[Tensor, " batch"],
     ) -> Float[Tensor, "batch memory height width"]:
         """The memory after a frame and the action that followed it."""
-        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * self.codebook_size
-        seen = F.embedding(codes + offset, self.seen.flatten(0, 1)).sum(1).movedim(-1, 1)
+        seen = embed_codes(codes, self.seen).movedim(-1, 1)
         x = torch.cat([seen.to(memory.dtype), memory], 1)
         present = action.unique().tolist()
         if len(present) == 1:

@@ -3,12 +3,15 @@
 from vqvae.priors.base import AutoregressivePrior, Prior, SamplingPrior
 from vqvae.priors.masked import MaskedPrior, MaskedPriorConfig
 from vqvae.priors.pixelcnn import PixelCNN, PixelCNNConfig
+from vqvae.priors.transformer import TransformerPrior, TransformerPriorConfig
 from vqvae.priors.uniform import UniformPrior, UniformPriorConfig
 from vqvae.priors.unigram import UnigramPrior, UnigramPriorConfig
 from vqvae.priors.wavenet import WaveNetConfig, WaveNetPrior
 from vqvae.priors.world import WorldPrior, WorldPriorConfig
 
-PriorConfig = UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig | WorldPriorConfig | MaskedPriorConfig
+PriorConfig = (
+    UniformPriorConfig | UnigramPriorConfig | PixelCNNConfig | WaveNetConfig | WorldPriorConfig | MaskedPriorConfig | TransformerPriorConfig
+)
 
 __all__ = [
     "AutoregressivePrior",
@@ -19,6 +22,8 @@ __all__ = [
     "Prior",
     "PriorConfig",
     "SamplingPrior",
+    "TransformerPrior",
+    "TransformerPriorConfig",
     "UniformPrior",
     "UniformPriorConfig",
     "UnigramPrior",
