@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
-from vqvae.codes import Codes, uniform_log_prob
+from vqvae.codes import Codes, size_of, space_of, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.devices import pick_device
 from vqvae.errors import ConfigError
@@ -102,7 +102,7 @@ class Pipeline(TrainedParts):
     ) -> Tensor:
         """``decode``, ``at_once`` examples at a time."""
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
-        whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
+        whole = size or size_of(tuple(levels[-1].shape[2:]), self.layout[-1].stride, self.layout[-1].lead)
         if is_tiled(self.tokenizer, whole):
             return decode_large(self.tokenizer, levels, whole, label, self.signal)
         parts_of = tracked(batches(len(levels[0]), at_once, whole), "decoding", len(levels[0]), lambda rows: rows.stop - rows.start)
@@ -196,7 +196,7 @@ class Pipeline(TrainedParts):
         levels: list[Tensor] = []
         for level, prior in zip(self.layout, self.priors, strict=True):
             codes = sample_codes(
-                *(prior, count, tuple(-(-length // step) for length, step in zip(size, level.stride, strict=True))),
+                *(prior, count, space_of(size, level.stride, level.lead)),
                 condition=condition._replace(codes=tuple(levels)),
                 seed=seed,
                 temperature=temperature,
@@ -247,13 +247,16 @@ class Pipeline(TrainedParts):
         known = self.encode_batch(Batch(x)).tensor.repeat_interleave(count, 0).to(self.device)
         taken = None if given.actions is None else given.actions.repeat_interleave(count, 0).to(self.device)
         codes = imagine_codes(
-            *(prior, known, given.steps, taken),
+            *(prior, known, -(-given.steps // level.stride[0]), taken),
             seed=seed,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             batch_size=SAMPLED,
         )
+        if isinstance(self.tokenizer, CodeAutoencoder):  # Its decoder sees the past.
+            codes = torch.cat([known, codes], 2)
+            return self._decode(Codes([codes.cpu()]), (x.shape[2] + given.steps, *x.shape[3:]), None, seed, 1)[:, :, x.shape[2] :]
         return self._decode(Codes([codes.cpu()]), (given.steps, *x.shape[3:]), None, seed, 1)
 
     @torch.no_grad()

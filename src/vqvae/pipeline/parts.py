@@ -57,6 +57,10 @@ def log_prob(prior: AutoregressivePrior, codes: Tensor, condition: Condition, ma
     return prior.log_prob(codes, condition, mask)
 
 
+ONE_FRAME = "Use a tokenizer with one frame per code, or a prior without actions."
+"""How a prior and actions fit together."""
+
+
 def describe(tokenizer: Tokenizer, priors: Sequence[Prior], card: RunCard, device: torch.device) -> str:
     """A pipeline in a few readable lines: kind of data, size, codes, priors, parameters, device and recipe."""
     signal = tokenizer.signal if card.signal is None else card.signal
@@ -113,7 +117,11 @@ def continuation(
     """
     if prior is None or len(level.stride) != 3:
         raise ConfigError("This model cannot imagine: it has no prior over frames of codes. Train one on clips: vqvae train worlds-video")
-    takes = getattr(prior, "actions", 0)
+    takes, each, lead = getattr(prior, "actions", 0), level.stride[0], (*level.lead, 0)[0]
+    if (x.shape[2] + lead) % each:
+        raise DataError(f"There are {x.shape[2]} known frames; this model needs a multiple of {each}, less {lead}.")
+    if takes and each > 1:
+        raise ConfigError(f"The prior takes an action per frame, but a code stands for {each} frames. {ONE_FRAME}")
     if not takes:
         if steps is None or steps < 1:
             raise ConfigError(f"This model takes no actions, so it needs the number of frames to imagine; steps is {steps}.")
