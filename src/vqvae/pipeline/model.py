@@ -21,7 +21,7 @@ from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
-from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob
+from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
 
@@ -226,7 +226,8 @@ class Pipeline(TrainedParts):
         """Imagine what follows: codes of further frames, drawn one after another, and only then decoded [VQVAE §4.4].
 
         Args:
-            frames: the known frames, a clip (channels, time, height, width) or several.
+            frames: the known frames, a clip (channels, time, height, width) or several. If a code stands for several frames, the first
+                frames that do not fill a code are not used.
             actions: the action at the last known frame and at each imagined frame but the last: names, numbers, or int64 (clips, steps).
             before: the actions between the known frames. Default: the first of ``actions``.
             steps: number of frames to imagine, for a model without actions.
@@ -244,6 +245,7 @@ class Pipeline(TrainedParts):
         prior, (level, *_) = self.prior, self.layout
         given = continuation(prior, level, self.card.action_names, x, actions, before, steps)
         assert prior is not None, "continuation checks"
+        x = whole_codes(x, level)
         known = self.encode_batch(Batch(x)).tensor.repeat_interleave(count, 0).to(self.device)
         taken = None if given.actions is None else given.actions.repeat_interleave(count, 0).to(self.device)
         codes = imagine_codes(
