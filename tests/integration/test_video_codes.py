@@ -69,10 +69,10 @@ def test_it_imagines_from_a_whole_number_of_codes(run: Path) -> None:
 
 
 def test_the_commands_take_a_clip_of_any_length(run: Path, tmp_path: Path) -> None:
-    clip, codes = tmp_path / "clip.gif", tmp_path / "codes"
+    clip, codes = tmp_path / "clip.gif", tmp_path / "codes.npz"
     write_video(clip, np.random.default_rng(0).integers(0, 256, (6, 3, 16, 16), dtype=np.uint8), 5)
     assert main(["encode", str(run), str(clip), "--out", str(codes)]) == 0
-    assert main(["decode", str(run), *map(str, sorted(codes.iterdir())), "--out", str(tmp_path / "frames")]) == 0
+    assert main(["decode", str(run), str(codes), "--out", str(tmp_path / "frames")]) == 0
     assert main(["reconstruct", str(run), str(clip), "--out", str(tmp_path / "again")]) == 0
     made = [path for folder in ("frames", "again") for path in (tmp_path / folder).rglob("*") if path.is_file()]
     assert len(made) >= 2

@@ -11,6 +11,7 @@ from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VAEConfig, VQVAEConfig, tiling
+from vqvae.models.streaming import decode_stream, encode_stream
 from vqvae.models.vqvae import VQVAE
 from vqvae.networks import ArrayDecoderConfig, VideoDecoderConfig, VideoEncoderConfig
 from vqvae.networks.video import CausalConv
@@ -209,3 +210,28 @@ def test_a_single_frame_takes_the_shorter_way_to_the_same_result() -> None:
     torch.manual_seed(0)
     conv, x = CausalConv(3, 4), torch.randn(2, 3, 2, 5, 5)
     torch.testing.assert_close(conv(x[:, :, :1]), conv(x)[:, :, :1])
+
+
+@strides
+@pytest.mark.parametrize("lengths", [(1,) * 14, (3, 0, 5, 6), (14,)])
+def test_frames_stream_to_the_codes_of_the_whole(stride: int, lengths: tuple[int, ...]) -> None:
+    tokenizer, x = model(stride), clips(14)
+    held: list[int] = []
+    tokenizer.encoder.register_forward_pre_hook(lambda _, given: held.append(given[0].shape[2]))
+    parts = list(encode_stream(tokenizer, iter(x.split(lengths, 2))))
+    longest = max(held)
+    assert torch.equal(torch.cat(parts, 2), tokenizer.encode(Batch(x)).tensor)
+    if max(lengths) == 1:
+        assert longest <= 4 * stride, "earlier frames are dropped"
+        assert parts[0].shape[2] == 1, "the first frame has codes at once"
+
+
+@strides
+@pytest.mark.parametrize("lengths", [(1,) * 12, (2, 0, 7, 3)])
+def test_codes_stream_to_the_frames_of_the_whole(stride: int, lengths: tuple[int, ...]) -> None:
+    tokenizer = model(stride)
+    codes = torch.randint(0, 125, (1, 1, 12, 2, 2))
+    parts = list(decode_stream(tokenizer, iter(codes.split(lengths, 2))))
+    whole = tokenizer.decode(codes)
+    assert parts[0].shape[2] == 1 + (lengths[0] - 1) * stride
+    torch.testing.assert_close(torch.cat(parts, 2).int(), whole.int(), rtol=0, atol=1)

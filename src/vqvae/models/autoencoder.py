@@ -94,7 +94,7 @@ class Autoencoder(LatentModel):
         is_sequence = len(stride) == 1 and self.signal.levels is None
         takes_masks = is_sequence and all(part.takes_masks for part in (criterion, *self.further))
         # What is causal does not see what comes after an example's end; criteria without masks get single frames.
-        self.masks_frames = len(stride) > 1 and all(trait(part, "causal") for part in (encoder, decoder))
+        self.masks_frames: bool = len(stride) > 1 and all(trait(part, "causal") for part in (encoder, decoder))
         self.takes_masks = takes_masks or self.masks_frames
         self.speakers: int = trait(decoder, "speakers")
         self.draws = isinstance(decoder, AutoregressiveDecoder)
