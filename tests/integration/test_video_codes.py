@@ -54,7 +54,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_prior_without_actions_learns_codes_of_several_frames(run: Path) -> None:
     config = prior_config(run)
     assert isinstance(config.model, WorldPriorConfig) and config.model.actions == 0 and config.model.clip_length == 4
-    assert vqvae.load(run).layout[0] == (1, 8, (2, 4, 4), (1, 0, 0))
+    assert vqvae.load(run).layout == (vqvae.Level(1, 8, (2, 4, 4), (1, 0, 0)),)
     with pytest.raises(ConfigError, match="a code stands for 2 frames"):
         train_prior(dataclasses.replace(config, model=dataclasses.replace(config.model, actions=2)), OPTIONS, run, name="other")
 
@@ -66,6 +66,12 @@ def test_it_imagines_from_a_whole_number_of_codes(run: Path) -> None:
     assert made.shape == (2, 3, 3, 16, 16)
     assert torch.equal(model.imagine(known[:, :4], steps=3), model.imagine(known[:, 1:4], steps=3)), "4 frames do not fill their codes"
     assert model.sample(1, size=(6, 16, 16)).shape == (1, 3, 6, 16, 16)
+
+
+def test_a_stream_of_frames_is_reconstructed_as_the_whole(run: Path) -> None:
+    model, clip = vqvae.load(run), torch.randint(0, 256, (1, 3, 8, 16, 16), dtype=torch.uint8)
+    made = torch.cat(list(model.reconstruct_stream(iter(clip.split(1, 2)))), 2)
+    torch.testing.assert_close(made.int(), model.reconstruct(clip).int(), rtol=0, atol=1)
 
 
 def test_the_commands_take_a_clip_of_any_length(run: Path, tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from vqvae import seeding
@@ -129,10 +129,10 @@ class Pipeline(TrainedParts):
         return self.reconstruct(data, speaker)
 
     def reconstruct_stream(
-        self, blocks: Iterable[Float[Tensor, "1 channels block"]], speaker: str | int | None = None
-    ) -> Iterator[Float[Tensor, "1 channels piece"]]:
-        """As ``reconstruct``, or ``convert``, of all blocks together, in pieces as soon as they can be made: memory does not grow with the
-        recording, but with an encoder that takes means off the whole of it.
+        self, blocks: Iterable[Shaped[Tensor, "1 channels block *axes"]], speaker: str | int | None = None
+    ) -> Iterator[Shaped[Tensor, "1 channels piece *axes"]]:
+        """``reconstruct`` or ``convert`` for a recording, or a clip of a causal tokenizer, that arrives in blocks. Pieces are returned as
+        soon as they can be made. Memory does not grow with the length, except with an encoder that subtracts means of the whole recording.
 
         Raises:
             ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
@@ -154,7 +154,7 @@ class Pipeline(TrainedParts):
         generator = seeding.generator(0, "decode", 0, device=self.device)
         for piece in decode_stream(model, encode_stream(model, counted()), condition, generator, 1.0 if model.draws else 0.0):
             # The last code may stand for more than came.
-            yield piece[..., : came - made].cpu()
+            yield piece[:, :, : came - made].cpu()
             made += piece.shape[2]
 
     @torch.no_grad()
