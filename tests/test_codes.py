@@ -16,6 +16,8 @@ from vqvae.codes import (
     count_codes,
     latent_mask,
     perplexity,
+    size_of,
+    space_of,
     uniform_log_prob,
 )
 from vqvae.errors import DataError
@@ -121,6 +123,18 @@ def test_a_latent_counts_where_any_position_of_its_block_does() -> None:
     assert latent_mask(square, (2, 3)).tolist() == [[[False, False], [False, False], [True, False]]]
 
 
+@pytest.mark.parametrize("time", range(1, 11))
+@pytest.mark.parametrize("step", [1, 2, 4])
+def test_a_lead_shortens_what_the_first_latent_covers(time: int, step: int) -> None:
+    space = space_of((time, 5), (step, 4), (step - 1, 0))
+    assert space == (1 + math.ceil((time - 1) / step), 2)
+    assert size_of(space, (step, 4), (step - 1, 0)) == (1 + step * (space[0] - 1), 8)
+    for there in range(1, time + 1):
+        mask = (torch.arange(time) < there)[None]
+        assert int(latent_mask(mask, (step,), (step - 1,)).sum()) == space_of((there,), (step,), (step - 1,))[0]
+    assert space_of((time,), (step,)) == (math.ceil(time / step),) and size_of((time,), (step,)) == (time * step,)
+
+
 def test_only_codes_that_stand_for_data_are_counted_and_cost() -> None:
     codes = random_codes(2, 3, 4)
     mask = torch.tensor([[True, True, False, False], [False, False, False, False]])
@@ -142,4 +156,4 @@ def test_perplexity_is_the_number_of_codes_that_would_serve_as_well() -> None:
 
 
 def test_a_level_says_how_many_codes_stand_for_how_much_data() -> None:
-    assert Level(2, 8, (4, 4)) == (2, 8, (4, 4)) and Level(1, 8, (64,)).stride == (64,)
+    assert Level(2, 8, (4, 4)) == (2, 8, (4, 4), ()) and Level(1, 8, (64,)).stride == (64,)

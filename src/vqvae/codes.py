@@ -19,6 +19,9 @@ class Level(NamedTuple):
     codebook_size: int
     stride: tuple[int, ...]
     """Data positions per code, one number per axis of space."""
+    lead: tuple[int, ...] = ()
+    """Positions by which the first code of each axis covers less data than ``stride``; empty: none. A causal tokenizer of video with
+    4 frames per code has a lead of 3 frames: its first codes cover the first frame alone."""
 
 
 def only_level(layout: tuple[Level, ...]) -> Level:
@@ -141,12 +144,27 @@ def check_prefix(prefix: Any, expected: tuple[int, ...], codebook_size: int, tak
     return check_codes(signed.masked_fill(unknown, 0), expected[1], codebook_size, taker).masked_fill(unknown, -1)
 
 
-def latent_mask(mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...]) -> Bool[Tensor, "batch *space"]:
-    """The mask of latents: True if any position of the latent's block is True."""
-    for axis, step in enumerate(stride, start=1):
-        missing = -mask.shape[axis] % step
-        whole = torch.cat([mask, mask.new_zeros(*mask.shape[:axis], missing, *mask.shape[axis + 1 :])], axis)
-        mask = whole.unflatten(axis, (-1, step)).any(axis + 1)
+def space_of(size: tuple[int, ...], stride: tuple[int, ...], lead: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The number of latents along each axis for data of a size; see ``Level``."""
+    lead = lead or (0,) * len(stride)
+    return tuple(-(-(length + before) // step) for length, before, step in zip(size, lead, stride, strict=False))
+
+
+def size_of(space: tuple[int, ...], stride: tuple[int, ...], lead: tuple[int, ...] = ()) -> tuple[int, ...]:
+    """The size of the data that latents cover; see ``Level``."""
+    lead = lead or (0,) * len(stride)
+    return tuple(length * step - before for length, before, step in zip(space, lead, stride, strict=False))
+
+
+def latent_mask(
+    mask: Bool[Tensor, "batch *positions"], stride: tuple[int, ...], lead: tuple[int, ...] = ()
+) -> Bool[Tensor, "batch *space"]:
+    """The mask of latents: True if any position that the latent covers is True."""
+    for axis, (step, before) in enumerate(zip(stride, lead or (0,) * len(stride), strict=True), start=1):
+        first, last = (
+            mask.new_zeros(*mask.shape[:axis], count, *mask.shape[axis + 1 :]) for count in (before, -(mask.shape[axis] + before) % step)
+        )
+        mask = torch.cat([first, mask, last], axis).unflatten(axis, (-1, step)).any(axis + 1)
     return mask
 
 

@@ -88,3 +88,10 @@ def test_a_kind_of_prior_is_named_or_refused() -> None:
     assert prior_kind("wavenet") is WaveNetConfig and prior_kind("auto", ("auto", "yes")) is None
     with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, masked, transformer."):
         prior_kind("ye", ("auto", "yes"))
+
+
+def test_a_part_inside_a_part_takes_its_place() -> None:
+    words = ["worlds-video", "--model", "vqvae"]
+    default: Any = _default(words)
+    chosen, rest = choose_kinds(default, words)
+    assert chosen.config.model == default.config.model.model and rest == ["worlds-video"]

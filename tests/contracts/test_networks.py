@@ -26,9 +26,11 @@ from vqvae.networks import (
     ImageEncoderConfig,
     LogMelEncoderConfig,
     SpectralDecoderConfig,
+    VideoDecoderConfig,
+    VideoEncoderConfig,
     WaveNetDecoderConfig,
 )
-from vqvae.signals import Signal, pictures, sound
+from vqvae.signals import AXES, Signal, pictures, sound
 
 DIM, K = 3, 5
 MEL = {"rate": 2000, "window": 64, "hop": 16, "mels": 6}
@@ -39,6 +41,7 @@ ENCODERS = {
     LogMelEncoderConfig: ({**MEL, "strides": (2,), "width": 4, "residual_blocks": 1}, sound()),
     CepstralEncoderConfig: ({"cepstra": CepstraConfig(**MEL, coefficients=2), "width": 4}, sound()),
     ArrayEncoderConfig: ({"stride": (4,), "width": 4, "residual_blocks": 1}, Signal(axes=("time",), channels=2)),
+    VideoEncoderConfig: ({"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}, Signal(axes=AXES[3], channels=3, levels=256)),
 }
 """Small settings and the data."""
 DECODERS = {
@@ -48,6 +51,7 @@ DECODERS = {
     SpectralDecoderConfig: ({"stride": 8, "width": 4, "blocks": 1, "n_fft": 8, "hop": 4}, 1),
     CepstralDecoderConfig: ({"stride": 8, "width": 4}, 6),
     ArrayDecoderConfig: ({"stride": (4, 1), "width": 4, "residual_blocks": 1}, 5),
+    VideoDecoderConfig: ({"widths": (4, 4), "residual_blocks": 1, "residual_hidden": 4}, 7),
 }
 """Small settings and the parameters that the likelihood takes."""
 encoders = pytest.mark.parametrize("kind", typing.get_args(EncoderConfig))

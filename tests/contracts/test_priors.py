@@ -39,7 +39,6 @@ SMALL = {
     "channels": 8,
     "depth": 2,
     "passes": 4,
-    "depth": 2,
     "dim": 8,
     "heads": 2,
 }

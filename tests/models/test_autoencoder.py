@@ -10,6 +10,7 @@ from torch import nn
 
 from tests.models import own, toy
 from vqvae import config as configuration
+from vqvae.codes import Level
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import (
@@ -62,7 +63,7 @@ def test_plain_modules_make_a_model_of_data_with_any_axes(axes: int, criterion: 
     model = own.plain(criterion.build(), axes, quantizer=EMAQuantizerConfig(dim=own.DIM, codebook_size=own.SIZE).build())
     signal = Signal(axes=AXES[axes], channels=criterion.channels, levels=model.criterion.levels)
     assert model.signal == signal and model.config is None
-    assert model.layout == ((1, own.SIZE, (own.STRIDE,) * axes),)
+    assert model.layout == (Level(1, own.SIZE, (own.STRIDE,) * axes),)
     # Each example has one value everywhere, which a code can tell.
     x = signal.from_unit(torch.linspace(-0.9, 0.9, 4).view(4, *[1] * (axes + 1)).repeat(1, criterion.channels, *size))
     model.start([Batch(x)])

@@ -92,6 +92,7 @@ def test_fields_that_are_missing_are_empty(folder: Path) -> None:
         ({"layout": [[2, 8, [4]]]}, r"card.layout\[0\] is \[2, 8, \[4\]\]; it must be an object with"),
         ({"layout": [{"num_codebooks": 2, "codebook_size": 8}]}, r"card.layout\[0\]"),
         ({"layout": [{"num_codebooks": 2, "codebook_size": "8", "stride": [4]}]}, r"card.layout\[0\].codebook_size is '8'"),
+        ({"layout": [{"num_codebooks": 2, "codebook_size": 8, "stride": [4], "lead": 3}]}, r"card.layout\[0\].lead is 3"),
         ({"layout": [{"num_codebooks": 2, "codebook_size": 8, "stride": 4}]}, r"card.layout\[0\].stride is 4"),
         ({"signal": {"kind": "Noise"}}, "card.signal.kind is 'Noise'"),
         ({"signal": {"kind": "Signal", "axes": ["time"]}}, r"card.signal .*lacks the fields \['channels'\]"),
@@ -209,3 +210,10 @@ def test_a_run_of_version_1_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
     again = tiny.trainer(tmp_path / "run", tiny.settings()).run().state_dict()
     assert all(torch.equal(value, again[name]) for name, value in whole.items())
     assert last == {path.name: path.read_bytes() for path in (tmp_path / "run/checkpoints/step-000012").glob("*.safetensors")}
+
+
+def test_a_lead_is_stored_only_where_there_is_one() -> None:
+    led = dataclasses.replace(FULL, layout=(Level(1, 8, (2, 4, 4), (1, 0, 0)), Level(1, 8, (4,))))
+    data = json.loads(json.dumps(card_to_json(led)))
+    assert [level.get("lead") for level in data["layout"]] == [[1, 0, 0], None]
+    assert card_from_json(data) == led

@@ -9,7 +9,7 @@ from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.files import check_folder, write_file
 from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Run
-from vqvae.codes import Codes
+from vqvae.codes import Codes, space_of
 from vqvae.config import settings
 from vqvae.disk import check_outputs, safe_name, safe_names
 from vqvae.errors import ConfigError, DataError
@@ -83,7 +83,7 @@ def _codes(row: Tokens, layout: TokenLayout, path: Path, model: Pipeline) -> Cod
     where = f"{path}: {row.name}"
     levels = layout.to_codes(row.levels, where)
     for codes, level in zip(levels, model.layout, strict=True):
-        expected = tuple(-(-length // step) for length, step in zip(row.size, level.stride, strict=False))
+        expected = space_of(row.size, level.stride, level.lead)
         if len(row.size) != len(level.stride) or codes.shape[1:] != expected or 0 in row.size:
             raise DataError(f"{where} has {codes.shape[1:]} codes for data of the size {row.size}; {expected} are expected.")
     return Codes(torch.from_numpy(codes)[None] for codes in levels)

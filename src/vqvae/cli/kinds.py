@@ -104,9 +104,10 @@ def _taken(arguments: list[str], name: str) -> tuple[list[str], str | None]:
 
 
 def _converted(old: Any, kind: type) -> Any:
-    """A configuration of another kind, not validated."""
-    if type(old) is kind:
-        return old
+    """A configuration of another kind, not validated. If the old one is made of a part of that kind, it is that part."""
+    inner = next((value for value in (old, *getattr(old, "__dict__", {}).values()) if type(value) is kind), None)
+    if inner is not None:
+        return inner
     own, others = typing.get_type_hints(kind), typing.get_type_hints(type(old))
     new = object.__new__(kind)
     for field in dataclasses.fields(kind):

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vqvae import distributed
 from vqvae.codes import Codes, LogPrior, codes_that_count, latent_mask, only_level, perplexity, uniform_log_prob
@@ -21,6 +20,7 @@ from vqvae.likelihoods.base import Expecting
 from vqvae.likelihoods.levels import check_mask
 from vqvae.models.base import Bound, LatentModel, Reconstruction, Tokenizer
 from vqvae.models.decoding import check_positions, crop, decode_vectors, parameters_of
+from vqvae.models.padding import by_frames, pad, silence
 from vqvae.networks import AutoregressiveDecoder
 from vqvae.networks.base import trait
 from vqvae.signals import AXES, Signal
@@ -55,7 +55,8 @@ def build_network(config: Any, *, latent_dim: int, dim: int) -> Network:
 class Autoencoder(LatentModel):
     """A latent model with an encoder, a decoder and criteria. A subclass defines the bottleneck.
 
-    Data of any size is padded at its end to a multiple of the stride, by repeating its edge. The criterion does not see the padding.
+    Data of any size is padded at its end to a multiple of the stride, by repeating its edge, and in front by the network's ``lead``. The
+    criterion does not see the padding.
     """
 
     has_likelihood: bool
@@ -74,6 +75,7 @@ class Autoencoder(LatentModel):
         stride = _stride(encoder, "encoder")
         if stride != _stride(decoder, "decoder"):
             raise ConfigError(f"The encoder's stride is {stride} and the decoder's {decoder.stride}; give both the same.")
+        lead = _lead(network, stride)
         _check_criteria(network)
         expected = criterion.signal(AXES.get(len(stride), tuple(f"axis {i}" for i in range(len(stride)))))
         self.signal = network.signal or expected
@@ -86,11 +88,14 @@ class Autoencoder(LatentModel):
         self.encoder, self.decoder = encoder, decoder
         self.further = nn.ModuleList(part for _, part in network.further)
         self.weights = tuple(weight for weight, _ in network.further)
-        self.stride = stride
+        self.stride, self.lead = stride, lead
         self.has_likelihood = isinstance(criterion, Likelihood)
         # Beyond the end of an example there is silence: only one-dimensional floats can represent it.
         is_sequence = len(stride) == 1 and self.signal.levels is None
-        self.takes_masks = is_sequence and all(part.takes_masks for part in (criterion, *self.further))
+        takes_masks = is_sequence and all(part.takes_masks for part in (criterion, *self.further))
+        # What is causal does not see what comes after an example's end; criteria without masks get single frames.
+        self.masks_frames: bool = len(stride) > 1 and all(trait(part, "causal") for part in (encoder, decoder))
+        self.takes_masks = takes_masks or self.masks_frames
         self.speakers: int = trait(decoder, "speakers")
         self.draws = isinstance(decoder, AutoregressiveDecoder)
         self.streams = len(stride) == 1 and None not in (trait(encoder, "context"), trait(decoder, "context"))
@@ -120,8 +125,9 @@ class Autoencoder(LatentModel):
         if 0 in self.signal.check(batch.x).shape[1:]:
             raise DataError(f"Data has the shape {tuple(batch.x.shape)}; each axis must have at least one position.")
         check_mask(batch.mask, batch.x)
-        padded = _pad(batch.x, self.stride)
-        return self.encoder(padded if batch.mask is None else _silence(padded, batch.mask, self.stride[0]))
+        if batch.mask is None:
+            return self.encoder(pad(batch.x, self.stride, self.lead))
+        return self.encoder(silence(batch.x, batch.mask, self.stride, self.lead))
 
     def check_likelihood(self) -> None:
         """Raise ConfigError if the criterion is not a likelihood."""
@@ -129,16 +135,23 @@ class Autoencoder(LatentModel):
 
     def _mask(self, batch: Batch) -> Bool[Tensor, "batch *space"] | None:
         """True for latents that stand for data; None if all do."""
-        return None if batch.mask is None else latent_mask(batch.mask, self.stride)
+        return None if batch.mask is None else latent_mask(batch.mask, self.stride, self.lead)
+
+    def _cost(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> Float[Tensor, " batch"]:
+        """The criterion's loss of each example: −log p(x|z) in nats, or a distance times the number of values."""
+        if batch.mask is None or not self.masks_frames:
+            return self.criterion.loss(parameters, batch.x, batch.mask)
+        return by_frames(self.criterion.loss, parameters, batch.x, batch.mask)
 
     def _log_likelihood(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, " batch"]:
         """log p(x|z) given the vectors of z, in nats per example."""
-        return self.likelihood.log_prob(self._parameters_of(vectors, batch), batch.x, batch.mask)
+        self.check_likelihood()
+        return -self._cost(self._parameters_of(vectors, batch), batch)
 
     def _parameters_of(self, vectors: Float[Tensor, "batch dim *space"], batch: Batch) -> Float[Tensor, "batch parameters *positions"]:
         """The criterion's parameters. A latent without data is a zero vector, like the positions beyond the end of a wave."""
         if batch.mask is not None:
-            vectors = vectors * latent_mask(batch.mask, self.stride).unsqueeze(1)
+            vectors = vectors * latent_mask(batch.mask, self.stride, self.lead).unsqueeze(1)
         return parameters_of(self.decoder, self.criterion, vectors, batch)
 
     def _further(self, parameters: Tensor, batch: Batch) -> "Further":
@@ -236,7 +249,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         size = tuple(batch.x.shape[2:])
         # The last parameters may extend beyond the data.
         made = self.decode(codes, batch.condition, size=size) if self.draws else crop(self.criterion.mode(parameters), size)
-        nats = self.likelihood.log_prob(parameters, batch.x, batch.mask) if self.has_likelihood else None
+        nats = -self._cost(parameters, batch) if self.has_likelihood else None
         return Reconstruction(made, nats)
 
     @abstractmethod
@@ -252,7 +265,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         if batch is not None:
             self.signal.check(batch.x)
         vectors = self.vectors(Codes.of(codes).tensor)
-        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch)
+        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch, self.lead)
         return vectors
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:
@@ -353,19 +366,18 @@ def _stride(part: nn.Module, role: str) -> tuple[int, ...]:
     )
 
 
-def _silence(x: Float[Tensor, "batch channels padded"], mask: Bool[Tensor, "batch time"], stride: int) -> Tensor:
-    """Pad each example as if it were alone: repeat its last value up to a multiple of the stride, then add zeros."""
-    place = torch.arange(x.shape[2], device=x.device)
-    mask = F.pad(mask, (0, x.shape[2] - mask.shape[1]))
-    last = (mask * place).amax(1, keepdim=True)
-    alone = (x * mask.unsqueeze(1)).gather(2, place.minimum(last).unsqueeze(1).expand_as(x))
-    return alone * latent_mask(mask, (stride,)).repeat_interleave(stride, 1).unsqueeze(1)
+def _lead(network: Network, stride: tuple[int, ...]) -> tuple[int, ...]:
+    """The lead of the encoder and of the decoder, each below its stride.
 
-
-def _pad(x: Tensor, stride: tuple[int, ...]) -> Tensor:
-    """Repeat the last entry of each axis of space up to a multiple of its stride."""
-    for axis, step in enumerate(stride, start=2):
-        missing = -x.shape[axis] % step
-        if missing:
-            x = torch.cat([x, x.narrow(axis, x.shape[axis] - 1, 1).repeat_interleave(missing, axis)], axis)
-    return x
+    Raises:
+        ConfigError: if they differ, or the decoder cannot have one.
+    """
+    lead, other = (tuple(trait(part, "lead")) for part in (network.encoder, network.decoder))
+    if lead != other or (lead and (len(lead) != len(stride) or not all(0 <= a < b for a, b in zip(lead, stride, strict=True)))):
+        raise ConfigError(
+            f"The encoder's lead is {lead} and the decoder's {other} at the stride {stride}; give both the same, one number per axis, each "
+            "below the stride. For example, a VideoEncoder goes with a VideoDecoder."
+        )
+    if lead and (isinstance(network.decoder, AutoregressiveDecoder) or network.criterion.hop != 1):
+        raise ConfigError(f"{type(network.decoder).__name__} cannot have a lead: only a decoder that makes all of the data at once can.")
+    return lead

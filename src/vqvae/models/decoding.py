@@ -6,12 +6,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from vqvae.codes import space_of
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import sample
 from vqvae.likelihoods.base import BinnedLikelihood, Criterion, Likelihood, ParametricLikelihood
 from vqvae.likelihoods.levels import check_temperature
-from vqvae.networks.base import AutoregressiveDecoder, Given
+from vqvae.networks.base import AutoregressiveDecoder, Given, trait
 
 
 def parameters_of(
@@ -22,10 +23,12 @@ def parameters_of(
     if isinstance(decoder, AutoregressiveDecoder):
         assert isinstance(criterion, BinnedLikelihood), "checked when the model was built"
         return crop(decoder(vectors, batch.condition, criterion.discretise(batch.x)), size)
-    return crop(decoder(vectors, batch.condition), size)
+    return crop(_led(decoder, decoder(vectors, batch.condition)), size)
 
 
-def check_positions(what: str, positions: tuple[int, ...], stride: tuple[int, ...], batch: Batch | None = None) -> None:
+def check_positions(
+    what: str, positions: tuple[int, ...], stride: tuple[int, ...], batch: Batch | None = None, lead: tuple[int, ...] = ()
+) -> None:
     """Check that a decoder can decode latents or codes of this shape.
 
     Args:
@@ -33,6 +36,7 @@ def check_positions(what: str, positions: tuple[int, ...], stride: tuple[int, ..
         positions: their shape without channels, (batch, *space).
         stride: the model's stride.
         batch: the data that they stand for. Default: any data.
+        lead: the model's lead; see ``Level``.
 
     Raises:
         DataError: the number of axes is wrong, an axis is empty, or the shape does not fit the data.
@@ -41,7 +45,7 @@ def check_positions(what: str, positions: tuple[int, ...], stride: tuple[int, ..
         raise DataError(f"{what} have the space {positions[1:]}; this model takes {len(stride)} axes of at least one position.")
     if batch is None:
         return
-    expected = (len(batch.x), *(-(-length // step) for length, step in zip(batch.x.shape[2:], stride, strict=True)))
+    expected = (len(batch.x), *space_of(tuple(batch.x.shape[2:]), stride, lead))
     if positions != expected:
         raise DataError(f"{what} have the shape (batch, *space) = {positions}; data of the shape {tuple(batch.x.shape)} has {expected}.")
 
@@ -62,7 +66,7 @@ def decode_vectors(
         steps = logits_of(decoder, criterion)
         bins = sample(steps, len(vectors), space, condition=Given(vectors, condition), generator=generator, temperature=temperature)
         return criterion.restore(crop(bins, space if size is None else size))
-    parameters = decoder(vectors, condition)
+    parameters = _led(decoder, decoder(vectors, condition))
     # Float32 even under autocast.
     parameters = crop(parameters, tuple(parameters.shape[2:]) if size is None else _of_parameters(criterion, size)).float()
     check_temperature(temperature)
@@ -71,6 +75,13 @@ def decode_vectors(
     else:
         made = criterion.sample(parameters, generator, temperature)
     return made if size is None else crop(made, size)
+
+
+def _led(decoder: nn.Module, parameters: Tensor) -> Tensor:
+    """The output of a decoder without its lead."""
+    for axis, before in enumerate(trait(decoder, "lead"), start=2):
+        parameters = parameters.narrow(axis, before, parameters.shape[axis] - before)
+    return parameters
 
 
 def _of_parameters(criterion: Criterion, size: tuple[int, ...]) -> tuple[int, ...]:

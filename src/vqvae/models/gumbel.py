@@ -72,7 +72,7 @@ class GumbelSoftmax(CodeAutoencoder):
         self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
         self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
         self.check_likelihood()
-        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride, self.lead),)
         # Saved, so that a resumed run continues at its temperature.
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 

@@ -1,11 +1,11 @@
-"""Encode and decode long sequences piece by piece, in constant memory and with the same result as in one pass."""
+"""Encode and decode long sequences and clips piece by piece, in constant memory and with the same result as in one pass."""
 
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from torch import Tensor, nn
 
 from vqvae.codes import Codes
@@ -50,33 +50,37 @@ def decode_whole(
 
 
 def encode_stream(
-    model: CodeAutoencoder, blocks: Iterable[Float[Tensor, "batch channels time"]]
-) -> Iterator[Int[Tensor, "batch codebooks frames"]]:
-    """Encode audio that arrives in blocks of any length, including 0.
+    model: CodeAutoencoder, blocks: Iterable[Shaped[Tensor, "batch channels time *axes"]]
+) -> Iterator[Int[Tensor, "batch codebooks frames *space"]]:
+    """Encode audio, or clips for a causal model, that arrive in blocks of any length, including 0.
 
     A code is returned once the encoder has everything that the code depends on (``encoder.context``). The codes equal those of
-    ``model.encode`` on all blocks together, except when two codes are equally near up to rounding.
+    ``model.encode`` on all blocks together, except when two codes are equally near up to rounding. A causal model returns the codes of a
+    frame once it has the frame, or all frames that share the codes, and keeps only the frames that later codes depend on.
 
     Raises:
         ConfigError: if the model's data has no time axis.
         DataError: if the encoder does not accept a block.
     """
+    if model.masks_frames:
+        yield from _encode_causal(model, blocks)
+        return
     (stride,) = _over_time(model.stride)
     context = math.ceil(_context(model.encoder) / stride) * stride
     for piece in pieces(blocks, context, stride):
-        with torch.no_grad():
-            codes = model.encode(Batch(piece.x)).tensor
+        codes = _encoded(model, piece.x)
         yield codes[..., piece.inside.start // stride : math.ceil(piece.inside.stop / stride)]
 
 
 def decode_stream(
     model: CodeAutoencoder,
-    blocks: Iterable[Int[Tensor, "batch codebooks frames"]],
+    blocks: Iterable[Int[Tensor, "batch codebooks frames *space"]],
     condition: Condition = Condition(),
     generator: torch.Generator | None = None,
     temperature: float = 0.0,
-) -> Iterator[Float[Tensor, "batch channels time"]]:
-    """Decode codes that arrive in blocks of any length, including 0; see ``Tokenizer.decode``.
+) -> Iterator[Shaped[Tensor, "batch channels time *axes"]]:
+    """Decode codes that arrive in blocks of any length, including 0; see ``Tokenizer.decode``. A causal model of clips returns the frames
+    of each block at once.
 
     At temperature 0, the audio equals that of ``model.decode`` on all blocks together, up to rounding. At other temperatures, a WaveNet
     makes the same draws for a single example; other draws have the same distribution.
@@ -85,6 +89,9 @@ def decode_stream(
         ConfigError: if the model's data has no time axis.
         DataError: if the decoder does not accept a block or the condition.
     """
+    if model.masks_frames:
+        yield from _decode_causal(model, blocks, condition, generator, temperature)
+        return
     (stride,), decoder = _over_time(model.stride), model.decoder
     parts = pieces(blocks, _context(decoder), 1)
     if isinstance(decoder, WaveNetDecoder):
@@ -94,6 +101,44 @@ def decode_stream(
         with torch.no_grad():
             wave = model.decode(piece.x, condition, generator, temperature)
         yield wave[..., piece.inside.start * stride : piece.inside.stop * stride]
+
+
+def _encode_causal(model: CodeAutoencoder, blocks: Iterable[Tensor]) -> Iterator[Tensor]:
+    """Encode clips with the frames before a block that its codes depend on. The first frame of what is held stands alone, as the first
+    frame of a clip does: this changes only codes that were returned before."""
+    stride, lead = model.stride[0], (*model.lead, 0)[0]
+    context, held, done = math.ceil((_context(model.encoder) + lead) / stride), None, 0
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], 2)
+        ready = (held.shape[2] + lead) // stride
+        if ready > done:
+            yield _encoded(model, held[:, :, : ready * stride - lead])[:, :, done:]
+            first = max(ready - context, 0)
+            held, done = held[:, :, first * stride :], ready - first
+    if held is not None and held.shape[2] > max(done * stride - lead, 0):
+        yield _encoded(model, held)[:, :, done:]
+
+
+def _decode_causal(
+    model: CodeAutoencoder, blocks: Iterable[Tensor], condition: Condition, generator: torch.Generator | None, temperature: float
+) -> Iterator[Tensor]:
+    """Decode codes of clips with the codes before a block that its frames depend on."""
+    stride, lead = model.stride[0], (*model.lead, 0)[0]
+    # The first code that is held decodes to a single frame.
+    context, held, done = max(_context(model.decoder), min(lead, 1)), None, 0
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], 2)
+        if held.shape[2] > done:
+            with torch.no_grad():
+                made = model.decode(held, condition, generator, temperature)
+            yield made[:, :, max(done * stride - lead, 0) :]
+            first = max(held.shape[2] - context, 0)
+            held, done = held[:, :, first:], held.shape[2] - first
+
+
+def _encoded(model: CodeAutoencoder, x: Tensor) -> Tensor:
+    with torch.no_grad():
+        return model.encode(Batch(x)).tensor
 
 
 def _drawn(
@@ -152,5 +197,5 @@ def _context(network: nn.Module) -> int:
 
 def _over_time(stride: tuple[int, ...]) -> tuple[int]:
     if len(stride) != 1:
-        raise ConfigError(f"The stride is {stride}. Only data with a single axis, time, can be streamed.")
+        raise ConfigError(f"The stride is {stride}. Only data with a single axis, time, and clips of a causal model can be streamed.")
     return stride

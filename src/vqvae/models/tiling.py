@@ -13,7 +13,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from vqvae.codes import Codes
+from vqvae.codes import Codes, size_of, space_of
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.models.autoencoder import CodeAutoencoder
@@ -76,11 +76,11 @@ def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place]
     """
     model = _tileable(model)
     level = model.layout[0]
-    space = tuple(-(-length // step) for length, step in zip(size, model.stride, strict=True))
-    context = [-(-sight // step) for sight, step in zip(trait(model.encoder, "context"), model.stride, strict=True)]
+    space = space_of(size, model.stride, model.lead)
+    context = space_of(trait(model.encoder, "context"), model.stride, model.lead)
     codes = torch.empty(1, level.num_codebooks, *space, dtype=torch.int64)
     for window in _windows(space, model.stride, context):
-        part = read(_data(window.seen, model.stride, size)).to(_device(model))
+        part = read(_data(window.seen, model, size)).to(_device(model))
         with torch.no_grad():
             found = model.encode(Batch(part)).tensor
         codes[(..., *window.wanted)] = found[(..., *_inside(window))].cpu()
@@ -99,13 +99,18 @@ def decode_tiled(
     """
     model = _tileable(model)
     space = tuple(codes.tensor.shape[2:])
-    size = size or tuple(length * step for length, step in zip(space, model.stride, strict=True))
-    for window in _windows(space, model.stride, trait(model.decoder, "context")):
+    size = size or size_of(space, model.stride, model.lead)
+    lead = model.lead or (0,) * len(space)
+    # The lead of a window is removed, so no window may start with what it keeps.
+    context = tuple(max(sight, int(before > 0)) for sight, before in zip(trait(model.decoder, "context"), lead, strict=True))
+    for window in _windows(space, model.stride, context):
         seen = codes.tensor[(..., *window.seen)].to(_device(model))
         with torch.no_grad():
             made = model.decode(seen, condition)
-        place, first = _data(window.wanted, model.stride, size), _inside(window)
-        inside = [slice(a.start * n, a.start * n + b.stop - b.start) for a, n, b in zip(first, model.stride, place, strict=True)]
+        ends = zip(window.wanted, model.stride, lead, size, strict=True)
+        place = tuple(slice(max(a.start * n - before, 0), min(a.stop * n - before, end)) for a, n, before, end in ends)
+        starts = [a.start * n for a, n in zip(window.seen, model.stride, strict=True)]
+        inside = [slice(a.start - start, a.stop - start) for a, start in zip(place, starts, strict=True)]
         yield place, made[(..., *inside)].cpu()
 
 
@@ -168,9 +173,13 @@ def _inside(window: Window) -> Place:
     return tuple(slice(b.start - a.start, b.stop - a.start) for a, b in zip(window.seen, window.wanted, strict=True))
 
 
-def _data(place: Place, stride: tuple[int, ...], size: tuple[int, ...]) -> Place:
-    """The data of latents."""
-    return tuple(slice(a.start * n, min(a.stop * n, end)) for a, n, end in zip(place, stride, size, strict=True))
+def _data(place: Place, model: CodeAutoencoder, size: tuple[int, ...]) -> Place:
+    """The data from which a window's latents follow. With a lead, a window is encoded as if its first position stood alone: this changes
+    only its first latents, which are context."""
+    lead = model.lead or (0,) * len(size)
+    return tuple(
+        slice(a.start * n, min(a.stop * n - before, end)) for a, n, before, end in zip(place, model.stride, lead, size, strict=True)
+    )
 
 
 def _tileable(model: Tokenizer) -> CodeAutoencoder:

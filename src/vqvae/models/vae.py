@@ -120,7 +120,7 @@ class VAE(Autoencoder):
         """
         self.signal.check(batch.x)
         latents = self._check_latents(latents)
-        check_positions("Latents", (len(latents), *latents.shape[2:]), self.stride, batch)
+        check_positions("Latents", (len(latents), *latents.shape[2:]), self.stride, batch, self.lead)
         return self._log_likelihood(latents, batch)
 
     def decode(

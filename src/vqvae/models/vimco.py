@@ -71,7 +71,7 @@ class VIMCO(CodeAutoencoder):
         self.posterior = CategoricalPosterior(codebook_size=config.codebook_size, num_codebooks=config.num_codebooks, dim=config.dim)
         self._connect(build_network(config, latent_dim=self.posterior.num_logits, dim=config.dim))
         self.check_likelihood()
-        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride),)
+        self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride, self.lead),)
 
     def forward(self, batch: Batch) -> Objective:
         """The objective of a batch. Further metrics: perplexity and share of codes used.

@@ -105,7 +105,7 @@ class VQVAE(CodeAutoencoder):
         books, size = quantizer.num_codebooks, quantizer.codebook_size
         self.register_buffer("rate", torch.zeros(books, size) if rated else None)
         self._connect(Network(encoder, decoder, criterion, tuple(further), signal))
-        self.layout = (Level(books, size, self.stride),)
+        self.layout = (Level(books, size, self.stride, self.lead),)
         self.config = self._config(rated)
 
     def forward(self, batch: Batch) -> Objective:
@@ -123,7 +123,7 @@ class VQVAE(CodeAutoencoder):
         mask = self._mask(batch)
         vectors = jitter(quantized.vectors, self.jitter, mask) if self.training else quantized.vectors
         parameters = self._parameters_of(vectors, batch)
-        cost = self.criterion.loss(parameters, batch.x, batch.mask)
+        cost = self._cost(parameters, batch)
         further = self._further(parameters, batch)
         loss = per_dim(cost, batch) + quantized.loss
         loss = loss + further.loss if self.further else loss

@@ -7,13 +7,26 @@ from vqvae.networks.cepstral import CepstralDecoder, CepstralDecoderConfig, Ceps
 from vqvae.networks.image import ImageDecoder, ImageDecoderConfig, ImageEncoder, ImageEncoderConfig
 from vqvae.networks.second_stage import CodesDecoder, CodesDecoderConfig, CodesEncoder, CodesEncoderConfig
 from vqvae.networks.spectral import SpectralDecoder, SpectralDecoderConfig
+from vqvae.networks.video import VideoDecoder, VideoDecoderConfig, VideoEncoder, VideoEncoderConfig
 from vqvae.networks.wavenet import WaveNetDecoder, WaveNetDecoderConfig
 
 EncoderConfig = (
-    ImageEncoderConfig | CodesEncoderConfig | AudioEncoderConfig | LogMelEncoderConfig | CepstralEncoderConfig | ArrayEncoderConfig
+    ImageEncoderConfig
+    | CodesEncoderConfig
+    | AudioEncoderConfig
+    | LogMelEncoderConfig
+    | CepstralEncoderConfig
+    | ArrayEncoderConfig
+    | VideoEncoderConfig
 )
 DecoderConfig = (
-    ImageDecoderConfig | CodesDecoderConfig | WaveNetDecoderConfig | SpectralDecoderConfig | CepstralDecoderConfig | ArrayDecoderConfig
+    ImageDecoderConfig
+    | CodesDecoderConfig
+    | WaveNetDecoderConfig
+    | SpectralDecoderConfig
+    | CepstralDecoderConfig
+    | ArrayDecoderConfig
+    | VideoDecoderConfig
 )
 
 __all__ = [
@@ -45,6 +58,10 @@ __all__ = [
     "LogMelEncoderConfig",
     "SpectralDecoder",
     "SpectralDecoderConfig",
+    "VideoDecoder",
+    "VideoDecoderConfig",
+    "VideoEncoder",
+    "VideoEncoderConfig",
     "WaveNetDecoder",
     "WaveNetDecoderConfig",
 ]

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vqvae.data.base import Condition
 
-DEFAULTS: dict[str, Any] = {"context": None, "hop": 1, "speakers": 0}
+DEFAULTS: dict[str, Any] = {"context": None, "hop": 1, "speakers": 0, "lead": (), "causal": False}
 """Defaults for attributes that a module does not have."""
 
 
@@ -30,6 +30,11 @@ class Encoder(nn.Module, ABC):
     """Number of data positions that a latent sees on each side of its own block, one number per axis."""
     dim: int
     """Channels of the latents."""
+    lead: tuple[int, ...] = ()
+    """Positions by which the first latent of each axis covers less data than the stride; empty: none. The model adds them before the
+    data, by repeating its edge."""
+    causal: bool = False
+    """Whether the first axis is time, and a latent sees nothing after its own block of it."""
 
     @abstractmethod
     def forward(self, x: Tensor) -> Float[Tensor, "batch dim *space"]:
@@ -40,6 +45,10 @@ class Decoder(nn.Module, ABC):
     """Vectors z_q to the parameters of a likelihood."""
 
     stride: tuple[int, ...]
+    lead: tuple[int, ...] = ()
+    """The encoder's. The model removes these positions from the start of the output."""
+    causal: bool = False
+    """Whether the first axis is time, and an output block sees no later latent."""
     context: tuple[int, ...]
     """Number of latent positions that an output block sees on each side, one number per axis."""
     hop: int = 1

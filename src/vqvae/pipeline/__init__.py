@@ -16,7 +16,7 @@ from vqvae.pipeline.folder import (
     tokenizer_digest,
 )
 from vqvae.pipeline.model import Pipeline
-from vqvae.pipeline.parts import mixture_log_prob
+from vqvae.pipeline.parts import check_actions, mixture_log_prob
 
 __all__ = [
     "CHECKPOINTS",
@@ -28,6 +28,7 @@ __all__ = [
     "UNIGRAM",
     "Pipeline",
     "about",
+    "check_actions",
     "best_step",
     "checkpoint_steps",
     "chosen_checkpoint",

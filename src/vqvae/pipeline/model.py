@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Int64, Shaped
 from torch import Tensor
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
-from vqvae.codes import Codes, uniform_log_prob
+from vqvae.codes import Codes, size_of, space_of, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.devices import pick_device
 from vqvae.errors import ConfigError
@@ -21,7 +21,7 @@ from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
-from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob
+from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
 
@@ -102,7 +102,7 @@ class Pipeline(TrainedParts):
     ) -> Tensor:
         """``decode``, ``at_once`` examples at a time."""
         label, parts = self._speaker_numbers(speaker, len(levels[0])), []
-        whole = size or tuple(a * b for a, b in zip(levels[-1].shape[2:], self.layout[-1].stride, strict=False))
+        whole = size or size_of(tuple(levels[-1].shape[2:]), self.layout[-1].stride, self.layout[-1].lead)
         if is_tiled(self.tokenizer, whole):
             return decode_large(self.tokenizer, levels, whole, label, self.signal)
         parts_of = tracked(batches(len(levels[0]), at_once, whole), "decoding", len(levels[0]), lambda rows: rows.stop - rows.start)
@@ -129,10 +129,10 @@ class Pipeline(TrainedParts):
         return self.reconstruct(data, speaker)
 
     def reconstruct_stream(
-        self, blocks: Iterable[Float[Tensor, "1 channels block"]], speaker: str | int | None = None
-    ) -> Iterator[Float[Tensor, "1 channels piece"]]:
-        """As ``reconstruct``, or ``convert``, of all blocks together, in pieces as soon as they can be made: memory does not grow with the
-        recording, but with an encoder that takes means off the whole of it.
+        self, blocks: Iterable[Shaped[Tensor, "1 channels block *axes"]], speaker: str | int | None = None
+    ) -> Iterator[Shaped[Tensor, "1 channels piece *axes"]]:
+        """``reconstruct`` or ``convert`` for a recording, or a clip of a causal tokenizer, that arrives in blocks. Pieces are returned as
+        soon as they can be made. Memory does not grow with the length, except with an encoder that subtracts means of the whole recording.
 
         Raises:
             ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
@@ -154,7 +154,7 @@ class Pipeline(TrainedParts):
         generator = seeding.generator(0, "decode", 0, device=self.device)
         for piece in decode_stream(model, encode_stream(model, counted()), condition, generator, 1.0 if model.draws else 0.0):
             # The last code may stand for more than came.
-            yield piece[..., : came - made].cpu()
+            yield piece[:, :, : came - made].cpu()
             made += piece.shape[2]
 
     @torch.no_grad()
@@ -196,7 +196,7 @@ class Pipeline(TrainedParts):
         levels: list[Tensor] = []
         for level, prior in zip(self.layout, self.priors, strict=True):
             codes = sample_codes(
-                *(prior, count, tuple(-(-length // step) for length, step in zip(size, level.stride, strict=True))),
+                *(prior, count, space_of(size, level.stride, level.lead)),
                 condition=condition._replace(codes=tuple(levels)),
                 seed=seed,
                 temperature=temperature,
@@ -226,7 +226,8 @@ class Pipeline(TrainedParts):
         """Imagine what follows: codes of further frames, drawn one after another, and only then decoded [VQVAE §4.4].
 
         Args:
-            frames: the known frames, a clip (channels, time, height, width) or several.
+            frames: the known frames, a clip (channels, time, height, width) or several. If a code stands for several frames, the first
+                frames that do not fill a code are not used.
             actions: the action at the last known frame and at each imagined frame but the last: names, numbers, or int64 (clips, steps).
             before: the actions between the known frames. Default: the first of ``actions``.
             steps: number of frames to imagine, for a model without actions.
@@ -244,16 +245,20 @@ class Pipeline(TrainedParts):
         prior, (level, *_) = self.prior, self.layout
         given = continuation(prior, level, self.card.action_names, x, actions, before, steps)
         assert prior is not None, "continuation checks"
+        x = whole_codes(x, level)
         known = self.encode_batch(Batch(x)).tensor.repeat_interleave(count, 0).to(self.device)
         taken = None if given.actions is None else given.actions.repeat_interleave(count, 0).to(self.device)
         codes = imagine_codes(
-            *(prior, known, given.steps, taken),
+            *(prior, known, -(-given.steps // level.stride[0]), taken),
             seed=seed,
             temperature=temperature,
             top_k=top_k,
             top_p=top_p,
             batch_size=SAMPLED,
         )
+        if isinstance(self.tokenizer, CodeAutoencoder):  # Its decoder sees the past.
+            codes = torch.cat([known, codes], 2)
+            return self._decode(Codes([codes.cpu()]), (x.shape[2] + given.steps, *x.shape[3:]), None, seed, 1)[:, :, x.shape[2] :]
         return self._decode(Codes([codes.cpu()]), (given.steps, *x.shape[3:]), None, seed, 1)
 
     @torch.no_grad()

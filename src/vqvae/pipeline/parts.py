@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int64
-from torch import Tensor
+from torch import Tensor, nn
 
 from vqvae.codes import Codes, Level
 from vqvae.data.base import Condition
@@ -93,6 +93,21 @@ def codes_of(codes: Tensor | np.ndarray | tuple[Tensor | np.ndarray, ...], layou
     return Codes(one[None] if one.ndim == wanted else one for one, wanted in zip(levels, axes, strict=True))
 
 
+def check_actions(prior: nn.Module, level: Level) -> None:
+    """Raise ConfigError if a prior takes an action per frame, and a code stands for several frames."""
+    if getattr(prior, "actions", 0) and level.stride[0] > 1:
+        raise ConfigError(
+            f"The prior takes an action per frame, but a code stands for {level.stride[0]} frames. Train a prior without actions "
+            "(--model.actions 0), or a tokenizer with one frame per code (--model.encoder.time-stride 1 --model.decoder.time-stride 1)."
+        )
+
+
+def whole_codes(x: Tensor, level: Level) -> Tensor:
+    """The last frames of clips (clips, channels, time, *axes), as many as codes without padding cover; see ``Level``."""
+    step, lead = level.stride[0], (*level.lead, 0)[0]
+    return x[:, :, -((x.shape[2] + lead) // step * step - lead) :]
+
+
 class Continuation(NamedTuple):
     """What ``Pipeline.imagine`` draws."""
 
@@ -113,6 +128,7 @@ def continuation(
     """
     if prior is None or len(level.stride) != 3:
         raise ConfigError("This model cannot imagine: it has no prior over frames of codes. Train one on clips: vqvae train worlds-video")
+    check_actions(prior, level)
     takes = getattr(prior, "actions", 0)
     if not takes:
         if steps is None or steps < 1:

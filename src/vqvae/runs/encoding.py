@@ -26,13 +26,15 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
     pipeline = load(run, pick_device(options.device), parts)
     for side, whole in zip(SIDES, splits, strict=True):
         dataset = whole.apart()
+        # Actions lie between frames. Codes of several frames have none between them.
+        has_actions = pipeline.layout[0].stride[0] == 1
         header = CodesHeader.of(
             source=_source(run, side, parts),
             layout=pipeline.layout,
             spaces=[tuple(level.shape[2:]) for level in pipeline.encode_batch(dataset.batch(np.arange(1)))],
             count=len(dataset),
             label_names=dataset.label_names,
-            action_names=dataset.action_names,
+            action_names=dataset.action_names if has_actions else (),
         )
         writer = CodesWriter(run / CODES / side, header, on_mismatch="rewrite")
         missing = list(writer.missing())
@@ -40,7 +42,8 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
             for shard in missing:
                 batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
                 batches = progress.over(batches, lambda batch: len(batch.x))
-                writer.write(shard, ((pipeline.encode_batch(batch), batch.condition) for batch in batches))
+                pairs = ((pipeline.encode_batch(batch), batch.condition) for batch in batches)
+                writer.write(shard, ((codes, given if has_actions else given._replace(actions=None)) for codes, given in pairs))
         written += len(missing)
         writer.finish()
     level, *_ = pipeline.layout

@@ -17,7 +17,7 @@ from vqvae.data.clips import CodeClips
 from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.models import Tokenizer
-from vqvae.pipeline import TOKENIZER, Pipeline, about, load, prior_folder, tokenizer_digest
+from vqvae.pipeline import TOKENIZER, Pipeline, about, check_actions, load, prior_folder, tokenizer_digest
 from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, SamplingPrior
 from vqvae.recipes import RECIPES, Recipe
 from vqvae.runs.defaults import check_level, prior_config
@@ -206,6 +206,7 @@ def check_prior(prior: nn.Module, layout: Sequence[Level], level: int) -> None:
             f"config.model is a prior of {prior.num_codebooks} codebooks of {prior.codebook_size} codes; the tokenizer has "
             f"{wanted.num_codebooks} of {wanted.codebook_size}. Omit model.num_codebooks and model.codebook_size: they follow from the run."
         )
+    check_actions(prior, wanted)
 
 
 def _held_out(run: Path, splits: Splits | None, parts: Parts) -> Dataset | None:

@@ -61,7 +61,7 @@ def card_to_json(card: RunCard) -> dict[str, Any]:
     lists = {name: list(getattr(card, name)) for name in ("label_names", "action_names")}
     return {
         "signal": None if card.signal is None else configuration.to_json(card.signal),
-        "layout": [level._asdict() for level in card.layout],
+        "layout": [_level_json(level) for level in card.layout],
         "size": None if card.size is None else list(card.size),
         **plain,
         **lists,
@@ -159,7 +159,14 @@ def read_list(data: Mapping[str, Any], name: str) -> list[Any]:
 
 def _level(data: Any, number: int) -> Level:
     where = f"card.layout[{number}]"
-    if not isinstance(data, dict) or set(data) != set(Level._fields):
-        raise ConfigError(f"{where} is {shown(data)}; it must be an object with {list(Level._fields)}.")
+    needed = set(Level._fields) - {"lead"}
+    if not isinstance(data, dict) or set(data) - {"lead"} != needed:
+        raise ConfigError(f"{where} is {shown(data)}; it must be an object with {list(Level._fields)}, of which lead is optional.")
     books, size = (configuration.from_json(int, data[name], f"{where}.{name}") for name in ("num_codebooks", "codebook_size"))
-    return Level(books, size, configuration.from_json(tuple[int, ...], data["stride"], f"{where}.stride"))
+    stride, lead = (configuration.from_json(tuple[int, ...], data.get(name, []), f"{where}.{name}") for name in ("stride", "lead"))
+    return Level(books, size, stride, lead)
+
+
+def _level_json(level: Level) -> dict[str, Any]:
+    """A level as JSON. Without a lead it is the same as in earlier versions."""
+    return {name: value for name, value in level._asdict().items() if name != "lead" or value}
