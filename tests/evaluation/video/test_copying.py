@@ -58,7 +58,7 @@ def test_the_first_frame_is_drawn_and_padding_does_not_count() -> None:
 def test_codes_that_never_change_can_still_change() -> None:
     prior = fitted(torch.full((1, 1, 50, 4), 2), 6)
     assert prior.share < 1
-    assert prior.code_log_probs(torch.tensor([[[[2]], [[3]]]])).isfinite().all()
+    assert prior.code_log_probs(torch.tensor([2, 3]).view(1, 1, 2, 1)).isfinite().all()
     assert fitted(torch.zeros(1, 1, 5, 1, dtype=torch.int64), 1).code_log_probs(torch.zeros(1, 1, 2, 1, dtype=torch.int64)).sum() == 0
 
 
