@@ -63,7 +63,7 @@ def test_frames_add_up_to_the_cost_of_the_episode() -> None:
     episode = moving(1)[0]
     assert episode.actions is not None
     each = frame_bits(prior.code_log_probs, episode)
-    whole = -prior.log_prob(episode.codes[None], Condition(actions=episode.actions[None])) / math.log(2)
+    whole = -prior.log_prob(episode.codes[None], Condition(actions=episode.actions[None])).detach() / math.log(2)
     assert each.shape == (12,) and float(each.sum()) == pytest.approx(float(whole), rel=1e-5)
     single = first_frame_bits(WorldPriorConfig(codebook_size=SIZE, memory=2, width=2, layers=1, hidden=2).build().code_log_probs, episode)
     assert single.shape == (12,) and single[0] == pytest.approx(float(single[episode.codes[0, :, 0, 0] == 0][-1]), rel=1e-5)
