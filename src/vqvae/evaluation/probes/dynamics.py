@@ -66,9 +66,7 @@ class InverseDynamics(nn.Module):
         if batch.condition.actions is None:
             raise DataError("A batch has no condition.actions, but the classifier needs the actions between its frames.")
         if batch.x.ndim != 5 or batch.x.shape[2] != 2:
-            raise DataError(
-                f"Frames have the shape {tuple(batch.x.shape)}; the classifier needs pairs (batch, channels, 2, height, width)."
-            )
+            raise DataError(f"Frames have the shape {tuple(batch.x.shape)}; it needs pairs (batch, channels, 2, height, width).")
         action = batch.condition.actions[:, 0]
         check_range(action, 0, self.config.actions, "actions")
         logits = self.logits(batch.x[:, :, 0], batch.x[:, :, 1])
@@ -79,7 +77,7 @@ class InverseDynamics(nn.Module):
     ) -> Float[Tensor, "batch actions"]:
         """Scores of all actions."""
         first, second = self._of_frame(before), self._of_frame(after)
-        found = self.pair(torch.cat([first, second, second - first, _correlation(first, second)], 1)).flatten(2)
+        found = self.pair(torch.cat([first, second, second - first, _correlation(first.detach(), second.detach())], 1)).flatten(2)
         return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
 
     @torch.inference_mode()
@@ -117,7 +115,10 @@ class InverseDynamics(nn.Module):
 
 
 def _correlation(first: Tensor, second: Tensor) -> Float[Tensor, "batch shifts height width"]:
-    """How well each place of the first map fits the second map at each shift. It makes motion visible to the next convolution."""
+    """How well each place of the first map fits the second map at each shift. It makes motion visible to the next convolution.
+
+    The maps are detached: this gradient would cost more than all others, and they learn from the other inputs.
+    """
     rows, columns = _REACH
     height, width = first.shape[2:]
     padded = F.pad(second, (columns, columns, rows, rows))
