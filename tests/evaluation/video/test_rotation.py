@@ -5,7 +5,7 @@ import torch
 from torch.nn import functional as F
 
 from vqvae.errors import DataError
-from vqvae.evaluation.video.rotation import calibrate, displacement, turned
+from vqvae.evaluation.video.rotation import calibrate, calibrate_frames, displacement, turned
 
 
 def panorama(seed: int = 0, height: int = 24, width: int = 400) -> torch.Tensor:
@@ -50,6 +50,15 @@ def test_a_line_turns_pixels_into_degrees_in_spite_of_outliers() -> None:
     spoilt = calibrate(pixels, degrees)
     assert spoilt.slope == pytest.approx(0.9, abs=0.01) and spoilt.r_squared < clean.r_squared
     assert float(spoilt.degrees(torch.tensor([10.0]))) == pytest.approx(9.5, abs=0.1)
+
+
+def test_frames_are_calibrated_against_the_engine() -> None:
+    whole, moved = panorama(1), torch.tensor([-6.0, -3.0, 0.0, 2.0, 5.0])
+    before = view(whole, 100).expand(5, -1, -1, -1)
+    after = torch.cat([view(whole, 100 - float(one)) for one in moved])
+    found = calibrate_frames(before, after, 2 * moved)
+    assert found.slope == pytest.approx(2, abs=0.1) and found.r_squared > 0.99 and found.reach < 0.45
+    torch.testing.assert_close(found.rotation(before, after), 2 * moved, atol=0.5, rtol=0)
 
 
 def test_rotations_pass_through_north() -> None:

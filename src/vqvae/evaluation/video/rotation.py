@@ -3,7 +3,7 @@
 The movement is measured in the same way in real and in imagined frames. A line fitted to real pairs gives the degrees.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float, Integer, Num
@@ -13,20 +13,28 @@ from torch.nn import functional as F
 from vqvae.errors import DataError
 from vqvae.exact import exact
 
-_REACH = 0.45
-"""The largest movement, as a share of the width."""
+REACHES = (0.1, 0.2, 0.3, 0.45)
+"""Largest movements to try, as shares of the width. A wide search finds more wrong matches."""
+_BANDS = 8
+"""Bands of rows whose brightness is compared."""
 _FINER = 4
 """Positions per pixel in the search, before a parabola refines the best one."""
 _FLAT = 1e-9
 
 
 def displacement(
-    before: Integer[Tensor, "pairs channels height width"], after: Integer[Tensor, "pairs channels height width"]
+    before: Integer[Tensor, "pairs channels height width"],
+    after: Integer[Tensor, "pairs channels height width"],
+    reach: float = REACHES[-1],
 ) -> Float[Tensor, " pairs"]:
     """How many pixels the picture moves to the right from each frame to the next. A turn to the left moves it to the right.
 
     The columns of both frames are compared at each shift, over the part that both show. Of all shifts, the one with the smallest mean
     difference, relative to the contrast of that part, wins. Frames without contrast give 0.
+
+    Args:
+        before, after: the frames.
+        reach: the largest movement, as a share of the width.
 
     Raises:
         DataError: if the frames are narrower than 8 pixels.
@@ -35,7 +43,7 @@ def displacement(
         raise DataError(f"Frames are {before.shape[3]} pixels wide; a movement needs 8 or more pixels.")
     first, second = _columns(before), _columns(after)
     width = first.shape[2]
-    most = int(width * _REACH)
+    most = max(1, int(width * reach))
     shifts = torch.arange(-most, most + 1)
     costs = torch.stack([_cost(first, second, shift) for shift in shifts.tolist()], 1)
     best = costs.argmin(1)
@@ -58,10 +66,18 @@ class Calibration:
     """The share of the variance of the rotation that the line explains."""
     error: float
     """The median absolute error on the real pairs, in degrees."""
+    reach: float = REACHES[-1]
+    """The largest movement that is searched, as a share of the width."""
 
     def degrees(self, pixels: Float[Tensor, " pairs"]) -> Float[Tensor, " pairs"]:
         """The rotation for each movement of the picture, counterclockwise."""
         return self.slope * pixels + self.intercept
+
+    def rotation(
+        self, before: Integer[Tensor, "pairs channels height width"], after: Integer[Tensor, "pairs channels height width"]
+    ) -> Float[Tensor, " pairs"]:
+        """The rotation from each frame to the next, in degrees, counterclockwise."""
+        return self.degrees(displacement(before, after, self.reach))
 
 
 def turned(angles: Num[Tensor, "*clips time"]) -> Float[Tensor, "*clips steps"]:
@@ -92,9 +108,23 @@ def calibrate(pixels: Float[Tensor, " pairs"], degrees: Num[Tensor, " pairs"], r
     return Calibration(float(slope), float(intercept), share, float(error.median()))
 
 
+def calibrate_frames(
+    before: Integer[Tensor, "pairs channels height width"],
+    after: Integer[Tensor, "pairs channels height width"],
+    degrees: Num[Tensor, " pairs"],
+) -> Calibration:
+    """``calibrate`` on real frames, with the reach whose line explains most.
+
+    Raises:
+        DataError: as ``displacement`` and ``calibrate``.
+    """
+    tried = [replace(calibrate(displacement(before, after, reach), degrees), reach=reach) for reach in REACHES]
+    return max(tried, key=lambda one: one.r_squared)
+
+
 def _columns(frames: Tensor) -> Float[Tensor, "pairs bands columns"]:
-    """The mean brightness of each column in three bands of rows, in float64, with ``_FINER`` columns per pixel."""
-    bands = F.adaptive_avg_pool2d(exact(frames).cpu().mean(1, keepdim=True), (3, frames.shape[3]))[:, 0]
+    """The mean brightness of each column in each band of rows, in float64, with ``_FINER`` columns per pixel."""
+    bands = F.adaptive_avg_pool2d(exact(frames).cpu().mean(1, keepdim=True), (_BANDS, frames.shape[3]))[:, 0]
     return F.interpolate(bands, size=(frames.shape[3] - 1) * _FINER + 1, mode="linear", align_corners=True)
 
 
