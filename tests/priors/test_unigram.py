@@ -45,3 +45,11 @@ def test_what_a_mask_hides_is_not_counted() -> None:
 def test_sizes_without_meaning_are_errors(sizes: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=rf"UnigramPriorConfig\.{next(iter(sizes))}"):
         UnigramPriorConfig(**{"codebook_size": 4, **sizes}).build()
+
+
+def test_log_probs_of_single_codes_add_up_to_those_of_examples() -> None:
+    prior, codes = UnigramPriorConfig(codebook_size=3, num_codebooks=2).build(), torch.randint(0, 3, (4, 2, 5))
+    prior.count(codes)
+    each = prior.code_log_probs(codes)
+    assert each.shape == codes.shape
+    torch.testing.assert_close(each.flatten(1).sum(1), prior.log_prob(codes))

@@ -54,9 +54,20 @@ class UnigramPrior(Prior):
         Raises:
             DataError: if codes have the wrong shape or range.
         """
+        each = self.code_log_probs(codes)
+        each = each if mask is None else each * mask.unsqueeze(1)
+        return each.flatten(1).sum(1)
+
+    @torch.no_grad()
+    def code_log_probs(
+        self, codes: Integer[Tensor, "batch codebooks *space"], condition: Condition = Condition()
+    ) -> Float[Tensor, "batch codebooks *space"]:
+        """The log-probability of each code, in nats.
+
+        Raises:
+            DataError: as ``log_prob``.
+        """
         codes = check_prior_codes(codes, self.num_codebooks, self.codebook_size)
         smoothed = exact(self.counts) + 1
         table = (smoothed / smoothed.sum(1, keepdim=True)).log().float().to(self.counts.device)
-        each = torch.stack([book[found] for book, found in zip(table, codes.unbind(1), strict=True)], dim=1)
-        each = each if mask is None else each * mask.unsqueeze(1)
-        return each.flatten(1).sum(1)
+        return torch.stack([book[found] for book, found in zip(table, codes.unbind(1), strict=True)], dim=1)

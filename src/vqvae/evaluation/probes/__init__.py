@@ -1,7 +1,8 @@
 """Classifiers trained on real data and applied to models' outputs."""
 
+from vqvae.evaluation.probes.dynamics import InverseDynamicsConfig
 from vqvae.evaluation.probes.phones import PhoneRecogniserConfig
 from vqvae.evaluation.probes.speakers import SpeakerClassifierConfig
 
-ProbeConfig = SpeakerClassifierConfig | PhoneRecogniserConfig
+ProbeConfig = InverseDynamicsConfig | SpeakerClassifierConfig | PhoneRecogniserConfig
 """The ``parts`` that ``storage.load`` needs to load a probe."""
