@@ -108,13 +108,15 @@ def continuation(
     """The continuation that the arguments of ``Pipeline.imagine`` ask for.
 
     Raises:
-        ConfigError: if there is no prior over frames, an action is unknown, or the number of steps is missing.
+        ConfigError: if there is no prior over frames, an action is unknown, the model takes no actions, or the number of steps is missing.
         DataError: if the number of actions is wrong.
     """
     if prior is None or len(level.stride) != 3:
         raise ConfigError("This model cannot imagine: it has no prior over frames of codes. Train one on clips: vqvae train worlds-video")
     takes = getattr(prior, "actions", 0)
     if not takes:
+        if len(actions) or before is not None:
+            raise ConfigError("This model was trained without actions. Omit the actions.")
         if steps is None or steps < 1:
             raise ConfigError(f"This model takes no actions, so it needs the number of frames to imagine; steps is {steps}.")
         return Continuation(steps, None)

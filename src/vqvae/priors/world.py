@@ -1,5 +1,6 @@
 """A prior over frames of codes, given the frames and actions before: the world model of [VQVAE §4.4]."""
 
+from dataclasses import field
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
@@ -22,7 +23,7 @@ from vqvae.priors.base import AutoregressivePrior, check_prior_codes
 class WorldPriorConfig:
     """A memory of past frames and actions, and a gated PixelCNN over each frame."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position."""
