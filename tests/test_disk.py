@@ -24,6 +24,7 @@ from vqvae.disk import (
     remove,
     safe_name,
     safe_names,
+    typed_path,
     user_path,
 )
 from vqvae.errors import CheckpointError, ConfigError, DataError, VqvaeError
@@ -438,3 +439,9 @@ def test_paths_of_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None
     monkeypatch.setenv("HOME", str(tmp_path))
     assert user_path("~/a") == tmp_path / "a" and user_path(Path("a") / "b") == Path("a/b")
     assert user_path("a" * 255) == Path("a" * 255) and user_path("\udcff").name == "\udcff"
+
+
+def test_a_name_with_a_tilde_can_be_given_with_its_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert user_path("./~nobody-of-this-name") == tmp_path / "~nobody-of-this-name" == user_path(typed_path("./~nobody-of-this-name"))
+    assert typed_path("~/a") == Path("~/a") and typed_path("./a") == Path("a")

@@ -95,3 +95,52 @@ def test_a_progress_that_always_shows_has_words_and_lines_above(
     shown.close()
     err = capsys.readouterr().err
     assert "8/20" in err and "PSNR 24 dB" in err and "prior  [a word]" in err
+
+
+class _Closing:
+    """A terminal that is closed after some writes."""
+
+    encoding = "utf-8"
+
+    def __init__(self, error: Exception, writes: int) -> None:
+        self.error, self.writes = error, writes
+
+    def isatty(self) -> bool:
+        return True
+
+    def write(self, text: str) -> int:
+        self.writes -= 1
+        if self.writes < 0:
+            raise self.error
+        return len(text)
+
+    def flush(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), ValueError("I/O operation on closed file")])
+@pytest.mark.parametrize("writes", [0, 3])
+def test_work_goes_on_after_its_terminal_is_closed(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, error: Exception, writes: int
+) -> None:
+    monkeypatch.setattr(sys, "stderr", _Closing(error, writes))
+    shown = Progress("prior", 20, always=True)
+    clock[0] += 8
+    shown.update(8, "PSNR 24 dB")
+    shown.say("a word")
+    shown.close()
+    assert shown.done == 8 and not shown.is_bar
+
+
+def test_a_stream_may_only_have_write(clock: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sink:
+        text = ""
+
+        def write(self, text: str) -> None:
+            self.text += text
+
+    sink = Sink()
+    monkeypatch.setattr(sys, "stderr", sink)
+    with showing():
+        assert work(clock, 6.0) == [0, 1, 2, 3]
+    assert "reading images  2 of 4" in sink.text

@@ -32,9 +32,9 @@ COUNT = (0, 2**31 - 1)
 """Bounds of every integer setting, unless the metadata of its field has others: ``field(metadata={"bounds": (-8, 8)})``. The product of
 two sizes still fits an int64."""
 SEED = {"bounds": (-LARGEST_INT, LARGEST_INT)}
-"""Metadata of a seed, which may be any integer."""
-
-
+"""Metadata of a seed: any integer of at most 63 bits, with its sign."""
+CODEBOOK = {"bounds": (0, 2**31)}
+"""Metadata of the number of codes that a prior knows: what 32-bit storage holds."""
 THREADS = {"bounds": (1, 1024)}
 """Metadata of a number of threads: the system would start any number of them."""
 

@@ -162,7 +162,7 @@ def held(file: Path, seconds: float = -1) -> Iterator[bool]:
 
 
 def user_path(path: Any, error: type[VqvaeError] = ConfigError) -> Path:
-    """A path that a user or a settings file gives, with ``~`` and ``~NAME`` as home folders.
+    """A path that a user or a settings file gives, with ``~`` and ``~NAME`` as home folders. ``./~NAME`` is a file in this folder.
 
     Args:
         path: a string or a path.
@@ -183,9 +183,15 @@ def user_path(path: Any, error: type[VqvaeError] = ConfigError) -> Path:
     if len(encoded) > _LONGEST_PATH or any(len(os.fsencode(part)) > _LONGEST_PART for part in Path(text).parts):
         raise error(f"The path {brief} is too long: a name has at most {_LONGEST_PART} bytes, a path {_LONGEST_PATH}. Shorten it.")
     try:
-        return Path(text).expanduser()
+        return typed_path(text).expanduser()
     except RuntimeError as reason:
         raise error(f"The path {brief} names no place ({reason}). Write the path out.") from reason
+
+
+def typed_path(text: str) -> Path:
+    """A path as a user typed it. pathlib drops the "./" of ``./~name``, and ``expanduser`` would take the rest for a home folder."""
+    path = Path(text)
+    return path.absolute() if str(path).startswith("~") and not text.startswith("~") else path
 
 
 def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:

@@ -15,6 +15,8 @@ WAIT = 1.0
 """Seconds before a bar appears. Shorter work shows none."""
 EVERY = 10.0
 """Seconds between lines."""
+_GONE = (OSError, ValueError)
+"""What a terminal that was closed raises. The work goes on."""
 _on = False
 
 
@@ -111,14 +113,14 @@ class Progress:
         if self._bar is None:
             say(f"{self.what}  {words}")
             return
-        with suppress(OSError):
+        with suppress(*_GONE):
             self._bar.console.print(f"{self.what}  {words}", markup=False, highlight=False)
 
     def close(self) -> None:
         """Stop the bar."""
         global _shown
         if self._bar is not None:
-            with suppress(OSError):
+            with suppress(*_GONE):
                 self._bar.update(self._task, left="")
                 self._bar.stop()
             self._bar, self._is_terminal = None, False
@@ -128,11 +130,12 @@ class Progress:
     def _start(self) -> None:
         self._bar = _bar()
         self._task = self._bar.add_task(self.what, total=self.total, completed=self.done, words=self._words, left=self.left())
-        self._bar.start()
+        with suppress(*_GONE):
+            self._bar.start()
 
 
 def _is_terminal() -> bool:
-    with suppress(ValueError):  # A closed stream.
+    with suppress(ValueError, AttributeError):  # A closed stream, or an object that only has ``write``.
         return sys.stderr is not None and sys.stderr.isatty()
     return False
 

@@ -25,7 +25,7 @@ def duration(seconds: float) -> str:
 def say(words: str) -> None:
     """Print a line on stderr. If nobody can read it, such as after a lost connection, the program goes on."""
     if sys.stderr is not None:
-        with suppress(OSError, ValueError):
+        with suppress(OSError, ValueError, AttributeError):
             print(words, file=sys.stderr, flush=True)
 
 

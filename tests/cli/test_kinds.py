@@ -86,7 +86,7 @@ def test_data_is_a_place_and_no_kind() -> None:
 
 def test_a_kind_of_prior_is_named_or_refused() -> None:
     assert prior_kind("wavenet") is WaveNetConfig and prior_kind("auto", ("auto", "yes")) is None
-    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, masked, transformer."):
+    with pytest.raises(WrongUse, match="--prior is 'ye'. Choose one of auto, yes, pixelcnn, wavenet, world, masked, transformer."):
         prior_kind("ye", ("auto", "yes"))
 
 

@@ -320,3 +320,8 @@ def test_what_each_code_costs_adds_up(kind: type, classes: int) -> None:
     torch.testing.assert_close(each.flatten(1).sum(1), prior.log_prob(codes, labels(prior, 2)))
     if isinstance(prior, AutoregressivePrior):
         torch.testing.assert_close(each, AutoregressivePrior.code_log_probs(prior, codes, labels(prior, 2)), rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_prior_can_know_all_codes_that_storage_holds(kind: type) -> None:
+    assert settings(kind, size=2**31).codebook_size == 2**31

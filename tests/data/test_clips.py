@@ -47,3 +47,15 @@ def test_codes_without_time_are_an_error() -> None:
     codes.signal = Signal(axes=("height", "width"), channels=1, levels=99)
     with pytest.raises(DataError, match="these have the axes"):
         CodeClips(codes, 2)
+
+
+@pytest.mark.parametrize("length", [0, -1])
+def test_a_window_has_a_frame_at_least(length: int) -> None:
+    with pytest.raises(DataError, match=f"A clip has {length} frames; expected at least 1"):
+        CodeClips(Codes(), length)
+
+
+def test_no_episode_at_all_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Codes, "__len__", lambda self: 0)
+    with pytest.raises(DataError, match="the longest has 0"):
+        CodeClips(Codes(), 1)

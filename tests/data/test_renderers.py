@@ -1,4 +1,6 @@
 import os
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -58,3 +60,15 @@ def test_a_program_that_crashes_without_a_word_is_explained(program, folder):
 
 def test_there_are_no_more_programs_than_work():
     assert worker_count(1) == 1 and 1 <= worker_count(1000) <= 8
+
+
+def test_the_folder_may_be_relative(program, folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    monkeypatch.setattr(tempfile, "mkdtemp", lambda suffix, prefix, dir: _made(os.path.join(dir, "scratch")))  # As in Python 3.11.
+    run_renderers(program, [{"row": 1, "path": str(folder / "numbers.npy")}], Path(folder.name), "The array", "nothing")
+    assert np.load(folder / "numbers.npy")[1].tolist() == [2, 2]
+
+
+def _made(path):
+    os.mkdir(path)
+    return path

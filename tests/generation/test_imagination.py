@@ -1,5 +1,6 @@
 """Codes of the frames that follow."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -42,3 +43,14 @@ def test_frames_follow_the_known_ones() -> None:
     short = imagine_codes(model, known, 2, actions[:, :3], seed=7)
     assert short.shape[2] == 2
     assert not imagine_codes(model, known, 4, 1 - actions, seed=7).equal(drawn)
+
+
+def test_actions_may_be_numpys_and_one_name_is_one_action() -> None:
+    assert action_numbers(np.array([1, 0]), NAMES, 2).tolist() == [[1, 0]] * 2
+    assert action_numbers(np.array([[1, 0], [0, 0]], np.uint8), NAMES, 2).tolist() == [[1, 0], [0, 0]]
+    assert action_numbers("right", NAMES, 1).tolist() == [[1]]
+
+
+def test_a_huge_number_is_no_action() -> None:
+    with pytest.raises(ConfigError, match="There is no action"):
+        action_numbers(["9" * 5000], NAMES, 1)

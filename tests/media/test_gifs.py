@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -62,3 +64,9 @@ def test_damage_is_explained_without_words_of_the_decoder(tmp_path):
         (tmp_path / "a.gif").write_bytes(content[:length])
         with pytest.raises(DataError, match=r"a\.gif cannot be decoded: it is damaged, cut short, or no GIF file\.$"):
             read_video(tmp_path / "a.gif")
+
+
+@pytest.mark.parametrize(("width", "rate"), [(70_000, 10.0), (8, 1e-4)])
+def test_what_the_format_cannot_hold_is_an_error(tmp_path: Path, width: int, rate: float) -> None:
+    with pytest.raises(DataError, match="cannot be written as a GIF: it holds at most 65,535 pixels"):
+        write_gif(tmp_path / "a.gif", [Image.new("L", (width, 2))] * 2, rate)

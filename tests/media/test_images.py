@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from vqvae.errors import ConfigError, DataError
-from vqvae.media.images import cut, read_image
+from vqvae.media.images import cut, read_image, target_size
 from vqvae.media.pictures import to_eight_bits
 
 
@@ -137,3 +137,10 @@ def test_a_jpeg_that_is_decoded_smaller_looks_the_same(tmp_path, monkeypatch):
 def test_a_name_of_a_file_will_do(tmp_path):
     Image.new("RGB", (4, 3)).save(tmp_path / "a.png")
     assert read_image(str(tmp_path / "a.png")).shape == (3, 3, 4)
+
+
+@pytest.mark.parametrize("size", [0, -4, 10**6, (4, 0), (10**5, 10**5)])
+def test_a_size_out_of_range_takes_no_memory(size: int | tuple[int, int]) -> None:
+    with pytest.raises(ConfigError, match="height and width must be at least 1, and their product at most 180,000,000"):
+        target_size(size)
+    assert target_size(3) == (3, 3)

@@ -1,5 +1,6 @@
 import tracemalloc
 from fractions import Fraction
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -232,3 +233,17 @@ def test_memory_does_not_grow_with_the_film(tmp_path):
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.5 * peaks[0] + 100_000
+
+
+@pytest.mark.parametrize("wrong", [{"size": 10**6}, {"size": 0}, {"channels": 2}])
+def test_sizes_and_channels_out_of_range_are_errors(tmp_path: Path, wrong: dict[str, int]) -> None:
+    write_video(tmp_path / "a.gif", np.zeros((2, 1, 4, 4), np.uint8), 10)
+    with pytest.raises(ConfigError, match="must be at least 1, and their product at most|expected 1 for greys or 3 for RGB"):
+        next(video_frames(tmp_path / "a.gif", **wrong))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".webm"])
+def test_frames_that_a_codec_refuses_are_an_error(tmp_path: Path, suffix: str) -> None:
+    pytest.importorskip("av")
+    with pytest.raises(DataError, match="cannot be written as a video"):
+        write_video(tmp_path / f"a{suffix}", np.zeros((1, 1, 2, 70_000), np.uint8), 10)

@@ -37,3 +37,9 @@ def test_a_missing_checkpoint_is_named_with_those_that_exist(tmp_path: Path, whi
 def test_a_word_that_names_no_checkpoint(tmp_path: Path, which: str) -> None:
     with pytest.raises(ConfigError, match="must be 'best' or a step, such as 1000"):
         chosen_checkpoint(tmp_path, which)
+
+
+@pytest.mark.parametrize("which", [True, "9" * 5000, ""])
+def test_what_is_no_checkpoint_is_an_error(tmp_path: Path, which: str | int) -> None:
+    with pytest.raises(ConfigError, match=r"^The checkpoint is .{1,70}; it must be 'best' or a step"):
+        chosen_checkpoint(tmp_path, which)

@@ -10,12 +10,13 @@ from typing import Any, TypeVar
 import tyro
 
 from vqvae.cli.flags import Flag, WrongUse, flag_name, flags_of, members
-from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, TransformerPriorConfig, WaveNetConfig
+from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, TransformerPriorConfig, WaveNetConfig, WorldPriorConfig
 
 T = TypeVar("T")
 PRIORS: dict[str, type] = {
     "pixelcnn": PixelCNNConfig,
     "wavenet": WaveNetConfig,
+    "world": WorldPriorConfig,
     "masked": MaskedPriorConfig,
     "transformer": TransformerPriorConfig,
 }

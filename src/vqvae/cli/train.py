@@ -14,6 +14,7 @@ from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.cli.values import Data
 from vqvae.config import settings
+from vqvae.disk import typed_path
 from vqvae.errors import ConfigError
 from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.folder import REPORT, moved
@@ -89,7 +90,7 @@ def _default(arguments: Sequence[str]) -> Arguments:
         raise WrongUse(f"{came} The recipes are {', '.join(RECIPES)}. See: vqvae train --help")
     # Help does not need the data that training does.
     data = option(arguments, "data") or ("FOLDER" if helping else None)
-    config = RECIPES[name].tokenizer(data, **_looked_at(RECIPES[name], arguments)) if file is None else read_settings(Path(file))
+    config = RECIPES[name].tokenizer(data, **_looked_at(RECIPES[name], arguments)) if file is None else read_settings(typed_path(file))
     return Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
 
 

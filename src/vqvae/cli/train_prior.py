@@ -13,6 +13,7 @@ from vqvae.cli.flags import WrongUse
 from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.cli.values import Data, Run
 from vqvae.config import settings
+from vqvae.disk import typed_path
 from vqvae.errors import ConfigError
 from vqvae.runs.defaults import prior_config
 from vqvae.runs.folder import REPORT, found_data, scores_folder
@@ -43,8 +44,8 @@ def main(arguments: Sequence[str]) -> int:
     words, file = first_words(arguments), option(arguments, "settings")
     if not words:
         raise WrongUse("The run folder comes first. See: vqvae train-prior --help")
-    run = Path(words[0])
-    config = read_settings(Path(file)) if file is not None else prior_config(run, _level(arguments))
+    run = typed_path(words[0])
+    config = read_settings(typed_path(file)) if file is not None else prior_config(run, _level(arguments))
     # The prior is the model of this stage: --prior wavenet is short for --model wavenet.
     arguments = [re.sub(r"^--prior(?=$|=)", "--model", argument) for argument in arguments]
     chosen = parse(Arguments, "train-prior", arguments, DESCRIPTION, Arguments(run=run, config=config))
@@ -58,6 +59,6 @@ def main(arguments: Sequence[str]) -> int:
 def _level(arguments: Sequence[str]) -> int:
     """The level, read ahead of all other arguments: it decides on their defaults."""
     text = option(arguments, "level") or "0"
-    if not text.isdecimal():
+    if not text.isdecimal() or len(text) > 9:
         raise ConfigError(f"--level is {text}; it must be a number from 0.")
     return int(text)

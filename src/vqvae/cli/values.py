@@ -10,6 +10,7 @@ import tyro
 from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo, UnsupportedTypeAnnotationError
 
 from vqvae.cli.flags import members
+from vqvae.disk import typed_path
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE ...")]
@@ -40,7 +41,7 @@ _PLAIN: dict[Any, tuple[str, Callable[[list[str]], Any]]] = {
     int: ("N", _read(int, "a whole number")),
     float: ("X", _read(float, "a number")),
     str: ("TEXT", _read(str, "text")),
-    Path: ("FILE", _read(Path, "a path")),
+    Path: ("FILE", _read(typed_path, "a path")),
 }
 """For each type, the word in the help, and how a value is read."""
 

@@ -27,13 +27,15 @@ class CodeClips(Dataset):
             length: frames per window. Shorter episodes give no windows.
 
         Raises:
-            DataError: if the codes have no time axis, or every episode is shorter.
+            DataError: if the codes have no time axis, ``length`` is below 1, or every episode is shorter.
         """
         if not episodes.signal.axes or episodes.signal.axes[0] != "time":
             raise DataError(f"Clips are cut from codes over time; these have the axes {episodes.signal.axes}. Encode clips of frames.")
         self._episodes, self._length = episodes, length
         self.name, self.signal = f"{episodes.name}{CLIPS}{length}", episodes.signal
         self.label_names, self.action_names = episodes.label_names, episodes.action_names
+        if length < 1:
+            raise DataError(f"A clip has {length} frames; expected at least 1.")
         lengths = _lengths(episodes)
         counts = np.maximum(lengths - length + 1, 0)
         if not counts.sum():
@@ -60,4 +62,4 @@ def _lengths(episodes: Dataset) -> Int[np.ndarray, " examples"]:
     for batch in in_order(episodes, _AT_ONCE):
         there = torch.full((len(batch.x),), batch.x.shape[2]) if batch.mask is None else batch.mask.flatten(2).all(2).sum(1)
         lengths.append(there.numpy())
-    return np.concatenate(lengths)
+    return np.concatenate(lengths) if lengths else np.zeros(0, np.int64)

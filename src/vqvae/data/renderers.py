@@ -45,8 +45,8 @@ def run_renderers(program: Path, tasks: Sequence[dict[str, Any]], folder: Path, 
     """
     # In the order in which this process searches; "" is the working folder, which is another one there.
     paths = {**os.environ, "PYTHONPATH": os.pathsep.join(os.path.abspath(path) for path in sys.path)}
-    # In the folder itself: leftovers of a killed process are removed with it.
-    with tempfile.TemporaryDirectory(dir=folder) as scratch:
+    # In the folder itself: leftovers of a killed process are removed with it. Programs run in other folders, so the path is absolute.
+    with tempfile.TemporaryDirectory(dir=folder.resolve()) as scratch:
         processes: list[subprocess.Popen[bytes]] = []
         try:
             for number, task in enumerate(tasks):

@@ -1,18 +1,22 @@
 """What comes next: codes of further frames, given codes of the first frames and actions [VQVAE §4.4]."""
 
+import operator
 from collections.abc import Sequence
+from numbers import Integral
 
+import numpy as np
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from vqvae.config import shown
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
 from vqvae.priors import SamplingPrior
 
-Actions = Sequence[str | int] | Tensor
-"""Names or numbers, one per frame, for all clips; or int64 (clips, frames)."""
+Actions = Sequence[str | int] | Tensor | np.ndarray
+"""Names or numbers, one per frame, for all clips; or integers (clips, frames)."""
 
 
 def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int64[Tensor, "clips frames"]:
@@ -22,6 +26,10 @@ def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int6
         ConfigError: if an action is unknown; the message lists the known ones.
         DataError: if a tensor has the wrong shape.
     """
+    if isinstance(actions, np.ndarray) and actions.ndim == 2 and actions.dtype.kind in "iu":
+        actions = torch.from_numpy(actions.astype(np.int64))
+    if isinstance(actions, str):
+        actions = (actions,)
     if isinstance(actions, Tensor):
         if actions.ndim != 2 or len(actions) != clips or actions.is_floating_point():
             raise DataError(f"actions is {actions.dtype} {tuple(actions.shape)}; expected integers (clips, frames) for {clips} clips.")
@@ -71,10 +79,11 @@ def imagine_codes(
     return drawn[:, :, known.shape[2] :]
 
 
-def _number(action: str | int, names: tuple[str, ...]) -> int:
+def _number(action: object, names: tuple[str, ...]) -> int:
     if isinstance(action, str) and action in names:
         return names.index(action)
-    if not isinstance(action, bool) and (isinstance(action, int) or action.isdecimal()) and int(action) in range(len(names)):
-        return int(action)
+    number = int(action) if isinstance(action, str) and action.isdecimal() and len(action) <= 9 else action
+    if isinstance(number, Integral) and not isinstance(number, bool) and number in range(len(names)):
+        return operator.index(number)
     known = f"the actions are {', '.join(names)} (or their numbers, from 0)" if names else "this model was trained without actions"
-    raise ConfigError(f"There is no action {action!r}; {known}.")
+    raise ConfigError(f"There is no action {shown(action)}; {known}.")

@@ -12,6 +12,8 @@ from vqvae.media.pictures import MOST_PIXELS
 
 _UNIT = 10
 """The unit of time in a GIF, in milliseconds."""
+_LARGEST = 65_535
+"""The largest number in a GIF: pixels, or hundredths of a second."""
 _AT_ONCE, _USUAL = 10, 100
 """Browsers show a frame of at most 10 ms for 100 ms."""
 
@@ -60,7 +62,17 @@ def gif_pictures(file: IO[bytes], path: Path) -> Iterator[Image.Image]:
 
 
 def write_gif(path: Path, pictures: Sequence[Image.Image], frame_rate: float) -> None:
-    """Write a GIF that repeats for ever."""
+    """Write a GIF that repeats for ever.
+
+    Raises:
+        DataError: if the format cannot hold such large pictures, or so long a time between them.
+    """
+    width, height = pictures[0].size
+    if max(width, height, 100 / frame_rate + 1) > _LARGEST:
+        raise DataError(
+            f"{width} x {height} pixels, {frame_rate:g} per second, cannot be written as a GIF: it holds at most {_LARGEST:,} pixels "
+            f"a side and {_LARGEST / 100:g} s per frame. Choose another format."
+        )
     # In hundredths of a second. The ends are rounded, not the lengths, so errors do not add up.
     ends = [round(100 * (number + 1) / frame_rate) for number in range(len(pictures))]
     durations = [_UNIT * max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]

@@ -9,7 +9,7 @@ from PIL import Image
 from vqvae.disk import atomic, user_path
 from vqvae.errors import CheckpointError, ConfigError, DataError
 from vqvae.media.formats import SUFFIXES
-from vqvae.media.pictures import decoding, open_picture, pixels_of, to_eight_bits
+from vqvae.media.pictures import MOST_PIXELS, decoding, open_picture, pixels_of, to_eight_bits
 
 __all__ = ["SUFFIXES", "cut", "read_image", "write_png"]
 
@@ -35,7 +35,7 @@ def read_image(
         place: where the part lies that is cut out, down and across: 0 is at the top or left, 1 at the bottom or right. Default: the centre.
 
     Raises:
-        ConfigError: ``channels`` or ``levels`` is another number.
+        ConfigError: ``channels`` or ``levels`` is another number, or ``size`` is out of range.
         DataError: if the file cannot be read, is damaged or of another format, holds floats without ``bounds``, or holds colours of more
             than 8 bits that cannot be read, and 65,536 levels were asked for.
     """
@@ -49,7 +49,7 @@ def read_image(
         with decoding(path):
             picture.check_depth(levels)
         return picture.read(None, channels, levels, bounds)
-    size = (size, size) if isinstance(size, int) else size
+    size = target_size(size)
     picture = open_picture(path, size, levels)
     with decoding(path):
         picture.check_depth(levels)
@@ -59,6 +59,18 @@ def read_image(
         deep = [Image.fromarray(one.astype(np.float32)) for one in picture.read(None, channels, levels, bounds)]
         resized = np.stack([np.asarray(cut(one, size, place)) for one in deep])
         return np.rint(resized).clip(0, levels - 1).astype(np.int32)
+
+
+def target_size(size: int | tuple[int, int]) -> tuple[int, int]:
+    """Height and width of a picture to make; one number is for squares.
+
+    Raises:
+        ConfigError: if one is below 1, or there are more than ``MOST_PIXELS`` pixels.
+    """
+    height, width = size if isinstance(size, tuple) else (size, size)
+    if min(height, width) < 1 or height * width > MOST_PIXELS:
+        raise ConfigError(f"size is {size}; height and width must be at least 1, and their product at most {MOST_PIXELS:,}.")
+    return height, width
 
 
 def cut(image: Image.Image, size: tuple[int, int], place: tuple[float, float] = (0.5, 0.5)) -> Image.Image:

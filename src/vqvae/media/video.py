@@ -16,7 +16,7 @@ from PIL import Image
 from vqvae.disk import atomic, check_plain, explained, user_path
 from vqvae.errors import ConfigError, DataError, MissingExtraError, VqvaeError
 from vqvae.media.gifs import gif_pictures, shown_times, write_gif
-from vqvae.media.images import cut
+from vqvae.media.images import cut, target_size
 from vqvae.media.pictures import MOST_PIXELS, decoding, to_eight_bits
 
 # FFmpeg's names of the formats. Without a name, FFmpeg guesses the format from the contents, and some formats open other files.
@@ -88,17 +88,21 @@ def video_frames(
         frame_rate: frames per second to return. Frames are repeated or skipped as needed. Default: all frames of the file.
 
     Raises:
+        ConfigError: if ``size``, ``channels`` or ``frame_rate`` is out of range.
         DataError: if the file is missing, cannot be decoded, has no frames, has frames that are too large, changes its size midway, or
             changes its frame rate midway and ``frame_rate`` is omitted.
         MissingExtraError: if PyAV is not installed and the file is no GIF.
     """
     path = user_path(path, DataError)
+    if channels not in (1, 3):
+        raise ConfigError(f"channels is {channels}; expected 1 for greys or 3 for RGB.")
     if frame_rate is not None and not 0 < frame_rate <= 1000:
         raise ConfigError(f"frame_rate is {frame_rate}; it must be above 0 and at most 1000.")
+    wanted = None if size is None else target_size(size)
     with _opened(path) as file, decoding(path):
         rate, timed = _timed(file, path, is_strict=frame_rate is None)
         for picture in _sampled(_of_one_size(timed, path), rate, frame_rate):
-            shape = picture.size[::-1] if size is None else (size, size) if isinstance(size, int) else size
+            shape = wanted or picture.size[::-1]
             eight_bits = to_eight_bits(picture, channels)
             pixels = np.asarray(eight_bits if shape == picture.size[::-1] else cut(eight_bits, shape))
             yield np.ascontiguousarray(pixels.reshape(*shape, channels).transpose(2, 0, 1))
@@ -128,7 +132,8 @@ def write_video(path: Path | str, frames: Iterable[np.ndarray], frame_rate: floa
     checked = _checked(frames)
     with atomic(path, DataError, "Choose another place.") as partial:
         if suffix in _CODECS:
-            _encode(partial, checked, frame_rate)
+            with _explained(path):
+                _encode(partial, checked, frame_rate)
         elif suffix == ".gif":
             write_gif(partial, [_picture(frame) for frame in checked], frame_rate)
         elif suffix == ".png":
@@ -173,6 +178,17 @@ def _container(file: IO[bytes], path: Path) -> Iterator[Any]:
         reason = f" ({error.strerror.lower()})" if isinstance(error, av.error.FFmpegError) and error.strerror else ""
         advice = "It may be damaged, cut short, or of another format than its name says."
         raise DataError(f"{path} cannot be decoded{reason}. {advice}") from error
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Turn FFmpeg's errors while it writes into a DataError."""
+    av = _av()
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        advice = "The frames may be too large for this format; .npy holds frames of any size."
+        raise DataError(f"{path} cannot be written as a video. {advice}") from error
 
 
 class _Timed(NamedTuple):
@@ -283,6 +299,8 @@ def _checked(frames: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """The same frames, after a check of their type and size, and that there is one."""
     shape: tuple[int, ...] | None = None
     for number, frame in enumerate(frames):
+        if not isinstance(frame, np.ndarray):
+            raise DataError(f"Frame {number} of a video is a {type(frame).__name__}; expected an array of uint8.")
         shape = shape or frame.shape
         if frame.dtype != np.uint8 or frame.ndim != 3 or frame.shape[0] not in (1, 3) or frame.shape != shape or 0 in shape:
             raise DataError(

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 from vqvae import storage
+from vqvae.config import shown
 from vqvae.disk import exists
 from vqvae.errors import CheckpointError, ConfigError
 
@@ -48,13 +49,13 @@ def chosen_checkpoint(run: Path, which: str | int) -> Path:
     steps = checkpoint_steps(run)
     if which == BEST:
         step = best_step(run)
-    elif isinstance(which, int) or (which.isdecimal() and len(which) <= 12):
+    elif (isinstance(which, int) and not isinstance(which, bool)) or (isinstance(which, str) and which.isdecimal() and len(which) <= 12):
         step = int(which)
     else:
-        raise ConfigError(f"The checkpoint is {which!r}; it must be 'best' or a step, such as {max(steps, default=1000)}.")
+        raise ConfigError(f"The checkpoint is {shown(which)}; it must be 'best' or a step, such as {max(steps, default=1000)}.")
     if step not in steps:
         known = ", ".join(map(str, steps)) or "none"
-        raise CheckpointError(f"{run} has no checkpoint {which!r}. It has the steps: {known}.")
+        raise CheckpointError(f"{run} has no checkpoint {shown(which)}. It has the steps: {known}.")
     return steps[step]
 
 

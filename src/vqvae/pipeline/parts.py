@@ -123,7 +123,7 @@ def continuation(
     """The continuation that the arguments of ``Pipeline.imagine`` ask for.
 
     Raises:
-        ConfigError: if there is no prior over frames, an action is unknown, or the number of steps is missing.
+        ConfigError: if there is no prior over frames, an action is unknown, the model takes no actions, or the number of steps is missing.
         DataError: if the number of actions is wrong.
     """
     if prior is None or len(level.stride) != 3:
@@ -131,6 +131,8 @@ def continuation(
     check_actions(prior, level)
     takes = getattr(prior, "actions", 0)
     if not takes:
+        if len(actions) or before is not None:
+            raise ConfigError("This model was trained without actions. Omit the actions.")
         if steps is None or steps < 1:
             raise ConfigError(f"This model takes no actions, so it needs the number of frames to imagine; steps is {steps}.")
         return Continuation(steps, None)

@@ -1,10 +1,12 @@
 """The gated PixelCNN prior over maps of codes [VQVAE §3.3]: https://arxiv.org/abs/1606.05328."""
 
+from dataclasses import field
+
 import torch
 from jaxtyping import Bool, Float, Int, Integer
 from torch import Tensor, nn
 
-from vqvae.config import settings
+from vqvae.config import CODEBOOK, settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, PixelCNNState, check_pixelcnn
@@ -15,7 +17,7 @@ from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_code
 class PixelCNNConfig:
     """A gated PixelCNN over codes."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position. They are predicted in order, each from those before it."""

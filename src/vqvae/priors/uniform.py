@@ -1,10 +1,12 @@
 """The uniform prior: log K nats per code [VQVAE §3.1]."""
 
+from dataclasses import field
+
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import uniform_log_prob
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.priors.base import Prior, check_prior_codes
 
@@ -13,7 +15,7 @@ from vqvae.priors.base import Prior, check_prior_codes
 class UniformPriorConfig:
     """All codes are equally likely."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position."""

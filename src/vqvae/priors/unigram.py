@@ -1,11 +1,13 @@
 """The empirical unigram prior: the frequency of each code, independent of the other codes."""
 
+from dataclasses import field
+
 import torch
 from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 from vqvae.codes import codes_that_count
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.exact import exact
 from vqvae.priors.base import Prior, check_prior_codes
@@ -15,7 +17,7 @@ from vqvae.priors.base import Prior, check_prior_codes
 class UnigramPriorConfig:
     """Every code has its own probability, the same at every position."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position. Each codebook has its own probabilities."""

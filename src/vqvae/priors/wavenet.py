@@ -1,12 +1,14 @@
 """The WaveNet prior over sequences of codes [VQVAE §3.3, §4.3]: https://arxiv.org/abs/1609.03499."""
 
+from dataclasses import field
+
 import torch
 from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
-from vqvae.config import settings
+from vqvae.config import CODEBOOK, settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice
@@ -19,7 +21,7 @@ from vqvae.priors.base import AutoregressivePrior, check_label, check_prior_code
 class WaveNetConfig:
     """A WaveNet over codes in time."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per time step. They alternate in the sequence."""

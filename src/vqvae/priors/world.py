@@ -1,6 +1,7 @@
 """A prior over frames of codes, given the frames and actions before: the world model of [VQVAE §4.4]."""
 
 from collections.abc import Iterable
+from dataclasses import field
 from typing import Any
 
 import torch
@@ -8,7 +9,7 @@ from jaxtyping import Bool, Float, Float64, Int, Int64, Integer
 from torch import Tensor, nn
 
 from vqvae.codes import check_prefix
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
@@ -23,7 +24,7 @@ from vqvae.priors.base import AutoregressivePrior, check_actions, check_frame_ma
 class WorldPriorConfig:
     """A memory of past frames and actions, and a gated PixelCNN over each frame."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position."""
