@@ -1,6 +1,7 @@
 """A prior over pictures or frames of codes that draws many codes at once, in a few passes."""
 
 import math
+from dataclasses import field
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice, check_uniforms, draw, to_draw_by
@@ -27,7 +28,7 @@ DILATIONS = (1, 2, 4, 8)
 class MaskedPriorConfig:
     """A prior that draws each picture or frame of codes in a few parallel passes."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position. Those of one position are drawn in the same pass."""

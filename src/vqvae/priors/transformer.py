@@ -1,6 +1,7 @@
 """A transformer over codes of any space: images, speech and clips."""
 
 import math
+from dataclasses import field
 from typing import NamedTuple
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vqvae.codes import check_prefix
-from vqvae.config import check_at_least, settings
+from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.codes_output import CodesOutput, embed_codes
@@ -22,7 +23,7 @@ from vqvae.priors.base import AutoregressivePrior, check_actions, check_label, c
 class TransformerPriorConfig:
     """A decoder-only transformer over codes in raster order."""
 
-    codebook_size: int
+    codebook_size: int = field(metadata=CODEBOOK)
     """K, codes of each codebook."""
     num_codebooks: int = 1
     """Codes per position. They are predicted in order, each from those before it."""

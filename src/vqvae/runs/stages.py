@@ -31,7 +31,7 @@ from vqvae.training.interruption import Interrupted
 from vqvae.training.machine import pick_device
 from vqvae.words import say
 
-AXES: dict[type | None, tuple[int, ...]] = {PixelCNNConfig: (2,), MaskedPriorConfig: (2, 3)}
+AXES: dict[type, tuple[int, ...]] = {PixelCNNConfig: (2,), MaskedPriorConfig: (2, 3)}
 """How many axes of space the kinds of priors take, if not any number."""
 
 
@@ -171,7 +171,7 @@ def train_both(
     share = RECIPES[recipe].tokenizer_share if recipe in RECIPES else Recipe.tokenizer_share
     seconds = time.perf_counter() - began
     axes = splits.train.signal.axes
-    if len(axes) not in AXES.get(prior_kind, (len(axes),)):
+    if prior_kind is not None and len(axes) not in AXES.get(prior_kind, (len(axes),)):
         wanted = " or ".join(map(str, AXES[prior_kind]))
         raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {axes}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * share)

@@ -51,7 +51,7 @@ def displacement(
     left, middle, right = (costs.gather(1, (inside + step)[:, None])[:, 0] for step in (-1, 0, 1))
     bend = left - 2 * middle + right
     offset = torch.where(bend > _FLAT, (left - right) / (2 * bend).clamp(min=_FLAT), torch.zeros_like(bend)).clamp(-0.5, 0.5)
-    moved = shifts[inside] + torch.where(inside == best, offset, (best - inside).double())
+    moved = shifts[inside] + torch.where(inside == best, offset, exact(best - inside))
     contrast = first.flatten(1).var(1) + second.flatten(1).var(1)
     return torch.where(contrast > _FLAT, moved / _FINER, torch.zeros_like(moved)).float()
 
@@ -82,7 +82,7 @@ class Calibration:
 
 def turned(angles: Num[Tensor, "*clips time"]) -> Float[Tensor, "*clips steps"]:
     """The rotation from each frame to the next, in (-180, 180], from the engine's angles in degrees."""
-    return 180 - (180 - angles.double().diff(dim=-1)) % 360
+    return 180 - (180 - exact(angles).diff(dim=-1)) % 360
 
 
 def calibrate(pixels: Float[Tensor, " pairs"], degrees: Num[Tensor, " pairs"], rounds: int = 10) -> Calibration:
