@@ -80,7 +80,7 @@ class Joint(nn.Module):
         super().__init__()
         self.config = config
         self.tokenizer, self.prior = dataclasses.replace(config.tokenizer, rated=True).build(), config.prior.build()
-        books, size, _ = only_level(self.tokenizer.layout)
+        books, size, *_ = only_level(self.tokenizer.layout)
         if (self.prior.num_codebooks, self.prior.codebook_size) != (books, size):
             raise ConfigError(
                 f"The tokenizer has {books} codebooks of {size} codes, the prior {self.prior.num_codebooks} of "
