@@ -17,7 +17,7 @@ from vqvae.codes import Level, only_level
 from vqvae.data import in_order
 from vqvae.disk import check_outputs, explained
 from vqvae.errors import ConfigError
-from vqvae.experiments import comparison
+from vqvae.experiments import comparison, imagination
 from vqvae.experiments.ablations import reproduce_ablations
 from vqvae.experiments.base import Job, Scale
 from vqvae.experiments.collapse import reproduce_collapse
@@ -88,6 +88,8 @@ class Experiment:
     """1: the tokenizer; 2: the prior too."""
     published: dict[str, str] = field(default_factory=dict)
     """The paper's numbers, by the names of our measures."""
+    run: str = ""
+    """The run folder's name if it is neither that of the settings nor that of the experiment."""
     after: Callable[[Job], dict[str, Any]] | None = None
     """A function that replaces the table of the run and returns the record."""
 
@@ -146,6 +148,11 @@ EXPERIMENTS = {
         stages=1,
         after=reproduce_phones,
     ),
+    "e10": Experiment(
+        title="E10: a world imagined from actions, purely in codes, and scored against the engine [VQVAE §4.4]",
+        run=imagination.RECIPE,
+        after=imagination.reproduce_imagination,
+    ),
     "e11": Experiment(title="E11: ablations of a VQ-VAE, one setting changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations),
 }
 
@@ -165,7 +172,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
     written = name if scale == "cpu" else f"{name}-{scale}"
     check_writable(results, written)
     settings = SETTINGS[experiment.settings][scale] if experiment.settings else None
-    run = runs / (settings.run if settings else f"{name}-cpu" if scale == "cpu" else name)
+    run = runs / (settings.run if settings else experiment.run or (f"{name}-cpu" if scale == "cpu" else name))
     check_run_folder(run)
     job = Job(run=run, scale=scale, data=data, options=options, results=results, name=written, title=experiment.title)
     extra: dict[str, Any] = {}

@@ -1,0 +1,177 @@
+"""Imagination with an action held, beside what the engine really showed after the same frames and action."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int, UInt8
+from torch import Tensor
+
+from vqvae.data.episodes import Episodes
+from vqvae.data.rollouts import Rollouts, Start, check_starts
+from vqvae.errors import DataError
+from vqvae.evaluation.probes.dynamics import InverseDynamics
+from vqvae.evaluation.video.frechet import Features, distances_by_step, halves, still, too_few
+from vqvae.evaluation.video.position import positions_right
+from vqvae.evaluation.video.rotation import Calibration, turned
+from vqvae.pipeline import Pipeline
+
+
+class Imagined(NamedTuple):
+    """Imagined and real continuations of the same starts."""
+
+    known: UInt8[Tensor, "starts channels height width"]
+    """The last known frame of each start."""
+    made: UInt8[Tensor, "starts actions channels steps height width"]
+    """Imagined frames."""
+    real: UInt8[Tensor, "starts actions channels steps height width"]
+    """The engine's frames."""
+    there: Bool[Tensor, "starts actions steps"]
+    """False for real frames after the end of an episode."""
+    poses: Float[Tensor, "starts actions time values"]
+    """The engine's poses at the last known frame and at each frame after it."""
+    held: tuple[int, ...]
+    """The number of each action."""
+    names: tuple[str, ...]
+    """The name of each action."""
+
+    def clips(self, frames: Tensor) -> UInt8[Tensor, "starts actions channels time height width"]:
+        """Continuations with the last known frame in front."""
+        known = self.known[:, None, :, None].expand(-1, frames.shape[1], -1, -1, -1, -1)
+        return torch.cat([known, frames], 3)
+
+
+def imagine_held(
+    pipeline: Pipeline,
+    episodes: Episodes,
+    rollouts: Rollouts,
+    starts: Sequence[Start],
+    actions: Sequence[str],
+    *,
+    context: int,
+    seed: int = 0,
+) -> Imagined:
+    """Imagine as many frames as the rollouts have, after every start, with each action held.
+
+    Args:
+        pipeline: a model with a prior over frames that takes actions.
+        episodes: held-out episodes.
+        rollouts: the engine's frames for ``starts`` and ``actions``.
+        starts: see ``vqvae.data.spread_starts``.
+        actions: names of actions.
+        context: number of known frames.
+        seed: seed of the imagination.
+
+    Raises:
+        ConfigError: if an action is unknown, or a start lies outside its episode.
+        DataError: if a start has fewer known frames than ``context``, or the episodes have no actions.
+    """
+    steps = rollouts.frames.shape[2]
+    held = check_starts(episodes, starts, actions, steps)
+    if episodes.actions is None or min(known for _, known in starts) < context:
+        raise DataError(f"Imagination needs episodes with actions, and {context} known frames before each start. Choose later starts.")
+    ends = [int(episodes.starts[number]) + known for number, known in starts]
+    frames = torch.from_numpy(np.stack([episodes.frames[end - context : end] for end in ends])).transpose(1, 2)
+    before = torch.from_numpy(np.stack([episodes.actions[end - context : end - 1] for end in ends])).long()
+    made = [pipeline.imagine(frames, torch.full((len(ends), steps), action), before=before, seed=seed) for action in held]
+    now = rollouts.poses.shape[3]
+    first = np.zeros((len(ends), now), np.float32) if episodes.poses is None else np.stack([episodes.poses[end - 1] for end in ends])
+    poses = np.concatenate([np.repeat(first[:, None, None], len(held), 1), np.asarray(rollouts.poses)], 2)
+    there = np.arange(steps) < np.asarray(rollouts.lengths)[:, :, None]
+    return Imagined(
+        known=frames[:, :, -1],
+        made=torch.stack(made, 1),
+        real=torch.from_numpy(np.array(rollouts.frames)).transpose(2, 3),
+        there=torch.from_numpy(there),
+        poses=torch.from_numpy(poses),
+        held=tuple(held),
+        names=tuple(actions),
+    )
+
+
+def actions_named(classifier: InverseDynamics, clips: Tensor, held: Sequence[int], there: Tensor) -> list[float]:
+    """For each action, the share of steps at which the classifier names it.
+
+    Args:
+        classifier: trained on real frames.
+        clips: (starts, actions, channels, time, height, width), the last known frame first.
+        held: the number of each action.
+        there: (starts, actions, time - 1), False for steps that do not count.
+    """
+    found = [classifier.predict(clips[:, column]) == action for column, action in enumerate(held)]
+    return [float(right[there[:, column]].float().mean()) for column, right in enumerate(found)]
+
+
+def score_actions(imagined: Imagined, classifier: InverseDynamics) -> dict[str, Any]:
+    """``action_named`` and ``action_named_real``: the share of steps at which the classifier names the held action, in imagined and in
+    real rollouts, walls included; also for each action. Steps after the end of an episode do not count."""
+    scores: dict[str, Any] = {}
+    for key, frames in (("action_named", imagined.made), ("action_named_real", imagined.real)):
+        each = actions_named(classifier, imagined.clips(frames), imagined.held, imagined.there)
+        scores[key] = float(np.mean(each))
+        scores |= {f"{key}_{name}": share for name, share in zip(imagined.names, each, strict=True)}
+    return scores
+
+
+def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None) -> dict[str, Any]:
+    """Fréchet distances of each step from the real frames at that step: of imagined frames, of the last known frame, of reconstructions
+    of the real frames if these are given, and of one half of the real rollouts from the other.
+
+    ``frechet_ratio_step_N`` is the distance at the last step N divided by that at step 1; ``frechet_share_of_copy_step_N`` is it divided by
+    that of the last known frame. Rollouts whose episode ended do not count.
+    """
+    whole = imagined.there.all(2)
+    made, real = imagined.made[whole], imagined.real[whole]
+    last = imagined.known[:, None].expand(-1, whole.shape[1], -1, -1, -1)[whole]
+    steps = real.shape[2]
+    found = {
+        "frechet": distances_by_step(features, made, real),
+        "frechet_copy": distances_by_step(features, still(last, steps), real),
+        "frechet_real": distances_by_step(features, *halves(real)),
+    }
+    if reconstructed is not None:
+        found["frechet_reconstructed"] = distances_by_step(features, reconstructed[whole], real)
+    final = found["frechet"][-1]
+    scores: dict[str, Any] = {f"{name}_by_step": each for name, each in found.items()}
+    scores[f"frechet_ratio_step_{steps}"] = final / found["frechet"][0] if found["frechet"][0] else None
+    scores[f"frechet_share_of_copy_step_{steps}"] = final / found["frechet_copy"][-1] if found["frechet_copy"][-1] else None
+    return scores | {"rollouts": len(real), "warnings": list(too_few(len(real)))}
+
+
+def score_rotation(imagined: Imagined, calibration: Calibration, angle: int) -> dict[str, float]:
+    """For each action, the mean rotation per step in degrees, counterclockwise: of imagined frames, of real frames by the same measure,
+    and by the engine.
+
+    Args:
+        imagined: the rollouts.
+        calibration: fitted to real frames of the same world.
+        angle: the place of the angle in a pose.
+    """
+    scores = {}
+    engine = turned(imagined.poses[..., angle])
+    for column, name in enumerate(imagined.names):
+        there = imagined.there[:, column]
+        scores[f"rotation_engine_{name}"] = float(engine[:, column][there].mean())
+        for key, frames in (("rotation", imagined.made), ("rotation_real", imagined.real)):
+            clips = imagined.clips(frames)[:, column].transpose(1, 2)
+            degrees = calibration.rotation(clips[:, :-1].flatten(0, 1), clips[:, 1:].flatten(0, 1)).view(there.shape)
+            scores[f"{key}_{name}"] = float(degrees[there].mean())
+    return scores
+
+
+def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, Any]:
+    """``position_right_step_N``: the share of rollouts whose last imagined position is the engine's, and the same for real frames. Only
+    rollouts count in which the engine moves the player at every step: what blocks it later may lie outside the view. None without any.
+
+    Args:
+        imagined: rollouts of Crafter.
+        places: the places in a pose of the cells to the right and of the cells down.
+    """
+    positions: Int[Tensor, "starts actions time 2"] = imagined.poses[..., list(places)].round().long()
+    moved = positions.diff(dim=2).ne(0).any(3).all(2) & imagined.there.all(2)
+    scores, steps = {"position_rollouts": int(moved.sum())}, imagined.there.shape[2]
+    for key, frames in (("position_right", imagined.made), ("position_right_real", imagined.real)):
+        right = positions_right(imagined.clips(frames)[moved], positions[moved])[:, -1] if moved.any() else None
+        scores[f"{key}_step_{steps}"] = None if right is None else float(right.float().mean())
+    return scores
