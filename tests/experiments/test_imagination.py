@@ -37,7 +37,7 @@ def test_poses_decide_what_is_scored() -> None:
 
 
 def test_held_out_steps_are_named_and_strips_show_both_sides() -> None:
-    named = score_held_out(InverseDynamicsConfig(actions=2, width=4).build(), walk(("x",)))
+    named = score_held_out(InverseDynamicsConfig(actions=2, width=4).build(), walk(("x",)), ("left", "right"))
     assert 0 <= named["action_named_held_out"] <= 1
     drawn = strips(rollouts([0, 1]))
     assert drawn.dtype == np.uint8 and drawn.shape[2] == 3 and drawn.shape[0] > 4 * 64

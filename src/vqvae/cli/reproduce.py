@@ -24,13 +24,13 @@ DESCRIPTION = "Train and score an experiment of the paper and write its table: "
 @settings
 class Arguments:
     experiment: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="EXPERIMENT")]
-    """e1 to e9, or e11."""
+    """e1 to e11."""
     scale: Scale = "cpu"
     """"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. A stopped experiment continues when it is run again."""
     data: Data = None
-    """The data. e1, e11: binary files of CIFAR-10 (default: downloaded). e2, e3: photographs in train/CLASS/ and val/CLASS/. e4, e5: where
-    rendered frames are kept. e6, e7: VCTK at paper scale (default: eSpeak's voices). e8: LibriSpeech. e9: LibriSpeech (default: eSpeak's
-    voices)."""
+    """The data. e1, e11: binary files of CIFAR-10 (default: downloaded). e2, e3: photographs in train/CLASS/ and val/CLASS/. e4, e5, e10:
+    where rendered frames are kept. e6, e7: VCTK at paper scale (default: eSpeak's voices). e8: LibriSpeech. e9: LibriSpeech (default:
+    eSpeak's voices)."""
     out: Folder = Path("docs/results")
     """Where NAME.md, NAME.json and the pictures go."""
     runs: Folder = Path("runs")

@@ -1,8 +1,9 @@
-"""E10 [VQVAE §4.4]: a world model in codes that obeys its actions, scored against the engine.
+"""E10 [VQVAE §4.4]: world models in codes that obey their actions, scored against the engines.
 
 RUN/                    a tokenizer of frames and a prior over frames, given actions
-RUN/without-actions/    the same prior, trained equally long without actions
-RUN/single-frames/      the same prior, trained equally long on single frames
+RUN/with-actions/       the same prior, trained for as many steps as the next two
+RUN/without-actions/    the same prior without actions
+RUN/single-frames/      the same prior of single frames
 RUN/probes/             a classifier of the action between two real frames
 """
 
@@ -29,7 +30,7 @@ from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
 from vqvae.experiments.base import Job, Scale
 from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
-from vqvae.priors import WorldPrior
+from vqvae.priors import SamplingPrior, WorldPrior
 from vqvae.recipes import RECIPES
 from vqvae.recipes.base import cosine
 from vqvae.reports.grids import labelled_rows
@@ -41,66 +42,86 @@ from vqvae.runs.stages import in_clips, train_part, train_prior, train_tokenizer
 from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
-WITHOUT_ACTIONS, SINGLE, PROBES = "without-actions", "single-frames", "probes"
-RECIPE = "worlds-video"
+WITH_ACTIONS, WITHOUT_ACTIONS, SINGLE, PROBES = "with-actions", "without-actions", "single-frames", "probes"
+WORLDS, CRAFTER = "worlds-video", "crafter"
+"""The recipes, which also name the run folders."""
+HELD = {WORLDS: ("forward", "left", "right"), CRAFTER: ("move_left", "move_right", "move_up", "move_down")}
+"""The actions that are held. The worlds' other actions are two of these at once, and a wall in front hides the difference."""
 ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
 """Rollouts, over all actions."""
-PROBE_STEPS, CALIBRATED = 3_000, 2_000
+COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 1_000, "paper": None}
+"""Training steps of the priors that are compared with each other. None: those of the run's prior."""
+PROBE_STEPS, CALIBRATED = 1_500, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
-NOTES = """![imagined frames]({name}-imagined.png)
+NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
+
+![imagined frames of Crafter]({name}-crafter.png)
 
 After {context} known frames, an action is held. The model draws the codes of all further frames and then decodes them. Each strip of
 imagined frames is followed by the engine's own frames after the same start and action.
 
-- `action_named`: the share of imagined steps at which a classifier, trained on real frames, names the held action. `…_real` is the same
-  for the engine's frames, walls included, and `…_held_out` for single steps of held-out episodes.
-- `bits_per_frame`: the cost of the codes of a held-out frame. `…_single` is that of a prior of single frames, `…_without_actions` that of
-  the same prior without actions, `…_copy` that of a prior that copies codes or draws them by frequency, `…_shifted_…` that with each
-  action replaced by the one before or after. `bits_saved_over_…` has the 95 % interval over resampled episodes.
+- `action_named`: the share of imagined steps at which a classifier, trained on real frames, names the held action among those that are
+  held. `…_real` is the same for the engine's frames, walls included, and `…_held_out` for single steps of held-out episodes.
+- `bits_per_frame`: the cost of the codes of a held-out frame. `…_copy` is that of a prior that copies codes or draws them by frequency,
+  `…_shifted_…` that with each action replaced by the one before or after.
+- `bits_per_frame_compared`, `…_without_actions` and `…_single` (a prior of single frames) belong to three priors that were trained for
+  {compared} each. `bits_saved_over_…` has the 95 % interval over resampled episodes.
 - `frechet_ratio_step_N`: the Fréchet distance of imagined from real frames at step N, divided by that at step 1.
-- `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames."""
+- `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames.
+- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it."""
 
 
 def reproduce_imagination(job: Job) -> dict[str, Any]:
-    """E10: train the missing parts, imagine, and write ``results/NAME.md``, ``NAME.json`` and strips. Parts that are finished are used as
-    they are, whatever their settings.
+    """E10: train the missing parts for both worlds, imagine, and write ``results/NAME.md``, ``NAME.json`` and strips. Finished parts are
+    used as they are, whatever their settings.
 
     Raises:
         ConfigError: if the run's data has no actions or cannot be rolled out, or its prior takes no actions.
+        MissingExtraError: if an engine is not installed.
         VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
     """
-    train_missing(job)
+    found = {name: score_world(dataclasses.replace(job, run=job.run.with_name(name)), name) for name in (WORLDS, CRAFTER)}
+    return tabulate_imagination(job, found)
+
+
+def score_world(job: Job, name: str) -> dict[str, Any]:
+    """Train the missing parts of one world, imagine, and score."""
+    train_missing(job, name)
     device = pick_device(job.options.device)
     pipeline, splits = load(job.run, device), stored_data(job.run)
     data: Any = stored_config(job.run).data
     held_out = splits.held_out
     if not isinstance(held_out, ClipsDataset) or not hasattr(data, "rollouts") or not getattr(pipeline.prior, "actions", 0):
-        raise ConfigError(f"{job.run} has no engine and actions to compare imagination with. Train a recipe such as {RECIPE}.")
+        raise ConfigError(f"{job.run} has no engine and actions to compare imagination with. Train the recipe {name}.")
     classifier = train_classifier(job, splits).to(device).eval()
-    metrics = score_bits(job, pipeline) | score_held_out(classifier, held_out)
-    names = held_out.action_names
-    starts = spread_starts(held_out.episodes, max(2, ROLLOUTS[job.scale] // len(names)), CONTEXT)
+    metrics = score_bits(job, pipeline)
+    if name == WORLDS:
+        metrics |= compare_priors(job, device)
+    names = HELD[name]
+    metrics |= score_held_out(classifier, held_out, names)
+    starts = spread_starts(held_out.episodes, max(2, -(-ROLLOUTS[job.scale] // len(names))), CONTEXT)
     real = data.rollouts(starts, names, IMAGINED)
     imagined = imagine_held(pipeline, held_out.episodes, real, starts, names, context=CONTEXT)
     again = pipeline.reconstruct(imagined.real.flatten(0, 1)).view(imagined.real.shape)
     metrics |= score_actions(imagined, classifier) | score_distances(imagined, classifier.features, again)
     metrics |= score_poses(imagined, held_out)
-    write_png(job.results / f"{job.name}-imagined.png", strips(imagined))
-    return tabulate_imagination(job, metrics)
+    write_png(job.results / f"{job.name}-{name}.png", strips(imagined))
+    return metrics
 
 
-def train_missing(job: Job) -> None:
-    """Train the tokenizer and the prior, unless they are finished."""
+def train_missing(job: Job, name: str) -> None:
+    """Train the tokenizer and the prior of a recipe, unless they are finished."""
     if not (job.run / TOKENIZER / "weights.safetensors").exists():
-        train_tokenizer(RECIPES[RECIPE].tokenizer(job.data), job.options, job.run, recipe=RECIPE, scored=False)
+        train_tokenizer(RECIPES[name].tokenizer(job.data), job.options, job.run, recipe=name, scored=False)
     if not (job.run / PRIOR / "weights.safetensors").exists():
         train_prior(prior_config(job.run), job.options, job.run, scored=False)
 
 
 def train_other(job: Job, stage: str, **changes: Any) -> WorldPrior:
-    """The run's prior with other settings, trained equally long, or loaded."""
+    """The run's prior with other settings, trained for ``COMPARED_STEPS``, or loaded."""
     config = stored_config(job.run, PRIOR)
-    config = dataclasses.replace(config, model=dataclasses.replace(config.model, **changes))
+    model = dataclasses.replace(config.model, **changes)
+    config = dataclasses.replace(config, model=model, steps=COMPARED_STEPS[job.scale] or config.steps)
     prior = train_part(config, in_clips(read_codes(job.run), config.model.build()), job.options, job.run, stage, recipe=recipe_of(job.run))
     assert isinstance(prior, WorldPrior)
     return prior.to(pick_device(job.options.device)).eval()
@@ -118,33 +139,62 @@ def train_classifier(job: Job, splits: Splits) -> InverseDynamics:
 
 
 def score_bits(job: Job, pipeline: Pipeline) -> dict[str, Any]:
-    """Bits per held-out frame under the prior and under simpler ones."""
+    """Bits per held-out frame under the prior, under the copy prior, and with shifted actions."""
     prior, device, codes = pipeline.prior, pipeline.device, read_codes(job.run)
-    assert isinstance(prior, WorldPrior) and pipeline.unigram is not None
+    assert isinstance(prior, SamplingPrior) and pipeline.unigram is not None
     copying = CopyPrior(pipeline.unigram)
     for batch in in_order(codes.train, 16):
         copying.count(batch.x, batch.mask)
     copying.fit()
-    bare, single = train_other(job, WITHOUT_ACTIONS, actions=0), train_other(job, SINGLE, actions=0, clip_length=1)
     episodes = list(coded_episodes(codes.held_out))
-    costs = {
-        "": [frame_bits(prior.code_log_probs, one, device) for one in episodes],
-        "_without_actions": [frame_bits(bare.code_log_probs, one, device) for one in episodes],
-        "_single": [first_frame_bits(single.code_log_probs, one, device) for one in episodes],
-        "_copy": [frame_bits(copying.code_log_probs, one, device) for one in episodes],
-    }
-    scores: dict[str, Any] = {f"bits_per_frame{name}": float(torch.cat(each).mean()) for name, each in costs.items()}
-    for name in ("_without_actions", "_single", "_copy"):
-        found = compare(costs[name], costs[""])
-        scores |= {f"bits_saved_over{name}": found.mean, f"bits_saved_over{name}_interval": [found.low, found.high]}
+    ours = [frame_bits(prior.code_log_probs, one, device) for one in episodes]
+    copied = [frame_bits(copying.code_log_probs, one, device) for one in episodes]
     shifted = shifted_bits(prior.code_log_probs, episodes, device)
-    return scores | {"bits_per_frame_shifted_before": shifted[-1], "bits_per_frame_shifted_after": shifted[1]}
+    return {
+        "bits_per_frame": mean(ours),
+        "bits_per_frame_copy": mean(copied),
+        **saved("copy", copied, ours),
+        "bits_per_frame_shifted_before": shifted[-1],
+        "bits_per_frame_shifted_after": shifted[1],
+    }
 
 
-def score_held_out(classifier: InverseDynamics, held_out: ClipsDataset) -> dict[str, float]:
-    """The share of held-out steps whose action the classifier names."""
-    pairs = ClipsDataset(held_out.episodes, 2, "pairs")
-    right = [classifier.predict(batch.x)[:, 0] == batch.condition.actions[:, 0] for batch in in_order(pairs, 64)]
+def compare_priors(job: Job, device: torch.device) -> dict[str, Any]:
+    """Bits per held-out frame under three priors that were trained for the same number of steps."""
+    whole, bare = train_other(job, WITH_ACTIONS), train_other(job, WITHOUT_ACTIONS, actions=0)
+    single = train_other(job, SINGLE, actions=0, clip_length=1)
+    episodes = list(coded_episodes(read_codes(job.run).held_out))
+    ours = [frame_bits(whole.code_log_probs, one, device) for one in episodes]
+    others = {
+        "without_actions": [frame_bits(bare.code_log_probs, one, device) for one in episodes],
+        "single": [first_frame_bits(single.code_log_probs, one, device) for one in episodes],
+    }
+    scores = {"bits_per_frame_compared": mean(ours)}
+    for name, costs in others.items():
+        scores |= {f"bits_per_frame_{name}": mean(costs), **saved(name, costs, ours)}
+    return scores
+
+
+def mean(costs: Sequence[torch.Tensor]) -> float:
+    """The mean over the frames of all episodes."""
+    return float(torch.cat(list(costs)).mean())
+
+
+def saved(name: str, costs: Sequence[torch.Tensor], ours: Sequence[torch.Tensor]) -> dict[str, Any]:
+    """What our frames cost less, with an interval over resampled episodes."""
+    found = compare(costs, ours)
+    return {f"bits_saved_over_{name}": found.mean, f"bits_saved_over_{name}_interval": [found.low, found.high]}
+
+
+def score_held_out(classifier: InverseDynamics, held_out: ClipsDataset, names: Sequence[str]) -> dict[str, float]:
+    """The share of held-out steps with one of the named actions for which the classifier names it among them."""
+    among = [held_out.action_names.index(name) for name in names]
+    right = []
+    for batch in in_order(ClipsDataset(held_out.episodes, 2, "pairs"), 64):
+        assert batch.condition.actions is not None, "checked by score_world"
+        taken = batch.condition.actions[:, 0]
+        asked = torch.isin(taken, torch.tensor(among))
+        right.append(classifier.predict(batch.x[asked], among)[:, 0] == taken[asked])
     return {"action_named_held_out": float(torch.cat(right).float().mean())}
 
 
@@ -173,20 +223,27 @@ def strips(imagined: Imagined) -> np.ndarray:
     return labelled_rows(rows)
 
 
-def tabulate_imagination(job: Job, metrics: dict[str, Any]) -> dict[str, Any]:
-    """Write the table and its JSON."""
-    stages: Sequence[str] = (TOKENIZER, PRIOR, WITHOUT_ACTIONS, SINGLE)
-    seconds = {stage: trained_seconds(job.run, stage) for stage in stages}
-    shown = {key: value for key, value in metrics.items() if not isinstance(value, list)}
+def tabulate_imagination(job: Job, found: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    """Write the table of both worlds and its JSON."""
+    runs = {name: job.run.with_name(name) for name in found}
+    stages: Sequence[str] = (TOKENIZER, PRIOR, WITH_ACTIONS, WITHOUT_ACTIONS, SINGLE)
+    trained = [(run, stage) for run in runs.values() for stage in stages if (run / stage).exists()]
+    seconds = {f"{run.name}/{stage}": trained_seconds(run, stage) for run, stage in trained}
+    keys = [key for key in {**found[WORLDS], **found[CRAFTER]} if not isinstance(found[WORLDS].get(key, found[CRAFTER].get(key)), list)]
+    position = f"position_right_step_{IMAGINED}"
+    steps = COMPARED_STEPS[job.scale]
+    length = "as many steps as the first" if steps is None else f"{steps:,} steps"
     return write_results(
         *(Path(job.results), job.name),
         title=job.title,
         command=this_command(),
-        columns=("measure, on held-out data", "ours"),
-        rows=[(key, in_words(value)) for key, value in shown.items()],
-        values={**metrics, "seconds_by_stage": seconds},
+        columns=("measure, on held-out data", "ViZDoom", "Crafter"),
+        rows=[(key, *(in_words(each[key]) if key in each else "" for each in found.values())) for key in keys],
+        values={**found[WORLDS], position: found[CRAFTER].get(position), CRAFTER: found[CRAFTER], "seconds_by_stage": seconds},
         seconds=sum(seconds.values()),
-        steps=sum(stored_config(job.run, stage).steps for stage in stages),
-        notes=NOTES.format(name=job.name, context=CONTEXT),
+        steps=sum(stored_config(run, stage).steps for run, stage in trained),
+        notes=NOTES.format(
+            name=job.name, context=CONTEXT, compared="as many steps as the prior" if compared is None else f"{compared:,} steps"
+        ),
         device=pick_device(job.options.device),
     )

@@ -150,7 +150,7 @@ EXPERIMENTS = {
     ),
     "e10": Experiment(
         title="E10: a world imagined from actions, purely in codes, and scored against the engine [VQVAE §4.4]",
-        run=imagination.RECIPE,
+        run=imagination.WORLDS,
         after=imagination.reproduce_imagination,
     ),
     "e11": Experiment(title="E11: ablations of a VQ-VAE, one setting changed at a time [VQVAE §3.2, §4.1]", after=reproduce_ablations),

@@ -3,6 +3,8 @@
 What it still names in imagined frames is what a world model has learned to obey.
 """
 
+from collections.abc import Sequence
+
 import torch
 from jaxtyping import Float, Int, UInt8
 from torch import Tensor, nn
@@ -81,8 +83,12 @@ class InverseDynamics(nn.Module):
         return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
 
     @torch.inference_mode()
-    def predict(self, clips: UInt8[Tensor, "clips channels time height width"]) -> Int[Tensor, "clips steps"]:
+    def predict(self, clips: UInt8[Tensor, "clips channels time height width"], among: Sequence[int] = ()) -> Int[Tensor, "clips steps"]:
         """The most likely action between each frame and the next, on the CPU: one fewer than frames.
+
+        Args:
+            clips: consecutive frames.
+            among: the actions to choose from. Default: all.
 
         Raises:
             DataError: if the frames have other channels than the training data.
@@ -91,8 +97,9 @@ class InverseDynamics(nn.Module):
         before, after = (side.transpose(1, 2).flatten(0, 1) for side in (clips[:, :, :-1], clips[:, :, 1:]))
         device = self.head.weight.device
         pairs = zip(before.split(_AT_ONCE), after.split(_AT_ONCE), strict=True)
-        found = [self.logits(a.to(device), b.to(device)).argmax(1).cpu() for a, b in pairs]
-        return torch.cat(found).view(len(clips), -1)
+        chosen = torch.tensor(list(among) or range(self.config.actions))
+        found = [self.logits(a.to(device), b.to(device)).cpu()[:, chosen].argmax(1) for a, b in pairs]
+        return chosen[torch.cat(found)].view(len(clips), -1)
 
     @torch.inference_mode()
     def features(self, frames: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:

@@ -91,7 +91,7 @@ def imagine_held(
 
 
 def actions_named(classifier: InverseDynamics, clips: Tensor, held: Sequence[int], there: Tensor) -> list[float]:
-    """For each action, the share of steps at which the classifier names it.
+    """For each action, the share of steps at which the classifier names it among them.
 
     Args:
         classifier: trained on real frames.
@@ -99,7 +99,7 @@ def actions_named(classifier: InverseDynamics, clips: Tensor, held: Sequence[int
         held: the number of each action.
         there: (starts, actions, time - 1), False for steps that do not count.
     """
-    found = [classifier.predict(clips[:, column]) == action for column, action in enumerate(held)]
+    found = [classifier.predict(clips[:, column], held) == action for column, action in enumerate(held)]
     return [float(right[there[:, column]].float().mean()) for column, right in enumerate(found)]
 
 
@@ -170,7 +170,8 @@ def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, An
     """
     positions: Int[Tensor, "starts actions time 2"] = imagined.poses[..., list(places)].round().long()
     moved = positions.diff(dim=2).ne(0).any(3).all(2) & imagined.there.all(2)
-    scores, steps = {"position_rollouts": int(moved.sum())}, imagined.there.shape[2]
+    scores: dict[str, Any] = {"position_rollouts": int(moved.sum())}
+    steps = imagined.there.shape[2]
     for key, frames in (("position_right", imagined.made), ("position_right_real", imagined.real)):
         right = positions_right(imagined.clips(frames)[moved], positions[moved])[:, -1] if moved.any() else None
         scores[f"{key}_step_{steps}"] = None if right is None else float(right.float().mean())
