@@ -135,6 +135,13 @@ def test_python_imagines_too(run: Path) -> None:
         (["--frames", "0"], "must be at least 1"),
         (["--start", "missing.mp4"], "missing.mp4"),
         (["--actions", "missing.txt"], "missing.txt"),
+        (["--out", "", "--count", "2"], "--out is '.'; expected a file that ends in .mp4"),
+        (["--out", "/", "--count", "2"], "expected a file that ends in .mp4"),
+        (["--frame-rate", "0"], "--frame-rate is 0; it must be above 0"),
+        (["--count", "2147483647"], "GiB of memory"),
+        (["--frames", "2147483647"], "GiB of memory"),
+        (["--start", "9" * 5000], "too long"),
+        (["--action", "9" * 5000], "There is no action"),
     ],
 )
 def test_wrong_use_is_one_clear_line(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], options: list[str], words: str) -> None:

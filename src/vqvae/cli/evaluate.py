@@ -10,6 +10,7 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
+from vqvae.cli.files import check_range
 from vqvae.cli.values import Checkpoint, Data, Device, Name, Range, Run
 from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
@@ -55,6 +56,8 @@ def main(arguments: Sequence[str]) -> int:
     if chosen.phones is not None:
         say(phones(chosen), chosen.json)
         return 0
+    if chosen.bounds is not None:
+        check_range(chosen.bounds)
     splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
     is_stored = chosen.data is None and chosen.bounds is None
     if chosen.checkpoint is None and (is_stored or is_own(chosen.run, splits)):

@@ -1,5 +1,6 @@
 """Files that commands read and write. ``evaluation/kinds.py`` has the formats of each kind of data."""
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -82,13 +83,18 @@ def bounds_of(run: Path, given: Bounds, kind: Kind) -> Bounds:
     if given is not None:
         if kind is SOUND:
             raise ConfigError("--bounds is the range of pictures and arrays. Sound lies between -1 and 1; omit the flag.")
-        if not given[0] < given[1]:
-            raise ConfigError(f"--bounds is {given[0]:g} {given[1]:g}; a low value and a higher one are expected.")
+        check_range(given)
         return given
     try:
         return getattr(stored_config(run).data, "bounds", None)
     except VqvaeError:  # A program trained it.
         return None
+
+
+def check_range(given: tuple[float, float]) -> None:
+    """Raise ConfigError unless a range is a low value and a higher one."""
+    if not 0 < given[1] - given[0] < math.inf:
+        raise ConfigError(f"--bounds is {given[0]:g} {given[1]:g}; expected a low value and a higher one.")
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path, bounds: Bounds = None) -> float:

@@ -1,5 +1,6 @@
 """``vqvae imagine RUN``."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import field
 from pathlib import Path
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from vqvae import pipeline
+from vqvae.building import check_memory
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.values import Device, File, Name, Run
 from vqvae.config import SEED, loads, settings
@@ -16,10 +18,15 @@ from vqvae.disk import check_outputs, explained, read_text, user_path
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
 from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
-from vqvae.media.video import write_video
+from vqvae.media.video import WRITTEN, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.runs.folder import stored_data
 from vqvae.training.machine import pick_device
+
+_LEAST = 64
+"""Bytes that a frame takes at least, beside its pixels."""
+_DIGITS = 9
+"""Digits of the number of an episode. A longer one is the name of a file."""
 
 
 @settings
@@ -68,9 +75,16 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "imagine", arguments, "Imagine the frames that follow a start, given actions.")
     if min(chosen.frames, chosen.context, chosen.count) < 1 or chosen.at < 0:
         raise ConfigError("--frames, --context and --count must be at least 1, and --at at least 0.")
+    if chosen.out.suffix.lower() not in WRITTEN:
+        raise ConfigError(f"--out is {str(chosen.out)!r}; expected a file that ends in {', '.join(WRITTEN)}.")
+    if chosen.frame_rate is not None and not 0 < chosen.frame_rate <= 1000:
+        raise ConfigError(f"--frame-rate is {chosen.frame_rate:g}; it must be above 0 and at most 1000.")
     model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
     if kind_of(model.signal) is not VIDEO:
         raise ConfigError(f"{chosen.run} is a model of {kind_of(model.signal).name}; only models of clips imagine.")
+    pixels = model.signal.channels * math.prod(model.size[1:] if model.size else (1, 1))
+    frames = chosen.count * (chosen.frames + chosen.context)
+    check_memory(frames * max(pixels, _LEAST), f"A rollout of {frames:,} frames")
     places = [chosen.out] if chosen.count == 1 else [chosen.out.with_stem(f"{chosen.out.stem}-{i}") for i in range(chosen.count)]
     check_outputs(places, overwrite=chosen.overwrite)
     known, before = start_of(chosen, model)
@@ -78,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
     takes = getattr(model.prior, "actions", 0)
     made = model.imagine(
         known,
-        plan_of(chosen, names) if takes else (),
+        plan_of(chosen, names) if takes or chosen.action or chosen.actions else (),
         before=before if takes else None,
         steps=None if takes else chosen.frames,
         count=chosen.count,
@@ -103,7 +117,7 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
         DataError: if a file cannot be read or has too few frames.
     """
     stop = chosen.at + chosen.context
-    if not chosen.start.isdecimal():
+    if not chosen.start.isdecimal() or len(chosen.start) > _DIGITS:
         clip = whole(VIDEO.read(Path(chosen.start), model.signal))
         if clip.shape[2] < stop:
             raise DataError(f"{chosen.start} has {clip.shape[2]} frames; {chosen.context} from frame {chosen.at} on are needed.")

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import numpy as np
 import torch
 from jaxtyping import Integer, UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image
 from torch import Tensor
 
 from vqvae.errors import DataError
@@ -52,6 +52,8 @@ def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ _ height width"]], zoom:
     Raises:
         DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
+    from PIL import ImageDraw, ImageFont  # Slow to import, and only needed here.
+
     if not rows:
         raise DataError("There are no rows of images. Give at least one.")
     strips = {name: grid(_enlarged(images, zoom), len(images)) for name, images in rows.items()}
