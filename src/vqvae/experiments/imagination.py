@@ -4,6 +4,7 @@ RUN/                    a tokenizer of frames and a prior over frames, given act
 RUN/with-actions/       the same prior, trained for as many steps as the next two
 RUN/without-actions/    the same prior without actions
 RUN/single-frames/      the same prior of single frames
+RUN/priors/masked/      a prior that draws a frame in a few passes
 RUN/probes/             a classifier of the action between two real frames
 """
 
@@ -30,7 +31,7 @@ from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
 from vqvae.experiments.base import Job, Scale
 from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load
-from vqvae.priors import SamplingPrior, WorldPrior
+from vqvae.priors import MaskedPriorConfig, SamplingPrior, WorldPrior
 from vqvae.recipes import RECIPES
 from vqvae.recipes.base import cosine
 from vqvae.reports.grids import labelled_rows
@@ -51,6 +52,8 @@ ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
 """Rollouts, over all actions."""
 COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 1_000, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
+MASKED, MASKED_STEPS = "masked", 3_000
+"""The name of the masked prior, and its training steps at CPU scale."""
 PROBE_STEPS, CALIBRATED = 1_500, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
 NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
@@ -68,6 +71,7 @@ imagined frames is followed by the engine's own frames after the same start and 
   {compared} each. `bits_saved_over_…` has the 95 % interval over resampled episodes.
 - `frechet_ratio_step_N`: the Fréchet distance of imagined from real frames at step N, divided by that at step 1.
 - `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames.
+- `masked_…`: the same for a prior that draws a frame in 8 passes (`MaskedPrior`). `masked_frechet_over_frechet` compares both at step 10.
 - `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it."""
 
 
@@ -105,6 +109,12 @@ def score_world(job: Job, name: str) -> dict[str, Any]:
     again = pipeline.reconstruct(imagined.real.flatten(0, 1)).view(imagined.real.shape)
     metrics |= score_actions(imagined, classifier) | score_distances(imagined, classifier.features, again)
     metrics |= score_poses(imagined, held_out)
+    if name == WORLDS:
+        train_masked(job)
+        quick = imagine_held(load(job.run, device, prior=MASKED), held_out.episodes, real, starts, names, context=CONTEXT)
+        found = score_actions(quick, classifier) | score_distances(quick, classifier.features)
+        metrics |= {f"masked_{key}": found[key] for key in ("action_named", f"frechet_ratio_step_{IMAGINED}", "frechet_by_step")}
+        metrics["masked_frechet_over_frechet"] = found["frechet_by_step"][-1] / metrics["frechet_by_step"][-1]
     write_png(job.results / f"{job.name}-{name}.png", strips(imagined))
     return metrics
 
@@ -115,6 +125,15 @@ def train_missing(job: Job, name: str) -> None:
         train_tokenizer(RECIPES[name].tokenizer(job.data), job.options, job.run, recipe=name, scored=False)
     if not (job.run / PRIOR / "weights.safetensors").exists():
         train_prior(prior_config(job.run), job.options, job.run, scored=False)
+
+
+def train_masked(job: Job) -> None:
+    """Train a prior that draws frames in a few passes, unless it is finished."""
+    config = stored_config(job.run, PRIOR)
+    shared = {name: getattr(config.model, name) for name in ("codebook_size", "num_codebooks", "actions", "memory", "reach", "clip_length")}
+    steps = MASKED_STEPS if job.scale == "cpu" else config.steps
+    config = dataclasses.replace(config, model=MaskedPriorConfig(**shared), steps=steps)
+    train_prior(config, job.options, job.run, name=MASKED, scored=False)
 
 
 def train_other(job: Job, stage: str, **changes: Any) -> WorldPrior:
@@ -242,8 +261,6 @@ def tabulate_imagination(job: Job, found: dict[str, dict[str, Any]]) -> dict[str
         values={**found[WORLDS], position: found[CRAFTER].get(position), CRAFTER: found[CRAFTER], "seconds_by_stage": seconds},
         seconds=sum(seconds.values()),
         steps=sum(stored_config(run, stage).steps for run, stage in trained),
-        notes=NOTES.format(
-            name=job.name, context=CONTEXT, compared="as many steps as the prior" if compared is None else f"{compared:,} steps"
-        ),
+        notes=NOTES.format(name=job.name, context=CONTEXT, compared=length),
         device=pick_device(job.options.device),
     )

@@ -1,5 +1,7 @@
 """Embeddings of codes by the company that they keep: what neighbouring codes say about a code before anything is trained."""
 
+from collections.abc import Iterable
+
 import torch
 from jaxtyping import Float, Integer
 from torch import Tensor
@@ -8,6 +10,28 @@ MOST_CODES = 2048
 """With larger codebooks, most pairs of codes never occur in a sample, and the table of pairs takes too long to decompose."""
 UNSEEN = 0.1
 """Added to the count of each pair."""
+
+
+def start_from_neighbours(
+    batches: Iterable[Integer[Tensor, "batch codebooks *space"]],
+    inputs: Iterable[Float[Tensor, "codebooks codebook_size _"]],
+    weight: Float[Tensor, "codebooks hidden codebook_size"],
+    bias: Float[Tensor, "codebooks codebook_size"],
+) -> None:
+    """Set the embeddings of a network over codes, and its last layer.
+
+    Args:
+        batches: training codes.
+        inputs: the tables of embeddings. Those of all codes of a position are added up.
+        weight, bias: the last layer.
+    """
+    neighbours = Neighbours(*bias.shape)
+    for codes in batches:
+        neighbours.add(codes)
+    for table in inputs:
+        neighbours.embed(table, len(bias) ** -0.5)
+    neighbours.embed(weight.transpose(1, 2), weight.shape[1] ** -0.5)
+    bias.copy_(neighbours.log_frequencies())
 
 
 class Neighbours:

@@ -1,6 +1,7 @@
 """A prior over pictures or frames of codes that draws many codes at once, in a few passes."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import field
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice, check_uniforms, draw, to_draw_by
 from vqvae.layers.frame_memory import FrameMemory
+from vqvae.layers.neighbours import start_from_neighbours
 from vqvae.layers.places import Places
 from vqvae.layers.residual import ResidualBlock2d
 from vqvae.layers.spread import cosine_groups, spread_order
@@ -124,6 +126,12 @@ class MaskedPrior(SamplingPrior):
     def draws_alone(self) -> bool:
         """True on a CPU, where a batch costs as much as its examples one by one."""
         return self.logits_bias.device.type == "cpu"
+
+    @torch.no_grad()
+    def prepare(self, batches: Iterable[Batch]) -> None:
+        """Start from embeddings of codes by their neighbours in space and time, and from the codes' frequencies."""
+        tables = [self.embedding[:, :-1], *([] if self.memory is None else [self.memory.seen])]
+        start_from_neighbours((batch.x for batch in batches), tables, self.logits_weight, self.logits_bias)
 
     def forward(self, batch: Batch) -> Objective:
         """The cross-entropy in nats per code. Training takes one pass, drawn for each example, over the last frame after a number of

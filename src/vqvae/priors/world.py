@@ -15,7 +15,7 @@ from vqvae.errors import DataError
 from vqvae.layers.autoregressive import Choice
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
 from vqvae.layers.frame_memory import FrameMemory
-from vqvae.layers.neighbours import Neighbours
+from vqvae.layers.neighbours import start_from_neighbours
 from vqvae.layers.pixelcnn import Surroundings
 from vqvae.priors.base import AutoregressivePrior, check_actions, check_frame_mask, check_prior_codes
 
@@ -110,14 +110,8 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
     @torch.no_grad()
     def prepare(self, batches: Iterable[Batch]) -> None:
         """Start from embeddings of codes by their neighbours in space and time, and from the codes' frequencies."""
-        neighbours = Neighbours(self.num_codebooks, self.codebook_size)
-        for batch in batches:
-            neighbours.add(batch.x)
-        output = self.logits_weight.transpose(1, 2)
-        for table in (self.embedding, self.memory.seen):
-            neighbours.embed(table, self.num_codebooks**-0.5)
-        neighbours.embed(output, output.shape[-1] ** -0.5)
-        self.logits_bias.copy_(neighbours.log_frequencies())
+        tables = (self.embedding, self.memory.seen)
+        start_from_neighbours((batch.x for batch in batches), tables, self.logits_weight, self.logits_bias)
 
     def log_prob(
         self,
