@@ -29,7 +29,7 @@ def test_the_objective_is_log_k_and_there_is_nothing_to_train() -> None:
     torch.testing.assert_close(prior.log_prob(torch.zeros(2, 1, 3, 3, dtype=torch.int64), mask=mask), torch.tensor([-2 * math.log(7), 0.0]))
 
 
-@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31}])
+@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31 + 1}])
 def test_sizes_without_meaning_are_errors(sizes: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=rf"UniformPriorConfig\.{next(iter(sizes))}"):
         UniformPriorConfig(**{"codebook_size": 4, **sizes}).build()
