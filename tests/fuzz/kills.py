@@ -43,6 +43,16 @@ SPEECH = [
     *("--model.encoder.width", "8", "--model.encoder.residual-blocks", "0", "--model.decoder.width", "8", "--model.decoder.blocks", "1"),
     *("--model.quantizer.dim", "4", "--model.quantizer.codebook-size", "8"),
 ]
+VIDEO = [
+    *("train", "video", "--data", "clips", "--out", "run", "--data.size", "8", "--steps", "4", "--batch-size", "2", "--device", "cpu"),
+    *("--checkpoint-every", "2", "--evaluate-every", "2", "--model.model.quantizer.dim", "2", "--model.model.quantizer.codebook-size", "4"),
+    *("--model.model.encoder.widths", "4", "--model.model.decoder.widths", "4", "--model.model.encoder.residual-hidden", "2"),
+    *("--model.model.decoder.residual-hidden", "2"),
+]
+WORLD = [
+    *("train-prior", "run", "--steps", "4", "--batch-size", "2", "--device", "cpu", "--checkpoint-every", "2", "--model.layers", "1"),
+    *("--model.hidden", "4", "--model.memory", "4", "--model.width", "4", "--model.clip-length", "3"),
+]
 HELD_OUT = ("pictures/val/0.png", "pictures/val/1.png")
 PARTS = ("run/tokenizer", "run/unigram", "run/prior", "run/codes")
 
@@ -70,17 +80,26 @@ STAGES = {
         _writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")
     ),
     "speech": Stage(SPEECH),
+    "video": Stage(VIDEO),
+    "world": Stage(WORLD, ("video",)),
 }
-"""``train`` and ``speech`` write codes and scores, too."""
+"""``train``, ``speech`` and ``video`` write codes and scores, too."""
 
 
 def place(folder: Path) -> None:
-    """The pictures and recordings that runs are trained on."""
+    """The pictures, recordings and clips that runs are trained on."""
     rng = np.random.default_rng(0)
     for side, count in (("train", 6), ("val", 2)):
         (folder / "pictures" / side).mkdir(parents=True)
         for number in range(count):
             Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)).save(folder / "pictures" / side / f"{number}.png")
+    for side, count in (("train", 3), ("val", 1)):
+        for number in range(count):
+            track = folder / "clips" / side / f"{number}.jsonl"
+            track.parent.mkdir(parents=True, exist_ok=True)
+            frames = [Image.fromarray(rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)) for _ in range(5)]
+            frames[0].save(track.with_suffix(".gif"), save_all=True, append_images=frames[1:], duration=100)
+            track.write_text("".join(f'{{"action": "{name}"}}\n' for name in ("left", "right", "left", "left", "right")))
     for number in range(8):
         path = folder / "recordings" / f"speaker-{number % 2}" / f"{number}.wav"
         write_audio(path, rng.uniform(-1, 1, 9000).astype(np.float32), 16_000)
