@@ -7,11 +7,11 @@ from torch import Tensor, nn
 
 
 class ResidualBlock2d(nn.Module):
-    """x + conv1×1(ReLU(conv3×3(ReLU(x)))), with a dilation that the paper does not have."""
+    """x + conv1×1(ReLU(conv3×3(ReLU(x)))), with a dilation and another kernel that the paper does not have."""
 
-    def __init__(self, width: int, hidden: int, dilation: int = 1) -> None:
+    def __init__(self, width: int, hidden: int, dilation: int = 1, *, kernel: int = 3) -> None:
         super().__init__()
-        self.wide = nn.Conv2d(width, hidden, 3, padding=dilation, dilation=dilation)
+        self.wide = nn.Conv2d(width, hidden, kernel, padding=dilation * (kernel // 2), dilation=dilation)
         self.narrow = nn.Conv2d(hidden, width, 1)
 
     def forward(self, x: Float[Tensor, "batch width height columns"]) -> Float[Tensor, "batch width height columns"]:

@@ -30,6 +30,9 @@ class ImageEncoderConfig:
     """Channels inside a residual block."""
     stem: bool = False
     """Whether to put a 3×3 convolution before the residual blocks, as in DeepMind Sonnet's published example."""
+    overlap: bool = True
+    """False: 2×2 convolutions of stride 2, then 1×1 convolutions. A code then depends on its own pixels alone, so a picture that moves by
+    whole strides keeps its codes."""
 
     def build(self, signal: Signal, dim: int) -> "ImageEncoder":
         return ImageEncoder(self, signal, dim)
@@ -68,13 +71,14 @@ class ImageEncoder(Encoder):
         self.stride = (stride, stride)
         blocks: list[nn.Module] = []
         before, sight, step = signal.channels, 1, 1
+        kernel, flat = (4, 3) if config.overlap else (2, 1)
         for width in config.widths:
-            blocks += [nn.Conv2d(before, width, 4, stride=2, padding=1), nn.ReLU()]
-            before, sight, step = width, sight + 3 * step, 2 * step
+            blocks += [nn.Conv2d(before, width, kernel, stride=2, padding=kernel // 2 - 1), nn.ReLU()]
+            before, sight, step = width, sight + (kernel - 1) * step, 2 * step
         if config.stem:
-            blocks.append(nn.Conv2d(before, before, 3, padding=1))
-        blocks += [ResidualBlock2d(before, config.residual_hidden) for _ in range(config.residual_blocks)]
-        sight += 2 * step * (config.residual_blocks + config.stem)
+            blocks.append(nn.Conv2d(before, before, flat, padding=flat // 2))
+        blocks += [ResidualBlock2d(before, config.residual_hidden, kernel=flat) for _ in range(config.residual_blocks)]
+        sight += (flat - 1) * step * (config.residual_blocks + config.stem)
         self.context = (math.ceil((sight - stride) / 2),) * 2
         self.layers = nn.Sequential(*blocks, nn.ReLU(), nn.Conv2d(before, dim, 1))
 

@@ -27,7 +27,7 @@ def worlds(path: str | None) -> TrainConfig:
 
 
 def crafter(path: str | None) -> TrainConfig:
-    """8×8 pixels per code: one code per cell of Crafter's map, so that a step moves the codes by one row or column. The episodes end
+    """8×8 pixels per code, and nothing beyond: one code per cell of Crafter's map, so that a step moves the codes by one row or column. The episodes end
     before nightfall, which hides the map, and the actions are the four moves and a pause."""
     return TrainConfig(
         model=FrameTokenizerConfig(model=_by_cell()),
@@ -97,11 +97,11 @@ def crafter_prior(level: Level, classes: int) -> TrainConfig:
 
 
 def _by_cell() -> VQVAEConfig:
-    """Three halvings instead of two."""
+    """Three halvings instead of two, without overlap."""
     return VQVAEConfig(
         quantizer=codebook(revive_after=50),
         likelihood=GaussianConfig(channels=3),
-        encoder=ImageEncoderConfig(widths=(64, 128, 128), residual_hidden=64),
+        encoder=ImageEncoderConfig(widths=(64, 128, 128), residual_hidden=64, overlap=False),
         decoder=ImageDecoderConfig(widths=(128, 128, 64), residual_hidden=64),
     )
 
