@@ -27,8 +27,8 @@ def worlds(path: str | None) -> TrainConfig:
 
 
 def crafter(path: str | None) -> TrainConfig:
-    """8×8 pixels per code, and nothing beyond: one code per cell of Crafter's map, so that a step moves the codes by one row or column. The episodes end
-    before nightfall, which hides the map, and the actions are the four moves and a pause."""
+    """8×8 pixels per code, and nothing beyond: one code per cell of Crafter's map, so that a step moves the codes by one row or column. The
+    episodes end before nightfall, which hides the map, and the actions are the four moves and a pause."""
     return TrainConfig(
         model=FrameTokenizerConfig(model=_by_cell()),
         data=GymConfig(
