@@ -65,7 +65,7 @@ def test_positions_count_where_the_engine_moves() -> None:
     assert score_positions(right, (0, 1)) == {
         "position_rollouts": 2,
         "position_right_step_3": 1.0,
-        "position_right_real_step_3": 1.0,
+        "position_seen_step_3": 1.0,
     }
     wrong = right._replace(made=right.made[:, [0, 1, 1]])
     assert score_positions(wrong, (0, 1))["position_right_step_3"] == 0.5

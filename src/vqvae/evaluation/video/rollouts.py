@@ -161,8 +161,11 @@ def score_rotation(imagined: Imagined, calibration: Calibration, angle: int) -> 
 
 
 def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, Any]:
-    """``position_right_step_N``: the share of rollouts whose last imagined position is the engine's, and the same for real frames. Only
-    rollouts count in which the engine moves the player at every step: what blocks it later may lie outside the view. None without any.
+    """``position_right_step_N``: the share of rollouts whose last imagined position is the engine's.
+
+    Only rollouts count in which the engine moves the player at every step (what blocks it later may lie outside the view), and in which the
+    real frames show it: in a view of grass alone, no step can be seen. ``position_seen_step_N`` is the share of the moved rollouts that
+    show it. Both are None without any.
 
     Args:
         imagined: rollouts of Crafter.
@@ -170,9 +173,13 @@ def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, An
     """
     positions: Int[Tensor, "starts actions time 2"] = imagined.poses[..., list(places)].round().long()
     moved = positions.diff(dim=2).ne(0).any(3).all(2) & imagined.there.all(2)
-    scores: dict[str, Any] = {"position_rollouts": int(moved.sum())}
     steps = imagined.there.shape[2]
-    for key, frames in (("position_right", imagined.made), ("position_right_real", imagined.real)):
-        right = positions_right(imagined.clips(frames)[moved], positions[moved])[:, -1] if moved.any() else None
-        scores[f"{key}_step_{steps}"] = None if right is None else float(right.float().mean())
-    return scores
+    right = seen = torch.zeros(0)
+    if moved.any():
+        seen = positions_right(imagined.clips(imagined.real)[moved], positions[moved])[:, -1]
+        right = positions_right(imagined.clips(imagined.made)[moved], positions[moved])[:, -1][seen]
+    return {
+        "position_rollouts": len(right),
+        f"position_right_step_{steps}": float(right.float().mean()) if len(right) else None,
+        f"position_seen_step_{steps}": float(seen.float().mean()) if len(seen) else None,
+    }
