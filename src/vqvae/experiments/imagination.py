@@ -50,11 +50,11 @@ HELD = {WORLDS: ("forward", "left", "right"), CRAFTER: ("move_left", "move_right
 """The actions that are held. The worlds' other actions are two of these at once, and a wall in front hides the difference."""
 ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
 """Rollouts, over all actions."""
-COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 1_000, "paper": None}
+COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 600, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
-MASKED, MASKED_STEPS = "masked", 3_000
+MASKED, MASKED_STEPS = "masked", 1_500
 """The name of the masked prior, and its training steps at CPU scale."""
-PROBE_STEPS, CALIBRATED = 1_500, 2_000
+PROBE_STEPS, CALIBRATED = 1_000, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
 NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
 
