@@ -93,7 +93,7 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
 def crafter_prior(level: Level, classes: int) -> TrainConfig:
     """The same prior with larger batches: a frame has fewer codes."""
     config = prior(level, classes)
-    return dataclasses.replace(config, steps=10_000, batch_size=32, evaluate_every=2_000)
+    return dataclasses.replace(config, steps=7_500, batch_size=32, evaluate_every=1_500)
 
 
 def _by_cell() -> VQVAEConfig:
