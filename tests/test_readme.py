@@ -70,6 +70,10 @@ def test_the_example_of_continuation_keeps_what_is_known(run: None) -> None:
     assert torch.equal(names["halves"][:, :, :24], again[:, :, :24]) and not torch.equal(names["halves"], again)
 
 
+KINDS = ("--model", "--model.encoder", "--model.decoder", "--model.quantizer")
+"""Flags that name a kind of part. Other flags depend on it."""
+
+
 def commands(path: Path) -> list[list[str]]:
     """The words of each command in a document, in code blocks and in the text."""
     text = path.read_text(encoding="utf-8").replace("\\\n", " ")
@@ -81,8 +85,8 @@ def all_flags(words: list[str]) -> str:
     called = [words[0]]
     if words[0] == "train":
         called += [words[1] if words[1] in RECIPES else "images", "--data", "nowhere"]
-        if "--model.quantizer" in words:
-            called += words[(place := words.index("--model.quantizer")) : place + 2]
+        for flag in (name for name in KINDS if name in words):
+            called += words[(place := words.index(flag)) : place + 2]
     shown = io.StringIO()
     with contextlib.redirect_stdout(shown), contextlib.suppress(SystemExit):
         main([*called, "--help-all"])
@@ -93,7 +97,7 @@ def all_flags(words: list[str]) -> str:
 def test_commands_and_flags_that_are_shown_are_there(path: Path) -> None:
     for words in commands(path):
         assert words[0] in {*COMMANDS, "recipes"} or words == ["COMMAND"], words
-        flags = {word for word in words if word.startswith("--")} - {"--help", "--help-all", "--model.quantizer", "--prior"}
+        flags = {word for word in words if word.startswith("--")} - {"--help", "--help-all", "--prior", *KINDS}
         if flags and words[0] != "train-prior":  # Its flags depend on the run.
             known = re.findall(r"--[\w.-]+", all_flags(words))
             assert flags <= set(known), words

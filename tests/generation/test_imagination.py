@@ -14,7 +14,11 @@ NAMES = ("left", "right")
 def prior() -> WorldPrior:
     torch.manual_seed(0)
     small = {"memory": 3, "reach": 1, "blocks": 1, "width": 4, "layers": 1, "hidden": 4, "output_hidden": 5}
-    return WorldPriorConfig(codebook_size=5, actions=2, **small).build().eval()
+    model = WorldPriorConfig(codebook_size=5, actions=2, **small).build().eval()
+    with torch.no_grad():
+        for weight in (*model.memory.moves.parameters(), model.tell.weight):
+            weight.mul_(4)  # What an action does must show.
+    return model
 
 
 def test_actions_are_numbers_for_each_clip() -> None:

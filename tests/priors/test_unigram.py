@@ -41,7 +41,7 @@ def test_what_a_mask_hides_is_not_counted() -> None:
     assert prior.counts.tolist() == [[1, 1, 0], [0, 0, 2]]
 
 
-@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31}])
+@pytest.mark.parametrize("sizes", [{"num_codebooks": 0}, {"num_codebooks": -1}, {"codebook_size": 0}, {"codebook_size": 2**31 + 1}])
 def test_sizes_without_meaning_are_errors(sizes: dict[str, int]) -> None:
     with pytest.raises(ConfigError, match=rf"UnigramPriorConfig\.{next(iter(sizes))}"):
         UnigramPriorConfig(**{"codebook_size": 4, **sizes}).build()

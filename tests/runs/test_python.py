@@ -93,7 +93,7 @@ def test_two_levels_of_codes_go_through_all_stages(tmp_path: Path) -> None:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoEncoderConfig:
+class FilmEncoderConfig:
     """Settings of an encoder of videos."""
 
     def build(self, signal: Signal, dim: int) -> nn.Module:
@@ -101,7 +101,7 @@ class VideoEncoderConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VideoDecoderConfig:
+class FilmDecoderConfig:
     """Settings of a decoder of videos."""
 
     def build(self, dim: int, num_parameters: int) -> nn.Module:
@@ -115,12 +115,12 @@ def with_config(config: object, module: nn.Module) -> nn.Module:
 
 
 def test_videos_go_through_all_stages(tmp_path: Path) -> None:
-    run, known = tmp_path / "run", [VideoEncoderConfig, VideoDecoderConfig]
+    run, known = tmp_path / "run", [FilmEncoderConfig, FilmDecoderConfig]
     videos = np.random.default_rng(0).integers(0, 256, (24, 1, 4, 1, 1), dtype=np.uint8).repeat(4, axis=3).repeat(6, axis=4)
     model = vqvae.VQVAEConfig(
-        encoder=VideoEncoderConfig(),
+        encoder=FilmEncoderConfig(),
         quantizer=vqvae.EMAQuantizerConfig(dim=4, codebook_size=8),
-        decoder=VideoDecoderConfig(),
+        decoder=FilmDecoderConfig(),
         likelihood=vqvae.GaussianConfig(channels=1),
     )
     signal = Signal(axes=AXES[3], channels=1, levels=256)

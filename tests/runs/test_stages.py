@@ -139,6 +139,7 @@ def test_the_report_names_the_command_of_a_demo() -> None:
     assert {name: recipe.command for name, recipe in RECIPES.items() if recipe.command} == {
         "demo": "vqvae demo",
         "speech-demo": "vqvae demo --modality speech",
+        "video-demo": "vqvae demo --modality video",
     }
 
 
