@@ -25,6 +25,8 @@ def test_flags_are_the_fields_by_their_paths() -> None:
         (["--compile"], ["--compile"]),
         (["--compile", "True", "--steps", "3"], ["--compile", "--steps", "3"]),
         (["--compile=false"], ["--no-compile"]),
+        (["--data.classes", "None"], ["--data.classes", "None"]),
+        (["--data.classes=None", "--steps", "3"], ["--data.classes", "None", "--steps", "3"]),
         (["--no-compile"], ["--no-compile"]),
         (["--no-compile", "False"], ["--compile"]),
         (["--data.mirror", "false"], ["--data.no-mirror"]),

@@ -1,4 +1,5 @@
 import hashlib
+import logging
 import tarfile
 
 import numpy as np
@@ -24,13 +25,16 @@ def records(monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("level", [0, 1])
-def test_the_official_layout_is_read_from_the_folder_or_its_parent(records, level):
+def test_the_official_layout_is_read_from_the_folder_or_its_parent(records, level, caplog):
+    caplog.set_level(logging.INFO)
     pixels, labels, folder = records
     train, held_out = Cifar10Config(path=str([folder, folder.parent][level])).build()
     batch = train.batch(np.arange(15))
     np.testing.assert_array_equal(batch.x.numpy(), pixels[:5].reshape(15, 3, 32, 32))
     assert batch.condition.label.tolist() == labels[:5].ravel().tolist()
     np.testing.assert_array_equal(held_out.batch(np.arange(3)).x.numpy(), pixels[5])
+    said = "Images of CIFAR-10, 32 x 32 pixels, RGB, 10 classes: 15 to train on, 3 held out."
+    assert train.found == held_out.found == (said,) and said in caplog.messages
     assert train.label_names[3] == held_out.label_names[3] == "cat"
 
 

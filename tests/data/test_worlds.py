@@ -112,6 +112,7 @@ def test_clips_are_cut_from_the_same_frames_and_have_a_rate(worlds):
     assert batch.condition.actions[1].tolist() == train.actions[30:35].tolist()
     assert len(clips) == 3 * 26 and len(unseen) == 26 and clips.signal.sample_rate == 8.75
     np.testing.assert_array_equal(unseen.episodes.frames, held_out.frames)
+    assert clips.found[0].startswith("Clips of 5 frames of ") and clips.found[0].endswith(": 78 to train on, 26 held out.")
 
 
 def test_poses_move_as_the_actions_say(worlds):

@@ -23,7 +23,7 @@ from vqvae.likelihoods import (
     PixelDistanceConfig,
     SpectralConfig,
 )
-from vqvae.models import VQVAE, VAEConfig, VIMCOConfig, VQVAEConfig, WeightedConfig
+from vqvae.models import VQVAE, GumbelSoftmaxConfig, VAEConfig, VIMCOConfig, VQVAEConfig, WeightedConfig
 from vqvae.models.autoencoder import config_of, per_dim, reconstruction_error
 from vqvae.networks import WaveNetDecoderConfig
 from vqvae.quantizers import EMAQuantizerConfig, IdentityQuantizerConfig, VectorQuantizerConfig
@@ -300,3 +300,14 @@ def test_the_error_of_data_with_and_without_bounds() -> None:
     free = Signal(axes=("time",), channels=1)
     assert reconstruction_error(torch.zeros(1, 1, 4), torch.full((1, 1, 4), 3.0), free) == {"rmse": torch.tensor(3.0)}
     assert reconstruction_error(black[:0], x[:0], pictures(1)) == {}
+
+
+@pytest.mark.parametrize("kind", [VAEConfig, GumbelSoftmaxConfig, VIMCOConfig])
+def test_every_model_shows_its_reconstruction_error(kind: type) -> None:
+    model, batch = toy.make(kind), toy.image(2)
+    assert "psnr" not in model(batch).metrics, "the mean of the toy's likelihood takes time"
+    model.shows_error = True
+    error = model(batch).metrics["psnr"]
+    assert error.isfinite() and not error.requires_grad
+    with torch.no_grad():
+        assert "psnr" in model.eval()(batch).metrics

@@ -14,12 +14,12 @@ from tests.training import tiny
 from vqvae import config as configuration
 from vqvae import storage
 from vqvae.cli import train, train_prior
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, VqvaeError
 from vqvae.media.images import write_png
 from vqvae.pipeline import Pipeline, about, save
 from vqvae.quantizers import FSQConfig
 from vqvae.recipes import RECIPES, fitted
-from vqvae.runs.defaults import commands, prior_config
+from vqvae.runs.defaults import _flag, commands, prior_config
 from vqvae.runs.folder import stored_config
 from vqvae.runs.stages import train_prior as train_second
 from vqvae.runs.stages import train_tokenizer
@@ -121,6 +121,64 @@ def test_names_that_look_like_flags_are_read_as_names(tmp_path: Path, monkeypatc
     again, out = read(monkeypatch, commands(run))
     assert out == Path(f"{name}-run-again") and again.start_from == "-other"
     assert configuration.essence(again) == configuration.essence(config) and Path(getattr(again.data, "path", "")) == Path(name)
+
+
+def changed(config: Any) -> Any:
+    """The configuration with another value in every plain field where one is legal."""
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in ("path", "start_from"):
+            continue
+        if dataclasses.is_dataclass(value):
+            others: list[Any] = [changed(value)]
+        elif isinstance(value, bool):
+            others = [not value]
+        elif isinstance(value, (int, float)):
+            others = [value + 1, value * 2, value // 2 if isinstance(value, int) else value / 2]
+        elif isinstance(value, tuple):
+            others = [tuple(one * 2 for one in value if isinstance(one, (int, float))), ("-a", "b")]
+        else:
+            others = [None, False, 1, 1e-5]
+        for other in others:
+            try:
+                config = configuration.from_json(type(config), {**configuration.to_json(config), field.name: configuration.to_json(other)})
+                break
+            except VqvaeError:
+                continue
+    return config
+
+
+@pytest.mark.parametrize("recipe", sorted(RECIPES))
+def test_printed_commands_give_changed_settings(recipe: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    default = RECIPES[recipe].tokenizer("data")
+    config = fitted(changed(default), default)
+    assert config != default
+    run = stored(tmp_path / "run", config, recipe)
+    lines = commands(run).splitlines()
+    if lines[0].startswith("vqvae info"):
+        (tmp_path / "tokenizer.json").write_text(configuration.dumps(config))
+        monkeypatch.chdir(tmp_path)
+    assert configuration.essence(read(monkeypatch, lines[-1])[0]) == configuration.essence(config)
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (True, ["--a.b"]),
+        (False, ["--a.no-b"]),
+        (None, ["--a.b", "None"]),
+        ("None", None),
+        ((), None),
+        (-1e-05, ["--a.b=-1e-05"]),
+        ("-x", ["--a.b=-x"]),
+        (("-x",), ["--a.b=-x"]),
+        (("-x", "y"), None),
+        ((-1e-05, 1.0), None),
+        ((-1.5, 1.0), ["--a.b", "-1.5", "1.0"]),
+    ],
+)
+def test_values_that_the_command_line_reads_differently(value: Any, words: list[str] | None) -> None:
+    assert _flag("a.b", value) == words
 
 
 def test_a_run_of_a_program_says_so(tmp_path: Path) -> None:

@@ -100,7 +100,10 @@ def flags_of(kind: Any, default: Any = None, prefix: str = "", path: tuple[str, 
 
 
 def with_switches(arguments: Sequence[str], known: Sequence[Flag]) -> list[str]:
-    """The arguments with ``--flag``, ``--flag True`` and ``--flag=true`` as ``--flag``, and their opposites as ``--no-flag``."""
+    """The arguments with ``--flag``, ``--flag True`` and ``--flag=true`` as ``--flag``, and their opposites as ``--no-flag``.
+
+    ``--flag None`` stays as it is if None is allowed.
+    """
     switches = {flag.name: flag for flag in known if flag.is_switch}
     opposites = {name: flag for flag in switches.values() for name in (flag.off, f"no-{flag.name}")}
     out, rest = [], list(arguments)
@@ -110,12 +113,16 @@ def with_switches(arguments: Sequence[str], known: Sequence[Flag]) -> list[str]:
         if (flag := switches.get(name) or opposites.get(name)) is None:
             out.append(token)
             continue
-        if not equals and rest and rest[0].lower() in ("true", "false"):
+        words = ("true", "false") if flag.annotation is bool else ("true", "false", "none")
+        if not equals and rest and rest[0].lower() in words:
             value = rest.pop(0)
+        if flag.annotation is not bool and name in switches and value.lower() == "none":
+            out += [f"--{flag.name}", "None"]
+            continue
         if value.lower() not in ("", "true", "false") or (equals and not value):
             raise WrongUse(f"{token} is neither True nor False. Write --{flag.name} or --{flag.off}.")
         on = (name in switches) == (value.lower() != "false")
-        # tyro has a pair of flags for bool, and a value for bool | None.
+        # tyro has a pair of flags for bool, and a value for bool | None, which may be None too.
         out += [f"--{flag.name if on else flag.off}"] if flag.annotation is bool else [f"--{flag.name}", str(on)]
     return out
 

@@ -1,5 +1,6 @@
 """The types of data: batches, conditions, objectives, and data sets with random access."""
 
+import logging
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from torch import Tensor
 
 from vqvae.errors import ConfigError
 from vqvae.signals import Signal
+
+_log = logging.getLogger(__name__)
 
 Change = Callable[[Tensor], Tensor]
 
@@ -122,3 +125,15 @@ class Splits(NamedTuple):
 
     train: Dataset
     held_out: Dataset
+
+    def say(self, what: str) -> "Splits":
+        """Log how many examples there are, and keep the sentence for the report.
+
+        Args:
+            what: what the examples are, such as "Frames of my_way_home".
+        """
+        words = f"{what}: {len(self.train):,} to train on, {len(self.held_out):,} held out."
+        _log.info("%s", words)
+        for side in self:
+            side.found = (words,)
+        return self

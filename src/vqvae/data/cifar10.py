@@ -39,10 +39,11 @@ def _build(config: Cifar10Config) -> Splits:
     parts = [_read(folder / file) for file in _FILES]
     images, labels = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
     held_out_images, held_out_labels = _read(folder / _HELD_OUT_FILE)
-    return Splits(
+    splits = Splits(
         ArrayDataset(images, name="cifar10-train", labels=labels, label_names=_LABELS),
         ArrayDataset(held_out_images, name="cifar10-held-out", labels=held_out_labels, label_names=_LABELS),
     )
+    return splits.say("Images of CIFAR-10, 32 x 32 pixels, RGB, 10 classes")
 
 
 def _given(path: Path) -> Path:

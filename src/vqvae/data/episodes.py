@@ -190,6 +190,11 @@ def dataset_of(episodes: Episodes, clip_length: int, name: str) -> FramesDataset
     return ClipsDataset(episodes, clip_length, f"{name}-clips-{clip_length}") if clip_length else FramesDataset(episodes, name)
 
 
+def examples_of(source: str, clip_length: int) -> str:
+    """What the examples of ``dataset_of`` are, in words."""
+    return f"Clips of {clip_length} frames of {source}" if clip_length else f"Frames of {source}"
+
+
 def frame_size(size: int | tuple[int, int], owner: str) -> tuple[int, int]:
     """Height and width; one number is for squares.
 

@@ -15,7 +15,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
-from vqvae.data.episodes import Episodes, dataset_of, frame_size
+from vqvae.data.episodes import Episodes, dataset_of, examples_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
 from vqvae.data.split import HELD_OUT_SHARE
@@ -71,7 +71,8 @@ class GymConfig:
             DataError: if there is no such environment, it has no RGB rendering, or its actions are not numbered.
             MissingExtraError: if the package of the environment is not installed.
         """
-        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in _sides(self)))
+        splits = Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in _sides(self)))
+        return splits.say(examples_of(self.environment, self.clip_length))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
         """Repeat the start of held-out episodes in the environment, then hold each of the actions; see ``WorldsConfig.rollouts``.

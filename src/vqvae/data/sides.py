@@ -15,9 +15,9 @@ TRAIN = ("train", "training")
 HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test", "testing")
 """Names of folders to hold out, in any case. If there are several, the first of these is held out."""
 _DEEPEST = 2
-"""How far down sides are looked for: in ``CLASS/train/`` it is at 1."""
+"""Largest depth of a side's folder. ``CLASS/train/`` has depth 1."""
 _LINE, _SHOWN = 120, 3
-"""Characters in a line, and folders that a line names."""
+"""Most characters in a line, and most folders named in it."""
 
 
 class Item(NamedTuple):
@@ -42,7 +42,7 @@ class Sides(NamedTuple):
     held_out: tuple[Item, ...] | None
     """None if no folder is held out."""
     words: str
-    """What was taken for what, in at most 120 characters; "" if no folder has the name of a side."""
+    """How folders were interpreted, in at most 120 characters. Empty if no folder has the name of a side."""
 
     def split(self, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
         """The two sides. If no folder is held out, 5 % of the files are, at least one, by a hash of their paths.
@@ -98,17 +98,17 @@ def find_sides(root: Path, files: Sequence[str]) -> Sides:
 
 
 def class_names(root: Path, train: Sequence[Item], held_out: Sequence[Item], wanted: bool | None) -> tuple[str, ...]:
-    """The classes of images, in alphabetical order; none if the sub-folders are no classes.
+    """The classes of images, in alphabetical order. Empty if sub-folders are not classes.
 
     Args:
         root: the folder of the data set, for messages.
         train: the files to train on.
         held_out: the files that are held out.
-        wanted: whether sub-folders are classes. None: if every image lies in one, there are at least two, each is in ``train``, and they
-            have at least two images to train on each, on average.
+        wanted: whether sub-folders are classes. If None, they are classes if there are at least two, every image lies in one, each has
+            training images, and the mean is at least two training images per class.
 
     Raises:
-        DataError: if classes are wanted, and an image has none, or a class has only held-out images.
+        DataError: if ``wanted`` is true, and an image has no class or a class has no training images.
     """
     groups, others = ({item.group for item in side} for side in (train, held_out))
     names = tuple(sorted(group for group in groups if group is not None))

@@ -207,10 +207,11 @@ def _build(config: VoicesConfig) -> Splits:
     train = [(config.voices[number % len(config.voices)], number, text) for number, text in enumerate(train_texts)]
     held_out = [(voice, number, text) for number, text in enumerate(new_texts) for voice in _new_speakers(config, number)]
     name, cut = f"voices-{_digest(_given(config))}", {"hop": config.hop, "apart": config.chunk}
-    return Splits(
+    splits = Splits(
         _render(train, label_names, f"{name}-train", rate=config.rate, chunk=config.crop or config.chunk, **cut),
         _render(held_out, label_names, f"{name}-held-out", rate=config.rate, chunk=config.chunk, hop=config.chunk),
     )
+    return splits.say(f"Pieces of synthetic speech by {len(label_names)} voices")
 
 
 def _given(config: VoicesConfig) -> dict[str, Any]:

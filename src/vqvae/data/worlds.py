@@ -19,7 +19,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
-from vqvae.data.episodes import Episodes, dataset_of, frame_size
+from vqvae.data.episodes import Episodes, dataset_of, examples_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
 from vqvae.data.split import HELD_OUT_SHARE
@@ -81,7 +81,8 @@ class WorldsConfig:
             MissingExtraError: if ViZDoom is not installed.
         """
         train, held_out = _sides(self)
-        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in (train, held_out)))
+        splits = Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in (train, held_out)))
+        return splits.say(examples_of(", ".join((self.scenario, *self.scenarios)), self.clip_length))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
         """Repeat the start of held-out walks in the engine, then hold each of the actions.

@@ -193,16 +193,25 @@ class Autoencoder(LatentModel):
     def _error(self, parameters: Float[Tensor, "batch parameters *positions"], batch: Batch) -> dict[str, Tensor]:
         """The mean reconstruction error over examples: ``psnr`` in dB for data with bounds, else ``rmse`` in the data's unit.
 
-        Empty for sound, whose waves may differ and sound alike; for decoders that see the data; and if the criterion has no mean.
+        Empty unless ``_has_error``.
+        """
+        if not self._has_error(batch):
+            return {}
+        assert isinstance(self.criterion, Expecting), "checked by _has_error"
+        with torch.no_grad():
+            return reconstruction_error(self.criterion.mean(parameters), batch.x, self.signal)
+
+    def _has_error(self, batch: Batch) -> bool:
+        """Whether the metrics of this batch contain the reconstruction error.
+
+        They do not for sound, whose waves may differ and sound alike; for decoders that see the data; if the criterion has no mean; and,
+        in training, if the mean is slow to compute and nobody looks (``shows_error``).
         """
         criterion, signal = self.criterion, self.signal
         is_sound = signal.axes == AXES[1] and signal.levels is None and (signal.low, signal.high) == (-1, 1)
         if not isinstance(criterion, Expecting) or is_sound or self.draws or criterion.hop != 1 or batch.mask is not None:
-            return {}
-        if torch.is_grad_enabled() and not (criterion.is_plain or self.shows_error):
-            return {}
-        with torch.no_grad():
-            return reconstruction_error(criterion.mean(parameters), batch.x, signal)
+            return False
+        return not torch.is_grad_enabled() or criterion.is_plain or self.shows_error
 
 
 class Further(NamedTuple):

@@ -84,16 +84,17 @@ class GumbelSoftmax(CodeAutoencoder):
         return config.start_temperature * (config.end_temperature / config.start_temperature) ** done
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. Further metrics: the temperature, perplexity and share of codes used.
+        """The objective of a batch. Further metrics: the temperature, the reconstruction error, perplexity and share of codes used.
 
         In evaluation mode it is the negative of ``bound``. Only training batches with gradients enabled count as steps.
         """
         log_probs = self.posterior.log_probs(self.latents(batch))
         vectors = self._relaxed(log_probs) if self.training else self.posterior.look_up(self.posterior.sample(log_probs, 1)[0])
-        log_likelihood = self._log_likelihood(vectors, batch)
-        mask = self._mask(batch)
+        parameters = self._parameters_of(vectors, batch)
+        log_likelihood, mask = -self._cost(parameters, batch), self._mask(batch)
         bound = Bound(log_likelihood - self.posterior.kl(log_probs, mask), log_likelihood)
-        metrics = {**self._metrics(bound, batch), "temperature": self.temperature, **self._usage(log_probs.argmax(2), mask)}
+        own = {"temperature": self.temperature, **self._error(parameters, batch)}
+        metrics = {**self._metrics(bound, batch), **own, **self._usage(log_probs.argmax(2), mask)}
         if self.training and torch.is_grad_enabled():
             self.steps = self.steps + 1  # Not in place: a compiled backward pass reads the value before this step.
         return Objective(per_dim(-bound.nats, batch), metrics)

@@ -67,14 +67,16 @@ class VAE(Autoencoder):
         self.check_likelihood()
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. The metrics are those of every model, without free bits."""
+        """The objective of a batch. The metrics are those of every model, without free bits, and the reconstruction error."""
         posterior = self.posterior(batch)
         kl = _kl(posterior, self._mask(batch))
-        log_likelihood = self._log_likelihood(_draw(posterior), batch)
+        parameters = self._parameters_of(_draw(posterior), batch)
+        log_likelihood = -self._cost(parameters, batch)
         examples = max(len(kl), 1)
         charged = (kl.sum(0) / examples).clamp(min=self.config.free_bits).sum() * examples
         loss = per_dim(-log_likelihood, batch) + charged / _dims(batch)
-        return Objective(loss, self._metrics(Bound(log_likelihood - kl.sum(1), log_likelihood), batch))
+        metrics = self._metrics(Bound(log_likelihood - kl.sum(1), log_likelihood), batch)
+        return Objective(loss, {**metrics, **self._error(parameters, batch)})
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
         """The evidence lower bound, with one z drawn for log p(x|z) and the KL term in closed form.

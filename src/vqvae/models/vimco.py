@@ -74,7 +74,7 @@ class VIMCO(CodeAutoencoder):
         self.layout = (Level(config.num_codebooks, config.codebook_size, self.stride, self.lead),)
 
     def forward(self, batch: Batch) -> Objective:
-        """The objective of a batch. Further metrics: perplexity and share of codes used.
+        """The objective of a batch. Further metrics: the reconstruction error of the likeliest codes, perplexity and share of codes used.
 
         The loss has the value of the bound and the gradient of the estimator.
         """
@@ -94,7 +94,8 @@ class VIMCO(CodeAutoencoder):
             again = weight * self._of_rows(codes[sample, example], batch.take(example))
             carrier = ((credits - shares) * log_q).sum(0).index_add(0, example, again)
             nats = nats + (carrier - carrier.detach())
-        metrics = {**self._metrics(bound, batch), **self._usage(log_probs.argmax(2), mask)}
+        likeliest = log_probs.argmax(2)
+        metrics = {**self._metrics(bound, batch), **self._error_of(likeliest, batch), **self._usage(likeliest, mask)}
         return Objective(per_dim(-nats, batch), metrics)
 
     def bound(self, batch: Batch, log_prior: LogPrior | None = None) -> Bound:
@@ -137,6 +138,13 @@ class VIMCO(CodeAutoencoder):
         # If the loss is NaN, shares are meaningless. Drawing by them would hide the trainer's error behind another one.
         sample = torch.multinomial(shares.T.nan_to_num(nan=1), count, replacement=True).flatten()
         return sample, example, shares.new_full(example.shape, 1 / count)
+
+    def _error_of(self, codes: Int[Tensor, "batch codebooks *space"], batch: Batch) -> dict[str, Tensor]:
+        """The reconstruction error of codes, decoded without gradients."""
+        if not self._has_error(batch):
+            return {}
+        with torch.no_grad():
+            return self._error(self._parameters_of(self.posterior.look_up(codes), batch), batch)
 
     def _log_likelihoods(self, codes: Int[Tensor, "samples batch codebooks *space"], batch: Batch) -> Float[Tensor, "samples batch"]:
         """log p(x|z) of every sample."""

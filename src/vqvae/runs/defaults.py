@@ -1,6 +1,7 @@
 """What a run's recipe sets by itself, and the commands that repeat the run: all other settings become flags, or a settings file."""
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,8 @@ FALLBACK = {1: "speech-demo", 2: "images", 3: "worlds-video"}
 """The recipe of the prior by the number of axes of the codes, for a tokenizer that was trained by no recipe of ours."""
 _BY_DATA = {("data", "path"), ("minutes",)}
 """Settings without a flag of their own here: ``--data`` is the path, and the steps that followed from the minutes are stored."""
+_DASHED = re.compile(r"-(?!\d+(\.\d+)?$)")
+"""Words that the command line reads as a flag: they begin with a dash and are no plain number."""
 _PYTHON = "# Trained by a Python program. Run it again with the settings below and the same data."
 
 
@@ -143,14 +146,24 @@ def _flags(config: Any, default: Any, path: tuple[str, ...] = ()) -> list[str] |
 
 
 def _flag(name: str, value: Any) -> list[str] | None:
-    """A flag with a plain value."""
+    """A flag with a plain value. None if the command line would read the value as something else."""
+    values = value if isinstance(value, tuple) else (value,)
+    if not all(one is None or isinstance(one, (int, float, str)) for one in values):
+        return None
+    words = [str(one) for one in values]
     if isinstance(value, bool):
-        return [f"--{name}", str(value)]
-    if isinstance(value, tuple):
-        return None if not value or any(not isinstance(one, (int, float, str)) for one in value) else [f"--{name}", *map(str, value)]
-    if isinstance(value, str) and value.startswith("-"):
-        return [f"--{name}={value}"]
-    return [f"--{name}", str(value)] if value is None or isinstance(value, (int, float, str)) else None
+        return [f"--{name}" if value else _off(name)]
+    if value == "None" or not words:
+        return None
+    if len(words) == 1 and words[0].startswith("-"):
+        return [f"--{name}={words[0]}"]
+    return None if any(_DASHED.match(word) for word in words) else [f"--{name}", *words]
+
+
+def _off(name: str) -> str:
+    """The flag that turns a switch off."""
+    before, dot, last = name.rpartition(".")
+    return f"--{before}{dot}no-{last}"
 
 
 def _printed(run: Path, part: str, file: str = "") -> str:

@@ -1,4 +1,4 @@
-"""What a run does besides learning, at intervals: pictures of what the model makes."""
+"""Callbacks draw pictures of the model's output at intervals while it is trained."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,21 +18,24 @@ from vqvae.priors import SamplingPrior
 from vqvae.words import say
 
 GRIDS = "grids"
-"""The folder in a run that holds the pictures drawn while training."""
+"""The folder of a run for pictures that are drawn during training."""
 EARLY, SOON = 50, 30.0
-"""Callbacks draw for the first time after so many steps or, if steps are slow, seconds: there are pictures in the first minute."""
+"""The first pictures are drawn after 50 steps, or after 30 seconds if steps are slow, so they appear within a minute."""
 Picture = UInt8[np.ndarray, "height width 3"]
 Pictures = Mapping[str, Picture]
 Pairs = Callable[[Tensor, Tensor, int], Picture]
-"""Draws two kinds of data, the first above the second, in so many columns; of images ``vqvae.reports.grids.pair_grid`` does it."""
+"""Draws two batches, the first above the second, in a number of columns. For images: ``vqvae.reports.grids.pair_grid``."""
 Grid = Callable[[Tensor, int], Picture]
-"""Draws data in so many columns; of images ``vqvae.reports.grids.grid`` does it."""
+"""Draws a batch in a number of columns. For images: ``vqvae.reports.grids.grid``."""
 
 
 @runtime_checkable
 class Callback(Protocol):
-    """The first process calls it after every ``every`` steps, once early in the first minute, and at the end (0: only at the end). It gets
-    the module in evaluation mode, without gradients, and the folder of the run. TensorBoard shows the pictures that it returns."""
+    """A function that the first process calls every ``every`` steps, once in the first minute, and at the end.
+
+    If ``every`` is 0, it is called only at the end. The module is in evaluation mode and gradients are off. ``folder`` is the run folder.
+    TensorBoard shows the pictures that it returns.
+    """
 
     every: int
 
@@ -40,25 +43,25 @@ class Callback(Protocol):
 
 
 class Early:
-    """Finds the step after which pictures are drawn for the first time."""
+    """Decides when the first pictures are drawn."""
 
     def __init__(self) -> None:
         self._began, self._was = time.monotonic(), False
 
     def __call__(self, step: int) -> bool:
-        """Whether it is this step. Call it once per step."""
+        """Whether to draw the first pictures after this step. Call it once per step."""
         now = not self._was and (step == EARLY or (step < EARLY and time.monotonic() - self._began > SOON))
         self._was |= now
         return now
 
 
 def is_due(callback: Callback, step: int, early: bool) -> bool:
-    """Whether a callback is called after this step. ``early``: pictures are drawn for the first time. The last step is not considered."""
+    """Whether to call a callback after this step. ``early``: the first pictures are due. The end of training is not considered."""
     return (early and step < callback.every) or (callback.every > 0 and step % callback.every == 0)
 
 
 def drawn(callback: Callback, step: int, module: nn.Module, folder: Path) -> Pictures:
-    """The pictures of a callback. If it fails, there are none, with a message: pictures do not end a training."""
+    """The pictures of a callback. If it fails, log the error and return no pictures: training continues."""
     try:
         is_first = step <= EARLY and not (folder / GRIDS).exists()
         pictures = callback(step, module, folder)
@@ -77,11 +80,11 @@ class ReconstructionGrid:
         """Choose the examples.
 
         Args:
-            held_out: where they are from.
-            pairs: draws data above what was made of it, in so many columns.
-            every: steps from one picture to the next; 0 is only the last.
-            count: how many examples.
-            columns: examples side by side.
+            held_out: the data set to choose from.
+            pairs: draws examples above their reconstructions.
+            every: steps between pictures. 0: draw only at the end.
+            count: number of examples.
+            columns: number of examples in a row.
         """
         self.pairs, self.every, self.columns = pairs, every, columns
         # Spread over the whole set: neighbours are often frames of one scene or examples of one class.
@@ -99,23 +102,23 @@ class ReconstructionGrid:
 
 
 class SampleGrid:
-    """What a prior draws while it is trained, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
+    """Samples of a prior during training, from the same random numbers each time, as ``RUN/grids/samples-NNNNNN.png``."""
 
     def __init__(self, pipeline: Pipeline, grid: Grid, *, every: int, count: int = 16, columns: int = 8) -> None:
-        """Choose what is drawn.
+        """Set up the samples.
 
         Args:
             pipeline: the tokenizer with its card.
-            grid: draws data in so many columns.
-            every: steps from one picture to the next; 0 is only the last.
-            count: how many samples.
-            columns: samples side by side.
+            grid: draws samples.
+            every: steps between pictures. 0: draw only at the end.
+            count: number of samples.
+            columns: number of samples in a row.
         """
         self.pipeline, self.grid, self.every, self.count, self.columns = pipeline, grid, every, count, columns
 
     def __call__(self, step: int, module: nn.Module, folder: Path) -> Pictures:
         assert isinstance(module, SamplingPrior), "only a SamplingPrior draws samples"
-        # The card has the names of the labels, the size of the data and its signal.
+        # The card holds the label names, the data size and the signal.
         data = Pipeline(self.pipeline.tokenizer, module, card=self.pipeline.card).sample(self.count)
         pixels = self.grid(data, self.columns)
         write_png(folder / GRIDS / f"samples-{step:06d}.png", pixels)

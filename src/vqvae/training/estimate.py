@@ -1,4 +1,4 @@
-"""How long a training will take on this machine, from a few steps of a copy of the model."""
+"""Estimates the training time on this machine from a few steps of a copy of the model."""
 
 import time
 from collections.abc import Callable
@@ -13,50 +13,46 @@ from vqvae.training.checkpoint import Best
 from vqvae.training.settings import TrainConfig
 
 _SPARE = 0.05
-"""Share of a budget that is kept for what cannot be foreseen, such as checkpoints."""
+"""Share of the time budget kept in reserve, for example for checkpoints."""
 _AT_LEAST = 0.5
-"""Least share of a budget that goes to training, however long the scores take."""
-
-
+"""Smallest share of the time budget for training, even if scoring takes longer than the rest."""
 EVALUATED = 1024
-"""Held-out examples of an evaluation while training, at most."""
+"""Largest number of held-out examples in an evaluation during training."""
+MEMORISED = 0.02
+"""Give advice if the held-out loss rises by more than this share of its lowest value."""
 
 
 class Speed(NamedTuple):
-    """Seconds that a batch takes."""
+    """Seconds per batch."""
 
     step: float
     """One training step."""
     forward: float
-    """One batch without gradients, as in an evaluation."""
-
-
-MEMORISED = 0.02
-"""A rise of the loss on held-out data, as a share of the lowest loss, that is worth advice."""
+    """One batch without gradients, as in evaluation."""
 
 
 class Plan(NamedTuple):
-    """What a training does beside its steps."""
+    """The work of a training besides its steps."""
 
     evaluate_every: int
-    """Steps between evaluations; 0: only at the end."""
+    """Steps between evaluations. 0: evaluate only at the end."""
     evaluated: float
-    """Batches of one evaluation."""
+    """Batches per evaluation."""
     after: float
-    """Batches without gradients after the training, for codes and scores."""
+    """Batches without gradients after training, for codes and scores."""
 
     @classmethod
     def of(cls, config: TrainConfig, splits: Splits, *, coded: bool) -> "Plan":
-        """The plan of a training. ``coded``: the training data is encoded afterwards."""
+        """The plan of a training. ``coded``: the training data is encoded after training."""
         train, held_out = (len(side) / config.batch_size for side in splits)
         return cls(config.evaluate_every, min(EVALUATED / config.batch_size, held_out), 3 * held_out + (train if coded else 0))
 
     def seconds(self, speed: Speed, steps: int) -> float:
-        """The time that so many steps take, with everything around them."""
+        """The seconds for a number of steps, including evaluations and scores."""
         return steps * self._per_step(speed) + self._after(speed)
 
     def steps(self, speed: Speed, budget: float) -> int:
-        """The steps that fit into a budget in seconds; 1 at least."""
+        """The number of steps that fit into a budget in seconds; at least 1."""
         left = max(budget * (1 - _SPARE) - self._after(speed), budget * _AT_LEAST)
         return max(1, int(left / self._per_step(speed)))
 
@@ -73,8 +69,8 @@ def measure(step: Callable[[int], object], forward: Callable[[int], object], sec
     Args:
         step: takes a training step, by its number.
         forward: runs a batch without gradients, by its number.
-        seconds: how long steps are timed; at least one is.
-        most: how many steps are timed at most.
+        seconds: how long to time steps. At least one is timed.
+        most: the largest number of steps to time.
     """
     step(0)
     done, began = 0, time.perf_counter()

@@ -25,7 +25,7 @@ METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
 """The prefix of scores on held-out data."""
 LINE = 120
-"""Most characters of a line."""
+"""Most characters in a line."""
 LOGGED = {
     "loss": "loss",
     "nats_per_dim": "",
@@ -38,15 +38,15 @@ LOGGED = {
     "perplexity": "perplexity",
     "adversary_loss": "adversary loss",
 }
-"""The scalars of a log line, in this order, and what stands before each number."""
+"""The scalars in a log line, in order, with the word before each number."""
 IN_BAR = ("nats_per_code", "psnr", "rmse", "distance_per_dim", "codes_used", "examples_per_second")
-"""The scalars beside the bar."""
+"""The scalars next to the progress bar."""
 _START = '{"step": '
-"""How every row begins."""
+"""The start of every row."""
 
 
 class Meter:
-    """Means of scalars over an interval of steps. They stay on the device until ``take``."""
+    """Means of scalars over several steps. The sums stay on the device until ``take``."""
 
     def __init__(self) -> None:
         self._sums: dict[str, Tensor] = {}
@@ -61,7 +61,7 @@ class Meter:
             self._weights[name] += weight
 
     def take(self) -> dict[str, float]:
-        """The means over all processes, in the order of the names; then start again. All processes must call it."""
+        """Return the means over all processes and start again. All processes must call it."""
         if not self._sums:
             return {}
         names = list(self._sums)
@@ -73,10 +73,10 @@ class Meter:
 
 
 class Log:
-    """The log of one stage of a run. If TensorBoard is installed, it gets ``RUN/tensorboard/STAGE``.
+    """The log of one stage of a run. If TensorBoard is installed, its files go to ``RUN/tensorboard/STAGE``.
 
-    Rows of this stage after ``step`` are removed: a killed process left them, and the resumed one writes them again. With ``quiet``
-    (every process but the first), nothing is written or printed.
+    Rows of this stage after ``step`` are removed. A killed process left them, and the resumed process writes them again. If ``quiet``,
+    nothing is written or printed. All processes except the first are quiet.
     """
 
     def __init__(self, run: Path, stage: str, *, step: int, steps: int, quiet: bool, settings: str = "") -> None:
@@ -106,7 +106,7 @@ class Log:
             self._progress.update(step)
 
     def row(self, step: int, values: Mapping[str, float]) -> None:
-        """Write one row. If that fails, say so once and continue: a log does not end a training."""
+        """Write one row. If that fails, print a message once and continue training."""
         if self.quiet:
             return
         line = json.dumps({"step": step, "stage": self.stage, **values}) + "\n"
@@ -151,7 +151,7 @@ def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[s
 
 
 def show_error(module: nn.Module, wanted: bool) -> None:
-    """Let the models in a module measure the reconstruction error of the next step, or only if that costs nothing."""
+    """Set whether the models in a module measure the reconstruction error even if that takes time."""
     for part in module.modules():
         if isinstance(part, Autoencoder):
             part.shows_error = wanted

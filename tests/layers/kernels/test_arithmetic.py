@@ -1,5 +1,6 @@
 """The parts of the kernels are exact, and no kernel is kept on disk."""
 
+import logging
 import math
 import os
 import subprocess
@@ -11,7 +12,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from vqvae.layers.kernels.arithmetic import add_products, exp, gate_row
+from vqvae.layers.kernels.arithmetic import add_products, exp, gate_row, kernel
 
 
 def test_exponentials_are_exact_to_float32() -> None:
@@ -55,3 +56,12 @@ def test_nothing_is_kept_on_disk(tmp_path: Path) -> None:
 def double(x: int) -> int:
     """What the test above compiles."""
     return 2 * x
+
+
+def test_compiling_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    run = kernel(double)
+    assert (run(2), run(3)) == (4, 6)
+    assert [record.getMessage() for record in caplog.records if record.name.startswith("vqvae")] == [
+        "Compiling the sampler. This takes a few seconds."
+    ]

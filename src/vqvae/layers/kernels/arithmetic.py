@@ -1,11 +1,16 @@
 """Parts of the kernels: compilation, e^x, the gate, copies and sums of rows, products of floats."""
 
+import functools
+import itertools
+import logging
 import math
 from collections.abc import Callable
 from typing import Any, no_type_check
 
 import numba
 import numpy as np
+
+_log = logging.getLogger(__name__)
 
 ZERO, HALF, ONE = np.float32(0), np.float32(0.5), np.float32(1)
 LARGEST = np.float32(87)
@@ -21,8 +26,19 @@ FASTMATH: Any = {"fastmath": True, "error_model": "numpy", "nogil": True}
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile at the first call, anew in each process: numba would keep kernels on disk as pickles, and reading a pickle runs code."""
-    return numba.njit(**FASTMATH)(function)
+    """Compile at the first call, anew in each process: numba would keep kernels on disk as pickles, and reading a pickle runs code.
+
+    Compiling takes seconds, so the log says it. Threads that wait for the same compilation do not say it again.
+    """
+    compiled, calls = numba.njit(**FASTMATH)(function), itertools.count()
+
+    @functools.wraps(function)
+    def run(*arguments: Any) -> Any:
+        if next(calls) == 0:
+            _log.info("Compiling the sampler. This takes a few seconds.")
+        return compiled(*arguments)
+
+    return run
 
 
 def part(function: Callable[..., Any]) -> Callable[..., Any]:
