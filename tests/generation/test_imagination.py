@@ -16,7 +16,7 @@ def prior() -> WorldPrior:
     small = {"memory": 3, "reach": 1, "blocks": 1, "width": 4, "layers": 1, "hidden": 4, "output_hidden": 5}
     model = WorldPriorConfig(codebook_size=5, actions=2, **small).build().eval()
     with torch.no_grad():
-        for weight in (*model.memory.moves.parameters(), model.tell.weight):
+        for weight in (*model.memory.moves.parameters(), model.tell.weight, model.logits_weight):
             weight.mul_(4)  # What an action does must show.
     return model
 
