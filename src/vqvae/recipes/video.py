@@ -65,7 +65,7 @@ def prior(level: Level, classes: int) -> TrainConfig:
     """A prior over frames for an hour of one core, given 441 codes per frame."""
     return TrainConfig(
         model=WorldPriorConfig(codebook_size=level.codebook_size, num_codebooks=level.num_codebooks),
-        steps=9_000,
+        steps=6_500,
         batch_size=8,
         optimizer=dataclasses.replace(cosine(2e-3), muon=0.02, clip_norm=1.0),
         evaluate_every=1_500,
@@ -93,7 +93,7 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
 def crafter_prior(level: Level, classes: int) -> TrainConfig:
     """The same prior with larger batches: a frame has fewer codes."""
     config = prior(level, classes)
-    return dataclasses.replace(config, steps=7_500, batch_size=32, evaluate_every=1_500)
+    return dataclasses.replace(config, steps=5_200, batch_size=32, evaluate_every=1_300)
 
 
 def _by_cell() -> VQVAEConfig:
