@@ -54,7 +54,7 @@ COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 600, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
 MASKED, MASKED_STEPS = "masked", 1_500
 """The name of the masked prior, and its training steps at CPU scale."""
-PROBE_STEPS, CALIBRATED = 1_000, 2_000
+PROBE_STEPS, CALIBRATED = 3_000, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
 NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
 
