@@ -71,7 +71,10 @@ class GymConfig:
             DataError: if there is no such environment, it has no RGB rendering, or its actions are not numbered.
             MissingExtraError: if the package of the environment is not installed.
         """
-        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in _sides(self)))
+        train, held_out = _sides(self)
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        sides = ((_episodes(train), train.name), (continued, held_out.name))
+        return Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
         """Repeat the start of held-out episodes in the environment, then hold each of the actions; see ``WorldsConfig.rollouts``.

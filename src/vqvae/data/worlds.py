@@ -81,7 +81,9 @@ class WorldsConfig:
             MissingExtraError: if ViZDoom is not installed.
         """
         train, held_out = _sides(self)
-        return Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in (train, held_out)))
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        sides = ((_episodes(train), train.name), (continued, held_out.name))
+        return Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
         """Repeat the start of held-out walks in the engine, then hold each of the actions.
