@@ -17,7 +17,7 @@ from vqvae.data.episodes import ClipsDataset
 from vqvae.disk import check_outputs, explained, read_text, user_path
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
-from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
+from vqvae.evaluation.video.strips import CONTEXT, IMAGINED
 from vqvae.media.video import WRITTEN, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.runs.folder import stored_data

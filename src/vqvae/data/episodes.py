@@ -1,8 +1,9 @@
 """Episodes of frames with the actions between them, and two data sets of them: single frames, and clips."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import torch
@@ -40,6 +41,8 @@ class Episodes:
     """The names of a pose's numbers, such as x, y and angle."""
     frame_rate: float | None = None
     """Frames per second. None if unknown."""
+    engine: Callable[..., Any] | None = None
+    """Continues these episodes with actions held, such as ``WorldsConfig.rollouts``. None if no engine can."""
     extra: Mapping[str, Shaped[np.ndarray, "_ ..."]] = field(default_factory=dict)
     """Further arrays of an environment with one entry per frame, such as maps of objects."""
 

@@ -71,7 +71,10 @@ class GymConfig:
             DataError: if there is no such environment, it has no RGB rendering, or its actions are not numbered.
             MissingExtraError: if the package of the environment is not installed.
         """
-        splits = Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in _sides(self)))
+        train, held_out = _sides(self)
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        sides = ((_episodes(train), train.name), (continued, held_out.name))
+        splits = Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
         return splits.say(examples_of(self.environment, self.clip_length))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:

@@ -81,7 +81,9 @@ class WorldsConfig:
             MissingExtraError: if ViZDoom is not installed.
         """
         train, held_out = _sides(self)
-        splits = Splits(*(dataset_of(_episodes(side), self.clip_length, side.name) for side in (train, held_out)))
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        sides = ((_episodes(train), train.name), (continued, held_out.name))
+        splits = Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
         return splits.say(examples_of(", ".join((self.scenario, *self.scenarios)), self.clip_length))
 
     def rollouts(self, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:

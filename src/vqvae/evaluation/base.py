@@ -13,6 +13,7 @@ from torch import Tensor
 from vqvae.codes import Codes, LogPrior
 from vqvae.data.base import Condition
 from vqvae.pipeline import Pipeline
+from vqvae.reports.loops import Animation
 from vqvae.reports.sounds import Row
 
 FEW = 100
@@ -30,7 +31,9 @@ class Evaluation:
     pictures: Mapping[str, np.ndarray] = field(default_factory=dict)
     """uint8 arrays (height, width, 3)."""
     captions: Mapping[str, str] = field(default_factory=dict)
-    """Captions of pictures, by the name of the picture."""
+    """Captions of pictures and of rows of animations, by their names."""
+    animations: Mapping[str, Mapping[str, Animation]] = field(default_factory=dict)
+    """Rows of animations to compare: animations by their names, by the name of the row."""
     charts: Mapping[str, str] = field(default_factory=dict)
     """SVG pictures."""
     only_files: frozenset[str] = frozenset()

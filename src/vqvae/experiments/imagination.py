@@ -27,7 +27,7 @@ from vqvae.evaluation.video.bits import coded_episodes, first_frame_bits, frame_
 from vqvae.evaluation.video.copying import CopyPrior
 from vqvae.evaluation.video.rollouts import Imagined, imagine_held, score_actions, score_distances, score_positions, score_rotation
 from vqvae.evaluation.video.rotation import calibrate_frames, turned
-from vqvae.evaluation.video.scores import CONTEXT, IMAGINED
+from vqvae.evaluation.video.strips import CONTEXT, IMAGINED
 from vqvae.experiments.base import Job, Scale
 from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, Pipeline, load

@@ -23,7 +23,7 @@ def grid(images: Integer[Tensor, "count channels height width"], columns: int) -
     Raises:
         DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
-    images = _shown(images)
+    images = as_bytes(images)
     count, _, height, width = images.shape
     columns = min(columns, count)
     rows = -(-count // columns)
@@ -40,7 +40,7 @@ def pair_grid(
     Raises:
         DataError: if there are no images, or they have neither 1 nor 3 channels.
     """
-    above, below = _shown(above), _shown(below)
+    above, below = as_bytes(above), as_bytes(below)
     columns = min(columns, len(above))
     pairs = zip(above.split(columns), below.split(columns), strict=True)
     return grid(torch.cat([_filled(row, columns) for pair in pairs for row in pair]), columns)
@@ -79,8 +79,12 @@ def _filled(images: Tensor, count: int) -> Tensor:
     return torch.cat([images, images.new_full((count - len(images), *images.shape[1:]), _WHITE)])
 
 
-def _shown(images: Tensor) -> Tensor:
-    """Images with 256 levels."""
+def as_bytes(images: Tensor) -> Tensor:
+    """Images with 256 levels.
+
+    Raises:
+        DataError: if there are no images, or they have neither 1 nor 3 channels.
+    """
     if len(images) == 0 or images.shape[1] not in (1, 3):
         raise DataError(
             f"The images have shape {tuple(images.shape)}; expected (n, channels, height, width) with 1 or 3 channels and n ≥ 1."

@@ -48,6 +48,7 @@ _DIM, _WHOLE = "Bits per dimension", "Average cost of lossless storage per {dim}
 _SAME = " The prior knows only the frequency of each code."
 _UNIFORM = " All codes are equally likely to this prior."
 _CODE, _SECOND = "Average cost of a code.", "Average cost of the codes of a second."
+_FRAME = "Average cost of the codes of a frame."
 _LEFT = "The part of these bits that stores the {example} once the codes are known."
 MEASURES = {
     "bits_per_dim_learned": Measure(f"{_DIM}, learned prior", ".3f", "bits/dim", f"{_WHOLE}{{raw}}", better=-1),
@@ -61,10 +62,14 @@ MEASURES = {
     "bits_per_second_learned": Measure("Bit rate, learned prior", ".1f", "bit/s", _SECOND, better=-1),
     "bits_per_second_unigram": Measure("Bit rate, unigram prior", ".1f", "bit/s", _SECOND + _SAME, better=-1),
     "bits_per_second_uniform": Measure("Bit rate, uniform prior", ".1f", "bit/s", _SECOND + _UNIFORM, better=-1),
+    "bits_per_frame": Measure("Bits per frame, learned prior", ".1f", "bits", _FRAME, better=-1),
+    "bits_per_frame_unigram": Measure("Bits per frame, unigram prior", ".1f", "bits", _FRAME + _SAME, better=-1),
+    "bits_per_frame_uniform": Measure("Bits per frame, uniform prior", ".1f", "bits", _FRAME + _UNIFORM, better=-1),
     "bits_per_code": Measure("Bits per code, learned prior", ".3f", "bits", _CODE, better=-1),
     "bits_per_code_unigram": Measure("Bits per code, unigram prior", ".3f", "bits", _CODE + _SAME, better=-1),
     "bits_per_code_uniform": Measure("Bits per code, uniform prior", ".3f", "bits", "log₂ of the number of codes in the codebook."),
     "psnr": Measure("PSNR", ".2f", "dB", "Pixel error of the reconstructions. 3 dB more is half the squared error.", better=1),
+    "flicker": Measure("Flicker", ".2f", "levels", "Mean change of the reconstruction where the original stands still.", better=-1),
     "ssim": Measure("SSIM", ".4f", "", "Similarity of local structure. 1 means equal.", better=1),
     "rmse": Measure("Root mean squared error", ".4g", "in units of the data", "Error of the reconstructions. 0 means equal.", better=-1),
     "nmse": Measure("Normalised squared error", ".4f", "", "Squared error divided by the variance of the data. 0 means equal.", better=-1),
@@ -78,6 +83,7 @@ MEASURES = {
     "perplexity": Measure("Perplexity of the codes", ".1f", "codes", "The number of equally frequent codes that carry as much."),
     "codes_used": Measure("Codes used", ".1f", "%", "Share of the codebook that occurs in held-out {examples}.", 100.0),
     "examples": Measure("Held-out {examples}", ".0f", "", "The model was scored on these. It was not trained on them."),
+    "frames": Measure("Held-out frames", ".0f", "", "The model was scored on these. It was not trained on them."),
     "seconds_scored": Measure("Held-out audio", ".1f", "s", "The codes were scored on this much audio."),
     "seconds": Measure("Total time", ".0f", "s", "The sum over the stages of this run."),
     # What training shows.
@@ -91,7 +97,7 @@ MEASURES = {
 
 
 def words_of(kind: str, signal: Signal | None) -> Words:
-    """The words for a kind of data: "pictures", "sound", or anything else for arrays."""
+    """The words for a kind of data: "pictures", "sound", "clips", or anything else for arrays."""
     levels = None if signal is None else signal.levels
     raw = "" if levels is None else f" Raw data takes {math.log2(levels):.3g}."
     if kind == "pictures":
@@ -103,6 +109,13 @@ def words_of(kind: str, signal: Signal | None) -> Words:
             "A prior is a model of these sequences. Together they can compress recordings, score them and generate new sound."
         )
         return Words("recording", "sample", "", "bytes per second", "FLAC", about)
+    if kind == "clips":
+        dim = "pixel" if signal is not None and signal.channels == 1 else "colour channel of a pixel"
+        about = (
+            "The tokenizer turns the frames of a clip into grids of codes from a fixed list, the codebook, and decodes such grids. "
+            "A prior is a model of these grids, one after the other. Together they can compress clips, score them and imagine what follows."
+        )
+        return Words("clip", dim, raw, "bytes per frame", about=about)
     return Words(raw=raw)
 
 

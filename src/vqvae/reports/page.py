@@ -14,6 +14,7 @@ from vqvae.disk import atomic
 from vqvae.errors import CheckpointError
 from vqvae.reports.charts import Bar, Series, area_chart, bar_chart
 from vqvae.reports.curves import curves, is_number
+from vqvae.reports.loops import Animation, loop_row
 from vqvae.reports.measures import MEASURES, Words, in_words, measure, size_in_words
 from vqvae.reports.sounds import Row, picture, sound_rows
 from vqvae.reports.waves import ERROR_RANGE
@@ -55,6 +56,7 @@ def write_report(
     command: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
     captions: Mapping[str, str] = {},
+    animations: Mapping[str, Mapping[str, Animation]] = {},
     sounds: Sequence[Row] = (),
     charts: Mapping[str, str] = {},
     sizes: Mapping[str, float] = {},
@@ -74,7 +76,8 @@ def write_report(
         data: sentences about the data.
         command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
-        captions: captions of pictures and charts that have none in ``CAPTIONS``.
+        captions: captions of animations, and of pictures and charts that have none in ``CAPTIONS``.
+        animations: rows of animations by their names, by the name of the row.
         sounds: rows of sounds to compare.
         sizes: mean sizes in bytes, by what is stored.
         classes, grouped_by: scores of each class or speaker, and "class" or "speaker".
@@ -88,7 +91,7 @@ def write_report(
         _begin(summary, words) + _cards(numbers, words),
         _warnings(warnings),
         _sounds(sounds),
-        _pictures(pictures, charts, captions),
+        _pictures(pictures, charts, captions, animations),
         _beside(numbers, beside),
         _likelihood(numbers, words),
         _sizes(sizes, words),
@@ -171,7 +174,8 @@ def _cards(numbers: Mapping[str, float], words: Words) -> str:
     kinds = ("bits_per_dim", "bits_per_sample")
     best = next((f"{kind}_{name}" for name in ("learned", "unigram", "uniform") for kind in kinds if f"{kind}_{name}" in numbers), "")
     near = next((name for name in ("psnr", "log_mel_distance", "nmse") if name in numbers), "")
-    rate = next((f"bits_per_second_{name}" for name in ("learned", "unigram") if f"bits_per_second_{name}" in numbers), "bits_per_code")
+    rates = ("bits_per_second_learned", "bits_per_second_unigram", "bits_per_frame", "bits_per_frame_unigram")
+    rate = next((name for name in rates if name in numbers), "bits_per_code")
     cards = []
     for name in [name for name in (near, best, rate, "codes_used", "compression_ratio") if name in numbers][:_CARDS]:
         found, (value, unit) = measure(name, words), in_words(name, numbers[name])
@@ -203,8 +207,17 @@ def _sounds(sounds: Sequence[Row]) -> str:
     return f"<h2>Sounds</h2><p>{words}</p>{sound_rows(sounds)}"
 
 
-def _pictures(pictures: Mapping[str, np.ndarray], charts: Mapping[str, str], captions: Mapping[str, str]) -> str:
-    figures = _figures(pictures, captions) + "".join(
+def _pictures(
+    pictures: Mapping[str, np.ndarray],
+    charts: Mapping[str, str],
+    captions: Mapping[str, str],
+    animations: Mapping[str, Mapping[str, Animation]],
+) -> str:
+    moving = {name: captions.get(name, "") for name in animations}
+    figures = "".join(
+        f'<figure class="picture">{_caption(name, words)}{loop_row(animations[name], words)}</figure>' for name, words in moving.items()
+    )
+    figures += _figures(pictures, captions) + "".join(
         f'<figure class="picture">{_caption(name, captions.get(name, "")) if name in captions else ""}'
         f'<div class="wide" tabindex="0">{chart}</div></figure>'
         for name, chart in charts.items()

@@ -9,7 +9,8 @@ from typing import Any
 from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data.base import Dataset
-from vqvae.disk import safe_name
+from vqvae.disk import atomic, safe_name, safe_names
+from vqvae.errors import CheckpointError
 from vqvae.evaluation.base import Evaluation
 from vqvae.evaluation.kinds import kind_of
 from vqvae.media.images import write_png
@@ -66,6 +67,7 @@ def _evaluate(
         write_png(place / f"{safe_name(picture)}.png", pixels)
     for title, chart in evaluation.charts.items():
         save_svg(place / f"{safe_name(title)}.svg", chart)
+    _write_animations(place, evaluation)
     update_metrics(place, evaluation.scores)
     record_seconds(place, evaluation=time.perf_counter() - began)
     metrics = read_metrics(place)
@@ -77,6 +79,7 @@ def _evaluate(
         metrics=metrics,
         pictures={name: one for name, one in evaluation.pictures.items() if name not in evaluation.only_files},
         captions=evaluation.captions,
+        animations=evaluation.animations,
         rows=read_rows(run),
         settings=json.dumps(stage_settings(run, name, parts), indent=2),
         data=facts(held_out, about(run, parts).training, evaluation.grouped_by),
@@ -91,6 +94,14 @@ def _evaluate(
         beside=None if other is None else beside_of(other, held_out, options, parts),
     )
     return metrics
+
+
+def _write_animations(folder: Path, evaluation: Evaluation) -> None:
+    """Write each animation as ROW-NAME.webp."""
+    found = {f"{row}-{name}": one for row, loops in evaluation.animations.items() for name, one in loops.items()}
+    for name, one in zip(safe_names(found), found.values(), strict=True):
+        with atomic(folder / f"{name}{one.suffix}", CheckpointError) as partial:
+            partial.write_bytes(one.content)
 
 
 def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, Any]:

@@ -1,27 +1,20 @@
-"""Scores and strips of a model of clips on held-out episodes."""
+"""Scores of a model of clips on held-out episodes."""
 
 import math
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from vqvae.data import in_order
 from vqvae.data.base import Batch, Dataset
-from vqvae.data.loader import spread_indices
 from vqvae.evaluation.base import Evaluation, coded_sizes, compression, log_priors, warnings_about
 from vqvae.evaluation.images.reconstruction import psnr
 from vqvae.evaluation.likelihood.costs import LEARNED, Costs
 from vqvae.evaluation.video.flicker import Flicker
+from vqvae.evaluation.video.strips import shown
 from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
-from vqvae.reports.grids import grid, labelled_rows
-
-CONTEXT, IMAGINED = 6, 10
-"""Frames that are known before imagination starts, and imagined frames, as in [VQVAE §4.4]."""
-_SHOWN = 3
-_COLUMNS = 8
 
 
 def score_video(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
@@ -44,13 +37,14 @@ def score_video(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
         scores["bits_per_frame" if name == LEARNED else f"bits_per_frame_{name}"] = nats / math.log(2) / frames
     counts = costs.usage[0].counts
     sizes = coded_sizes(costs.dims * math.log2(peak + 1), costs.nats, frames)
-    pictures, captions = strips(pipeline, held_out)
+    found = shown(pipeline, held_out)
     return Evaluation(
         scores=scores | compression(sizes) | {"frames": frames},
         counts=counts,
         sizes=sizes,
-        pictures=pictures,
-        captions=captions,
+        pictures=found.pictures,
+        captions=found.captions,
+        animations=found.animations,
         warnings=warnings_about(pipeline, counts, frames, "frames"),
     )
 
@@ -64,34 +58,3 @@ def scored(pipeline: Pipeline, batch: Batch, costs: Costs) -> tuple[Tensor, Tens
     costs.add(batch, codes, made.log_likelihood)
     there = torch.ones(batch.x.shape[2], dtype=torch.bool) if batch.mask is None else batch.mask[0].flatten(1).all(1).cpu()
     return batch.x[0].transpose(0, 1).cpu(), made.x[0].transpose(0, 1).cpu(), there
-
-
-def strips(pipeline: Pipeline, held_out: Dataset) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Strips of frames: clips and their reconstructions and, with a prior, what the model imagines beside what followed."""
-    whole = held_out.apart()
-    batch = whole.batch(spread_indices(whole, _SHOWN))
-    length = batch.x.shape[2]
-    pictures, captions = {}, {}
-    if batch.x.shape[1] not in (1, 3):
-        return pictures, captions
-    shown = min(_COLUMNS, length)
-    clips = batch.x[:, :, :shown]
-    rows = [one.transpose(0, 1) for pair in zip(clips, pipeline.reconstruct(clips), strict=True) for one in pair]
-    pictures["reconstructions"] = grid(torch.cat(rows), shown)
-    captions["reconstructions"] = "Held-out clips from left to right, each with its reconstruction below."
-    context, steps = min(CONTEXT, length - 1), min(IMAGINED, length - CONTEXT)
-    if pipeline.prior is None or not hasattr(pipeline.prior, "actions") or context < 1 or steps < 1:
-        return pictures, captions
-    known, follows = batch.x[:1, :, :context], batch.x[0, :, context : context + steps].transpose(0, 1)
-    taken = batch.condition.actions
-    named = {"what followed": follows}
-    if pipeline.prior.actions and taken is not None:
-        before = taken[:1, : context - 1]
-        plans = {"same actions": taken[:1, context - 1 : context - 1 + steps]}
-        plans |= {f"{name} held": torch.full((1, steps), number) for number, name in enumerate(held_out.action_names[:_COLUMNS])}
-        named |= {title: pipeline.imagine(known, plan, before=before)[0].transpose(0, 1) for title, plan in plans.items()}
-    else:
-        named["imagined"] = pipeline.imagine(known, steps=steps)[0].transpose(0, 1)
-    pictures["imagined"] = labelled_rows(named)
-    captions["imagined"] = f"What the model imagines after {context} frames, from left to right, by the actions that it is given."
-    return pictures, captions
