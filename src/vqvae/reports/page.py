@@ -76,9 +76,8 @@ def write_report(
         data: sentences about the data.
         command: the commands that repeat this run, or a sentence after "# ".
         counts: how often each code occurs.
+        animations, sounds: rows of animations, by the name of the row, and rows of sounds to compare.
         captions: captions of animations, and of pictures and charts that have none in ``CAPTIONS``.
-        animations: rows of animations by their names, by the name of the row.
-        sounds: rows of sounds to compare.
         sizes: mean sizes in bytes, by what is stored.
         classes, grouped_by: scores of each class or speaker, and "class" or "speaker".
         warnings, beside: why some scores may mislead, and a run to compare with.
@@ -88,8 +87,7 @@ def write_report(
     """
     numbers = numbers_of(metrics)
     sections = [
-        _begin(summary, words) + _cards(numbers, words),
-        _warnings(warnings),
+        _begin(summary, words) + _cards(numbers, words) + _warnings(warnings),
         _sounds(sounds),
         _pictures(pictures, charts, captions, animations),
         _beside(numbers, beside),
