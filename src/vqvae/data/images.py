@@ -32,14 +32,14 @@ from vqvae.signals import pictures
 _log = logging.getLogger(__name__)
 
 Place = tuple[float, float]
-"""Where a picture is cut, down and across: 0 is at the top or left, 1 at the bottom or right."""
+"""Where a picture is cropped, vertically and horizontally: 0 is the top or left, 1 the bottom or right."""
 _CENTRE = (0.5, 0.5)
 _BYTES_OF_VALUE = 4
 """Pictures are resized as pixels of four bytes, or as floats."""
 _PLACES = 4
-"""Cuts of each training picture with random crops."""
+"""Number of random crops of each training picture."""
 _LINE = 120
-"""Characters in a line."""
+"""Maximum number of characters in a line of the log."""
 _GROUP = 32
 """Images that a thread decodes at a time."""
 T = TypeVar("T")
@@ -48,33 +48,34 @@ R = TypeVar("R")
 
 @settings
 class ImageFolderConfig:
-    """Every PNG, JPEG, WebP, BMP, TIFF, GIF and AVIF file in a folder and its sub-folders, at one size.
+    """All PNG, JPEG, WebP, BMP, TIFF, GIF and AVIF files in a folder and its sub-folders, resized to one size.
 
-    ``train/``, ``test/``, ``val/`` and the like are sides; see ``vqvae.data.sides.find_sides``. If no folder is held out, 5 % of the files,
-    at least one, are, by a hash of the relative path: it does not depend on the machine. Hidden files and folders, and files with
-    other suffixes, are ignored.
+    Folders such as ``train/``, ``test/`` and ``val/`` define the sides; see ``vqvae.data.sides.find_sides``. If no folder is held out,
+    5 % of the files are held out, at least one. A hash of the relative path selects them, so every machine holds out the same files.
+    Hidden files, hidden folders and files with other suffixes are ignored.
     """
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
     """The folder."""
     size: int | tuple[int, int]
-    """Height and width in pixels; one number for squares. The largest part of this shape is cut out and resized."""
+    """Height and width in pixels; one number for squares. The largest region with this aspect ratio is cropped and resized."""
     channels: Literal[1, 3] = 3
-    """3 for RGB, 1 for greys."""
+    """3 for RGB, 1 for greyscale."""
     levels: Literal[256, 65_536] = 256
-    """256 gives uint8. 65,536 keeps greys of 16 bits, as int32."""
+    """256 gives uint8. 65,536 keeps 16-bit greys, as int32."""
     bounds: tuple[float, float] | None = None
-    """The values that stand for black and white in files of floats."""
+    """The values of black and white in floating-point image files."""
     classes: bool | None = None
-    """Whether the sub-folders are classes. Default: if all pictures lie in at least two of them."""
+    """Whether the sub-folders are classes. Default: true if there are at least two and every picture lies in one."""
     crop: Literal["centre", "random"] = "centre"
-    """Where training pictures of another shape than ``size`` are cut. "random": at four places, so the set has four times as many."""
+    """Where training pictures are cropped if their aspect ratio differs from that of ``size``. "random" crops every picture at four places,
+    so the training set is four times as large."""
     mirror: bool = False
     """Add a mirrored copy of every training image."""
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip files that cannot be decoded, with a warning, instead of stopping."""
     memory_gib: float = dataclasses.field(default=2.0, metadata=INCIDENTAL)
-    """Images stay decoded in memory up to this size, both sides together. Larger sets are decoded batch by batch."""
+    """Largest data set, in GiB, that is kept decoded in memory, both sides together. Larger sets are decoded batch by batch."""
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -111,7 +112,7 @@ class FileDataset(Dataset):
 
         Args:
             mirror: whether to double the set, as in ``ArrayDataset``.
-            places: where each file is cut. Default: at the centre.
+            places: where each file is cropped. Default: at the centre.
         """
         self.name, self.label_names, self.signal = name, label_names, pictures(channels, levels)
         self._files, self._labels, self._mirror = tuple(files), labels, mirror
@@ -133,7 +134,7 @@ class FileDataset(Dataset):
 
 
 class _Side(NamedTuple):
-    """One side of the data set: its name, its folder, its files, and all cuts of them that are examples."""
+    """One side of the data set: its name, its folder, its files, and the crops that are its examples."""
 
     name: str
     root: Path
@@ -163,7 +164,7 @@ def _build(config: ImageFolderConfig) -> Splits:
 
 
 def _find(root: Path, config: ImageFolderConfig) -> tuple[tuple[_Side, _Side], tuple[str, ...], tuple[str, ...]]:
-    """Find the files of both sides and their classes, and say what was found. The last of the three is what was said."""
+    """Find the files of both sides and their classes, and log them. Returns the sides, the class names and the logged lines."""
     files, ignored = of_kind(find_files(root), SUFFIXES)
     if not files:
         raise DataError(f"{root} holds no image files ({', '.join(SUFFIXES)}), nor do its sub-folders.")
@@ -183,7 +184,7 @@ def _find(root: Path, config: ImageFolderConfig) -> tuple[tuple[_Side, _Side], t
 
 
 def _place(item: Item, number: int) -> Place:
-    """One of the random places of a picture: the same on every machine."""
+    """One of the random places where a picture is cropped. It is the same on every machine."""
     digest = hashlib.blake2b(f"{number}/{item.inner}".encode("utf-8", "surrogateescape"), digest_size=8).digest()
     down, across = np.frombuffer(digest, "<u4") / 2**32
     return float(down), float(across)
@@ -193,7 +194,7 @@ def _content_name(side: _Side, contents: Mapping[str, Content], has_classes: boo
     digests = [(item.inner, contents[item.file].digest if item.file in contents else None) for item in side.items]
     is_train = side.name == "train"
     facts = [digests, config.size, has_classes, config.mirror and is_train]
-    # Left out where they have their defaults: data of runs from before they existed keeps its name.
+    # Settings at their defaults are omitted, so that the data of runs older than these settings keeps its name.
     later = {"channels": config.channels, "levels": config.levels, "bounds": config.bounds, "crop": config.crop if is_train else "centre"}
     defaults = {field.name: field.default for field in dataclasses.fields(config)}
     return content_name("images", facts + [[name, value] for name, value in later.items() if value != defaults[name]]) + f"-{side.name}"
@@ -204,7 +205,7 @@ def _dtype(levels: int) -> type[np.integer]:
 
 
 class _Decoded(NamedTuple):
-    """The images of a side, if they are kept in memory, and the files that are bad, with the reason."""
+    """The images of a side if they are kept in memory, and its bad files with the reasons."""
 
     images: Integer[np.ndarray, "cuts channels height width"] | None
     bad: dict[str, str]
@@ -228,9 +229,9 @@ def _decode(side: _Side, config: ImageFolderConfig) -> _Decoded:
 def _in_threads(work: Callable[[T], R], items: Sequence[T]) -> list[R]:
     """The results of ``work``, in order.
 
-    Threads, not processes: Pillow releases the interpreter's lock while it decodes and resizes, and nothing has to be copied from process
-    to process. On two cores threads decoded 128-pixel WebP files twice as fast as two processes did. Each takes several items at a
-    time, which is a third faster for small images.
+    Threads are used instead of processes because Pillow releases the interpreter lock while it decodes and resizes, and because threads
+    copy nothing between processes. On two cores, threads decoded 128-pixel WebP files twice as fast as two processes. Each thread takes
+    several items at a time, which is a third faster for small images.
     """
     groups = [items[first : first + _GROUP] for first in range(0, len(items), _GROUP)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -243,7 +244,7 @@ def _reading(config: ImageFolderConfig) -> dict[str, Any]:
 
 
 def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
-    """Decode every file once, to find the bad ones before training starts, and remember if all are good."""
+    """Decode every file once to find bad ones before training starts. The result is stored if all files are good."""
     record = user_cache() / "checked" / f"{name}.json"
     if record.is_file():
         return _Decoded(None, {})
@@ -258,7 +259,7 @@ def _check(side: _Side, name: str, config: ImageFolderConfig) -> _Decoded:
 
     reasons = _in_threads(check, side.items)
     bad = {item.file: reason for item, reason in zip(side.items, reasons, strict=True) if reason is not None}
-    if not bad:  # A bad file may be mended without a change of its size, so only a clean result is kept.
+    if not bad:  # A bad file may be repaired without a change in size, so only a clean result is stored.
         with atomic(record, DataError, ADVICE) as partial:
             partial.write_text(json.dumps(bad))
     return _Decoded(None, bad)

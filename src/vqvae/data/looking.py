@@ -14,9 +14,9 @@ from vqvae.media.images import SUFFIXES, read_image
 from vqvae.media.pictures import Header, read_header
 
 _SAMPLE, _SAMPLE_OF_COLOURS = 500, 32
-"""Files whose headers are read, and files that are decoded to see whether their colours are greys."""
+"""Number of files whose headers are read, and approximate number that are decoded to check whether colour images are grey."""
 _LARGEST = 64
-"""Height and width of larger images. Two cores train that in an hour."""
+"""Height and width, in pixels, to which larger images are reduced. Two cores train on images of this size in an hour."""
 
 
 class Look(NamedTuple):
@@ -27,15 +27,17 @@ class Look(NamedTuple):
     size: int | tuple[int, int]
     """Height and width that fit the images, in pixels; one number for squares."""
     channels: Literal[1, 3]
-    """1 if the images are grey."""
+    """1 if the images are grey, otherwise 3."""
     levels: Literal[256, 65_536]
-    """65,536 if there are images of 16 bits per channel."""
+    """65,536 if any image has 16 bits per channel, otherwise 256."""
     classes: bool
     """Whether the sub-folders are classes."""
 
 
 def look(path: str) -> Look | None:
-    """Inspect a folder of images: the paths of all files, and the contents of some. None if the folder is missing or holds no images.
+    """Inspect a folder of images: the paths of all files, and the contents of some.
+
+    Returns None if the folder is missing, holds no images, or no header in the sample can be read.
 
     Raises:
         DataError: if there is nothing to train on.
@@ -60,7 +62,7 @@ def look(path: str) -> Look | None:
 
 
 def _size(sizes: list[tuple[int, int]]) -> int | tuple[int, int]:
-    """The images' own size if all have the same and it is small; otherwise squares."""
+    """The size of the images if all share it and it is small. Otherwise, the side of a square."""
     height, width = sizes[0]
     if len(set(sizes)) == 1 and height * width <= _LARGEST**2:
         return height if height == width else (height, width)
@@ -68,7 +70,7 @@ def _size(sizes: list[tuple[int, int]]) -> int | tuple[int, int]:
 
 
 def _is_grey(file: Path) -> bool:
-    """Whether the colours of an image are greys."""
+    """Whether a colour image holds only greys. False if it cannot be decoded."""
     try:
         pixels = read_image(file, _LARGEST)
     except DataError:
