@@ -22,9 +22,10 @@ from vqvae.media.arrays import StoredArray, open_arrays
 from vqvae.signals import Signal, pictures
 
 NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
-"""The types of a signal's data in numpy."""
+"""The numpy type for each torch type of a signal."""
 FEW_LEVELS = 32
-"""Whole numbers below this, such as classes of pixels, have as many levels as occur. Others have all levels of their type."""
+"""If all whole numbers are below this, as for pixel classes, the largest one sets the number of levels. Otherwise, there are 256 levels
+or a larger power of two."""
 _MAX_EXAMPLES = 2**24
 _SCANNED = 2**22
 """Values that are scanned at a time."""
@@ -34,8 +35,8 @@ class ArrayDataset(Dataset):
     """Examples in memory or in a memory-mapped file, with labels or actions if there are any.
 
     A batch is ``x`` (batch, channels, *axes) in the signal's type, ``condition.label`` int64 (batch,) or None, and
-    ``condition.actions`` int64 (batch, 1) or None. With ``mirror`` the set is twice as long: the second half is the first with the last
-    axis reversed.
+    ``condition.actions`` int64 (batch, 1) or None. ``mirror`` doubles the set: its second half is the first half with the last axis
+    reversed.
     """
 
     def __init__(
@@ -58,7 +59,7 @@ class ArrayDataset(Dataset):
         Args:
             overlap: the number of consecutive examples that share a value.
         """
-        # A view without numpy's memmap class, which a batch would keep.
+        # A plain view, because batches would keep numpy's memmap class.
         array = np.asarray(images)
         self._images = np.moveaxis(array, -1, 1) if channels_last else array
         self.signal = signal or pictures(self._images.shape[1])
@@ -70,7 +71,7 @@ class ArrayDataset(Dataset):
         return len(self._rows) * (2 if self._mirror else 1)
 
     def apart(self) -> "ArrayDataset":
-        """The same data in examples that do not overlap."""
+        """The same data as examples that do not overlap."""
         if self._overlap == 1:
             return self
         found = copy.copy(self)
@@ -79,7 +80,7 @@ class ArrayDataset(Dataset):
 
     def batch(self, indices: np.ndarray) -> Batch:
         rows = self._rows[indices % len(self._rows) if self._mirror else indices]
-        # take() is faster, but first copies all of an array that does not lie in one piece.
+        # take() is faster, but it first copies the whole array if it is not contiguous.
         images = self._images.take(rows, axis=0) if self._images.flags.c_contiguous else self._images[rows]
         images = np.ascontiguousarray(images, NUMPY[self.signal.dtype])
         if self._mirror:
@@ -94,28 +95,30 @@ class ArrayDataset(Dataset):
 class ArrayConfig:
     """Pictures, series, spectrograms or volumes in a .npy or .npz file.
 
-    An .npz may hold ``x`` alone, or ``x_train`` with ``x_val`` or ``x_test``; other names with ``train``, ``val`` or ``test`` in them will
-    do. Labels are ``y``, ``labels``, ``y_train`` and so on. If no array is named as held out, 5 % of the examples are, by a hash of the
-    example's number.
+    An .npz file may hold ``x`` alone, or ``x_train`` with ``x_val`` or ``x_test``. Other names that contain ``train``, ``val`` or ``test``
+    also work. Labels are ``y``, ``labels``, ``y_train`` and so on. If no array has the name of held-out data, 5 % of the examples are
+    held out. A hash of the example's number selects them.
 
-    One long recording, such as (channels, time), is cut into windows. Those of its last 5 % are held out.
+    One long recording, such as (channels, time), is cut into windows. The windows of its last 5 % are held out.
     """
 
     path: str = dataclasses.field(metadata=INCIDENTAL)
     """The .npy or .npz file."""
     layout: str = "auto"
-    """The axes in order, such as "n h w c" or "n c time": n examples, c channels, and one to three others (h, w, d, t, f, or words). auto
-    decides by the shape, and stops if the shape is ambiguous. channels_first and channels_last name the place of the channels."""
+    """The axes in order, such as "n h w c" or "n c time": n for examples, c for channels, and one to three others (h, w, d, t, f,
+    or words). auto infers the axes from the shape. It stops if the shape is ambiguous. channels_first and channels_last say where the
+    channels are."""
     key: str | None = None
-    """The array of the .npz to train on. Default: found by its name."""
+    """The array of the .npz file to train on. Default: found by its name."""
     window: int | None = None
-    """Positions of the windows that one long recording is cut into. Default: at most 1,024, and about 64 windows or more."""
+    """Length, in positions, of the windows of one long recording. Default: at most 1,024, short enough for about 64 windows or more."""
     levels: int | None = None
-    """Levels of whole numbers, from 0 up. Default: those of their type, or as many as occur if they are few."""
+    """Number of levels of whole numbers, counted from 0. Default: the largest number plus one if it is below 32, otherwise 256 or a larger
+    power of two."""
     low: float | None = None
-    """The smallest value of floats. Default: no bound. Give it together with high."""
+    """Lower bound of floats. Default: no bound. Give it together with high."""
     high: float | None = None
-    """The largest value of floats."""
+    """Upper bound of floats. Give it together with low."""
     mirror: bool = False
     """Add a mirrored copy of every training example."""
 
@@ -137,7 +140,7 @@ class ArrayConfig:
 
 @dataclass(frozen=True)
 class Statistics:
-    """The values of an array."""
+    """Statistics of the values of an array."""
 
     low: float
     high: float
@@ -159,13 +162,13 @@ class Source:
     size: tuple[int, ...]
     """Positions along each axis of an example."""
     statistics: Statistics
-    """Of the training array."""
+    """Statistics of the training array."""
     sides: tuple[np.ndarray, ...]
     """The training array and, if the file has one, the held-out array: (n, channels, *axes)."""
     labels: tuple[np.ndarray | None, ...]
     label_names: tuple[str, ...]
     recorded: int = 0
-    """Positions of the one recording that the examples are windows of; 0 if they are no windows."""
+    """Length, in positions, of the recording that was cut into the examples. 0 if the examples are not windows."""
 
     def splits(self, name: str, mirror: bool = False) -> Splits:
         """Both sides as data sets."""
@@ -187,7 +190,7 @@ class Source:
         return splits
 
     def describe(self) -> str:
-        """How the file is read, in a line."""
+        """One line that says how the file is read."""
         values = f"{self.signal.levels} levels" if self.signal.levels else "floats"
         if self.signal.low is not None:
             values += f" in [{self.signal.low:g}, {self.signal.high:g}]"
@@ -258,14 +261,15 @@ def open_source(config: ArrayConfig) -> Source:
 
 
 def _recorded(axes: Axes, arrays: list[StoredArray]) -> int:
-    """The length of the recording that the training array is; 0 if it holds several examples. A single example is a recording, too."""
+    """The length of the training array if it is one recording, otherwise 0. A single example with a time axis also counts as a recording
+    if there is no held-out array."""
     shape = arrays[0].shape
     is_single = len(arrays) == 1 and axes.count(shape) == 1 and TIME in axes.all
     return shape[axes.all.index(TIME)] if axes.is_recording or is_single else 0
 
 
 def _cut(sides: tuple[np.ndarray, ...], axes: Axes, window: int | None, where: str) -> tuple[np.ndarray, np.ndarray]:
-    """A recording as windows of two sides. If there is a second recording, it is held out."""
+    """Cut a recording into training windows and held-out windows. A second recording, if given, is held out."""
     time = 2 + axes.names.index(TIME)
     if len(sides) == 1:
         return cut(sides[0], time, window, where)
@@ -317,7 +321,7 @@ def _statistics(x: np.ndarray, array: StoredArray) -> Statistics:
         if not has_moments:
             continue
         rows = np.moveaxis(part, 1, 0).reshape(part.shape[1], -1).astype(np.float64)
-        # Moments about the first mean: far from zero, squares would cancel.
+        # Moments are computed about the mean of the first part, because squares far from zero would cancel.
         origin = rows.mean(1, keepdims=True) if origin is None else origin
         rows -= origin
         counts, sums, squares = counts + rows.shape[1], sums + rows.sum(1), squares + np.square(rows).sum(1)
@@ -349,7 +353,7 @@ def _signal(config: ArrayConfig, axes: Axes, array: StoredArray, found: list[Sta
 
 
 def _levels(dtype: np.dtype, high: int) -> int:
-    """The levels of whole numbers whose greatest is ``high``."""
+    """The default number of levels of whole numbers up to ``high``."""
     if high < FEW_LEVELS:
         return max(high + 1, 2)
     return 256 if high < 256 and dtype.itemsize == 1 else 2 ** max(8, int(high).bit_length())

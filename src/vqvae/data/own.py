@@ -1,4 +1,4 @@
-"""Your own data as a data set: arrays, tensors, and data sets of PyTorch and Hugging Face."""
+"""Your own data as a data set: arrays, tensors, and PyTorch or Hugging Face data sets."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -15,12 +15,12 @@ from vqvae.signals import AXES, Signal, pictures
 
 _NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 _SCANNED = 2**20
-"""Bytes of an item that go into the name of its data set."""
+"""Maximum number of bytes of an item that are hashed into the name of its data set."""
 
 
 @runtime_checkable
 class HasBatches(Protocol):
-    """The minimum that a data set must have: examples by number, and their signal."""
+    """The minimum interface of a data set: its length, examples by index, and their signal."""
 
     signal: Signal
 
@@ -31,7 +31,7 @@ class HasBatches(Protocol):
 
 @runtime_checkable
 class HasItems(Protocol):
-    """A data set of PyTorch or of Hugging Face: items by their number."""
+    """A PyTorch or Hugging Face data set: items by index."""
 
     def __len__(self) -> int: ...
 
@@ -60,8 +60,10 @@ class OwnDataset(Dataset):
 
 
 class ItemsDataset(Dataset):
-    """Items that are read one at a time: arrays, tensors or pictures. An item may be the data alone, a tuple that starts with it, or a
-    dictionary. Labels are optional."""
+    """Items that are read one at a time: arrays, tensors or pictures.
+
+    An item is the data alone, a tuple that starts with the data, or a dictionary. Labels are optional.
+    """
 
     def __init__(
         self,
@@ -72,13 +74,14 @@ class ItemsDataset(Dataset):
         label_column: str | None = None,
         label_names: tuple[str, ...] = (),
     ) -> None:
-        """Look at the first item.
+        """Infer the kind of data from the first item.
 
         Args:
-            signal: what the items are. Default: inferred from the first item.
-            column: the key of the data, if items are dictionaries. Default: the first one that holds an array or a picture.
-            label_column: the key of the label. Default: the first column of class labels. In tuples, the label is the second entry.
-            label_names: names of the labels. Default: those of the column of class labels; without names, labels are not used.
+            signal: the signal of the items. Default: inferred from the first item.
+            column: the key of the data if items are dictionaries. Default: the first key with an array or a picture.
+            label_column: the key of the label if items are dictionaries. Default: the first column of class labels. In a tuple, the label
+                is the second entry.
+            label_names: names of the labels. Default: the names in the column of class labels. Without names, labels are not used.
 
         Raises:
             DataError: if there are no items, or they hold no data.
@@ -94,7 +97,7 @@ class ItemsDataset(Dataset):
         self.signal = signal or _signal_of(x[None])
         self.label_names = label_names or named.get(self._label_column or "", ())
         digest = hashlib.blake2b(digest_size=8)
-        for index in sorted({0, len(items) // 2, len(items) - 1}):  # All of them may not fit into memory.
+        for index in sorted({0, len(items) // 2, len(items) - 1}):  # All items together may not fit into memory.
             digest.update(self._data_of(items[index]).tobytes()[:_SCANNED])
         self.name = f"{type(items).__name__.lower()}-{len(items)}-{digest.hexdigest()}"
 
@@ -141,17 +144,18 @@ class TensorDataset(Dataset):
 
 
 def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) -> Splits:
-    """Your own data as a training side and a held-out side.
+    """Turn your own data into a training side and a held-out side.
 
     Args:
-        data: settings of a data set, ``Splits``, a ``Dataset``, any object with ``__len__``, ``batch(indices)`` and ``signal``, an array of
-            numpy or a tensor (n, channels, *axes), or a data set of PyTorch or of Hugging Face.
-        held_out: the held-out data, in the same forms. Default: 5 % of ``data``, by a hash of the number.
-        signal: what arrays and items are. Default: inferred from them.
+        data: settings of a data set, ``Splits``, a ``Dataset``, any object with ``__len__``, ``batch(indices)`` and ``signal``, a numpy
+            array or a tensor (n, channels, *axes), or a PyTorch or Hugging Face data set.
+        held_out: the held-out data, in any of these forms except settings and ``Splits``. Default: 5 % of ``data``, selected by a hash
+            of the example's number.
+        signal: the signal of arrays and items. Default: inferred from them.
 
     Raises:
-        ConfigError: if the object is not data, or ``held_out`` or ``signal`` came with data that already has both.
-        DataError: if the data has no signal, or too few examples.
+        ConfigError: if the object is not data, or if ``held_out`` or ``signal`` is given with settings or ``Splits``, which have both.
+        DataError: if the signal cannot be inferred, or there are too few examples.
     """
     if isinstance(data, Splits) or hasattr(data, "build"):
         if held_out is not None or signal is not None:
@@ -169,7 +173,12 @@ def splits_of(data: Any, *, held_out: Any = None, signal: Signal | None = None) 
 
 
 def dataset_of(data: Any, signal: Signal | None = None) -> Dataset:
-    """One data set of what ``splits_of`` takes."""
+    """Turn data into one data set. It takes the same forms as ``splits_of``, except settings and ``Splits``.
+
+    Raises:
+        ConfigError: if the object is not data.
+        DataError: if there are no items, or the signal cannot be inferred.
+    """
     if isinstance(data, Dataset):
         return data
     if isinstance(data, (Mapping, np.ma.MaskedArray)):
@@ -214,7 +223,7 @@ def _to_array(value: Any) -> np.ndarray | None:
         return _numpy(value)
     if isinstance(value, np.ndarray):
         return value
-    if hasattr(value, "mode") and hasattr(value, "size"):  # A picture of Pillow's: (height, width) or (height, width, channels).
+    if hasattr(value, "mode") and hasattr(value, "size"):  # A Pillow image: (height, width) or (height, width, channels).
         pixels = np.asarray(value)
         return pixels[None] if pixels.ndim == 2 else np.ascontiguousarray(pixels.transpose(2, 0, 1))
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes)) and len(value):
@@ -244,7 +253,13 @@ def _raw(array: np.ndarray, signal: Signal) -> Tensor:
 
 
 def _signal_of(array: np.ndarray) -> Signal:
-    """The signal of examples (n, channels, *axes): uint8 with two axes is pictures, other integers have levels, the rest is floats."""
+    """The signal of examples (n, channels, *axes).
+
+    uint8 with two axes means pictures. Other integers have levels; floats have none.
+
+    Raises:
+        DataError: if pictures have their channels last, integers are negative, or the data is of another type.
+    """
     axes = AXES.get(array.ndim - 2) or tuple(f"axis {number}" for number in range(array.ndim - 2))
     if array.dtype == np.uint8 and len(axes) == 2:
         if array.shape[1] > 4 >= array.shape[-1]:
