@@ -1,4 +1,4 @@
-"""The axes of arrays: which one counts examples, which one has the channels, and what the others are."""
+"""The axes of arrays: which one counts the examples, which one holds the channels, and what the others are."""
 
 from dataclasses import dataclass
 
@@ -18,31 +18,34 @@ _HELP = 'Name the axes: --data.layout "n h w c" for pictures, "n t c" for series
 
 @dataclass(frozen=True)
 class Axes:
-    """The axes of an array in order: "n", perhaps "c", and names of space. Without "n", the array is one recording."""
+    """The axes of an array, in order: "n", an optional "c", and the names of the others. Without "n", the array is one recording."""
 
     all: tuple[str, ...]
 
     @property
     def layout(self) -> str:
-        """As a user writes it."""
+        """The layout as a user writes it."""
         return " ".join(self.all)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The axes of an example without its channels."""
+        """The axes of an example, without the channels."""
         return tuple(name for name in self.all if name not in (EXAMPLES, CHANNELS))
 
     @property
     def is_recording(self) -> bool:
-        """Whether there is no axis of examples, so that the array is cut along time."""
+        """Whether the array has no axis of examples. If so, it is cut along time."""
         return EXAMPLES not in self.all
 
     def count(self, shape: tuple[int, ...]) -> int:
-        """Examples in an array of this shape."""
+        """The number of examples in an array of this shape."""
         return 1 if self.is_recording else shape[self.all.index(EXAMPLES)]
 
     def example(self, shape: tuple[int, ...]) -> tuple[int, ...]:
-        """The shape of one example in an array of this shape, axes in their order. A recording may have any length."""
+        """The shape of one example in an array of this shape, with the axes in the same order.
+
+        The time axis of a recording is omitted, because a recording may have any length.
+        """
         free = TIME if self.is_recording else EXAMPLES
         return tuple(length for name, length in zip(self.all, shape, strict=True) if name != free)
 
@@ -55,7 +58,7 @@ class Axes:
 
 
 def axes_of(shape: tuple[int, ...], layout: str, dtype: np.dtype, where: str) -> Axes:
-    """The axes that a layout names. With "auto", those that the shape suggests.
+    """Find the axes that a layout names. "auto" infers them from the shape and the data type.
 
     Raises:
         ConfigError: if the layout is not a list of axes.

@@ -13,11 +13,11 @@ _log = logging.getLogger(__name__)
 TRAIN = ("train", "training")
 """Names of folders to train on, in any case."""
 HELD_OUT = ("val", "valid", "validation", "dev", "eval", "test", "testing")
-"""Names of folders to hold out, in any case. If there are several, the first of these is held out."""
+"""Names of folders to hold out, in any case. If a data set has several, the first in this list is held out."""
 _DEEPEST = 2
-"""Largest depth of a side's folder. ``CLASS/train/`` has depth 1."""
+"""Maximum depth of the folder of a side. ``CLASS/train/`` has depth 1."""
 _LINE, _SHOWN = 120, 3
-"""Most characters in a line, and most folders named in it."""
+"""Maximum number of characters in a line, and of folders that it names."""
 
 
 class Item(NamedTuple):
@@ -26,11 +26,11 @@ class Item(NamedTuple):
     file: str
     """Its path relative to the folder of the data set."""
     inner: str
-    """The same path without the folder of its side: ``GROUP/NAME``."""
+    """The same path without the folder of the side: ``GROUP/NAME``."""
 
     @property
     def group(self) -> str | None:
-        """The class or speaker: the first folder in ``inner``, if there is one."""
+        """The class or speaker: the first folder in ``inner``, or None if there is none."""
         folder, slash, _ = self.inner.partition("/")
         return folder if slash else None
 
@@ -45,7 +45,7 @@ class Sides(NamedTuple):
     """How folders were interpreted, in at most 120 characters. Empty if no folder has the name of a side."""
 
     def split(self, where: str) -> tuple[tuple[Item, ...], tuple[Item, ...]]:
-        """The two sides. If no folder is held out, 5 % of the files are, at least one, by a hash of their paths.
+        """The two sides. If no folder is held out, a hash of the paths selects 5 % of the files to hold out, at least one.
 
         Raises:
             DataError: if there are fewer than two files; ``where`` names the data set.
@@ -59,12 +59,12 @@ class Sides(NamedTuple):
 def find_sides(root: Path, files: Sequence[str]) -> Sides:
     """Sort files by the sides that their folders name.
 
-    - ``train/`` beside ``test/``, ``val/`` or the like: files beside these folders belong to no side.
-    - ``test/`` or the like without ``train/``: all other files are trained on.
-    - ``train/`` without a folder to hold out: it is a group, such as a class, if it has files of its own and other folders lie beside it.
-      Otherwise it is the data set, and files beside it belong to no side.
+    - ``train/`` beside ``test/``, ``val/`` or similar: files outside these folders belong to no side.
+    - ``test/`` or similar without ``train/``: all other files are training files.
+    - ``train/`` without a folder to hold out: ``train/`` is a group, such as a class, if it directly contains files and there are other
+      folders beside it. Otherwise, ``train/`` is the whole data set, and files outside it belong to no side.
 
-    Sides are also found inside a single folder around everything, and inside each group: ``CLASS/train/`` and ``CLASS/test/``.
+    Sides are also found inside a single folder that contains everything, and inside each group: ``CLASS/train/`` and ``CLASS/test/``.
 
     Args:
         root: the folder of the data set.
@@ -104,11 +104,11 @@ def class_names(root: Path, train: Sequence[Item], held_out: Sequence[Item], wan
         root: the folder of the data set, for messages.
         train: the files to train on.
         held_out: the files that are held out.
-        wanted: whether sub-folders are classes. If None, they are classes if there are at least two, every image lies in one, each has
-            training images, and the mean is at least two training images per class.
+        wanted: whether sub-folders are classes. If None, they are classes if there are at least two, every image lies in one, and each
+            has training images, at least two on average.
 
     Raises:
-        DataError: if ``wanted`` is true, and an image has no class or a class has no training images.
+        DataError: if ``wanted`` is true and an image has no class, or a class has no training images.
     """
     groups, others = ({item.group for item in side} for side in (train, held_out))
     names = tuple(sorted(group for group in groups if group is not None))
@@ -136,7 +136,7 @@ def class_names(root: Path, train: Sequence[Item], held_out: Sequence[Item], wan
 
 
 def _train_alone(train: list[Item], rest: list[Item], depth: int) -> Sides:
-    """The sides if no folder is held out but there is ``train/``."""
+    """The sides if there is a ``train/`` folder but no folder to hold out."""
     folder, beside = _folders(train, depth), [item for item in rest if item.group is not None]
     if beside and any(item.group is None for item in train):
         items = sorted(Item(item.file, "/".join(item.file.split("/")[depth:])) for item in [*train, *rest])
@@ -146,7 +146,7 @@ def _train_alone(train: list[Item], rest: list[Item], depth: int) -> Sides:
 
 
 def _check_no_side_is_empty(folder: Path) -> None:
-    """Raise DataError if a folder that should be held out holds nothing."""
+    """Raise DataError if a folder to hold out is empty."""
     for place in sorted(folder.iterdir()):
         if place.name.casefold() in HELD_OUT and place.is_dir():
             raise DataError(f"{place} should be held out, but it holds no files of a known kind. Fill it or remove it.")
@@ -158,7 +158,7 @@ def _words(start: str, unused: Sequence[Item], depth: int) -> str:
 
 
 def _folders(items: Sequence[Item], depth: int) -> str:
-    """The folders of files in words, such as ``cat/, dog/, ...``; loose files are counted."""
+    """The folders of files as text, such as ``cat/, dog/, ...``, with the number of loose files."""
     paths = [item.file.split("/") for item in items]
     names = sorted({f"{path[depth]}/" for path in paths if len(path) > depth + 1})
     loose = sum(len(path) <= depth + 1 for path in paths)
@@ -167,12 +167,12 @@ def _folders(items: Sequence[Item], depth: int) -> str:
 
 
 def _place_of_sides(paths: list[list[str]]) -> tuple[int, bool]:
-    """At which depth of the paths sides are, and whether the folders above are around everything, so that they are no groups."""
+    """The depth of the side folders in the paths, and whether the folders above them contain everything. If so, those are not groups."""
     for depth in range(_DEEPEST + 1):
         if any(_side(path, depth) for path in paths):
             return depth, True
-        if len({path[depth] for path in paths}) != 1 or len(paths[0]) <= depth + 1:  # None at all if there are no files.
-            break  # No folder is around everything here.
+        if len({path[depth] for path in paths}) != 1 or len(paths[0]) <= depth + 1:  # The set is empty if there are no files.
+            break  # No single folder contains everything at this depth.
     for depth in range(1, _DEEPEST + 1):
         names = {_side(path, depth) for path in paths}
         if names & {*HELD_OUT} and names & {*TRAIN} and "" not in names:
@@ -181,6 +181,6 @@ def _place_of_sides(paths: list[list[str]]) -> tuple[int, bool]:
 
 
 def _side(path: list[str], depth: int) -> str:
-    """The side that the folder at this depth of a path names; "" if it names none."""
+    """The side named by the folder at this depth of a path, or "" if it names none."""
     name = path[depth].casefold() if len(path) > depth + 1 else ""
     return name if name in (*TRAIN, *HELD_OUT) else ""
