@@ -47,7 +47,6 @@ class FrameMemory(nn.Module):
             width: channels of these blocks and of the features.
         """
         super().__init__()
-        self.codebook_size, self.num_codebooks = codebook_size, num_codebooks
         given, columns = embedding + memory, 2 * reach + 1
         self.seen = nn.Parameter(torch.randn(num_codebooks, codebook_size, embedding) / num_codebooks**0.5)
         convolutions = (nn.Conv2d(given, 2 * memory, (3, columns), padding=(1, reach)) for _ in range(max(actions, 1)))

@@ -15,6 +15,7 @@ from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import ConfigError, DataError
 from vqvae.layers.autoregressive import Choice, check_uniforms, draw, to_draw_by
+from vqvae.layers.codes_output import embed_codes
 from vqvae.layers.frame_memory import FrameMemory
 from vqvae.layers.neighbours import start_from_neighbours
 from vqvae.layers.places import Places
@@ -304,8 +305,7 @@ class MaskedPrior(SamplingPrior):
         self, codes: Int64[Tensor, "frames codebooks height width"], given: Given, positions: Int64[Tensor, " positions"] | slice
     ) -> Float[Tensor, "frames positions codebooks codebook_size"]:
         """One pass: the logits at some positions, in float32 even under autocast."""
-        offset = torch.arange(self.num_codebooks, device=codes.device).view(-1, 1, 1) * (self.codebook_size + 1)
-        seen = F.embedding(codes + offset, self.embedding.flatten(0, 1)).sum(1).movedim(-1, 1)
+        seen = embed_codes(codes, self.embedding).movedim(-1, 1)
         features = self.blocks(seen + given.input).relu().flatten(2).transpose(1, 2)
         hidden = self.output(features[:, positions])
         hidden = hidden if given.output is None else hidden + given.output[:, positions]

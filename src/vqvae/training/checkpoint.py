@@ -29,8 +29,9 @@ from vqvae.training.muon import Muon
 from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
-MEANS, COUNT = ("exp_avg", "exp_avg_sq", "momentum"), "step"
+ADAM, MUON, COUNT = {"exp_avg", "exp_avg_sq"}, {"momentum"}, "step"
 """What optimizers keep for a parameter. Adam: two running means, and the number of steps. Muon: one running mean."""
+MEANS = ADAM | MUON
 T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
 _held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
@@ -239,7 +240,7 @@ def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> di
 
 def _entries(optimizer: torch.optim.Optimizer) -> set[str]:
     """The names of what an optimizer keeps for a parameter."""
-    return {"momentum"} if isinstance(optimizer, Muon) else {*MEANS, COUNT} - {"momentum"}
+    return MUON if isinstance(optimizer, Muon) else ADAM | {COUNT}
 
 
 def _flatten(learner: Learner) -> dict[str, Tensor]:
