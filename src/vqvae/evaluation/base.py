@@ -61,7 +61,7 @@ def log_priors(pipeline: Pipeline) -> dict[str, LogPrior]:
 
 
 @torch.no_grad()
-def bits_of_positions(pipeline: Pipeline, codes: Codes, condition: Condition) -> list[Float[Tensor, "n *space"]]:
+def bits_of_positions(pipeline: Pipeline, codes: Codes, condition: Condition) -> list[Float[Tensor, "n ..."]]:
     """The cost of the codes at each position under the learned priors, in bits, one tensor per level. Empty without a learned prior, and
     if the prior needs a label that is missing.
     """

@@ -50,8 +50,8 @@ def decode_whole(
 
 
 def encode_stream(
-    model: CodeAutoencoder, blocks: Iterable[Shaped[Tensor, "batch channels time *axes"]]
-) -> Iterator[Int[Tensor, "batch codebooks frames *space"]]:
+    model: CodeAutoencoder, blocks: Iterable[Shaped[Tensor, "batch channels _time *axes"]]
+) -> Iterator[Int[Tensor, "batch codebooks _frames *space"]]:
     """Encode audio, or clips for a causal model, that arrive in blocks of any length, including 0.
 
     A code is returned once the encoder has everything that the code depends on (``encoder.context``). The codes equal those of
@@ -74,11 +74,11 @@ def encode_stream(
 
 def decode_stream(
     model: CodeAutoencoder,
-    blocks: Iterable[Int[Tensor, "batch codebooks frames *space"]],
+    blocks: Iterable[Int[Tensor, "batch codebooks _frames *space"]],
     condition: Condition = Condition(),
     generator: torch.Generator | None = None,
     temperature: float = 0.0,
-) -> Iterator[Shaped[Tensor, "batch channels time *axes"]]:
+) -> Iterator[Shaped[Tensor, "batch channels _time *axes"]]:
     """Decode codes that arrive in blocks of any length, including 0; see ``Tokenizer.decode``. A causal model of clips returns the frames
     of each block at once.
 
@@ -148,7 +148,7 @@ def _drawn(
     condition: Condition,
     generator: torch.Generator | None,
     choice: Choice,
-) -> Iterator[Float[Tensor, "batch channels time"]]:
+) -> Iterator[Float[Tensor, "batch channels _time"]]:
     """Draw the samples of each piece. The state is kept from piece to piece."""
     likelihood, state = model.criterion, None
     assert isinstance(likelihood, BinnedLikelihood), "checked when the model was built"

@@ -129,8 +129,8 @@ class Pipeline(TrainedParts):
         return self.reconstruct(data, speaker)
 
     def reconstruct_stream(
-        self, blocks: Iterable[Shaped[Tensor, "1 channels block *axes"]], speaker: str | int | None = None
-    ) -> Iterator[Shaped[Tensor, "1 channels piece *axes"]]:
+        self, blocks: Iterable[Shaped[Tensor, "1 channels _block *axes"]], speaker: str | int | None = None
+    ) -> Iterator[Shaped[Tensor, "1 channels _piece *axes"]]:
         """``reconstruct`` or ``convert`` for a recording, or a clip of a causal tokenizer, that arrives in blocks. Pieces are returned as
         soon as they can be made. Memory does not grow with the length, except with an encoder that subtracts means of the whole recording.
 

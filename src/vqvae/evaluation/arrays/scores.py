@@ -87,7 +87,7 @@ class SquaredError:
         self._by_position: Tensor | None = None
         self._at_position: Tensor | None = None
         self._has_positions = True
-        self.examples: list[Float[Tensor, " batch"]] = []
+        self.examples: list[Float[Tensor, " _batch"]] = []
         """The root mean squared error of each example, batch by batch."""
 
     def add(self, batch: Batch, made: Tensor) -> None:
