@@ -1,0 +1,1 @@
+"""Files of codes: entropy coders, and the bitstream around them."""
