@@ -20,6 +20,7 @@ COMMANDS = {
     "recipes": "list what can be trained, and what it costs",
     "train": "train a tokenizer and a prior on your data",
     "train-prior": "train a prior over the codes of a run",
+    "train-coder": "train the entropy coder of a run",
     "evaluate": "score a run on held-out data",
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
@@ -32,7 +33,8 @@ COMMANDS = {
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
-WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine", "reproduce")
+QUICK = ("recipes", "info", "compare")
+WORKING = tuple(command for command in COMMANDS if command not in QUICK)
 """Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""
