@@ -47,6 +47,7 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
         hidden, width, size, entries = bias.shape[1], embedding.shape[2], output.shape[2], len(exponentials)
         first, second, logits, seen = np.empty(hidden), np.empty(hidden), np.empty(size), np.empty(width)
         frequencies = np.empty(size, np.int64)
+        offset, range_width, place = state[0], state[1], state[2]
         for n in range(len(codes)):
             here = inside[n]
             for t in range(len(offsets)):
@@ -70,16 +71,18 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
                 for k in range(size):
                     frequencies[k] = exponentials[int(min(top - logits[k], entries - 1.0))]
                     total += frequencies[k]
-                at, start, code = state[0] // (state[1] // total), 0, 0
-                if at >= total or state[2] > len(data) + 6:
+                unit = range_width // total
+                at, start, code = offset // unit, 0, 0
+                if at >= total or place > len(data) + 6:
                     return n
                 while start + frequencies[code] <= at:
                     start += frequencies[code]
                     code += 1
-                take(state, data, start, frequencies[code], total)
+                offset, range_width, place = take(offset, range_width, place, data, start, frequencies[code], unit)
                 codes[n, book] = code
                 padded[here, book] = code + 1
                 seen += embedding[book, code + 1]
+        state[0], state[1], state[2] = offset, range_width, place
         return len(codes)
 
     return decode_positions
