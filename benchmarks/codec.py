@@ -189,8 +189,8 @@ def rate(codes_per_second: float) -> str:
 
 
 NOTES = """
-{held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. A message of
-the mode `prior` is {over_cross_entropy:.2%} longer than the sum of -log2 p of its codes, and no message of any mode is more than
+{held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. A
+message of the mode `prior` is {over_cross_entropy:.2%} longer than the sum of -log2 p of its codes, and no message of any mode is more than
 {most_bytes_over_cross_entropy:.2f} bytes longer. It is {smaller_than_best_general:.1%} smaller than the best general compressor ({best}).
 
 On the examples that the coder was scored on, the integer prior costs {bits_per_code_integer:.4f} bits per code, and the network that it was
