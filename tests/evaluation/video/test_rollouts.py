@@ -89,7 +89,9 @@ def test_actions_and_distances_have_a_score_for_each_side() -> None:
     assert (
         named["action_named"] == named["action_named_real"] == pytest.approx(np.mean([named[f"action_named_step {i}"] for i in range(4)]))
     )
-    found = score_distances(given, classifier.features, given.real)
+    found = score_distances(given, classifier.appearance, given.real)
     assert found["frechet_by_step"] == pytest.approx([0, 0, 0], abs=1e-4) and found["frechet_reconstructed_by_step"][0] < 1e-4
     assert found["rollouts"] == 4 and "only 4 rollouts" in found["warnings"][0]
     assert len(found["frechet_copy_by_step"]) == 3 and "frechet_ratio_step_3" in found
+    moves = score_distances(given, classifier.motion, name="frechet_motion")
+    assert moves["frechet_motion_by_step"] == pytest.approx([0, 0, 0], abs=1e-4) and moves["frechet_motion_copy_by_step"][2] > 1e-3

@@ -114,28 +114,32 @@ def score_actions(imagined: Imagined, classifier: InverseDynamics) -> dict[str, 
     return scores
 
 
-def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None) -> dict[str, Any]:
+def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None, name: str = "frechet") -> dict[str, Any]:
     """Fréchet distances of each step from the real frames at that step: of imagined frames, of the last known frame, of reconstructions
     of the real frames if these are given, and of one half of the real rollouts from the other.
 
     ``frechet_ratio_step_N`` is the distance at the last step N divided by that at step 1; ``frechet_share_of_copy_step_N`` is it divided by
     that of the last known frame. Rollouts whose episode ended do not count.
+
+    Args:
+        imagined: the rollouts.
+        features: ``InverseDynamics.appearance`` or ``InverseDynamics.motion``.
+        reconstructed: reconstructions of ``imagined.real``.
+        name: the first word of the scores.
     """
     whole = imagined.there.all(2)
-    made, real = imagined.made[whole], imagined.real[whole]
-    last = imagined.known[:, None].expand(-1, whole.shape[1], -1, -1, -1)[whole]
-    steps = real.shape[2]
+    made, real = (imagined.clips(frames)[whole] for frames in (imagined.made, imagined.real))
     found = {
-        "frechet": distances_by_step(features, made, real),
-        "frechet_copy": distances_by_step(features, still(last, steps), real),
-        "frechet_real": distances_by_step(features, *halves(real)),
+        name: distances_by_step(features, made, real),
+        f"{name}_copy": distances_by_step(features, still(real), real),
+        f"{name}_real": distances_by_step(features, *halves(real)),
     }
     if reconstructed is not None:
-        found["frechet_reconstructed"] = distances_by_step(features, reconstructed[whole], real)
-    final = found["frechet"][-1]
-    scores: dict[str, Any] = {f"{name}_by_step": each for name, each in found.items()}
-    scores[f"frechet_ratio_step_{steps}"] = final / found["frechet"][0] if found["frechet"][0] else None
-    scores[f"frechet_share_of_copy_step_{steps}"] = final / found["frechet_copy"][-1] if found["frechet_copy"][-1] else None
+        found[f"{name}_reconstructed"] = distances_by_step(features, imagined.clips(reconstructed)[whole], real)
+    first, final, copied, steps = found[name][0], found[name][-1], found[f"{name}_copy"][-1], len(found[name])
+    scores: dict[str, Any] = {f"{key}_by_step": each for key, each in found.items()}
+    scores[f"{name}_ratio_step_{steps}"] = final / first if first else None
+    scores[f"{name}_share_of_copy_step_{steps}"] = final / copied if copied else None
     return scores | {"rollouts": len(real), "warnings": list(too_few(len(real)))}
 
 
