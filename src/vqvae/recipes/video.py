@@ -91,9 +91,12 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
 
 
 def crafter_prior(level: Level, classes: int) -> TrainConfig:
-    """The same prior with larger batches: a frame has fewer codes."""
+    """The same prior with larger batches, because a frame has fewer codes, and with an overview: the cell in front of the player decides
+    whether the whole map moves."""
     config = prior(level, classes)
-    return dataclasses.replace(config, steps=5_200, batch_size=32, evaluate_every=1_300)
+    assert isinstance(config.model, WorldPriorConfig), "set by prior"
+    model = dataclasses.replace(config.model, overview=4)
+    return dataclasses.replace(config, model=model, steps=9_000, batch_size=32, evaluate_every=1_500)
 
 
 def _by_cell() -> VQVAEConfig:
