@@ -52,7 +52,7 @@ ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
 """Rollouts, over all actions."""
 COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 600, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
-MASKED, MASKED_STEPS = "masked", 1_500
+MASKED, MASKED_STEPS = "masked", 2_500
 """The name of the masked prior, and its training steps at CPU scale."""
 PROBE_STEPS, CALIBRATED = 3_000, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
@@ -134,7 +134,8 @@ def train_missing(job: Job, name: str) -> None:
 def train_masked(job: Job) -> None:
     """Train a prior that draws frames in a few passes, unless it is finished."""
     config = stored_config(job.run, PRIOR)
-    shared = {name: getattr(config.model, name) for name in ("codebook_size", "num_codebooks", "actions", "memory", "reach", "clip_length")}
+    names = ("codebook_size", "num_codebooks", "actions", "memory", "reach", "overview", "clip_length")
+    shared = {name: getattr(config.model, name) for name in names}
     steps = MASKED_STEPS if job.scale == "cpu" else config.steps
     config = dataclasses.replace(config, model=MaskedPriorConfig(**shared), steps=steps)
     train_prior(config, job.options, job.run, name=MASKED, scored=False)
