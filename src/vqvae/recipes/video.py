@@ -100,9 +100,10 @@ def crafter_prior(level: Level, classes: int) -> TrainConfig:
 
 
 def _by_cell() -> VQVAEConfig:
-    """Three halvings instead of two, without overlap."""
+    """Three halvings instead of two, without overlap. Crafter has about 50 kinds of cells. With 64 codes, a kind keeps its code when the
+    daylight changes; with 512, each kind has codes for many shades, and a prior loses rare kinds among them."""
     return VQVAEConfig(
-        quantizer=codebook(revive_after=50),
+        quantizer=dataclasses.replace(codebook(revive_after=50), codebook_size=64),
         likelihood=GaussianConfig(channels=3),
         encoder=ImageEncoderConfig(widths=(64, 128, 128), residual_hidden=64, overlap=False),
         decoder=ImageDecoderConfig(widths=(128, 128, 64), residual_hidden=64),
