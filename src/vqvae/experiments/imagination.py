@@ -74,7 +74,9 @@ imagined frames is followed by the engine's own frames after the same start and 
   To these, a repeated frame looks as real as any other. Those of `frechet_motion_…` describe how a frame follows the one before it.
 - `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames.
 - `masked_…`: the same for a prior that draws a frame in 8 passes (`MaskedPrior`). `masked_frechet_over_frechet` compares both at step 10.
-- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it."""
+- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it. The
+  cells of the first 3 steps are in view at the start, those of later steps are not. `position_free_step_N`: of the rollouts that move for
+  3 steps, the share that moves for N in the engine. About as often, a perfect model would imagine that the way is free."""
 
 
 def reproduce_imagination(job: Job) -> dict[str, Any]:
