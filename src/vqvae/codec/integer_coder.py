@@ -11,7 +11,7 @@ from torch import Tensor
 from vqvae.codec.context import Context
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.integer import LARGEST_ACTIVATION, IntegerPrior, Network
-from vqvae.codec.integer_loop import add_product, decode_with, rectify
+from vqvae.codec.integer_loop import add_product, decode_with, rectify, weigh
 from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, compiler, starts_of, take_code
 from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError, ConfigError, DataError
@@ -175,7 +175,7 @@ def _fast_loop() -> Any:
     compiled = compiler()
     if compiled is None:
         return None
-    loop = compiled(decode_with(compiled(take_code), compiled(add_product), compiled(rectify)))
+    loop = compiled(decode_with(compiled(take_code), compiled(add_product), compiled(rectify), compiled(weigh)))
 
     def decode(network: Network, decoder: RangeDecoder, *arrays: Any) -> int:
         weights = (network.embedding, network.context, network.earlier, network.bias, network.middle, network.middle_bias, network.output)
