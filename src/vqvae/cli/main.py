@@ -24,6 +24,8 @@ COMMANDS = {
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
     "decode": "turn tokens back into files",
+    "compress": "compress files",
+    "decompress": "restore compressed files",
     "convert": "convert a recording to another voice",
     "sample": "draw new pictures, speech or arrays",
     "imagine": "imagine what follows a few frames of video",
@@ -32,8 +34,8 @@ COMMANDS = {
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
-WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine", "reproduce")
-"""Commands that take a while. They say at once that they have started."""
+QUICK = ("recipes", "info", "compare")
+"""Commands that answer at once. All others say that they have started."""
 LINE = 120
 """Characters that are shown of a command."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -92,7 +94,7 @@ def _run(arguments: list[str]) -> int:
     if set(rest) & {"-h", "--help"}:
         print(short_help(command))
         return 0
-    if command in WORKING and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
+    if command not in QUICK and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
         # A second or more passes before torch is imported.
         say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

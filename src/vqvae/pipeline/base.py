@@ -125,6 +125,21 @@ class TrainedParts:
             return int(label)
         raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
 
+    def stored_label(self, label: str | int | None) -> int | None:
+        """The number of the class or the speaker that a compressed file stores.
+
+        Raises:
+            ConfigError: the model has no such label.
+        """
+        if label is not None and not self._names:
+            raise ConfigError(f"The label {label!r} was given, but this model has neither classes nor speakers. Omit it.")
+        return None if label is None else self.label_number(label)
+
+    def voice(self, stored: int | None, given: str | int | None) -> str | int | None:
+        """Who speaks when a compressed file is decoded: the given speaker, or the one that the file names. None if the decoder has no
+        speakers."""
+        return given if given is not None or not self.speakers else stored
+
     @property
     def _names(self) -> tuple[str, ...]:
         """What a label may be: data may name speakers that the decoder has no voice for."""

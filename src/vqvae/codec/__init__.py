@@ -1,0 +1,1 @@
+"""Files of codes: the bitstream, and what it takes to decode it."""

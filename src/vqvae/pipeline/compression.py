@@ -1,0 +1,122 @@
+"""Compressed files of a pipeline: codes of one example to a ``.vqz`` file and back, with the checks that file and model belong together."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
+
+import torch
+
+from vqvae.codec.container import FINGERPRINT, Header, check_length, read_header, remaining
+from vqvae.codec.entropy import EntropyCoder, PackedCoder
+from vqvae.codec.fingerprint import fingerprint
+from vqvae.codec.stream import read_codes, write_codes
+from vqvae.codes import Codes, Level
+from vqvae.errors import BitstreamError, ConfigError
+from vqvae.pipeline.base import TrainedParts
+
+MOST_VALUES = 2**32
+"""The largest number of values of data that is decoded as a whole. As 8-bit levels they take 4 GiB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Coders:
+    """The entropy coders of a model for one mode."""
+
+    mode: str
+    levels: tuple[EntropyCoder, ...]
+    """One for each level of codes."""
+    fingerprint: bytes = bytes(FINGERPRINT)
+    """The fingerprint of their tables; zeros if they have none."""
+
+
+class Opened(NamedTuple):
+    """A compressed file that belongs to the model."""
+
+    header: Header
+    codes: Iterator[Codes]
+    """The codes in parts: of one level along the first axis, of several levels all at once."""
+
+
+def packed(layout: tuple[Level, ...]) -> Coders:
+    """The coders that need no tables."""
+    return Coders(mode="packed", levels=tuple(PackedCoder(level.codebook_size) for level in layout))
+
+
+def coders_of(model: TrainedParts, mode: str | None) -> Coders:
+    """The coders of a mode; default: the best that the model has.
+
+    Raises:
+        ConfigError: if the model has no such coders.
+    """
+    if mode not in (None, "packed"):
+        raise ConfigError(f"This model has no coders for the mode {mode!r}; it has packed.")
+    return packed(model.layout)
+
+
+def write_file(
+    model: TrainedParts, file: BinaryIO, codes: Iterable[Codes], size: Callable[[], tuple[int, ...]], coders: Coders, label: int | None
+) -> int:
+    """Write the codes of one example; see ``write_codes``. ``size`` is called after the last block. Returns the number of bytes.
+
+    Raises:
+        ConfigError: if the example is empty or too large.
+    """
+
+    def describe(rows: int) -> Header:
+        return Header(
+            mode=coders.mode,
+            model=fingerprint(model.tokenizer),
+            coder=coders.fingerprint,
+            signal=model.signal,
+            layout=model.layout,
+            size=size(),
+            label=label,
+            rows=rows,
+        )
+
+    return write_codes(file, codes, describe, coders.levels, label)
+
+
+def open_file(model: TrainedParts, file: BinaryIO, name: str) -> Opened:
+    """Read the header of a file and check that this model can decode it.
+
+    Raises:
+        BitstreamError: if the file is damaged, or was written with another model or other coders.
+    """
+    header, checksum = read_header(file, name)
+    check_model(model, header, name)
+    coders = coders_of(model, header.mode)
+    if header.coder != coders.fingerprint:
+        raise BitstreamError(
+            f"{name} needs the entropy coder {header.coder.hex()}; this run's coder is {coders.fingerprint.hex()}. It was trained again "
+            "after the file was written. Give the run with the old folder 'coder'."
+        )
+    check_length(header, remaining(file), name)
+    return Opened(header, read_codes(file, header, checksum, coders.levels, name))
+
+
+def check_model(model: TrainedParts, header: Header, name: str) -> None:
+    """Raise BitstreamError unless a file with this header was written with this model."""
+    ours = fingerprint(model.tokenizer)
+    if header.model != ours:
+        raise BitstreamError(
+            f"{name} was compressed with the model {header.model.hex()}; this run holds the model {ours.hex()}. Give the run that "
+            "compressed it: 'vqvae info RUN' prints the fingerprint of a run."
+        )
+    fits = header.layout == model.layout and model.tokenizer.signal.fits(header.signal)
+    if not fits or (header.label is not None and header.label >= max(len(model.label_names), 1)):
+        raise BitstreamError(f"{name} is damaged: its header does not fit the model whose fingerprint it has. Compress the original again.")
+
+
+def joined(opened: Opened, name: str) -> Codes:
+    """All codes of a file at once.
+
+    Raises:
+        BitstreamError: if the data is too large to be decoded as a whole, or the file is damaged.
+    """
+    values = math.prod((opened.header.signal.channels, *opened.header.size))
+    if values > MOST_VALUES:
+        raise BitstreamError(f"{name} claims {values:,} values; at most {MOST_VALUES:,} can be decoded. The file is damaged, or too large.")
+    parts = list(opened.codes)
+    return parts[0] if len(parts) == 1 else Codes([torch.cat([part.tensor for part in parts], 2)])
