@@ -75,6 +75,7 @@ def _of_file(file: Path) -> dict[str, Any]:
         DataError: it cannot be read.
     """
     count, (header, coded) = file.stat().st_size, read_facts(file)
+    codes = sum(level.num_codebooks * math.prod(space) for level, space in zip(header.layout, header.spaces(), strict=True))
     return {
         "format": VERSION,
         "mode": header.mode,
@@ -86,17 +87,14 @@ def _of_file(file: Path) -> dict[str, Any]:
         "coder": header.coder.hex() if any(header.coder) else None,
         "sections": header.parts() * len(header.layout),
         "bytes": count,
-        "file_bits_per_code": 8
-        * coded
-        / sum(level.num_codebooks * math.prod(space) for level, space in zip(header.layout, header.spaces(), strict=True)),
+        "file_bits_per_code": 8 * coded / codes,
         "bits_per_position": 8 * count / math.prod(header.size),
     }
 
 
 def _codes(layout: Sequence[Level], positions: str) -> str:
-    return ", ".join(
-        f"{one.num_codebooks} × {one.codebook_size} codes for each {'×'.join(map(str, one.stride))} {positions}" for one in layout
-    )
+    each = "{0.num_codebooks} × {0.codebook_size} codes for each {1} {2}"
+    return ", ".join(each.format(level, "×".join(map(str, level.stride)), positions) for level in layout)
 
 
 def _positions(signal: Signal) -> str:

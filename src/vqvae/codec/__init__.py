@@ -1,1 +1,1 @@
-"""Files of codes: the bitstream, and what it takes to decode it."""
+"""Files of codes: entropy coders, and the bitstream around them."""

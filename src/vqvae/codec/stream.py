@@ -12,7 +12,7 @@ from vqvae.codec.container import Header, frame, read_sections, write_header
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codes import Codes
 from vqvae.data.base import Condition
-from vqvae.errors import ConfigError
+from vqvae.errors import BitstreamError, ConfigError
 
 SECTION = 2**17
 """Codes in a section: about as many as a picture of 1,400 x 1,400 pixels or nine minutes of speech have."""
@@ -73,7 +73,11 @@ def read_codes(file: BinaryIO, header: Header, checksum: int, coders: Sequence[E
     """
     levels: list[Tensor] = []
     for section, payload in read_sections(file, header, checksum, name):
-        levels.append(coders[section.level].decode(payload, section.shape, _condition(header.label, levels))[None])
+        try:
+            codes = coders[section.level].decode(payload, section.shape, _condition(header.label, levels))
+        except BitstreamError as error:
+            raise BitstreamError(f"{name} cannot be decoded: {error}") from error
+        levels.append(codes[None])
         if len(levels) == len(header.layout):
             yield Codes(levels)
             levels = []

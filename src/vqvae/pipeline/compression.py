@@ -1,5 +1,6 @@
 """Compressed files of a pipeline: codes of one example to a ``.vqz`` file and back, with the checks that file and model belong together."""
 
+import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -8,8 +9,9 @@ from typing import BinaryIO, NamedTuple
 import torch
 
 from vqvae.codec.container import FINGERPRINT, Header, check_length, read_header, remaining
-from vqvae.codec.entropy import EntropyCoder, PackedCoder
+from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.fingerprint import fingerprint
+from vqvae.codec.packed import PackedCoder
 from vqvae.codec.stream import read_codes, write_codes
 from vqvae.codes import Codes, Level
 from vqvae.errors import BitstreamError, ConfigError
@@ -26,8 +28,12 @@ class Coders:
     mode: str
     levels: tuple[EntropyCoder, ...]
     """One for each level of codes."""
-    fingerprint: bytes = bytes(FINGERPRINT)
-    """The fingerprint of their tables; zeros if they have none."""
+
+    @property
+    def fingerprint(self) -> bytes:
+        """The fingerprint of the numbers that their bytes depend on; zeros if they depend on none."""
+        digests = b"".join(coder.fingerprint for coder in self.levels)
+        return hashlib.sha256(digests).digest()[:FINGERPRINT] if digests else bytes(FINGERPRINT)
 
 
 class Opened(NamedTuple):
@@ -40,7 +46,7 @@ class Opened(NamedTuple):
 
 def packed(layout: tuple[Level, ...]) -> Coders:
     """The coders that need no tables."""
-    return Coders(mode="packed", levels=tuple(PackedCoder(level.codebook_size) for level in layout))
+    return Coders(mode="packed", levels=tuple(PackedCoder(level.num_codebooks, level.codebook_size) for level in layout))
 
 
 def coders_of(model: TrainedParts, mode: str | None) -> Coders:
