@@ -10,7 +10,8 @@ import struct
 import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
 from vqvae.codes import Level, space_of
 from vqvae.errors import BitstreamError, ConfigError
@@ -136,7 +137,7 @@ def write_header(header: Header) -> bytes:
     return start + body + _CRC.pack(zlib.crc32(start + body))
 
 
-def read_header(file: BinaryIO, name: str) -> tuple[Header, int]:
+def read_header(file: BufferedIOBase, name: str) -> tuple[Header, int]:
     """The header of a file, and its checksum, from which the checksums of the sections start.
 
     Args:
@@ -181,7 +182,7 @@ def frame(payload: bytes, number: int, checksum: int) -> bytes:
     return _integer(len(payload)) + payload + _CRC.pack(_checksum(payload, number, checksum))
 
 
-def read_sections(file: BinaryIO, header: Header, checksum: int, name: str) -> Iterator[tuple[Section, bytes]]:
+def read_sections(file: BufferedIOBase, header: Header, checksum: int, name: str) -> Iterator[tuple[Section, bytes]]:
     """The sections of a file with their payloads, one by one. Nothing may follow the last one.
 
     Raises:
@@ -202,7 +203,7 @@ def read_sections(file: BinaryIO, header: Header, checksum: int, name: str) -> I
         raise BitstreamError(f"{name} continues after its last section. It is damaged, or something was appended. {_ADVICE}")
 
 
-def remaining(file: BinaryIO) -> int:
+def remaining(file: BufferedIOBase) -> int:
     """The number of bytes after the current one."""
     at = file.tell()
     end = file.seek(0, os.SEEK_END)
@@ -316,7 +317,7 @@ def _integer(value: int) -> bytes:
     return bytes(found) + bytes([value])
 
 
-def _read_integer(file: BinaryIO, name: str) -> int:
+def _read_integer(file: BufferedIOBase, name: str) -> int:
     """The length of a section."""
     found = b""
     while not found or (found[-1] > 127 and len(found) < 9):

@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from io import BufferedIOBase
 from tempfile import SpooledTemporaryFile
-from typing import BinaryIO
 
 import torch
 from torch import Tensor
@@ -21,7 +21,7 @@ _IN_MEMORY = 2**24
 
 
 def write_codes(
-    file: BinaryIO, blocks: Iterable[Codes], describe: Callable[[int], Header], coders: Sequence[EntropyCoder], label: int | None
+    file: BufferedIOBase, blocks: Iterable[Codes], describe: Callable[[int], Header], coders: Sequence[EntropyCoder], label: int | None
 ) -> int:
     """Write the codes of one example.
 
@@ -59,7 +59,7 @@ def write_codes(
     return written
 
 
-def read_codes(file: BinaryIO, header: Header, checksum: int, coders: Sequence[EntropyCoder], name: str) -> Iterator[Codes]:
+def read_codes(file: BufferedIOBase, header: Header, checksum: int, coders: Sequence[EntropyCoder], name: str) -> Iterator[Codes]:
     """The codes of a file in parts: of one level along the first axis of space, of several levels all at once.
 
     Args:

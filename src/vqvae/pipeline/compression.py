@@ -4,7 +4,8 @@ import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import BinaryIO, NamedTuple
+from io import BufferedIOBase
+from typing import NamedTuple
 
 import torch
 
@@ -61,7 +62,12 @@ def coders_of(model: TrainedParts, mode: str | None) -> Coders:
 
 
 def write_file(
-    model: TrainedParts, file: BinaryIO, codes: Iterable[Codes], size: Callable[[], tuple[int, ...]], coders: Coders, label: int | None
+    model: TrainedParts,
+    file: BufferedIOBase,
+    codes: Iterable[Codes],
+    size: Callable[[], tuple[int, ...]],
+    coders: Coders,
+    label: int | None = None,
 ) -> int:
     """Write the codes of one example; see ``write_codes``. ``size`` is called after the last block. Returns the number of bytes.
 
@@ -84,7 +90,7 @@ def write_file(
     return write_codes(file, codes, describe, coders.levels, label)
 
 
-def open_file(model: TrainedParts, file: BinaryIO, name: str) -> Opened:
+def open_file(model: TrainedParts, file: BufferedIOBase, name: str) -> Opened:
     """Read the header of a file and check that this model can decode it.
 
     Raises:
