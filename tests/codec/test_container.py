@@ -27,7 +27,7 @@ HEADERS = {
         layout=(Level(1, 1000, (4, 8, 8), (3, 0, 0)),),
         size=(17, 84, 84),
     ),
-    "levels": dataclasses.replace(PICTURE, layout=(Level(1, 8, (8, 8)), Level(1, 16, (4, 4)))),
+    "levels": dataclasses.replace(PICTURE, layout=(Level(1, 8, (8, 8)), Level(1, 16, (4, 4))), space=((500, 750), (1000, 1501))),
     "array": Header(
         mode="packed",
         model=b"modelxyz",
@@ -37,6 +37,9 @@ HEADERS = {
     ),
     "vector": Header(mode="packed", model=b"modelxyz", signal=Signal(axes=(), channels=4), layout=(Level(1, 5, ()),), size=()),
 }
+
+
+TWO = HEADERS["levels"]
 
 
 def read(data: bytes) -> tuple[Header, list[bytes]]:
@@ -85,7 +88,7 @@ def test_sections_follow_the_header() -> None:
     header = dataclasses.replace(SMALL, size=(40, 8), rows=4)
     assert [section.shape for section in header.sections()] == [(1, 4, 2), (1, 4, 2), (1, 2, 2)]
     assert read(write(header, [b"a", b"", b"ccc"])) == (header, [b"a", b"", b"ccc"])
-    assert [section.shape for section in HEADERS["levels"].sections()] == [(1, 500, 750), (1, 1000, 1500)]
+    assert [section.shape for section in HEADERS["levels"].sections()] == [(1, 500, 750), (1, 1000, 1501)]
     assert [section.shape for section in HEADERS["vector"].sections()] == [(1,)]
 
 
@@ -152,7 +155,16 @@ def test_sizes_that_no_file_can_have_are_refused_before_they_are_read() -> None:
     assert MOST_CODES < 10**12
 
 
-@pytest.mark.parametrize("change", [{"size": (0, 4)}, {"size": (4,)}, {"rows": 1, "layout": HEADERS["levels"].layout}, {"layout": ()}])
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"size": (0, 4)},
+        {"size": (4,)},
+        {"rows": 1, "layout": HEADERS["levels"].layout, "space": HEADERS["levels"].space},
+        {"layout": ()},
+        {"space": ((3, 2),)},
+    ],
+)
 def test_headers_that_cannot_be_read_are_not_written(change: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         write_header(dataclasses.replace(SMALL, **change))

@@ -1,5 +1,6 @@
 """Codes in sections, through entropy coders."""
 
+import dataclasses
 import io
 
 import pytest
@@ -8,7 +9,7 @@ import torch
 from vqvae.codec import stream
 from vqvae.codec.container import Header, read_header
 from vqvae.codec.packed import PackedCoder
-from vqvae.codec.stream import read_codes, write_codes
+from vqvae.codec.stream import Spaces, read_codes, write_codes
 from vqvae.codes import Codes, Level
 from vqvae.errors import BitstreamError, ConfigError
 from vqvae.signals import pictures, sound
@@ -17,8 +18,8 @@ from vqvae.signals import pictures, sound
 def written(codes: list[Codes], header: Header, coders: list[PackedCoder]) -> bytes:
     file = io.BytesIO()
 
-    def describe(rows: int) -> Header:
-        return Header(mode="packed", model=bytes(8), signal=header.signal, layout=header.layout, size=header.size, rows=rows)
+    def describe(rows: int, spaces: Spaces) -> Header:
+        return dataclasses.replace(header, rows=rows, space=spaces)
 
     assert write_codes(file, codes, describe, coders, None) == len(file.getvalue())
     return file.getvalue()

@@ -4,6 +4,8 @@ This module knows no model and no entropy coder. It checks every number before i
 itself holds. Checksums are zlib's CRC-32: CRC-32C finds the same errors in sections of this size, and Python has no fast one.
 """
 
+import dataclasses
+import itertools
 import math
 import os
 import struct
@@ -58,10 +60,12 @@ class Header:
     """The number of the class or the speaker, if known."""
     rows: int = 0
     """The length of a section along the first axis of the codes; 0: all codes of a level are one section."""
+    space: tuple[tuple[int, ...], ...] = ()
+    """The space of the codes of each level, if there are several. That of a single level follows from the size."""
 
-    def spaces(self) -> list[tuple[int, ...]]:
+    def spaces(self) -> tuple[tuple[int, ...], ...]:
         """The space of each level's codes."""
-        return [space_of(self.size, level.stride, level.lead) for level in self.layout]
+        return self.space or tuple(space_of(self.size, level.stride, level.lead) for level in self.layout)
 
     def sections(self) -> "Iterator[Section]":
         """The sections of the file, in order."""
@@ -97,6 +101,8 @@ def check_header(header: Header, error: type[Exception] = ConfigError, name: str
         or not 0 < len(header.layout) <= _MOST_LEVELS
         or any(len(level.stride) != axes or len(level.lead) not in (0, axes) for level in header.layout)
         or len(header.size) != axes
+        or len(header.space) != (len(header.layout) if len(header.layout) > 1 else 0)
+        or any(len(space) != axes or 0 in space for space in header.space)
         or (header.rows and (len(header.layout) > 1 or not axes))
         or any(not 0 < number <= _LARGEST for level in levels for number in level)
         or any(before >= step for level in header.layout for before, step in zip(level.lead, level.stride, strict=False))
@@ -130,7 +136,7 @@ def write_header(header: Header) -> bytes:
     body += _integer(len(header.layout))
     for level in header.layout:
         body += b"".join(map(_integer, (level.num_codebooks, level.codebook_size, *level.stride, len(level.lead), *level.lead)))
-    body += b"".join(map(_integer, header.size))
+    body += b"".join(map(_integer, (*header.size, *itertools.chain(*header.space))))
     body += _integer(0 if header.label is None else header.label + 1) + _integer(header.rows)
     length = _START.size + len(body) + _CRC.size
     start = _START.pack(MAGIC, VERSION, length, MODES.index(header.mode), header.model, header.coder)
@@ -169,11 +175,11 @@ def read_header(file: BufferedIOBase, name: str) -> tuple[Header, int]:
     signal = reader.signal()
     layout = tuple(reader.level(len(signal.axes)) for _ in range(reader.integer(_MOST_LEVELS)))
     size = tuple(reader.integer() for _ in signal.axes)
+    space = tuple(tuple(reader.integer() for _ in signal.axes) for _ in layout) if len(layout) > 1 else ()
     label, rows = reader.integer(), reader.integer()
     reader.end()
-    found = Header(
-        mode=MODES[mode], model=model, coder=coder, signal=signal, layout=layout, size=size, label=label - 1 if label else None, rows=rows
-    )
+    found = Header(mode=MODES[mode], model=model, coder=coder, signal=signal, layout=layout, size=size, rows=rows, space=space)
+    found = dataclasses.replace(found, label=label - 1 if label else None)
     return check_header(found, BitstreamError, name), checksum
 
 

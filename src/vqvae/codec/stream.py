@@ -19,9 +19,15 @@ SECTION = 2**17
 _IN_MEMORY = 2**24
 """Compressed bytes that are held in memory until the header is known."""
 
+Spaces = tuple[tuple[int, ...], ...]
+
 
 def write_codes(
-    file: BufferedIOBase, blocks: Iterable[Codes], describe: Callable[[int], Header], coders: Sequence[EntropyCoder], label: int | None
+    file: BufferedIOBase,
+    blocks: Iterable[Codes],
+    describe: Callable[[int, Spaces], Header],
+    coders: Sequence[EntropyCoder],
+    label: int | None,
 ) -> int:
     """Write the codes of one example.
 
@@ -29,7 +35,8 @@ def write_codes(
         file: where to write.
         blocks: the codes of one level, int64 (1, codebooks, *space), in blocks along the first axis of space; or a single block with the
             codes of all levels.
-        describe: returns the header, given the length of a section. It is called after the last block, when the size is known.
+        describe: returns the header, given the length of a section and, if there are several levels, the space of each. It is called
+            after the last block, when the size is known.
         coders: one for each level.
         label: the class or the speaker, if the coders need it.
 
@@ -41,13 +48,15 @@ def write_codes(
     """
     lengths: list[int] = []
     rows = number = written = 0
+    spaces: Spaces = ()
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as held:
         for part in _parts(blocks):
             rows, number = max(rows, part[0].shape[2] if part[0].ndim > 2 else 0), number + 1
+            spaces = tuple(tuple(codes.shape[2:]) for codes in part) if len(part) > 1 else ()
             for level, coder in enumerate(coders):
                 payload = coder.encode(part[level][0], _condition(label, part[:level]))
                 lengths.append(held.write(payload))
-        header = describe(rows if number > 1 else 0)
+        header = describe(rows if number > 1 else 0, spaces)
         if len(lengths) != header.parts() * len(header.layout):
             raise ConfigError(f"{number} parts of codes came for data of the size {header.size}; {header.parts()} were expected.")
         start = write_header(header)

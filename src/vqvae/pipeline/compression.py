@@ -75,7 +75,7 @@ def write_file(
         ConfigError: if the example is empty or too large.
     """
 
-    def describe(rows: int) -> Header:
+    def describe(rows: int, spaces: tuple[tuple[int, ...], ...]) -> Header:
         return Header(
             mode=coders.mode,
             model=fingerprint(model.tokenizer),
@@ -85,6 +85,7 @@ def write_file(
             size=size(),
             label=label,
             rows=rows,
+            space=spaces,
         )
 
     return write_codes(file, codes, describe, coders.levels, label)
