@@ -3,8 +3,10 @@
 import dataclasses
 import io
 import random
+import re
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -82,6 +84,8 @@ def test_the_bytes_are_those_of_the_document() -> None:
     checksum = zlib.crc32(start)
     section = zlib.crc32(b"ab", zlib.crc32(bytes(4), checksum))
     assert data == start + struct.pack("<I", checksum) + b"\x02ab" + struct.pack("<I", section)
+    shown = (Path(__file__).parents[2] / "docs" / "reference" / "bitstream.md").read_text().split("```text\n")[1].split("```")[0]
+    assert bytes.fromhex("".join(re.match(r"([0-9A-F]{2} +)*", line)[0] for line in shown.splitlines())) == data  # type: ignore[index]
 
 
 def test_sections_follow_the_header() -> None:
