@@ -12,6 +12,9 @@ class Never(EntropyCoder):
 
     name = "never"
 
+    def _costs(self, codes: np.ndarray, condition: Condition) -> np.ndarray:
+        raise AssertionError
+
     def _encode(self, codes: np.ndarray, condition: Condition) -> bytes:
         raise AssertionError
 
@@ -21,6 +24,7 @@ class Never(EntropyCoder):
 
 def test_no_codes_and_codes_without_a_choice_take_no_bytes() -> None:
     assert Never(1, 5).encode(torch.zeros(1, 0, 3, dtype=torch.int64)) == b"" == Never(2, 1).encode(torch.zeros(2, 3, dtype=torch.int64))
+    assert Never(2, 1).costs(torch.zeros(2, 3, dtype=torch.int64)).tolist() == [[0, 0, 0]] * 2
     assert Never(1, 5).decode(b"", (1, 0, 3)).shape == (1, 0, 3)
     assert torch.equal(Never(2, 1).decode(b"", (2, 3)), torch.zeros(2, 3, dtype=torch.int64))
     with pytest.raises(BitstreamError, match="1 bytes of codes; expected 0"):

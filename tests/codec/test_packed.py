@@ -11,7 +11,7 @@ def test_codes_come_back_in_a_fixed_number_of_bits(size: int, shape: tuple[int, 
     codes = torch.randint(size, shape, generator=torch.Generator().manual_seed(0))
     coder = PackedCoder(shape[0], size)
     data = coder.encode(codes)
-    assert len(data) == -(-codes.numel() * coder.bits // 8)
+    assert len(data) == -(-codes.numel() * coder.bits // 8) == -(-coder.costs(codes).sum() // 8)
     assert torch.equal(coder.decode(data, shape), codes)
 
 

@@ -17,7 +17,7 @@ def test_codes_come_back_at_the_cost_of_their_frequencies(shape: tuple[int, ...]
     assert torch.equal(coder.decode(data, shape), codes)
     frequencies = np.diff(coder._starts)
     p = np.take_along_axis(frequencies, codes.reshape(shape[0], -1).numpy(), 1) / frequencies.sum(1, keepdims=True)
-    assert len(data) <= -np.log2(p).sum() / 8 + 2
+    assert coder.costs(codes).sum() == pytest.approx(-np.log2(p).sum()) and len(data) <= coder.costs(codes).sum() / 8 + 2
 
 
 def test_frequencies_follow_counts_and_none_is_zero() -> None:

@@ -8,12 +8,15 @@ from vqvae.cli.compressed import compress_file
 from vqvae.cli.files import bounds_of, check_folder
 from vqvae.cli.values import Checkpoint, Device, Files, Folder, Mode, Name, Range, Run
 from vqvae.codec.container import SUFFIX
+from vqvae.codec.integer_coder import PriorCoder
+from vqvae.codec.static import StaticCoder
 from vqvae.config import settings
 from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline.compression import coders_of
 from vqvae.progress import tracked
+from vqvae.runs.coder import fit_if_missing
 from vqvae.training.machine import pick_device
 
 
@@ -26,8 +29,8 @@ class Arguments:
     out: Folder
     """Folder for the compressed files, NAME.vqz."""
     mode: Mode = None
-    """The entropy coder: "prior" gives the smallest files, "static" is faster, "packed" is the fastest. Default: the best that the run
-    has."""
+    """The entropy coder: "prior" gives the smallest files, "static" is faster, "packed" is the fastest. The first two need RUN/coder, which
+    is trained if it is missing. Default: the smallest that the run has."""
     label: Name = None
     """Name or number of the speaker or the class, if the model has any. It is stored in the file."""
     bounds: Range = None
@@ -48,6 +51,8 @@ def main(arguments: Sequence[str]) -> int:
     chosen = parse(Arguments, "compress", arguments, "Compress files to codes, with an entropy coder.")
     if not chosen.files:
         raise ConfigError("No files were given: vqvae compress RUN FILE... --out DIR")
+    if chosen.mode in (StaticCoder.name, PriorCoder.name) and chosen.checkpoint is None:
+        fit_if_missing(chosen.run)
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     places = [chosen.out / f"{file.stem}{SUFFIX}" for file in chosen.files]

@@ -102,6 +102,13 @@ PAGES = {
             _JSON,
         ),
     ),
+    "train-coder": Page(
+        "RUN",
+        "Train the entropy coder of a run on its codes, for the smallest compressed files. 'vqvae train' does this at its end.",
+        ("runs/photos",),
+        (("RUN", "A run folder with a trained tokenizer and its codes."), _JSON),
+        "A finished coder is kept, because the files that it compressed need it.",
+    ),
     "evaluate": Page(
         "RUN [--data FOLDER] [flags]",
         "Score a run on held-out data and write its report.",

@@ -20,6 +20,7 @@ COMMANDS = {
     "recipes": "list what can be trained, and what it costs",
     "train": "train a tokenizer and a prior on your data",
     "train-prior": "train a prior over the codes of a run",
+    "train-coder": "train the entropy coder of a run",
     "evaluate": "score a run on held-out data",
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
@@ -35,7 +36,8 @@ COMMANDS = {
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
 QUICK = ("recipes", "info", "compare")
-"""Commands that answer at once. All others say that they have started."""
+WORKING = tuple(command for command in COMMANDS if command not in QUICK)
+"""Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
@@ -94,7 +96,7 @@ def _run(arguments: list[str]) -> int:
     if set(rest) & {"-h", "--help"}:
         print(short_help(command))
         return 0
-    if command not in QUICK and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
+    if command in WORKING and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
         # A second or more passes before torch is imported.
         say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import numpy as np
 import torch
-from jaxtyping import Int64, Integer
+from jaxtyping import Float64, Int64, Integer
 from torch import Tensor
 
 from vqvae.codes import check_codes
@@ -44,6 +44,19 @@ class EntropyCoder(ABC):
         codes = check_codes(codes.unsqueeze(0), self.num_codebooks, self.codebook_size, "entropy coder")[0]
         return self._encode(codes.cpu().numpy(), condition.to("cpu")) if codes.numel() and self.codebook_size > 1 else b""
 
+    def costs(
+        self, codes: Integer[Tensor, "codebooks *space"], condition: Condition = Condition()
+    ) -> Float64[np.ndarray, "codebooks *space"]:
+        """The cost of each code of one example, -log2 p, in bits. ``encode`` needs at most 2 bytes more than their sum.
+
+        Raises:
+            DataError: as ``encode``.
+        """
+        codes = check_codes(codes.unsqueeze(0), self.num_codebooks, self.codebook_size, "entropy coder")[0]
+        if not codes.numel() or self.codebook_size == 1:
+            return np.zeros(tuple(codes.shape))
+        return self._costs(codes.cpu().numpy(), condition.to("cpu"))
+
     def decode(self, data: bytes, shape: tuple[int, ...], condition: Condition = Condition()) -> Int64[Tensor, "codebooks *space"]:
         """Decode what ``encode`` returned.
 
@@ -64,6 +77,10 @@ class EntropyCoder(ABC):
             check_length(data, 0)
             return torch.zeros(shape, dtype=torch.int64)
         return torch.from_numpy(self._decode(data, shape, condition.to("cpu")))
+
+    @abstractmethod
+    def _costs(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> Float64[np.ndarray, "codebooks *space"]:
+        """The cost of at least one code, of a codebook of at least two."""
 
     @abstractmethod
     def _encode(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> bytes:

@@ -3,7 +3,7 @@
 import math
 
 import numpy as np
-from jaxtyping import Int64
+from jaxtyping import Float64, Int64
 
 from vqvae.codec.entropy import EntropyCoder, check_length
 from vqvae.data.base import Condition
@@ -22,6 +22,9 @@ class PackedCoder(EntropyCoder):
     def bits(self) -> int:
         """Bits per code."""
         return (self.codebook_size - 1).bit_length()
+
+    def _costs(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> Float64[np.ndarray, "codebooks *space"]:
+        return np.full(codes.shape, float(self.bits))
 
     def _encode(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> bytes:
         flat, shifts = codes.reshape(-1), np.arange(self.bits)[::-1]

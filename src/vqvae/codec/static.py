@@ -3,7 +3,7 @@
 import hashlib
 
 import numpy as np
-from jaxtyping import Int64, Integer
+from jaxtyping import Float64, Int64, Integer
 
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, starts_of
@@ -37,6 +37,10 @@ class StaticCoder(EntropyCoder):
     def fingerprint(self) -> bytes:
         """A digest of the frequencies."""
         return hashlib.sha256(f"static {self._starts.shape}".encode() + self._starts.astype("<i8").tobytes()).digest()
+
+    def _costs(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> Float64[np.ndarray, "codebooks *space"]:
+        bits = np.log2(self._starts[:, -1:] / np.diff(self._starts))
+        return np.stack([table[book] for table, book in zip(bits, codes, strict=True)])
 
     def _encode(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> bytes:
         encoder = RangeEncoder()

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vqvae import seeding
+from vqvae.codec.integer import IntegerPrior
 from vqvae.codes import Level
 from vqvae.errors import ConfigError
 from vqvae.models import Tokenizer
@@ -27,6 +28,7 @@ class TrainedParts:
         prior: SamplingPrior | Sequence[SamplingPrior] | None = None,
         *,
         unigram: UnigramPrior | None = None,
+        integers: Sequence[IntegerPrior] = (),
         card: RunCard = RunCard(),
         signal: Signal | None = None,
         label_names: tuple[str, ...] | None = None,
@@ -39,6 +41,7 @@ class TrainedParts:
             tokenizer: data to codes and back.
             prior: p(codes), for samples and for bits with a learned prior; of several levels one each, the coarsest first.
             unigram: the frequencies of the codes of one level.
+            integers: the priors of the entropy coders, one per level.
             card: what is known of the run. The rest stands for single fields of it.
             signal: what data is, with its sample rate.
             label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
@@ -55,6 +58,8 @@ class TrainedParts:
         self.priors = tuple(part.eval() for part in priors)
         """One a level, the coarsest first; none where there are not all of them."""
         self.unigram = unigram
+        self.integers = tuple(integers)
+        """The priors of the entropy coders, one per level; empty if there are none. They stay on the CPU."""
         self.card = dataclasses.replace(
             card,
             signal=signal or card.signal or dataclasses.replace(tokenizer.signal, sample_rate=rate),

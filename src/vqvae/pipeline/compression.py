@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 import torch
 
+from vqvae.codec import coders
 from vqvae.codec.container import FINGERPRINT, Header, check_length, read_header, remaining
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.fingerprint import fingerprint
-from vqvae.codec.packed import PackedCoder
 from vqvae.codec.stream import read_codes, write_codes
-from vqvae.codes import Codes, Level
-from vqvae.errors import BitstreamError, ConfigError
+from vqvae.codes import Codes
+from vqvae.errors import BitstreamError
 from vqvae.pipeline.base import TrainedParts
 
 MOST_VALUES = 2**32
@@ -45,20 +45,16 @@ class Opened(NamedTuple):
     """The codes in parts: of one level along the first axis, of several levels all at once."""
 
 
-def packed(layout: tuple[Level, ...]) -> Coders:
-    """The coders that need no tables."""
-    return Coders(mode="packed", levels=tuple(PackedCoder(level.num_codebooks, level.codebook_size) for level in layout))
-
-
-def coders_of(model: TrainedParts, mode: str | None) -> Coders:
-    """The coders of a mode; default: the best that the model has.
+def coders_of(model: TrainedParts, mode: str | None = None) -> Coders:
+    """The coders of a mode; default: the one with the smallest files that the model has.
 
     Raises:
         ConfigError: if the model has no such coders.
     """
-    if mode not in (None, "packed"):
-        raise ConfigError(f"This model has no coders for the mode {mode!r}; it has packed.")
-    return packed(model.layout)
+    if mode is None:
+        networks = [prior.config.hidden > 0 for prior in model.integers]
+        mode = "packed" if not networks else "prior" if all(networks) else "static"
+    return Coders(mode=mode, levels=coders.coders_of(mode, model.layout, model.integers))
 
 
 def write_file(
@@ -66,7 +62,7 @@ def write_file(
     file: BufferedIOBase,
     codes: Iterable[Codes],
     size: Callable[[], tuple[int, ...]],
-    coders: Coders,
+    using: Coders,
     label: int | None = None,
 ) -> int:
     """Write the codes of one example; see ``write_codes``. ``size`` is called after the last block. Returns the number of bytes.
@@ -77,9 +73,9 @@ def write_file(
 
     def describe(rows: int, spaces: tuple[tuple[int, ...], ...]) -> Header:
         return Header(
-            mode=coders.mode,
+            mode=using.mode,
             model=fingerprint(model.tokenizer),
-            coder=coders.fingerprint,
+            coder=using.fingerprint,
             signal=model.signal,
             layout=model.layout,
             size=size(),
@@ -88,7 +84,7 @@ def write_file(
             space=spaces,
         )
 
-    return write_codes(file, codes, describe, coders.levels, label)
+    return write_codes(file, codes, describe, using.levels, label)
 
 
 def open_file(model: TrainedParts, file: BufferedIOBase, name: str) -> Opened:
@@ -99,14 +95,15 @@ def open_file(model: TrainedParts, file: BufferedIOBase, name: str) -> Opened:
     """
     header, checksum = read_header(file, name)
     check_model(model, header, name)
-    coders = coders_of(model, header.mode)
-    if header.coder != coders.fingerprint:
+    known = coders_of(model, header.mode if model.integers or header.mode == "packed" else "packed")
+    if (header.mode, header.coder) != (known.mode, known.fingerprint):
+        ours = "the coder " + known.fingerprint.hex() if model.integers else "no coder"
         raise BitstreamError(
-            f"{name} needs the entropy coder {header.coder.hex()}; this run's coder is {coders.fingerprint.hex()}. It was trained again "
-            "after the file was written. Give the run with the old folder 'coder'."
+            f"{name} needs the entropy coder {header.coder.hex()}; this run has {ours}. Restore the folder 'coder' that wrote "
+            "the file: a coder that is trained again cannot read it."
         )
     check_length(header, remaining(file), name)
-    return Opened(header, read_codes(file, header, checksum, coders.levels, name))
+    return Opened(header, read_codes(file, header, checksum, known.levels, name))
 
 
 def check_model(model: TrainedParts, header: Header, name: str) -> None:

@@ -67,6 +67,7 @@ MEASURES = {
     "bits_per_frame_uniform": Measure("Bits per frame, uniform prior", ".1f", "bits", _FRAME + _UNIFORM, better=-1),
     "bits_per_code": Measure("Bits per code, learned prior", ".3f", "bits", _CODE, better=-1),
     "bits_per_code_unigram": Measure("Bits per code, unigram prior", ".3f", "bits", _CODE + _SAME, better=-1),
+    "bits_per_code_coder": Measure("Bits per code, compressed files", ".3f", "bits", _CODE, better=-1),
     "bits_per_code_uniform": Measure("Bits per code, uniform prior", ".3f", "bits", "log₂ of the number of codes in the codebook."),
     "psnr": Measure("PSNR", ".2f", "dB", "Pixel error of the reconstructions. 3 dB more is half the squared error.", better=1),
     "flicker": Measure("Flicker", ".2f", "levels", "Mean change of the reconstruction where the original stands still.", better=-1),

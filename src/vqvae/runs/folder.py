@@ -3,6 +3,7 @@
 RUN/
   tokenizer/, unigram/, prior/   trained parts (see vqvae.pipeline)
   codes/{train,held-out}/        the codes of the data, for the priors
+  coder/0/, coder/1/, ...        the entropy coders of the levels
   checkpoints/                   where training continues after a stop
   metrics.jsonl                  one line per interval of steps
   metrics.json                   the scores on held-out data

@@ -20,6 +20,7 @@ from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, check_actions, load, prior_folder, tokenizer_digest
 from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, SamplingPrior
 from vqvae.recipes import RECIPES, Recipe
+from vqvae.runs.coder import fit_if_missing
 from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
@@ -149,7 +150,7 @@ def train_prior(
 def train_both(
     config: TrainConfig, options: RunOptions, run: Path, *, recipe: str, prior_kind: type | None = None, prior_steps: int | None = None
 ) -> None:
-    """Train the tokenizer and then the prior over its codes, score both, and draw samples. The data is read once.
+    """Train the tokenizer and then the prior over its codes, score both, draw samples, and train the entropy coder. The data is read once.
 
     Args:
         config: the settings of the tokenizer. Both stages use its seed and share its minutes.
@@ -187,6 +188,7 @@ def train_both(
     if minutes is not None:
         second = dataclasses.replace(second, minutes=minutes * (1 - share))
     train_prior(second, options, run, splits=splits)
+    fit_if_missing(run)
 
 
 def in_clips(codes: Splits, prior: nn.Module) -> Splits:

@@ -1,0 +1,81 @@
+"""The loop that decodes position by position, to be compiled: the same sums as ``integer.Network``, whose order does not matter."""
+
+from collections.abc import Callable
+from typing import Any, no_type_check
+
+import numpy as np
+
+
+@no_type_check
+def add_product(out, x, matrix):
+    """out += x @ matrix."""
+    for i in range(len(x)):
+        factor = x[i]
+        if factor != 0:
+            for j in range(len(out)):
+                out[j] += factor * matrix[i, j]
+
+
+@no_type_check
+def rectify(out, scale, largest):
+    """Scale, round and clip the sums of a layer, in place."""
+    for j in range(len(out)):
+        out[j] = min(max(np.floor(out[j] * scale + 0.5), 0.0), largest)
+
+
+def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], rectify: Callable[..., Any]) -> Callable[..., int]:
+    """The loop, with its parts, compiled or not."""
+
+    @no_type_check
+    def decode_positions(state, data, codes, features, inside, offsets, sums, largest, weights):
+        """Decode some positions, one after the other.
+
+        Args:
+            state, data: those of ``RangeDecoder``.
+            codes: int64 (positions, codebooks), the result.
+            features: the sum of the embeddings at each position of the padded map; filled as positions are decoded.
+            inside: the places of the positions in the padded map.
+            offsets: what leads from a place to those of its neighbours.
+            sums: what the first layer gets from everything but neighbours; overwritten.
+            largest: the largest activation.
+            weights: the arrays of ``Network``.
+
+        Returns:
+            The number of positions before the first impossible code.
+        """
+        embedding, context, earlier, bias, middle, middle_bias, output, output_bias, scales, exponentials = weights
+        hidden, width, size, entries = bias.shape[1], embedding.shape[2], output.shape[2], len(exponentials)
+        first, second, logits = np.empty(hidden), np.empty(hidden), np.empty(size)
+        frequencies = np.empty(size, np.int64)
+        for n in range(len(codes)):
+            here = inside[n]
+            for t in range(len(offsets)):
+                add_product(sums[n], features[here + offsets[t]], context[t * width : (t + 1) * width])
+            features[here, :] = 0.0
+            for book in range(codes.shape[1]):
+                first[:] = sums[n] + bias[book]
+                add_product(first, features[here], earlier[book])
+                rectify(first, scales[0], largest)
+                second[:] = middle_bias
+                add_product(second, first, middle)
+                rectify(second, scales[1], largest)
+                logits[:] = output_bias[book]
+                add_product(logits, second, output[book])
+                for k in range(size):
+                    logits[k] = np.floor(logits[k] * scales[2] + 0.5)
+                top, total = np.max(logits), 0
+                for k in range(size):
+                    frequencies[k] = exponentials[int(min(top - logits[k], entries - 1.0))]
+                    total += frequencies[k]
+                at, start, code = state[0] // (state[1] // total), 0, 0
+                if at >= total or state[2] > len(data) + 6:
+                    return n
+                while start + frequencies[code] <= at:
+                    start += frequencies[code]
+                    code += 1
+                take(state, data, start, frequencies[code], total)
+                codes[n, book] = code
+                features[here] += embedding[book, code]
+        return len(codes)
+
+    return decode_positions

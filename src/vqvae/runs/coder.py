@@ -1,0 +1,100 @@
+"""Train the entropy coders of a run on its codes, after the priors."""
+
+import time
+from pathlib import Path
+
+from vqvae import distributed, storage
+from vqvae.codec.coders import PARTS, coder_folder
+from vqvae.codec.fitting import FitConfig, fit
+from vqvae.codec.integer import LARGEST_CODEBOOK, IntegerPriorConfig
+from vqvae.codes import Level
+from vqvae.config import Parts
+from vqvae.data import CodesDataset
+from vqvae.disk import exists
+from vqvae.errors import CheckpointError
+from vqvae.pipeline import about, fits_codes, tokenizer_digest
+from vqvae.runs.encoding import read_codes
+from vqvae.runs.folder import record_seconds, update_metrics
+from vqvae.storage import RunCard
+from vqvae.training.checkpoint import check_run_folder, only_writer
+
+BITS, BITS_FLOAT = "bits_per_code_coder", "bits_per_code_coder_float"
+"""The scores of a coder: bits per held-out code, and the same before its weights became integers."""
+
+
+def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) -> dict[str, float]:
+    """Train the coder of every level whose coder is missing or was trained on other codes, and write it to ``RUN/coder``.
+
+    A finished coder is kept: files that it wrote need it. If the process is killed, the same call gives the same coder.
+
+    Args:
+        run: a run folder with a tokenizer and its codes.
+        options: how to train.
+        parts: the caller's own configurations in the run.
+
+    Returns:
+        The scores over all levels.
+
+    Raises:
+        CheckpointError: if there is no tokenizer.
+        DataError: if codes are missing or damaged.
+    """
+    check_run_folder(run)
+    tokenizer_digest(run)
+    with only_writer(run):
+        began, layout = time.perf_counter(), about(run, parts).layout
+        trained = [_train_level(run, layout, number, options, parts) for number in range(len(layout)) if not _is_done(run, number)]
+        cards = [storage.read(coder_folder(run, number), PARTS).card.metrics for number in range(len(layout))]
+        codes = sum(card["codes"] for card in cards)
+        scores = {name: sum(card[name] * card["codes"] for card in cards) / max(codes, 1) for name in (BITS, BITS_FLOAT)}
+        if trained:
+            update_metrics(run, scores)
+            record_seconds(run, coder=time.perf_counter() - began)
+    return scores
+
+
+def fit_if_missing(run: Path, parts: Parts = ()) -> None:
+    """Train the coders of a run unless it has them, in the first of several processes.
+
+    Raises:
+        CheckpointError, DataError: see ``train_coder``.
+    """
+    if distributed.is_main() and not all(_is_done(run, number) for number in range(len(about(run, parts).layout))):
+        train_coder(run, parts=parts)
+
+
+def config_of(codes: CodesDataset, layout: tuple[Level, ...], level: int) -> IntegerPriorConfig:
+    """The coder of a level of codes."""
+    own, above = codes.header.levels[level], codes.header.levels[:level]
+    return IntegerPriorConfig(
+        codebook_size=own.codebook_size,
+        num_codebooks=own.num_codebooks,
+        axes=len(own.space),
+        above_sizes=tuple(one.codebook_size for one in above),
+        above_codebooks=tuple(one.num_codebooks for one in above),
+        strides=tuple(one.stride for one in layout[: level + 1]) if level else (),
+        classes=len(codes.label_names),
+        actions=len(codes.action_names),
+        hidden=IntegerPriorConfig.hidden if 1 < own.codebook_size <= LARGEST_CODEBOOK else 0,
+    )
+
+
+def _is_done(run: Path, level: int) -> bool:
+    """Whether a level has a coder of its codes."""
+    folder = coder_folder(run, level)
+    if not exists(folder):
+        return False
+    try:
+        return fits_codes(run, storage.read(folder, PARTS).card, level)
+    except CheckpointError:
+        return False
+
+
+def _train_level(run: Path, layout: tuple[Level, ...], level: int, options: FitConfig, parts: Parts) -> RunCard:
+    train, held_out = read_codes(run, level=level, parts=parts)
+    assert isinstance(train, CodesDataset)
+    fitted = fit(train, held_out, config_of(train, layout, level), options)
+    scores = {BITS: fitted.bits, BITS_FLOAT: fitted.bits_float, "codes": float(fitted.codes)}
+    card = RunCard(layout=(layout[level],), signal=train.signal, data=train.name, held_out_data=held_out.name, metrics=scores)
+    storage.save(fitted.prior, coder_folder(run, level), card)
+    return card
