@@ -7,11 +7,13 @@ import math
 import pytest
 import torch
 
+from tests.codec.models import prior_of
 from tests.models.test_speech import make as make_speech
 from tests.pipeline.test_model import images, tokenizer
 from vqvae.codec import stream
-from vqvae.codec.container import Header, read_header, write_header
+from vqvae.codec.container import MODES, Header, read_header, write_header
 from vqvae.codes import Codes
+from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError, ConfigError, DataError
 from vqvae.pipeline import Pipeline, compression
 from vqvae.pipeline.compression import coders_of, joined, open_file, write_file
@@ -101,3 +103,27 @@ def test_blocks_make_the_same_file_as_the_whole() -> None:
     write_file(MODEL, file, (Codes([block]) for block in codes.split(1, 2)), lambda: (16, 20), coders, None)
     assert file.getvalue() == MODEL.compress(images(1))
     assert isinstance(read_header(io.BytesIO(file.getvalue()), "x")[0], Header)
+
+
+def test_every_mode_gives_the_codes_back_within_its_bound() -> None:
+    model = Pipeline(tokenizer(), integers=[prior_of(codebook_size=5, classes=3)], label_names=("a", "b", "c"))
+    x = images(1, 50, 41)
+    codes = model.encode(x)
+    for mode in MODES:
+        data = model.compress(x, mode=mode, label="b" if mode == "prior" else None)
+        assert torch.equal(joined(open_file(model, io.BytesIO(data), "x"), "x").tensor, codes)
+        header, _ = read_header(io.BytesIO(data), "x")
+        bits = coders_of(model, mode).levels[0].costs(codes[0], Condition(label=None if header.label is None else torch.tensor([1]))).sum()
+        assert header.mode == mode and len(data) <= bits / 8 + 64 + 16
+    assert model.compress(x) == model.compress(x, mode="prior") and len(write_header(header)) <= 64
+    assert coders_of(Pipeline(tokenizer(), integers=[prior_of(codebook_size=5, hidden=0)])).mode == "static"
+
+
+def test_a_file_needs_the_coder_that_wrote_it() -> None:
+    data = Pipeline(tokenizer(), integers=[prior_of(codebook_size=5)]).compress(images(1))
+    for other, words in (
+        (MODEL, "no coder"),
+        (Pipeline(tokenizer(), integers=[prior_of(codebook_size=5, width=6)]), "the coder [0-9a-f]{16}"),
+    ):
+        with pytest.raises(BitstreamError, match=f"this run has {words}"):
+            other.decompress(data)
