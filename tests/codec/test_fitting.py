@@ -57,7 +57,7 @@ def test_masked_positions_are_not_drawn() -> None:
     mask = torch.zeros(4, 6, 8, dtype=torch.bool)
     mask[1, 2, :3] = True
     seen = sample(batch._replace(mask=mask), CONFIG, 100, np.random.default_rng(0))
-    assert seen.codes[:, 0].tolist() == [1, 2, 3] and seen.near.shape == (3, 24, 1)
+    assert seen.codes[:, 0].tolist() == [2, 3, 4] and seen.near.shape == (3, 24, 1)
 
 
 def test_large_codebooks_and_little_data_take_few_steps() -> None:

@@ -67,3 +67,8 @@ def test_values_of_other_types_are_errors_of_ours():
     done = subprocess.run([sys.executable, "-c", WRONG_TYPES], cwd=ROOT, capture_output=True, text=True)
     lines = done.stdout.splitlines()
     assert len(lines) == 12 and all(line.endswith("is an error") for line in lines), done.stdout + done.stderr
+
+
+def test_a_slice_of_damaged_payloads_finds_nothing():
+    done = subprocess.run([sys.executable, "-m", "tests.fuzz.payloads", "--count", "150"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and "150 payloads" in done.stdout, done.stdout + done.stderr

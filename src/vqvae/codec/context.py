@@ -39,35 +39,33 @@ def around(axes: int) -> Int64[np.ndarray, "neighbours axes"]:
 
 
 class Padded:
-    """The indices of a map with empty positions around it, as one row."""
+    """A map of codes with empty positions around it, as one row."""
 
     def __init__(self, space: tuple[int, ...], offsets: Int64[np.ndarray, "neighbours axes"]) -> None:
-        reach = [int(one) for one in np.abs(offsets).max(0, initial=0)] if len(offsets) else [0] * len(space)
-        padded = [length + 2 * one for length, one in zip(space, reach, strict=True)]
-        self._strides = np.array([math.prod(padded[axis + 1 :]) for axis in range(len(space))], np.int64)
-        self._reach = np.array(reach, np.int64)
-        self._space = space
-        self.size = math.prod(padded)
-        """Number of positions with the empty ones."""
+        self._reach = np.abs(offsets).max(0, initial=0)
+        self._space, self._padded = space, tuple(int(one) for one in np.array(space, np.int64) + 2 * self._reach)
+        self._strides = np.array([math.prod(self._padded[axis + 1 :]) for axis in range(len(space))], np.int64)
         self.offsets = offsets @ self._strides
         """What leads from a position to its neighbours."""
-        self.inside = self.at(coordinates(space))
-        """The positions of the map in raster order."""
 
     def at(self, places: Int64[np.ndarray, "positions axes"]) -> Int64[np.ndarray, " positions"]:
-        """The index of each of some coordinates, which may lie outside by less than the reach; the nearest ones if farther."""
-        nearest = np.clip(places, -self._reach, np.array(self._space, np.int64) - 1 + self._reach)
-        return (nearest + self._reach) @ self._strides
+        """The indices of some coordinates."""
+        return (places + self._reach) @ self._strides
 
-    def fill(self, codes: Integer[np.ndarray, "codebooks *space"], outside: int) -> Int64[np.ndarray, "padded codebooks"]:
-        """The codes with a number of their own for empty positions."""
-        filled = np.full((self.size, len(codes)), outside, np.int64)
-        filled[self.inside] = codes.reshape(len(codes), -1).T
+    def empty(self, codebooks: int) -> Int64[np.ndarray, "padded codebooks"]:
+        """A map without codes, which are 1 more than usual: 0 is no code. Memory is used where codes are written."""
+        return np.zeros((math.prod(self._padded), codebooks), np.int64)
+
+    def fill(self, codes: Integer[np.ndarray, "codebooks *space"]) -> Int64[np.ndarray, "padded codebooks"]:
+        """The map with codes; see ``empty``."""
+        filled = self.empty(len(codes))
+        inside = tuple(slice(one, one + length) for one, length in zip(self._reach.tolist(), self._space, strict=True))
+        filled.reshape(*self._padded, len(codes))[inside] = np.moveaxis(codes, 0, -1) + 1
         return filled
 
 
 class Context:
-    """Where the context of each position is, for maps of one space."""
+    """Where the context of each position is, for maps of one space. Positions are numbers in raster order."""
 
     def __init__(
         self,
@@ -77,7 +75,7 @@ class Context:
         classes: int = 0,
         actions: int = 0,
     ) -> None:
-        """Compute the indices.
+        """Prepare the maps.
 
         Args:
             space: the space of the codes.
@@ -85,34 +83,38 @@ class Context:
             strides: data positions per code, of the levels above and, last, of this one.
             classes, actions: how many there are; 0: none.
         """
-        self._classes, self._actions = classes, actions
+        self.count = math.prod(space)
+        """Number of positions."""
+        self._space, self._spaces, self._strides, self._classes, self._actions = space, above, strides, classes, actions
         self.own = Padded(space, neighbours(len(space)))
         """The map itself."""
-        places = coordinates(space)
         self.above = [Padded(one, around(len(space))) for one in above]
         """The maps above."""
-        self.nearest = [
-            padded.at(np.clip(places * strides[-1] // stride, 0, np.array(one, np.int64) - 1))
-            for padded, one, stride in zip(self.above, above, strides[:-1], strict=True)
-        ]
-        """For each of these, the position that covers the same data."""
-        self._time = places[:, 0] if len(space) else np.zeros(1, np.int64)
-        axes = place_axes(len(space))
-        lengths = np.array(space, np.int64)[axes]
-        self._places = places[:, axes] * PLACES // np.maximum(lengths, 1) + np.arange(len(lengths)) * PLACES
 
-    def rows(self, label: int | None, actions: Int[np.ndarray, " steps"] | None) -> Int64[np.ndarray, "positions given"]:
+    def inside(self, positions: Int64[np.ndarray, " positions"]) -> Int64[np.ndarray, " positions"]:
+        """The places of positions in ``own``."""
+        return self.own.at(coordinates(self._space, positions))
+
+    def nearest(self, level: int, positions: Int64[np.ndarray, " positions"]) -> Int64[np.ndarray, " positions"]:
+        """The places in ``above[level]`` that cover the same data."""
+        last = np.array(self._spaces[level], np.int64) - 1
+        places = coordinates(self._space, positions) * self._strides[-1] // self._strides[level]
+        return self.above[level].at(np.clip(places, 0, last))
+
+    def rows(
+        self, positions: Int64[np.ndarray, " positions"], label: int | None, actions: Int[np.ndarray, " steps"] | None
+    ) -> Int64[np.ndarray, "positions given"]:
         """For each position, rows of a table with ``given_rows`` rows: its place, the label, and the action before its frame."""
-        found, first = [self._places], PLACES * self._places.shape[1]
+        places, axes = coordinates(self._space, positions), place_axes(len(self._space))
+        lengths = np.array(self._space, np.int64)[axes]
+        found, first = [places[:, axes] * PLACES // np.maximum(lengths, 1) + np.arange(len(lengths)) * PLACES], PLACES * len(lengths)
         if self._classes:
-            found.append(np.full((len(self._places), 1), first + (self._classes if label is None else label)))
+            found.append(np.full((len(places), 1), first + (self._classes if label is None else label)))
             first += self._classes + 1
         if self._actions:
-            known = np.full(int(self._time.max(initial=0)) + 1, self._actions)
-            if actions is not None:
-                count = min(len(actions), len(known) - 1)
-                known[1 : count + 1] = actions[:count]
-            found.append(first + known[self._time][:, None])
+            before = places[:, 0] - 1 if self._space else np.full(len(places), -1)
+            known = np.append([] if actions is None else actions, self._actions).astype(np.int64)
+            found.append(first + known[np.where(before < 0, len(known) - 1, np.minimum(before, len(known) - 1))][:, None])
         return np.concatenate(found, axis=1)
 
 
@@ -126,6 +128,6 @@ def place_axes(axes: int) -> slice:
     return slice(axes - 2, axes) if axes >= 2 else slice(0, 0)
 
 
-def coordinates(space: tuple[int, ...]) -> Int64[np.ndarray, "positions axes"]:
-    """The coordinates of all positions, in raster order."""
-    return np.stack(np.unravel_index(np.arange(math.prod(space)), space), axis=1) if space else np.zeros((1, 0), np.int64)
+def coordinates(space: tuple[int, ...], positions: Int64[np.ndarray, " positions"]) -> Int64[np.ndarray, "positions axes"]:
+    """The coordinates of positions."""
+    return np.stack(np.unravel_index(positions, space), axis=1) if space else np.zeros((len(positions), 0), np.int64)

@@ -13,7 +13,7 @@ from vqvae.codes import check_codes
 from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError
 
-MOST_CODES = 2**28
+MOST_CODES = 2**26
 """The largest number of codes that ``decode`` returns at once."""
 
 

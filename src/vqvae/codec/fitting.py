@@ -74,7 +74,7 @@ class Fitted(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """Positions of a data set with their context."""
+    """Positions of a data set with their context. Codes are 1 more than usual, and 0 is no code."""
 
     codes: Int64[Tensor, "positions codebooks"]
     near: Int64[Tensor, "positions neighbours codebooks"]
@@ -121,7 +121,7 @@ class FloatPrior(nn.Module):
         for book, code in enumerate(seen.codes.unbind(1)):
             hidden = (sums + earlier @ self.earlier[book] + self.bias[book]).clamp(0, _LIMIT)
             hidden = (hidden @ self.middle + self.middle_bias).clamp(0, _LIMIT)
-            nats.append(F.cross_entropy(hidden @ self.output[book] + self.output_bias[book], code, reduction="none"))
+            nats.append(F.cross_entropy(hidden @ self.output[book] + self.output_bias[book], code - 1, reduction="none"))
             earlier = earlier + F.embedding(code, self.embedding[book])
         return torch.stack(nats, 1)
 
@@ -169,19 +169,21 @@ def sample(batch: Batch, config: IntegerPriorConfig, positions: int, draws: np.r
     label, actions = batch.condition.label if config.classes else None, batch.condition.actions if config.actions else None
     parts: list[list[np.ndarray]] = []
     for n, codes in enumerate(batch.x.numpy()):
-        chosen = np.arange(len(context.own.inside))
+        chosen = np.arange(context.count)
         if batch.mask is not None:
             chosen = chosen[batch.mask[n].flatten().numpy()]
         if len(chosen) > (each := max(positions // len(batch.x), 1)):
             chosen = draws.choice(chosen, each, replace=False)
         known = draws.random() >= hide
-        padded, inside = context.own.fill(codes, config.codebook_size), context.own.inside[chosen]
-        rows = context.rows(
-            int(label[n]) if label is not None and known else None, actions[n].numpy() if actions is not None and known else None
+        padded, inside = context.own.fill(codes), context.inside(chosen)
+        given = (
+            int(label[n]) if label is not None and known else None,
+            actions[n].numpy() if actions is not None and known else None,
         )
-        maps = zip(above, context.above, context.nearest, config.above_sizes, strict=True)
-        seen = [map_.fill(one[n].numpy(), size)[nearest[chosen, None] + map_.offsets] for one, map_, nearest, size in maps]
-        parts.append([padded[inside], padded[inside[:, None] + context.own.offsets], rows[chosen], *seen])
+        maps = enumerate(zip(above, context.above, strict=True))
+        seen = [map_.fill(one[n].numpy())[context.nearest(level, chosen)[:, None] + map_.offsets] for level, (one, map_) in maps]
+        near = padded[inside[:, None] + context.own.offsets]
+        parts.append([padded[inside], near, context.rows(chosen, *given), *seen])
     codes, near, given, *over = (torch.from_numpy(np.concatenate(one)) for one in zip(*parts, strict=True))
     return Sampled(codes, near, tuple(over), given)
 
@@ -215,7 +217,7 @@ def _trained(train: Dataset, positions: int, config: IntegerPriorConfig, options
     steps = steps_of(config, options, positions)
     with torch.no_grad():
         some = (train.batch(indices).x for indices in np.array_split(spread_indices(train, 2048), 32) if len(indices))
-        start_from_neighbours(some, [network.embedding[:, :-1]], network.output, network.output_bias)
+        start_from_neighbours(some, [network.embedding[:, 1:]], network.output, network.output_bias)
     matrices = [network.middle, *([network.context] if config.inputs else [])]
     others = [one for one in network.parameters() if one.numel() and not any(one is matrix for matrix in matrices)]
     optimizers = [

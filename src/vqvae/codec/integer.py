@@ -69,6 +69,8 @@ class IntegerPrior(nn.Module):
     """The integers, as buffers. ``PriorCoder`` computes with them."""
 
     frequencies: Tensor
+    shifts: Tensor
+    exponentials: Tensor
 
     def __init__(self, config: IntegerPriorConfig) -> None:
         super().__init__()
@@ -131,6 +133,13 @@ class Network:
         self.earlier, self.bias = floats["earlier"], floats["bias"]
         self.middle, self.middle_bias = floats["middle"], floats["middle_bias"]
         self.output, self.output_bias = floats["output"], floats["output_bias"]
+
+    def embedded(self, codes: Int64[np.ndarray, "*positions codebooks"]) -> Float64[np.ndarray, "*positions width"]:
+        """The sum of the embeddings of all codebooks; codes are 1 more than usual, and 0 is no code."""
+        found = np.zeros((*codes.shape[:-1], self.embedding.shape[2]))
+        for book, table in enumerate(self.embedding):
+            found += table[codes[..., book]]
+        return found
 
     def frequencies(
         self, context: Float64[np.ndarray, "positions hidden"], earlier: Float64[np.ndarray, "positions width"], book: int

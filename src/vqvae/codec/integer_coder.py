@@ -1,6 +1,6 @@
 """Codes under the integer prior: the smallest files."""
 
-import math
+from collections.abc import Iterator
 from functools import cache
 from typing import Any
 
@@ -58,19 +58,17 @@ class PriorCoder(EntropyCoder):
         return encoder.finish()
 
     def _decode(self, data: bytes, shape: tuple[int, ...], condition: Condition) -> Int64[np.ndarray, "codebooks *space"]:
-        view = _View(self, shape[1:], condition)
-        features = np.empty((view.where.own.size, self.config.width))
-        features[:] = self._network.embedding[:, -1].sum(0)
-        decoder, codes = RangeDecoder(data), np.empty((math.prod(shape[1:]), self.num_codebooks), np.int64)
+        view, decoder = _View(self, shape[1:], condition), RangeDecoder(data)
+        padded, codes = view.where.own.empty(self.num_codebooks), np.empty((view.where.count, self.num_codebooks), np.int64)
         decode = _fast_loop() or _plain_loop
-        for block in view.blocks():
-            found = codes[block]
-            given = (view.where.own.inside[block], view.where.own.offsets, view.sums(block), float(LARGEST_ACTIVATION))
-            count = decode(self._network, decoder, found, features, *given)
+        for positions in view.blocks():
+            first, found = int(positions[0]), codes[positions[0] : positions[-1] + 1]
+            where = (view.where.inside(positions), view.where.own.offsets, view.sums(positions), float(LARGEST_ACTIVATION))
+            count = decode(self._network, decoder, found, padded, *where)
             if count < len(found):
                 raise BitstreamError(
-                    f"The bytes end at position {block.start + count} of {len(codes)}, or are no codes of this model. Get another copy of "
-                    "the file."
+                    f"The bytes end at position {first + count} of {len(codes)}, or are no codes of this model. Get another copy of the "
+                    "file."
                 )
         decoder.finish()
         return np.ascontiguousarray(codes.T).reshape(shape)
@@ -78,19 +76,17 @@ class PriorCoder(EntropyCoder):
     def _found(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> Any:
         """The frequencies of all codes, block by block: start, size and total, in the order of the message."""
         view, network = _View(self, codes.shape[1:], condition), self._network
-        padded = view.where.own.fill(codes, self.codebook_size)
-        for block in view.blocks():
-            inside = view.where.own.inside[block]
-            around = padded[inside[:, None] + view.where.own.offsets]
-            features = sum(table[around[..., book]] for book, table in enumerate(network.embedding))
-            features = features.reshape(len(inside), -1)
-            sums = view.sums(block) + features @ network.context[: features.shape[1]]
+        padded = view.where.own.fill(codes)
+        for positions in view.blocks():
+            inside = view.where.inside(positions)
+            near = network.embedded(padded[inside[:, None] + view.where.own.offsets]).reshape(len(inside), -1)
+            sums = view.sums(positions) + near @ network.context[: near.shape[1]]
             earlier, here = np.zeros((len(inside), self.config.width)), padded[inside]
             found = np.empty((3, len(inside), self.num_codebooks), np.int64)
             for book in range(self.num_codebooks):
-                code = here[:, book, None]
+                after = here[:, book, None]
                 starts = starts_of(network.frequencies(sums, earlier, book))
-                low, high = (np.take_along_axis(starts, code + more, 1)[:, 0] for more in (0, 1))
+                low, high = (np.take_along_axis(starts, after - less, 1)[:, 0] for less in (1, 0))
                 found[:, :, book] = low, high - low, starts[:, -1]
                 earlier += network.embedding[book, here[:, book]]
             yield found.reshape(3, -1)
@@ -112,29 +108,27 @@ class _View:
         label, actions = condition.label, condition.actions
         if actions is not None and config.actions and not 0 <= int(actions.min()) <= int(actions.max()) < config.actions:
             raise DataError(f"Actions lie between {int(actions.min())} and {int(actions.max())}; this coder has 0 to {config.actions - 1}.")
-        known = None if actions is None or not config.actions else actions[0].numpy()
-        self._rows = self.where.rows(int(label[0]) if label is not None and config.classes else None, known)
-        self._features = []
-        first = 0
+        self._label = int(label[0]) if label is not None and config.classes else None
+        self._actions = actions[0].numpy() if actions is not None and config.actions else None
+        self._features, first = [], 0
         for one, padded, size in zip(above, self.where.above, config.above_sizes, strict=True):
-            filled = padded.fill(one[0].numpy(), size) + first + np.arange(one.shape[1]) * (size + 1)
-            self._features.append(self._network.above[filled].sum(1))
-            first += one.shape[1] * (size + 1)
-        largest = max(config.codebook_size, config.inputs, config.hidden)
-        self._block = min(max(_NUMBERS // largest, 1), 4096)
+            books = one.shape[1]
+            self._features.append(self._network.above[padded.fill(one[0].numpy()) + first + np.arange(books) * (size + 1)].sum(1))
+            first += books * (size + 1)
+        self._block = min(max(_NUMBERS // max(config.codebook_size, config.inputs, config.hidden), 1), 4096)
 
-    def blocks(self) -> list[slice]:
+    def blocks(self) -> Iterator[Int64[np.ndarray, " positions"]]:
         """The positions in blocks that fit in memory."""
-        count = len(self._rows)
-        return [slice(first, min(first + self._block, count)) for first in range(0, count, self._block)]
+        for first in range(0, self.where.count, self._block):
+            yield np.arange(first, min(first + self._block, self.where.count))
 
-    def sums(self, block: slice) -> Float64[np.ndarray, "positions hidden"]:
+    def sums(self, positions: Int64[np.ndarray, " positions"]) -> Float64[np.ndarray, "positions hidden"]:
         """What the first layer gets from everything but neighbours."""
-        rows, network = self._rows[block], self._network
-        sums = network.given[rows].sum(1)
-        first = len(network.context) - sum(len(padded.offsets) for padded in self.where.above) * network.embedding.shape[2]
-        for features, padded, nearest in zip(self._features, self.where.above, self.where.nearest, strict=True):
-            seen = features[nearest[block, None] + padded.offsets].reshape(len(rows), -1)
+        network = self._network
+        sums = network.given[self.where.rows(positions, self._label, self._actions)].sum(1)
+        first = len(self.where.own.offsets) * network.embedding.shape[2]
+        for level, (features, padded) in enumerate(zip(self._features, self.where.above, strict=True)):
+            seen = features[self.where.nearest(level, positions)[:, None] + padded.offsets].reshape(len(positions), -1)
             sums += seen @ network.context[first : first + seen.shape[1]]
             first += seen.shape[1]
         return sums
@@ -152,13 +146,14 @@ def _above(config: Any, condition: Condition, space: tuple[int, ...]) -> tuple[T
 
 
 def _plain_loop(
-    network: Network, decoder: RangeDecoder, codes: Any, features: Any, inside: Any, offsets: Any, sums: Any, largest: float
+    network: Network, decoder: RangeDecoder, codes: Any, padded: Any, inside: Any, offsets: Any, sums: Any, largest: float
 ) -> int:
     """``integer_loop`` without numba, for some positions."""
-    state, data, near = decoder.state.tolist(), decoder.data.tobytes(), len(offsets) * features.shape[1]
+    state, data = decoder.state.tolist(), decoder.data.tobytes()
     for n, place in enumerate(inside.tolist()):
-        total = sums[n : n + 1] + features[place + offsets].reshape(1, -1) @ network.context[:near]
-        here = np.zeros((1, features.shape[1]))
+        near = network.embedded(padded[place + offsets]).reshape(1, -1)
+        total = sums[n : n + 1] + near @ network.context[: near.shape[1]]
+        here = np.zeros((1, network.embedding.shape[2]))
         for book in range(codes.shape[1]):
             starts = starts_of(network.frequencies(total, here, book)[0])
             at = state[0] // (state[1] // int(starts[-1]))
@@ -167,8 +162,8 @@ def _plain_loop(
             code = int(np.searchsorted(starts[1:], at, side="right"))
             take_code(state, data, int(starts[code]), int(starts[code + 1] - starts[code]), int(starts[-1]))
             codes[n, book] = code
-            here += network.embedding[book, code]
-        features[place] = here[0]
+            padded[place, book] = code + 1
+            here += network.embedding[book, code + 1]
     decoder.state[:] = state
     return len(codes)
 

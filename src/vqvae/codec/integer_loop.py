@@ -27,14 +27,14 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
     """The loop, with its parts, compiled or not."""
 
     @no_type_check
-    def decode_positions(state, data, codes, features, inside, offsets, sums, largest, weights):
+    def decode_positions(state, data, codes, padded, inside, offsets, sums, largest, weights):
         """Decode some positions, one after the other.
 
         Args:
             state, data: those of ``RangeDecoder``.
             codes: int64 (positions, codebooks), the result.
-            features: the sum of the embeddings at each position of the padded map; filled as positions are decoded.
-            inside: the places of the positions in the padded map.
+            padded: the map of ``Context.own``; filled as positions are decoded.
+            inside: the places of the positions in this map.
             offsets: what leads from a place to those of its neighbours.
             sums: what the first layer gets from everything but neighbours; overwritten.
             largest: the largest activation.
@@ -45,16 +45,19 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
         """
         embedding, context, earlier, bias, middle, middle_bias, output, output_bias, scales, exponentials = weights
         hidden, width, size, entries = bias.shape[1], embedding.shape[2], output.shape[2], len(exponentials)
-        first, second, logits = np.empty(hidden), np.empty(hidden), np.empty(size)
+        first, second, logits, seen = np.empty(hidden), np.empty(hidden), np.empty(size), np.empty(width)
         frequencies = np.empty(size, np.int64)
         for n in range(len(codes)):
             here = inside[n]
             for t in range(len(offsets)):
-                add_product(sums[n], features[here + offsets[t]], context[t * width : (t + 1) * width])
-            features[here, :] = 0.0
+                seen[:] = 0.0
+                for book in range(codes.shape[1]):
+                    seen += embedding[book, padded[here + offsets[t], book]]
+                add_product(sums[n], seen, context[t * width : (t + 1) * width])
+            seen[:] = 0.0
             for book in range(codes.shape[1]):
                 first[:] = sums[n] + bias[book]
-                add_product(first, features[here], earlier[book])
+                add_product(first, seen, earlier[book])
                 rectify(first, scales[0], largest)
                 second[:] = middle_bias
                 add_product(second, first, middle)
@@ -75,7 +78,8 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
                     code += 1
                 take(state, data, start, frequencies[code], total)
                 codes[n, book] = code
-                features[here] += embedding[book, code]
+                padded[here, book] = code + 1
+                seen += embedding[book, code + 1]
         return len(codes)
 
     return decode_positions

@@ -28,7 +28,7 @@ LARGEST_TOTAL = 1 << 40
 _BYTES_PER_CODE = 6
 """The most bytes that one code writes: 40 bits, after rounding."""
 _BLOCK = 2**15
-"""Codes that are encoded at a time."""
+"""Codes that are encoded or decoded at a time."""
 
 
 @no_type_check
@@ -168,15 +168,20 @@ class RangeDecoder:
         shift = max(int(starts[-1]).bit_length() - 12, 0)
         buckets = np.searchsorted(starts[1:], np.arange((int(starts[-1]) >> shift) + 2, dtype=np.int64) << shift, side="right")
         buckets = np.minimum(buckets, len(starts) - 2)
-        if (fast := kernels()) is not None:
-            codes = np.empty(count, np.int64)
-            found = fast.decode(self.state, self.data, starts, buckets, shift, codes)
-        else:
-            state, plain = self.state.tolist(), [0] * count
-            found = PLAIN.decode(state, self.data.tobytes(), starts.tolist(), buckets.tolist(), shift, plain)
-            self.state, codes = np.array(state, np.int64), np.array(plain, np.int64)
-        if found < count:
-            raise BitstreamError(f"The bytes end in code {found} of {count}, or are no codes of this model. Get another copy of the file.")
+        fast, codes = kernels(), np.empty(count, np.int64)
+        given = (self.data, starts, buckets) if fast is not None else (self.data.tobytes(), starts.tolist(), buckets.tolist())
+        for first in range(0, count, _BLOCK):
+            block = codes[first : first + _BLOCK]
+            if fast is not None:
+                found = fast.decode(self.state, *given, shift, block)
+            else:
+                state, plain = self.state.tolist(), block.tolist()
+                found = PLAIN.decode(state, *given, shift, plain)
+                self.state[:], block[:] = state, plain
+            if found < len(block):
+                raise BitstreamError(
+                    f"The bytes end in code {first + found} of {count}, or are no codes of this model. Get another copy of the file."
+                )
         return codes
 
     def finish(self) -> None:
