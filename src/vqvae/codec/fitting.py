@@ -49,7 +49,7 @@ class FitConfig:
 
     positions: int = 1024
     """Positions of a step."""
-    multiplications: int = 600
+    multiplications: int = 500
     """Multiplications of the forward pass over all steps, in billions: what a core does in a minute or two."""
     epochs: int = 8
     """How often a position is used at most."""

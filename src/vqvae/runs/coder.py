@@ -14,12 +14,13 @@ from vqvae.disk import exists
 from vqvae.errors import CheckpointError
 from vqvae.pipeline import about, fits_codes, tokenizer_digest
 from vqvae.runs.encoding import read_codes
-from vqvae.runs.folder import record_seconds, update_metrics
+from vqvae.runs.folder import read_metrics, record_seconds, update_metrics
 from vqvae.storage import RunCard
 from vqvae.training.checkpoint import check_run_folder, only_writer
 
 BITS, BITS_FLOAT = "bits_per_code_coder", "bits_per_code_coder_float"
-"""The scores of a coder: bits per held-out code, and the same before its weights became integers."""
+"""What the card of a coder says: bits per held-out code, and the same before its weights became integers."""
+BESIDE = ("bits_per_code", "bits_per_code_unigram")
 
 
 def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) -> dict[str, float]:
@@ -33,7 +34,7 @@ def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) 
         parts: the caller's own configurations in the run.
 
     Returns:
-        The scores over all levels.
+        Bits per held-out code over all levels, and those of the run's priors if they are known.
 
     Raises:
         CheckpointError: if there is no tokenizer.
@@ -46,11 +47,12 @@ def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) 
         trained = [_train_level(run, layout, number, options, parts) for number in range(len(layout)) if not _is_done(run, number)]
         cards = [storage.read(coder_folder(run, number), PARTS).card.metrics for number in range(len(layout))]
         codes = sum(card["codes"] for card in cards)
-        scores = {name: sum(card[name] * card["codes"] for card in cards) / max(codes, 1) for name in (BITS, BITS_FLOAT)}
+        scores = {BITS: sum(card[BITS] * card["codes"] for card in cards) / max(codes, 1)}
         if trained:
             update_metrics(run, scores)
             record_seconds(run, coder=time.perf_counter() - began)
-    return scores
+        beside = {name: bits for name, bits in read_metrics(run).items() if name in BESIDE and bits is not None}
+    return scores | beside
 
 
 def fit_if_missing(run: Path, parts: Parts = ()) -> None:
