@@ -211,6 +211,20 @@ PAGES = {
             _JSON,
         ),
     ),
+    "bench": Page(
+        "codec FOLDER --runs RUN... [flags]",
+        "Measure the rate and the distortion of compressed files, beside JPEG, WebP and AVIF, or beside Opus.",
+        ("codec test-photos --runs runs/photos", "codec test-speech --runs runs/small runs/large --speaker 3 --out results"),
+        (
+            ("FOLDER", "Pictures or recordings that no run was trained on."),
+            ("--runs RUN...", "The runs to measure, all with the same kind of data."),
+            ("--out FOLDER", "Where the table, its numbers and the charts go. Default: rate-distortion."),
+            ("--count N", "Number of files, spread over the folder. Default: 32."),
+            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _OVERWRITE,
+            _DEVICE,
+        ),
+    ),
     "convert": Page(
         "RUN FILE --speaker NAME --out FILE [flags]",
         "Say a recording in another voice.",

@@ -32,6 +32,7 @@ COMMANDS = {
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
     "compare": "compare the scores and pictures of several runs",
+    "bench": "measure compressed files beside other codecs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""

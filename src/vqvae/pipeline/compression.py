@@ -10,7 +10,7 @@ from typing import NamedTuple
 import torch
 
 from vqvae.codec import coders
-from vqvae.codec.container import FINGERPRINT, Header, check_length, read_header, remaining
+from vqvae.codec.container import FINGERPRINT, MODES, Header, check_length, read_header, remaining
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.fingerprint import fingerprint
 from vqvae.codec.stream import read_codes, write_codes
@@ -51,10 +51,13 @@ def coders_of(model: TrainedParts, mode: str | None = None) -> Coders:
     Raises:
         ConfigError: if the model has no such coders.
     """
-    if mode is None:
-        networks = [prior.config.hidden > 0 for prior in model.integers]
-        mode = "packed" if not networks else "prior" if all(networks) else "static"
+    mode = modes_of(model)[-1] if mode is None else mode
     return Coders(mode=mode, levels=coders.coders_of(mode, model.layout, model.integers))
+
+
+def modes_of(model: TrainedParts) -> tuple[str, ...]:
+    """The modes that a model has coders for, the one with the smallest files last."""
+    return MODES[: 1 if not model.integers else 3 if all(prior.config.hidden for prior in model.integers) else 2]
 
 
 def write_file(
