@@ -75,10 +75,10 @@ def decompress_file(file: Path, model: Pipeline, out: Path, speaker: str | None 
         voice = model.voice(header.label, speaker)
         if model.tokenizer.streams and kind.running is not None:
             write_file(out, _sound(opened, model, voice), model.signal)
-        elif kind is PICTURES:
+        elif kind is PICTURES and len(model.layout) == 1:
             _write_picture(opened, model, out, str(file))
         else:
-            write_file(out, [model.decode(joined(opened, str(file)), header.size, voice)], model.signal)
+            write_file(out, [model.restore(opened, str(file), speaker)], model.signal)
 
 
 def _encoded(file: Path, model: Pipeline, bounds: Bounds) -> tuple[Iterable[Codes], Callable[[], tuple[int, ...]]]:

@@ -3,6 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from io import BufferedIOBase
 from typing import NamedTuple
@@ -15,7 +16,7 @@ from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.fingerprint import fingerprint
 from vqvae.codec.stream import read_codes, write_codes
 from vqvae.codes import Codes
-from vqvae.errors import BitstreamError
+from vqvae.errors import BitstreamError, DataError
 from vqvae.pipeline.base import TrainedParts
 
 MOST_VALUES = 2**32
@@ -133,3 +134,15 @@ def joined(opened: Opened, name: str) -> Codes:
         raise BitstreamError(f"{name} claims {values:,} values; at most {MOST_VALUES:,} can be decoded. The file is damaged, or too large.")
     parts = list(opened.codes)
     return parts[0] if len(parts) == 1 else Codes([torch.cat([part.tensor for part in parts], 2)])
+
+
+@contextmanager
+def refusing_spaces(header: Header, name: str) -> Iterator[None]:
+    """Turn errors of a decoder into a BitstreamError if a file of several levels has spaces that do not fit each other or its size. Only
+    the model knows how they belong together."""
+    try:
+        yield
+    except (DataError, IndexError, RuntimeError) as error:
+        if not header.space:
+            raise
+        raise BitstreamError(f"{name} is damaged: codes of the spaces {header.space} do not fit data of the size {header.size}.") from error

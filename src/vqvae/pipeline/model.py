@@ -22,7 +22,7 @@ from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
-from vqvae.pipeline.compression import coders_of, joined, open_file, write_file
+from vqvae.pipeline.compression import Opened, coders_of, joined, open_file, refusing_spaces, write_file
 from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
@@ -217,8 +217,19 @@ class Pipeline(TrainedParts):
             BitstreamError: the bytes are damaged, or were written with another model or a newer release.
             ConfigError: the decoder needs a speaker, and neither the file nor ``speaker`` names one.
         """
-        opened = open_file(self, io.BytesIO(data), "The data")
-        return self.decode(joined(opened, "The data"), opened.header.size, self.voice(opened.header.label, speaker))
+        return self.restore(open_file(self, io.BytesIO(data), "The data"), "The data", speaker)
+
+    def restore(self, opened: Opened, name: str, speaker: str | int | None = None) -> Tensor:
+        """Decode a whole compressed file; see ``decompress``.
+
+        Args:
+            opened: from ``open_file``.
+            name: what messages call the file.
+            speaker: whose voice speaks. Default: the speaker that the file names.
+        """
+        codes, voice = joined(opened, name), self.voice(opened.header.label, speaker)
+        with refusing_spaces(opened.header, name):
+            return self.decode(codes, opened.header.size, voice)
 
     @torch.no_grad()
     def sample(
