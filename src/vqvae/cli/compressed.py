@@ -20,6 +20,8 @@ from vqvae.pipeline import Pipeline
 from vqvae.pipeline.compression import Coders, Opened, check_model, joined, open_file
 from vqvae.pipeline.compression import write_file as write_compressed
 
+_DECODED = 2**16
+"""Samples of a recording that are decoded at a time, apart from their context."""
 _ADVICE = "Check that it exists and that you may read it."
 
 
@@ -114,8 +116,9 @@ def _picture_codes(picture: Picture, model: Pipeline, bounds: Bounds) -> Codes:
 
 def _sound(opened: Opened, model: Pipeline, voice: str | int | None) -> Iterator[Tensor]:
     """A recording in pieces, cut to its length: the last code may stand for more."""
-    (length,), made = opened.header.size, 0
-    for piece in model.decode_stream((codes.tensor for codes in opened.codes), voice):
+    (length,), (stride,), made = opened.header.size, model.layout[0].stride, 0
+    blocks = (block for codes in opened.codes for block in codes.tensor.split(max(_DECODED // stride, 1), 2))
+    for piece in model.decode_stream(blocks, voice):
         yield piece[..., : length - made]
         made += piece.shape[-1]
 
