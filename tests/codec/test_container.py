@@ -48,12 +48,12 @@ def read(data: bytes) -> tuple[Header, list[bytes]]:
     file = io.BytesIO(data)
     header, checksum = read_header(file, "x.vqz")
     check_length(header, remaining(file), "x.vqz")
-    return header, [payload for _, payload in read_sections(file, header, checksum, "x.vqz")]
+    return header, [payload for _, _, payload in read_sections(file, header, checksum, "x.vqz")]
 
 
 def write(header: Header, payloads: list[bytes]) -> bytes:
     start = write_header(header)
-    return start + b"".join(frame(one, number, zlib.crc32(start[:-4])) for number, one in enumerate(payloads))
+    return start + b"".join(frame(header.mode, one, number, zlib.crc32(start[:-4])) for number, one in enumerate(payloads))
 
 
 def forged(header: Header, change: Any) -> bytes:
@@ -82,8 +82,8 @@ def test_the_bytes_are_those_of_the_document() -> None:
     body = bytes([2, 2, 3, 3, 128, 2, 0, 1, 1, 128, 4, 4, 4, 0, 9, 8, 0, 0])
     start = b"\x89VQZ" + bytes([1, 24 + len(body) + 4, 0, 2]) + b"modelxyzcoderxyz" + body
     checksum = zlib.crc32(start)
-    section = zlib.crc32(b"ab", zlib.crc32(bytes(4), checksum))
-    assert data == start + struct.pack("<I", checksum) + b"\x02ab" + struct.pack("<I", section)
+    section = zlib.crc32(b"\x02ab", zlib.crc32(bytes(4), checksum))
+    assert data == start + struct.pack("<I", checksum) + b"\x02\x02ab" + struct.pack("<I", section)
     shown = (Path(__file__).parents[2] / "docs" / "reference" / "bitstream.md").read_text().split("```text\n")[1].split("```")[0]
     assert bytes.fromhex("".join(re.match(r"([0-9A-F]{2} +)*", line)[0] for line in shown.splitlines())) == data  # type: ignore[index]
 
@@ -109,11 +109,12 @@ def test_sections_follow_the_header() -> None:
         (FILE[:8] + b"x" + FILE[9:], "checksum of its header"),
         (FILE[:-6] + b"x" + FILE[-5:], "checksum of section 1"),
         (FILE + b"x", "continues after"),
-        (FILE[:46] + b"\xff\xff\x03abcd", "claims"),
-        (FILE[:46] + b"\xff" * 9, "not valid"),
+        (FILE[:46] + b"\x02\xff\xff\x03abcd", "claims"),
+        (FILE[:46] + b"\x02" + b"\xff" * 9, "not valid"),
         (write(SMALL, []), "truncated"),
+        (FILE[:46] + b"\x01" + FILE[47:], "a section has the mode 1"),
     ],
-    ids=range(13),
+    ids=range(14),
 )
 def test_what_is_no_such_file_is_refused(data: bytes, words: str) -> None:
     with pytest.raises(BitstreamError, match=words):
@@ -122,7 +123,7 @@ def test_what_is_no_such_file_is_refused(data: bytes, words: str) -> None:
 
 def test_a_section_cannot_take_the_place_of_another() -> None:
     header = dataclasses.replace(SMALL, size=(16, 8), rows=2)
-    start, one, two = write_header(header), *(write(header, [b"aa", b"bb"])[len(write_header(header)) :][i : i + 7] for i in (0, 7))
+    start, one, two = write_header(header), *(write(header, [b"aa", b"bb"])[len(write_header(header)) :][i : i + 8] for i in (0, 8))
     assert read(start + one + two)[1] == [b"aa", b"bb"]
     with pytest.raises(BitstreamError, match="section 1"):
         read(start + two + one)

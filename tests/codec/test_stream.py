@@ -2,20 +2,24 @@
 
 import dataclasses
 import io
+from collections.abc import Sequence
 
+import numpy as np
 import pytest
 import torch
 
 from vqvae.codec import stream
 from vqvae.codec.container import Header, read_header
+from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.packed import PackedCoder
+from vqvae.codec.static import StaticCoder
 from vqvae.codec.stream import Spaces, read_codes, write_codes
 from vqvae.codes import Codes, Level
 from vqvae.errors import BitstreamError, ConfigError
 from vqvae.signals import pictures, sound
 
 
-def written(codes: list[Codes], header: Header, coders: list[PackedCoder]) -> bytes:
+def written(codes: list[Codes], header: Header, coders: Sequence[EntropyCoder]) -> bytes:
     file = io.BytesIO()
 
     def describe(rows: int, spaces: Spaces) -> Header:
@@ -25,7 +29,7 @@ def written(codes: list[Codes], header: Header, coders: list[PackedCoder]) -> by
     return file.getvalue()
 
 
-def read(data: bytes, coders: list[PackedCoder]) -> list[Codes]:
+def read(data: bytes, coders: Sequence[EntropyCoder]) -> list[Codes]:
     file = io.BytesIO(data)
     return [*read_codes(file, *read_header(file, "x.vqz"), coders, "x.vqz")]
 
@@ -69,3 +73,16 @@ def test_a_coder_that_fails_names_the_file() -> None:
     data = written([Codes([torch.zeros(1, 2, 100, dtype=torch.int64)])], SPEECH, CODER)
     with pytest.raises(BitstreamError, match=r"x\.vqz cannot be decoded"):
         read(data, [PackedCoder(2, 200)])
+
+
+def test_sections_that_the_coder_makes_larger_are_packed() -> None:
+    counts = np.ones((2, 5), np.int64)
+    counts[:, 0] = 1000
+    codes = torch.full((1, 2, 100), 4)
+    header = dataclasses.replace(SPEECH, mode="static")
+    coders = [StaticCoder(counts)]
+    data = written([Codes([codes])], header, coders)
+    assert len(data) <= len(written([Codes([codes])], SPEECH, CODER)) < 150
+    assert torch.equal(read(data, coders)[0].tensor, codes)
+    easy = written([Codes([codes * 0])], header, coders)
+    assert len(easy) < 70 and torch.equal(read(easy, coders)[0].tensor, codes * 0)

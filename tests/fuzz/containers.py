@@ -40,16 +40,17 @@ def forged(data: bytes, draws: random.Random) -> bytes:
     """The file with a damaged header or payload and right checksums."""
     file = io.BytesIO(data)
     header, checksum = read_header(file, "")
-    payloads = [payload for _, payload in read_sections(file, header, checksum, "")]
+    payloads = [(mode, payload) for _, mode, payload in read_sections(file, header, checksum, "")]
     start = data[: struct.unpack_from("<H", data, 5)[0] - 4]
     if draws.random() < 0.7:
         body = damaged(start[24:], draws) if draws.random() < 0.5 else _nudged(start[24:], draws)
         start = start[:5] + struct.pack("<H", (24 + len(body) + 4) % 2**16) + start[7:24] + body
     else:
         which = draws.randrange(len(payloads))
-        payloads[which] = damaged(payloads[which], draws)
+        mode, payload = payloads[which]
+        payloads[which] = (draws.choice([mode, mode, "packed", "prior"]), damaged(payload, draws))
     checksum = zlib.crc32(start)
-    return start + struct.pack("<I", checksum) + b"".join(frame(payload, number, checksum) for number, payload in enumerate(payloads))
+    return start + struct.pack("<I", checksum) + b"".join(frame(*section, number, checksum) for number, section in enumerate(payloads))
 
 
 def _nudged(body: bytes, draws: random.Random) -> bytes:

@@ -6,26 +6,29 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.golden.vqz import VQZ, inputs, model
-from vqvae.codec.container import MODES, read_header
+from tests.golden.vqz import FILES, VQZ, model
+from vqvae.codec.container import MODES, read_header, read_sections
 from vqvae.pipeline.compression import joined, open_file
 
-FILES = sorted(VQZ.glob("*.vqz"))
+files = pytest.mark.parametrize("file", sorted(VQZ.glob("*.vqz")), ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+@files
 def test_the_codes_of_a_golden_file_stay_the_same(file: Path) -> None:
-    opened = open_file(model(inputs()[file.stem][0]), io.BytesIO(file.read_bytes()), file.name)
+    opened = open_file(model(FILES[file.stem].run), io.BytesIO(file.read_bytes()), file.name)
     assert np.array_equal(joined(opened, file.name)[0][0].numpy(), np.load(file.with_suffix(".npy")))
 
 
-@pytest.mark.parametrize("file", FILES, ids=lambda path: path.stem)
+@files
 def test_a_golden_file_becomes_data_of_its_size(file: Path) -> None:
-    run, _, label, data = inputs()[file.stem]
-    opened = model(run)
-    assert opened.decompress(file.read_bytes()).shape == data.shape
-    assert read_header(io.BytesIO(file.read_bytes()), file.name)[0].label == (None if label is None else opened.label_number(label))
+    golden = FILES[file.stem]
+    loaded, data = model(golden.run), io.BytesIO(file.read_bytes())
+    header, checksum = read_header(data, file.name)
+    assert loaded.decompress(file.read_bytes()).shape[2:] == golden.size == header.size
+    assert header.label == loaded.stored_label(golden.label)
+    assert [mode for _, mode, _ in read_sections(data, header, checksum, file.name)] == [golden.mode]
 
 
 def test_there_is_a_file_of_every_mode() -> None:
-    assert {path.stem for path in FILES} >= {*inputs()} and {path.stem.split("-")[1] for path in FILES} == {*MODES}
+    assert {golden.mode for golden in FILES.values()} == {*MODES}
+    assert {path.stem for path in VQZ.glob("*.vqz")} == {*FILES}

@@ -55,7 +55,7 @@ def read_facts(file: Path) -> tuple[Header, int]:
         with file.open("rb") as opened:
             header, checksum = read_header(opened, name)
             check_length(header, remaining(opened), name)
-            return header, sum(len(payload) for _, payload in read_sections(opened, header, checksum, name))
+            return header, sum(len(payload) for _, _, payload in read_sections(opened, header, checksum, name))
 
 
 def check_file(file: Path, model: Pipeline) -> None:

@@ -45,7 +45,7 @@ class Header:
     """What a file says about its codes."""
 
     mode: str
-    """The entropy coder: one of ``MODES``."""
+    """The entropy coder: one of ``MODES``. Sections that it would make larger are packed."""
     model: bytes
     """The fingerprint of the tokenizer; see ``vqvae.codec.fingerprint``."""
     coder: bytes = bytes(FINGERPRINT)
@@ -183,28 +183,34 @@ def read_header(file: BufferedIOBase, name: str) -> tuple[Header, int]:
     return check_header(found, BitstreamError, name), checksum
 
 
-def frame(payload: bytes, number: int, checksum: int) -> bytes:
-    """A section's bytes in the file: its length, its payload and its checksum."""
-    return _integer(len(payload)) + payload + _CRC.pack(_checksum(payload, number, checksum))
+def frame(mode: str, payload: bytes, number: int, checksum: int) -> bytes:
+    """A section's bytes in the file: its mode, the length of its payload, the payload, and a checksum."""
+    own = bytes([MODES.index(mode)])
+    return own + _integer(len(payload)) + payload + _CRC.pack(_checksum(own + payload, number, checksum))
 
 
-def read_sections(file: BufferedIOBase, header: Header, checksum: int, name: str) -> Iterator[tuple[Section, bytes]]:
-    """The sections of a file with their payloads, one by one. Nothing may follow the last one.
+def read_sections(file: BufferedIOBase, header: Header, checksum: int, name: str) -> Iterator[tuple[Section, str, bytes]]:
+    """The sections of a file with their modes and payloads, one by one. Nothing may follow the last one.
 
     Raises:
         BitstreamError: if the file is truncated, damaged or too long.
     """
     for number, section in enumerate(header.sections()):
         most = _BYTES_PER_CODE * math.prod(section.shape) + _BYTES_PER_SECTION
+        own = file.read(1)
+        if not own:
+            raise truncated(name)
+        if own[0] not in (0, MODES.index(header.mode)):
+            raise BitstreamError(f"{name} is damaged: a section has the mode {own[0]}. {_ADVICE}")
         length = _read_integer(file, name)
         if length > most:
             raise BitstreamError(f"{name} is damaged: a section claims {length:,} bytes; at most {most:,} are possible. {_ADVICE}")
         payload, crc = file.read(length), file.read(_CRC.size)
         if len(payload) < length or len(crc) < _CRC.size:
             raise truncated(name)
-        if crc != _CRC.pack(_checksum(payload, number, checksum)):
+        if crc != _CRC.pack(_checksum(own + payload, number, checksum)):
             raise BitstreamError(f"{name} is damaged: the checksum of section {number + 1} is wrong. {_ADVICE}")
-        yield section, payload
+        yield section, MODES[own[0]], payload
     if file.read(1):
         raise BitstreamError(f"{name} continues after its last section. It is damaged, or something was appended. {_ADVICE}")
 
@@ -219,7 +225,7 @@ def remaining(file: BufferedIOBase) -> int:
 
 def check_length(header: Header, remaining: int, name: str) -> None:
     """Raise BitstreamError if a file with this many bytes after its header cannot hold all sections: before any of them is read."""
-    if remaining < header.parts() * len(header.layout) * (1 + _CRC.size):
+    if remaining < header.parts() * len(header.layout) * (2 + _CRC.size):
         raise truncated(name)
 
 
@@ -334,9 +340,9 @@ def _read_integer(file: BufferedIOBase, name: str) -> int:
     return _Reader(found, name).integer()
 
 
-def _checksum(payload: bytes, number: int, checksum: int) -> int:
+def _checksum(content: bytes, number: int, checksum: int) -> int:
     """The CRC-32 of a section. It also covers the header and the section's number, so that no section can take another's place."""
-    return zlib.crc32(payload, zlib.crc32(_CRC.pack(number % 2**32), checksum))
+    return zlib.crc32(content, zlib.crc32(_CRC.pack(number % 2**32), checksum))
 
 
 def _times(size: tuple[int, ...]) -> str:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqvae.codec.container import Header, frame, read_sections, write_header
 from vqvae.codec.entropy import EntropyCoder
+from vqvae.codec.packed import PackedCoder
 from vqvae.codes import Codes
 from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError, ConfigError
@@ -46,7 +47,7 @@ def write_codes(
     Raises:
         ConfigError: if the codes do not fit the header.
     """
-    lengths: list[int] = []
+    made: list[tuple[str, int]] = []
     rows = number = written = 0
     spaces: Spaces = ()
     with SpooledTemporaryFile(max_size=_IN_MEMORY) as held:
@@ -54,17 +55,17 @@ def write_codes(
             rows, number = max(rows, part[0].shape[2] if part[0].ndim > 2 else 0), number + 1
             spaces = tuple(tuple(codes.shape[2:]) for codes in part) if len(part) > 1 else ()
             for level, coder in enumerate(coders):
-                payload = coder.encode(part[level][0], _condition(label, part[:level]))
-                lengths.append(held.write(payload))
+                mode, payload = _encoded(part[level][0], coder, _condition(label, part[:level]))
+                made.append((mode, held.write(payload)))
         header = describe(rows if number > 1 else 0, spaces)
-        if len(lengths) != header.parts() * len(header.layout):
+        if len(made) != header.parts() * len(header.layout):
             raise ConfigError(f"{number} parts of codes came for data of the size {header.size}; {header.parts()} were expected.")
         start = write_header(header)
         checksum = int.from_bytes(start[-4:], "little")
         written += file.write(start)
         held.seek(0)
-        for section, length in enumerate(lengths):
-            written += file.write(frame(held.read(length), section, checksum))
+        for section, (mode, length) in enumerate(made):
+            written += file.write(frame(mode, held.read(length), section, checksum))
     return written
 
 
@@ -81,15 +82,28 @@ def read_codes(file: BufferedIOBase, header: Header, checksum: int, coders: Sequ
         BitstreamError: if the file is truncated or damaged.
     """
     levels: list[Tensor] = []
-    for section, payload in read_sections(file, header, checksum, name):
+    for section, mode, payload in read_sections(file, header, checksum, name):
+        coder = coders[section.level] if mode == header.mode else _packed(coders[section.level])
         try:
-            codes = coders[section.level].decode(payload, section.shape, _condition(header.label, levels))
+            codes = coder.decode(payload, section.shape, _condition(header.label, levels))
         except BitstreamError as error:
             raise BitstreamError(f"{name} cannot be decoded: {error}") from error
         levels.append(codes[None])
         if len(levels) == len(header.layout):
             yield Codes(levels)
             levels = []
+
+
+def _encoded(codes: Tensor, coder: EntropyCoder, condition: Condition) -> tuple[str, bytes]:
+    """The mode and the payload of a section: packed if that is smaller, as with codes unlike those that the coder was trained on."""
+    payload, packed = coder.encode(codes, condition), _packed(coder)
+    if 8 * len(payload) > packed.bits * codes.numel() + 7:
+        return packed.name, packed.encode(codes, condition)
+    return coder.name, payload
+
+
+def _packed(coder: EntropyCoder) -> PackedCoder:
+    return PackedCoder(coder.num_codebooks, coder.codebook_size)
 
 
 def _parts(blocks: Iterable[Codes]) -> Iterator[Codes]:
