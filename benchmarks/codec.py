@@ -26,10 +26,11 @@ from vqvae import pipeline, storage
 from vqvae.codec import integer_coder
 from vqvae.codec.coders import PARTS, coder_folder, coders_of, read_integers
 from vqvae.codec.entropy import EntropyCoder
+from vqvae.data.base import Batch
+from vqvae.data.loader import spread_indices
 from vqvae.reports.results import markdown_table, this_command, write_results
 from vqvae.runs.coder import BITS, BITS_FLOAT
 from vqvae.runs.encoding import read_codes
-from vqvae.runs.folder import read_metrics
 
 LARGE = 10_000_000
 """Codes of one message in the static mode."""
@@ -49,7 +50,7 @@ def main() -> None:
     began = time.perf_counter()
     layout = pipeline.about(arguments.run).layout
     held_out = read_codes(arguments.run).held_out
-    batch = held_out.batch(np.arange(min(arguments.examples, len(held_out))))
+    batch = held_out.batch(spread_indices(held_out, arguments.examples))
     examples = [(codes, batch.condition.take(slice(n, n + 1))) for n, codes in enumerate(batch.x)]
     coders = {mode: coders_of(mode, layout, read_integers(arguments.run, layout))[0] for mode in ("packed", "static", "prior")}
     found = {mode: measure(coder, examples) for mode, coder in coders.items()}
@@ -61,7 +62,7 @@ def main() -> None:
     best = min(general, key=lambda name: general[name])
     digests = {name: digest_of(coder_folder(arguments.run, 0), name) for name in VARIANTS}
     card = storage.read(coder_folder(arguments.run, 0), PARTS).card.metrics
-    main_prior = read_metrics(arguments.run).get("bits_per_code")
+    main_prior = main_bits(arguments.run, batch)
     values = {
         "codes_per_second_integer": min(found["prior"]["encoded"], found["prior"]["decoded"]),
         "codes_per_second_integer_without_numba": plain["decoded"],
@@ -76,8 +77,8 @@ def main() -> None:
         "bits_per_code_float": card[BITS_FLOAT],
         "bits_per_code_main_prior": main_prior,
         "over_float": card[BITS] / card[BITS_FLOAT] - 1,
-        "over_main_prior": None if main_prior is None else card[BITS] / main_prior - 1,
-        "examples": len(examples),
+        "over_main_prior": None if main_prior is None else found["prior"]["cost"] / main_prior - 1,
+        "held_out_examples": len(examples),
         "codes": batch.x.numel(),
         "bars": BARS,
     }
@@ -96,7 +97,7 @@ def main() -> None:
         rows=rows,
         values=values,
         seconds=time.perf_counter() - began,
-        notes=NOTES.format(best=best, examples=len(examples), main="not scored" if main_prior is None else f"{main_prior:.3f}", **values),
+        notes=NOTES.format(best=best, main=main_words(values), **values),
     )
     print(json.dumps(record))
 
@@ -117,7 +118,25 @@ def measure(coder: EntropyCoder, examples: list) -> dict[str, float]:
             ideal, size, most, count = ideal + cost, size + len(data), max(most, len(data) - cost), count + codes.numel()
             seconds["encoded"] += middle - start
             seconds["decoded"] += end - middle
-    return {"bits": 8 * size / count, "over": size / ideal - 1, "most_bytes": most} | {name: count / one for name, one in seconds.items()}
+    return {"bits": 8 * size / count, "cost": 8 * ideal / count, "over": size / ideal - 1, "most_bytes": most} | {
+        name: count / one for name, one in seconds.items()
+    }
+
+
+def main_bits(run: Path, batch: Batch) -> float | None:
+    """Bits per code of the run's main prior on the timed examples; None if the run has no prior."""
+    model = pipeline.load(run)
+    if model.priors is None:
+        return None
+    with torch.no_grad():
+        nats = sum(float(model.log_prior(part.x, part.condition).sum()) for part in batch.take(slice(WARMED_UP, None)).split(16))
+    return -nats / np.log(2) / batch.x[WARMED_UP:].numel()
+
+
+def main_words(values: dict) -> str:
+    """The main prior in words."""
+    prior = values["bits_per_code_main_prior"]
+    return "" if prior is None else f" On the examples of the table, the run's main prior costs {prior:.3f}."
 
 
 def measure_large(coder: EntropyCoder) -> dict[str, float]:
@@ -170,12 +189,14 @@ def rate(codes_per_second: float) -> str:
 
 
 NOTES = """
-{examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. A message of
-the mode `prior` is {over_cross_entropy:.2%} longer than the sum of -log2 p of its codes, and no message of any mode is more than
+{held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. A
+message of the mode `prior` is {over_cross_entropy:.2%} longer than the sum of -log2 p of its codes, and no message of any mode is more than
 {most_bytes_over_cross_entropy:.2f} bytes longer. It is {smaller_than_best_general:.1%} smaller than the best general compressor ({best}).
 
-The integer prior costs {bits_per_code_integer:.4f} bits per held-out code, the network that it was rounded from
-{bits_per_code_float:.4f}, and the run's main prior {main}. The bytes differ in {bytes_changed} of these variants: one and four threads, 16
+On the examples that the coder was scored on, the integer prior costs {bits_per_code_integer:.4f} bits per code, and the network that it was
+rounded from {bits_per_code_float:.4f}.{main}
+
+The bytes differ in {bytes_changed} of these variants: one and four threads, 16
 copies, deterministic algorithms, no AVX (`NUMBA_CPU_NAME=generic` and the like), no numba.
 """
 

@@ -4,6 +4,7 @@ import torch
 
 from vqvae.codec.fitting import FloatPrior, to_integers
 from vqvae.codec.integer import IntegerPrior, IntegerPriorConfig
+from vqvae.codec.static import frequencies_of
 from vqvae.data.base import Condition
 
 
@@ -15,7 +16,10 @@ def prior_of(**settings: object) -> IntegerPrior:
     with torch.no_grad():
         for weights in network.parameters():
             weights += 0.3 * torch.randn(weights.shape, generator=draws)
-    return to_integers(network)
+    prior = to_integers(network)
+    counts = torch.arange(1, config.codebook_size + 1).expand(config.num_codebooks, -1)
+    prior.frequencies.copy_(torch.from_numpy(frequencies_of(counts.numpy())))
+    return prior
 
 
 def codes_of(books: int, size: int, *space: int, seed: int = 0) -> torch.Tensor:

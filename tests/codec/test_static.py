@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from vqvae.codec.static import StaticCoder, frequencies_of
-from vqvae.errors import BitstreamError, CheckpointError
+from vqvae.codec.static import TOTAL, StaticCoder, frequencies_of
+from vqvae.errors import BitstreamError, CheckpointError, ConfigError
 
 
 def coder_of(books: int, size: int) -> StaticCoder:
@@ -20,10 +20,17 @@ def test_codes_come_back_at_the_cost_of_their_frequencies(shape: tuple[int, ...]
     assert coder.costs(codes).sum() == pytest.approx(-np.log2(p).sum()) and len(data) <= coder.costs(codes).sum() / 8 + 2
 
 
-def test_frequencies_follow_counts_and_none_is_zero() -> None:
-    assert frequencies_of(np.array([[0, 1, 10]])).tolist() == [[1, 3, 21]]
-    large = frequencies_of(np.array([[0, 1, 2**40, 2**41]]))
-    assert large.min() == 1 and large.sum() <= 2**28 and large[0, 3] / large[0, 2] == pytest.approx(2, 1e-6)
+@pytest.mark.parametrize("counts", [[0, 1, 10], [0, 0, 0], [0, 1, 2**40, 2**41], [0] * 1000 + [10**9]])
+def test_frequencies_follow_counts_and_none_is_zero(counts: list[int]) -> None:
+    (found,) = frequencies_of(np.array([counts]))
+    assert found.min() >= 1 and found.sum() == TOTAL
+    expected = (2 * np.array(counts) + 1) / (2 * np.array(counts) + 1).sum()
+    assert np.allclose(found / TOTAL, expected, atol=len(counts) / TOTAL)
+
+
+def test_frequencies_need_room_for_every_code() -> None:
+    with pytest.raises(ConfigError, match="too large"):
+        frequencies_of(np.broadcast_to(np.int64(0), (1, 2**28)))
 
 
 def test_truncated_and_longer_bytes_are_an_error() -> None:
@@ -34,7 +41,7 @@ def test_truncated_and_longer_bytes_are_an_error() -> None:
             coder.decode(other, (1, 20, 20))
 
 
-@pytest.mark.parametrize("wrong", [[[0, 1]], [[-3, 5]], [[2**28, 1]]])
+@pytest.mark.parametrize("wrong", [[[0, TOTAL]], [[-3, TOTAL + 3]], [[5, 5]]])
 def test_frequencies_that_cannot_be_are_an_error(wrong: list[list[int]]) -> None:
     with pytest.raises(CheckpointError, match="Frequencies"):
         StaticCoder(np.array(wrong))

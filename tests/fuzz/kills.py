@@ -75,6 +75,7 @@ STAGES = {
     "train": Stage(TRAIN),
     "train-prior": Stage(PRIOR, ("train",)),
     "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
+    "train-coder": Stage(["train-coder", "run"], ("train",), ("run/coder", "run/metrics.json")),
     "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
     "reconstruct": Stage(
         _writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")

@@ -25,6 +25,7 @@ from vqvae.codes import codes_that_count
 from vqvae.config import settings
 from vqvae.data.base import Batch, Dataset
 from vqvae.data.loader import global_indices, in_order, spread_indices
+from vqvae.exact import exact, exact_sum
 from vqvae.layers.neighbours import start_from_neighbours
 from vqvae.progress import tracked
 from vqvae.seeding import generator
@@ -191,7 +192,7 @@ def sample(batch: Batch, config: IntegerPriorConfig, positions: int, draws: np.r
 def to_integers(network: FloatPrior) -> IntegerPrior:
     """Round all weights to integers, each matrix to a power of two as its unit."""
     config = network.config
-    prior, tensors = config.build(), {name: value.detach().double() for name, value in network.named_parameters()}
+    prior, tensors = config.build(), {name: exact(value.detach()) for name, value in network.named_parameters()}
     embedded = _unit(_EMBEDDED, tensors["embedding"], tensors["above"])
     first = _unit(_WEIGHT, tensors["context"], tensors["earlier"])
     middle, output = _unit(_WEIGHT, tensors["middle"]), _unit(_WEIGHT, tensors["output"])
@@ -250,7 +251,7 @@ def _scored(prior: IntegerPrior, network: FloatPrior | None, held_out: Dataset) 
         if network is not None and kept.size:
             with torch.no_grad():
                 seen = sample(batch, prior.config, costs.size, np.random.default_rng(0))
-                bits_float += float(network(seen).double().sum()) / math.log(2)
+                bits_float += exact_sum(network(seen)) / math.log(2)
     bits /= max(count, 1)
     return Fitted(prior, bits, bits if network is None else bits_float / max(count, 1), count)
 

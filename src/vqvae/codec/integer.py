@@ -99,7 +99,7 @@ class IntegerPrior(nn.Module):
                 "exponentials": (torch.int32, (_TABLE,)),
             }
         for name, (dtype, shape) in shapes.items():
-            self.register_buffer(name, torch.ones(shape, dtype=dtype) if name == "frequencies" else torch.zeros(shape, dtype=dtype))
+            self.register_buffer(name, torch.zeros(shape, dtype=dtype))
 
     @property
     def fingerprint(self) -> bytes:

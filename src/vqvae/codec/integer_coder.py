@@ -11,7 +11,7 @@ from torch import Tensor
 from vqvae.codec.context import Context
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.integer import LARGEST_ACTIVATION, IntegerPrior, Network
-from vqvae.codec.integer_loop import add_product, decode_with, rectify
+from vqvae.codec.integer_loop import add_product, decode_with, rectify, weigh
 from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, compiler, starts_of, take_code
 from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError, ConfigError, DataError
@@ -149,22 +149,23 @@ def _plain_loop(
     network: Network, decoder: RangeDecoder, codes: Any, padded: Any, inside: Any, offsets: Any, sums: Any, largest: float
 ) -> int:
     """``integer_loop`` without numba, for some positions."""
-    state, data = decoder.state.tolist(), decoder.data.tobytes()
+    (offset, width, read), data = decoder.state.tolist(), decoder.data.tobytes()
     for n, place in enumerate(inside.tolist()):
         near = network.embedded(padded[place + offsets]).reshape(1, -1)
         total = sums[n : n + 1] + near @ network.context[: near.shape[1]]
         here = np.zeros((1, network.embedding.shape[2]))
         for book in range(codes.shape[1]):
             starts = starts_of(network.frequencies(total, here, book)[0])
-            at = state[0] // (state[1] // int(starts[-1]))
-            if at >= starts[-1] or state[2] > len(data) + 6:
+            unit = width // int(starts[-1])
+            at = offset // unit
+            if at >= starts[-1] or read > len(data) + 6:
                 return n
             code = int(np.searchsorted(starts[1:], at, side="right"))
-            take_code(state, data, int(starts[code]), int(starts[code + 1] - starts[code]), int(starts[-1]))
+            offset, width, read = take_code(offset, width, read, data, int(starts[code]), int(starts[code + 1] - starts[code]), unit)
             codes[n, book] = code
             padded[place, book] = code + 1
             here += network.embedding[book, code + 1]
-    decoder.state[:] = state
+    decoder.state[:] = offset, width, read
     return len(codes)
 
 
@@ -174,7 +175,7 @@ def _fast_loop() -> Any:
     compiled = compiler()
     if compiled is None:
         return None
-    loop = compiled(decode_with(compiled(take_code), compiled(add_product), compiled(rectify)))
+    loop = compiled(decode_with(compiled(take_code), compiled(add_product), compiled(rectify), compiled(weigh)))
 
     def decode(network: Network, decoder: RangeDecoder, *arrays: Any) -> int:
         weights = (network.embedding, network.context, network.earlier, network.bias, network.middle, network.middle_bias, network.output)

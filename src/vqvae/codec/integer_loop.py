@@ -23,7 +23,21 @@ def rectify(out, scale, largest):
         out[j] = min(max(np.floor(out[j] * scale + 0.5), 0.0), largest)
 
 
-def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], rectify: Callable[..., Any]) -> Callable[..., int]:
+@no_type_check
+def weigh(frequencies, logits, scale, exponentials):
+    """Logits to frequencies; returns their total. Overwrites the logits."""
+    for k in range(len(logits)):
+        logits[k] = np.floor(logits[k] * scale + 0.5)
+    top, total, last = np.max(logits), 0, len(exponentials) - 1.0
+    for k in range(len(logits)):
+        frequencies[k] = exponentials[int(min(top - logits[k], last))]
+        total += frequencies[k]
+    return total
+
+
+def decode_with(
+    take: Callable[..., Any], add_product: Callable[..., Any], rectify: Callable[..., Any], weigh: Callable[..., Any]
+) -> Callable[..., int]:
     """The loop, with its parts, compiled or not."""
 
     @no_type_check
@@ -44,9 +58,10 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
             The number of positions before the first impossible code.
         """
         embedding, context, earlier, bias, middle, middle_bias, output, output_bias, scales, exponentials = weights
-        hidden, width, size, entries = bias.shape[1], embedding.shape[2], output.shape[2], len(exponentials)
+        hidden, width, size = bias.shape[1], embedding.shape[2], output.shape[2]
         first, second, logits, seen = np.empty(hidden), np.empty(hidden), np.empty(size), np.empty(width)
         frequencies = np.empty(size, np.int64)
+        offset, range_width, place = state[0], state[1], state[2]
         for n in range(len(codes)):
             here = inside[n]
             for t in range(len(offsets)):
@@ -64,22 +79,19 @@ def decode_with(take: Callable[..., Any], add_product: Callable[..., Any], recti
                 rectify(second, scales[1], largest)
                 logits[:] = output_bias[book]
                 add_product(logits, second, output[book])
-                for k in range(size):
-                    logits[k] = np.floor(logits[k] * scales[2] + 0.5)
-                top, total = np.max(logits), 0
-                for k in range(size):
-                    frequencies[k] = exponentials[int(min(top - logits[k], entries - 1.0))]
-                    total += frequencies[k]
-                at, start, code = state[0] // (state[1] // total), 0, 0
-                if at >= total or state[2] > len(data) + 6:
+                total = weigh(frequencies, logits, scales[2], exponentials)
+                unit = range_width // total
+                at, start, code = offset // unit, 0, 0
+                if at >= total or place > len(data) + 6:
                     return n
                 while start + frequencies[code] <= at:
                     start += frequencies[code]
                     code += 1
-                take(state, data, start, frequencies[code], total)
+                offset, range_width, place = take(offset, range_width, place, data, start, frequencies[code], unit)
                 codes[n, book] = code
                 padded[here, book] = code + 1
                 seen += embedding[book, code + 1]
+        state[0], state[1], state[2] = offset, range_width, place
         return len(codes)
 
     return decode_positions

@@ -27,6 +27,8 @@ LARGEST_TOTAL = 1 << 40
 """The bound of a sum of frequencies."""
 _BYTES_PER_CODE = 6
 """The most bytes that one code writes: 40 bits, after rounding."""
+_BUCKETS = 14
+"""The logarithm of the largest number of entries of the table that finds codes."""
 _BLOCK = 2**15
 """Codes that are encoded or decoded at a time."""
 
@@ -61,35 +63,41 @@ def encode_codes(state, out, starts, sizes, totals):
 
 
 @no_type_check
-def take_code(state, data, start, size, total):
+def take_code(offset, width, place, data, start, size, unit):
     """Remove a code from the front of a message.
 
     Args:
-        state: [offset, width, bytes read]; changed.
+        offset, width, place: the state of the decoder: the distance to ``low``, the width, and the number of bytes read.
         data: the message.
-        start, size, total: the frequencies of the code.
+        start, size: the frequencies of the code.
+        unit: the width divided by the total.
+
+    Returns:
+        The new state.
     """
-    unit = state[1] // total
-    offset, width, place = state[0] - unit * start, unit * size, state[2]
+    offset -= unit * start
+    width = unit * size
     while width < BOTTOM:
         offset <<= 8
         if place < len(data):
             offset |= data[place]
         width <<= 8
         place += 1
-    state[0], state[1], state[2] = offset, width, place
+    return offset, width, place
 
 
-def decode_with(take: Callable[..., None]) -> Callable[..., int]:
+def decode_with(take: Callable[..., Any]) -> Callable[..., int]:
     """The loop that decodes codes that share their frequencies, with ``take_code`` or its compiled form."""
 
     @no_type_check
-    def decode_codes(state, data, starts, buckets, shift, codes):
+    def decode_codes(state, data, starts, bits, buckets, shift, codes):
         """Fill ``codes``.
 
         Args:
-            state, data: see ``take_code``.
-            starts: for each code, the frequencies of all smaller ones together; then the total.
+            state: [offset, width, bytes read]; changed.
+            data: the message.
+            starts: for each code, the frequencies of all smaller ones together.
+            bits: the logarithm of the total, a power of two: a shift is faster than a division.
             buckets: for each value of ``offset >> shift``, the code there.
             shift: see ``buckets``.
             codes: the result.
@@ -97,20 +105,22 @@ def decode_with(take: Callable[..., None]) -> Callable[..., int]:
         Returns:
             The number of codes before the first impossible one.
         """
-        total = starts[len(starts) - 1]
+        offset, width, place = state[0], state[1], state[2]
         for i in range(len(codes)):
-            at = state[0] // (state[1] // total)
-            if at >= total or state[2] > len(data) + 6:
+            unit = width >> bits
+            at = offset // unit
+            if at >> bits or place > len(data) + 6:
                 return i
-            first, last = buckets[at >> shift], buckets[(at >> shift) + 1]
-            while first < last:
-                middle = (first + last + 1) >> 1
+            code, last = buckets[at >> shift], buckets[(at >> shift) + 1]
+            while code < last:
+                middle = (code + last + 1) >> 1
                 if starts[middle] <= at:
-                    first = middle
+                    code = middle
                 else:
                     last = middle - 1
-            codes[i] = first
-            take(state, data, starts[first], starts[first + 1] - starts[first], total)
+            codes[i] = code
+            offset, width, place = take(offset, width, place, data, starts[code], starts[code + 1] - starts[code], unit)
+        state[0], state[1], state[2] = offset, width, place
         return len(codes)
 
     return decode_codes
@@ -159,17 +169,19 @@ class RangeDecoder:
         """Take codes that share their frequencies.
 
         Args:
-            starts: for each code, the frequencies of all smaller ones together; then the total.
+            starts: for each code, the frequencies of all smaller ones together; then the total, a power of two.
             count: number of codes.
 
         Raises:
             BitstreamError: if the message does not have them.
         """
-        shift = max(int(starts[-1]).bit_length() - 12, 0)
-        buckets = np.searchsorted(starts[1:], np.arange((int(starts[-1]) >> shift) + 2, dtype=np.int64) << shift, side="right")
+        bits = int(starts[-1]).bit_length() - 1
+        assert starts[-1] == 1 << bits, "the total is a power of two"
+        shift = max(bits - _BUCKETS, 0)
+        buckets = np.searchsorted(starts[1:], np.arange((1 << bits >> shift) + 1, dtype=np.int64) << shift, side="right")
         buckets = np.minimum(buckets, len(starts) - 2)
         fast, codes = kernels(), np.empty(count, np.int64)
-        given = (self.data, starts, buckets) if fast is not None else (self.data.tobytes(), starts.tolist(), buckets.tolist())
+        given = (self.data, starts, bits, buckets) if fast is not None else (self.data.tobytes(), starts.tolist(), bits, buckets.tolist())
         for first in range(0, count, _BLOCK):
             block = codes[first : first + _BLOCK]
             if fast is not None:
@@ -202,7 +214,7 @@ class Kernels(NamedTuple):
     """The loops, compiled or not."""
 
     encode: Callable[..., None]
-    take: Callable[..., None]
+    take: Callable[..., Any]
     decode: Callable[..., int]
 
 

@@ -8,10 +8,10 @@ from jaxtyping import Float64, Int64, Integer
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, starts_of
 from vqvae.data.base import Condition
-from vqvae.errors import CheckpointError
+from vqvae.errors import CheckpointError, ConfigError
 
-LARGEST_TOTAL = 2**28
-"""The largest sum of frequencies."""
+TOTAL = 2**28
+"""The sum of the frequencies of a codebook."""
 _BLOCK = 2**16
 """Codes that are looked up at a time."""
 
@@ -25,12 +25,12 @@ class StaticCoder(EntropyCoder):
         """Check the frequencies.
 
         Raises:
-            CheckpointError: if one is less than 1, or their sum is too large.
+            CheckpointError: if one is less than 1, or their sum is not ``TOTAL``.
         """
         super().__init__(*frequencies.shape)
         frequencies = np.ascontiguousarray(frequencies, np.int64)
-        if not (frequencies.min() >= 1 and frequencies.max() < LARGEST_TOTAL and frequencies.sum(1).max() <= LARGEST_TOTAL):
-            raise CheckpointError(f"Frequencies of codes must be at least 1, and their sum at most {LARGEST_TOTAL}. Train the coder again.")
+        if not (frequencies.min() >= 1 and frequencies.max() <= TOTAL and (frequencies.sum(1) == TOTAL).all()):
+            raise CheckpointError(f"Frequencies of codes must be at least 1, and their sum {TOTAL}. Train the coder again.")
         self._starts = starts_of(frequencies)
 
     @property
@@ -60,7 +60,17 @@ class StaticCoder(EntropyCoder):
 
 
 def frequencies_of(counts: Int64[np.ndarray, "codebooks codes"]) -> Int64[np.ndarray, "codebooks codes"]:
-    """Frequencies from counts, none 0: every code gets half a count more. Integers only."""
-    doubled = 2 * counts
-    shift = max(int(doubled.sum(1).max()).bit_length() - 27, 0)
-    return (doubled >> shift) + 1
+    """Frequencies from counts, none 0. They are computed with integers alone.
+
+    Raises:
+        ConfigError: if there are more codes than frequencies can tell apart.
+    """
+    if counts.shape[1] > TOTAL // 2:
+        raise ConfigError(f"Codebooks of {counts.shape[1]} codes are too large for an entropy coder; the most are {TOTAL // 2}.")
+    smoothed = 2 * counts + 1
+    smoothed = np.maximum(smoothed >> max(int(smoothed.sum(1).max()).bit_length() - 34, 0), 1)
+    frequencies = np.maximum(smoothed * (TOTAL - counts.shape[1]) // smoothed.sum(1, keepdims=True), 1)
+    # What rounding leaves goes to the most frequent code.
+    np.put_along_axis(frequencies, best := frequencies.argmax(1)[:, None], 0, axis=1)
+    np.put_along_axis(frequencies, best, TOTAL - frequencies.sum(1, keepdims=True), axis=1)
+    return frequencies

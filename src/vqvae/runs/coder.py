@@ -49,8 +49,9 @@ def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) 
         codes = sum(card["codes"] for card in cards)
         scores = {BITS: sum(card[BITS] * card["codes"] for card in cards) / max(codes, 1)}
         if trained:
-            update_metrics(run, scores)
             record_seconds(run, coder=time.perf_counter() - began)
+        if read_metrics(run).get(BITS) != scores[BITS]:  # Also after a kill between the two files.
+            update_metrics(run, scores)
         beside = {name: bits for name, bits in read_metrics(run).items() if name in BESIDE and bits is not None}
     return scores | beside
 

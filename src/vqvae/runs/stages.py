@@ -20,7 +20,7 @@ from vqvae.models import Tokenizer
 from vqvae.pipeline import TOKENIZER, Pipeline, about, check_actions, load, prior_folder, tokenizer_digest
 from vqvae.priors import MaskedPriorConfig, PixelCNNConfig, SamplingPrior
 from vqvae.recipes import RECIPES, Recipe
-from vqvae.runs.coder import fit_if_missing
+from vqvae.runs.coder import train_coder
 from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
@@ -188,7 +188,8 @@ def train_both(
     if minutes is not None:
         second = dataclasses.replace(second, minutes=minutes * (1 - share))
     train_prior(second, options, run, splits=splits)
-    fit_if_missing(run)
+    if distributed.is_main():
+        train_coder(run)
 
 
 def in_clips(codes: Splits, prior: nn.Module) -> Splits:
