@@ -48,7 +48,7 @@ def test_both_stages_take_the_flags_and_end_in_the_report(
     for part in ("tokenizer", "prior"):
         training = storage.read(run / part).card.training
         assert (training["steps"], training["seed"]) == (3, 5)
-    assert (storage.read(run / "tokenizer").card.recipe, len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 5)
+    assert (storage.read(run / "tokenizer").card.recipe, len(json.loads(said.out)["seconds_by_stage"])) == ("demo", 6)
 
 
 def test_video_starts_from_the_tokenizer_of_the_demo_of_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
