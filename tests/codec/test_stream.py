@@ -12,7 +12,7 @@ from vqvae.codec import stream
 from vqvae.codec.container import Header, read_header
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.packed import PackedCoder
-from vqvae.codec.static import StaticCoder
+from vqvae.codec.static import StaticCoder, frequencies_of
 from vqvae.codec.stream import Spaces, read_codes, write_codes
 from vqvae.codes import Codes, Level
 from vqvae.errors import BitstreamError, ConfigError
@@ -80,7 +80,7 @@ def test_sections_that_the_coder_makes_larger_are_packed() -> None:
     counts[:, 0] = 1000
     codes = torch.full((1, 2, 100), 4)
     header = dataclasses.replace(SPEECH, mode="static")
-    coders = [StaticCoder(counts)]
+    coders = [StaticCoder(frequencies_of(counts))]
     data = written([Codes([codes])], header, coders)
     assert len(data) <= len(written([Codes([codes])], SPEECH, CODER)) < 150
     assert torch.equal(read(data, coders)[0].tensor, codes)

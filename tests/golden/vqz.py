@@ -17,6 +17,7 @@ from tests.codec.models import prior_of
 from vqvae import storage
 from vqvae.codec.coders import PARTS
 from vqvae.codec.integer import IntegerPrior
+from vqvae.codec.static import frequencies_of
 from vqvae.codes import Codes, space_of
 from vqvae.pipeline import Pipeline
 from vqvae.pipeline.compression import coders_of, write_file
@@ -61,7 +62,7 @@ def main() -> None:
     """Write the files that are missing."""
     if not (VQZ / "coder").exists():
         prior = prior_of(codebook_size=8, classes=3)
-        prior.frequencies.copy_(torch.tensor([[1, 2, 3, 5, 8, 400, 13, 21]]))
+        prior.frequencies.copy_(torch.from_numpy(frequencies_of(np.array([[1, 2, 3, 5, 8, 400, 13, 21]]))))
         storage.save(prior, VQZ / "coder" / "0")
     for name, (run, mode, label, size) in FILES.items():
         file, loaded = VQZ / f"{name}.vqz", model(run)
