@@ -37,6 +37,7 @@ fuzz: install  ## fuzzers, COUNT=1000 cases of each kind from SEED=0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.values_of_runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.payloads --seed $(SEED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.containers --seed $(SEED)
 
 kills: install  ## kills before every change of the file system, EVERY=1 of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --every $(EVERY)

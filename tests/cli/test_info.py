@@ -5,8 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
-from vqvae import storage
+from tests.fuzz.harness import GOLDEN
+from vqvae import load, storage
 from vqvae.cli.main import main
 
 
@@ -43,3 +45,16 @@ def test_in_words_it_shows_the_path_of_the_data_the_priors_and_the_checkpoints(
     assert said["Data"] == str(pictures) and said["Size"] == "16 × 16 pixels" and said["Classes"] == "church, truck"
     assert said["Priors"] == "without a name" and said["Checkpoints"] == "step 6 (best)"
     assert said["PSNR"].endswith(" dB")
+
+
+def test_of_a_compressed_file_it_tells_what_it_holds_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    model = load(GOLDEN / "run-images" / "run")
+    file = tmp_path / "x.vqz"
+    file.write_bytes(model.compress(torch.zeros(3, 9, 8, dtype=torch.uint8), mode="packed"))
+    assert main(["info", str(file), "--json"]) == 0
+    facts = json.loads(capsys.readouterr().out)
+    assert facts["size"] == "9 × 8 pixels" and facts["mode"] == "packed" and facts["bytes"] == file.stat().st_size
+    assert main(["info", str(GOLDEN / "run-images" / "run"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["model"] == facts["model"]
+    file.write_bytes(file.read_bytes()[:-1])
+    assert main(["info", str(file)]) == 1 and "truncated" in capsys.readouterr().err

@@ -2,6 +2,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from tests.fuzz import harness
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -69,6 +71,8 @@ def test_values_of_other_types_are_errors_of_ours():
     assert len(lines) == 12 and all(line.endswith("is an error") for line in lines), done.stdout + done.stderr
 
 
-def test_a_slice_of_damaged_payloads_finds_nothing():
-    done = subprocess.run([sys.executable, "-m", "tests.fuzz.payloads", "--count", "150"], cwd=ROOT, capture_output=True, text=True)
-    assert done.returncode == 0 and "150 payloads" in done.stdout, done.stdout + done.stderr
+@pytest.mark.parametrize(("kind", "count"), [("payloads", 150), ("containers", 200)])
+def test_a_slice_of_damaged_bytes_finds_nothing(kind, count):
+    command = [sys.executable, "-m", f"tests.fuzz.{kind}", "--count", str(count)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.startswith(f"{count} "), done.stdout + done.stderr

@@ -138,7 +138,7 @@ def _reconstruct_picture(file: Path, model: Pipeline, out: Path, bounds: Bounds)
     picture = open_picture(file, levels=signal.levels or 256)
 
     def read(place: Place) -> Tensor:
-        return _part(picture, place, signal, bounds)
+        return picture_part(picture, place, signal, bounds)
 
     if is_tiled(model.tokenizer, picture.size):
         bands: Iterable[Tensor] = decode_bands(model.tokenizer, encode_tiled(model.tokenizer, picture.size, read), picture.size)
@@ -158,7 +158,7 @@ def _reconstruct_picture(file: Path, model: Pipeline, out: Path, bounds: Bounds)
     return error.psnr()
 
 
-def _part(picture: Picture, place: Place, signal: Signal, bounds: Bounds) -> Tensor:
+def picture_part(picture: Picture, place: Place, signal: Signal, bounds: Bounds) -> Tensor:
     """A part of a picture as a model takes it."""
     down, across = place
     box = Box(down.start, across.start, down.stop, across.stop)

@@ -1,5 +1,6 @@
-"""``vqvae info RUN``."""
+"""``vqvae info RUN|FILE.vqz``."""
 
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -8,18 +9,23 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
+from vqvae.cli.compressed import read_facts
 from vqvae.cli.values import Run
+from vqvae.codec.container import VERSION
+from vqvae.codec.fingerprint import fingerprint
+from vqvae.codes import Level
 from vqvae.config import dumps, settings
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline import TOKENIZER, best_step, checkpoint_steps, prior_names
 from vqvae.runs.folder import read_metrics, stored_config
+from vqvae.signals import Signal
 from vqvae.storage import RunCard
 
 
 @settings
 class Arguments:
     run: Run
-    """The run folder."""
+    """The run folder, or a file that 'vqvae compress' wrote."""
     settings: bool = False
     """Print the settings of a part as a file that 'vqvae train --settings FILE' reads."""
     part: Annotated[str, tyro.conf.arg(metavar="NAME")] = TOKENIZER
@@ -29,34 +35,74 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Show what a run is, what it was trained on, and its scores."""
-    chosen = parse(Arguments, "info", arguments, "Show what a run is, what it was trained on, and its scores.")
+    """Show what a run is, what it was trained on, and its scores; or what a compressed file holds."""
+    chosen = parse(Arguments, "info", arguments, "Show what a run is, what it was trained on, and its scores; or what a file holds.")
+    if chosen.run.is_file():
+        say(_of_file(chosen.run), as_json=chosen.json)
+        return 0
     if chosen.settings:
         print(dumps(stored_config(chosen.run, chosen.part)), end="")
         return 0
     model, card = pipeline.load(chosen.run), pipeline.about(chosen.run)
-    rate = f" at {model.signal.sample_rate:g} Hz" if model.signal.sample_rate else ""
-    what = f"{kind_of(model.signal).unit}{rate}"
-    codes = [f"{one.num_codebooks} × {one.codebook_size} codes for each {'×'.join(map(str, one.stride))} {what}" for one in model.layout]
+    what = _positions(model.signal)
     facts: dict[str, Any] = {
         "recipe": card.recipe,
         "data": card.data,
         "size": "×".join(map(str, model.size)) if model.size else None,
         "tokenizer": f"{type(model.tokenizer).__name__}, {_parameters(model.tokenizer)} parameters",
-        "codes": ", ".join(codes),
+        "codes": _codes(model.layout, what),
         "prior": ", ".join(f"{type(prior).__name__}, {_parameters(prior)} parameters" for prior in model.priors) or None,
         "classes": list(model.label_names) if model.is_conditional else [],
         "speakers": list(model.speakers),
+        "model": fingerprint(model.tokenizer).hex(),
     }
     metrics = read_metrics(chosen.run)
     if chosen.json:
         say({**facts, **metrics}, as_json=True)
     else:
-        facts["size"] = f"{' × '.join(map(str, model.size))} {kind_of(model.signal).unit}" if model.size else None
+        facts["size"] = _size(model.size, model.signal)
         say(
             {**facts, "data": _data(card), "priors": _priors(chosen.run), "checkpoints": _checkpoints(chosen.run), **metrics}, as_json=False
         )
     return 0
+
+
+def _of_file(file: Path) -> dict[str, Any]:
+    """What a compressed file holds. All of it is read, and its checksums are checked; no model is needed.
+
+    Raises:
+        BitstreamError: it is damaged, or no compressed file.
+        DataError: it cannot be read.
+    """
+    count, (header, coded) = file.stat().st_size, read_facts(file)
+    codes = sum(level.num_codebooks * math.prod(space) for level, space in zip(header.layout, header.spaces(), strict=True))
+    return {
+        "format": VERSION,
+        "mode": header.mode,
+        "kind": kind_of(header.signal).name,
+        "size": _size(header.size, header.signal),
+        "codes": _codes(header.layout, _positions(header.signal)),
+        "label": header.label,
+        "model": header.model.hex(),
+        "coder": header.coder.hex() if any(header.coder) else None,
+        "sections": header.parts() * len(header.layout),
+        "bytes": count,
+        "file_bits_per_code": 8 * coded / codes,
+        "bits_per_position": 8 * count / math.prod(header.size),
+    }
+
+
+def _codes(layout: Sequence[Level], positions: str) -> str:
+    each = "{0.num_codebooks} × {0.codebook_size} codes for each {1} {2}"
+    return ", ".join(each.format(level, "×".join(map(str, level.stride)), positions) for level in layout)
+
+
+def _positions(signal: Signal) -> str:
+    return kind_of(signal).unit + (f" at {signal.sample_rate:g} Hz" if signal.sample_rate else "")
+
+
+def _size(size: Sequence[int] | None, signal: Signal) -> str | None:
+    return f"{' × '.join(map(str, size))} {kind_of(signal).unit}" if size else None
 
 
 def _data(card: RunCard) -> str | None:

@@ -25,11 +25,14 @@ COMMANDS = {
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
     "decode": "turn tokens back into files",
+    "compress": "compress files",
+    "decompress": "restore compressed files",
     "convert": "convert a recording to another voice",
     "sample": "draw new pictures, speech or arrays",
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
     "compare": "compare the scores and pictures of several runs",
+    "bench": "measure compressed files beside other codecs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""

@@ -157,7 +157,12 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         yield file
 
 
-def _av() -> ModuleType:
+def pyav() -> ModuleType:
+    """The package PyAV.
+
+    Raises:
+        MissingExtraError: if it is not installed.
+    """
     try:
         import av
     except ImportError as error:
@@ -168,7 +173,7 @@ def _av() -> ModuleType:
 @contextmanager
 def _container(file: IO[bytes], path: Path) -> Iterator[Any]:
     """Open a file with FFmpeg, and turn its errors into a DataError."""
-    av = _av()
+    av = pyav()
     try:
         with av.open(file, format=_DEMUXERS[_suffix(path)], metadata_errors="ignore") as container:
             yield container
@@ -183,7 +188,7 @@ def _container(file: IO[bytes], path: Path) -> Iterator[Any]:
 @contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Turn FFmpeg's errors while it writes into a DataError."""
-    av = _av()
+    av = pyav()
     try:
         yield
     except av.error.FFmpegError as error:
@@ -324,7 +329,7 @@ def _strip(frames: list[np.ndarray]) -> Image.Image:
 
 
 def _encode(path: Path, frames: Iterator[np.ndarray], frame_rate: float) -> None:
-    av = _av()
+    av = pyav()
     codec, options = _CODECS[_suffix(path)]
     with av.open(os.fspath(path), "w", format=_suffix(path)[1:]) as container:
         stream: Any = None

@@ -9,6 +9,7 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from vqvae import seeding
+from vqvae.codec.integer import IntegerPrior
 from vqvae.codes import Level
 from vqvae.errors import ConfigError
 from vqvae.models import Tokenizer
@@ -27,6 +28,7 @@ class TrainedParts:
         prior: SamplingPrior | Sequence[SamplingPrior] | None = None,
         *,
         unigram: UnigramPrior | None = None,
+        integers: Sequence[IntegerPrior] = (),
         card: RunCard = RunCard(),
         signal: Signal | None = None,
         label_names: tuple[str, ...] | None = None,
@@ -39,6 +41,7 @@ class TrainedParts:
             tokenizer: data to codes and back.
             prior: p(codes), for samples and for bits with a learned prior; of several levels one each, the coarsest first.
             unigram: the frequencies of the codes of one level.
+            integers: the priors of the entropy coders, one per level.
             card: what is known of the run. The rest stands for single fields of it.
             signal: what data is, with its sample rate.
             label_names: names of the classes that the prior, or of the speakers that the decoder, is conditioned on, in the order of
@@ -55,6 +58,8 @@ class TrainedParts:
         self.priors = tuple(part.eval() for part in priors)
         """One a level, the coarsest first; none where there are not all of them."""
         self.unigram = unigram
+        self.integers = tuple(integers)
+        """The priors of the entropy coders, one per level; empty if there are none. They stay on the CPU."""
         self.card = dataclasses.replace(
             card,
             signal=signal or card.signal or dataclasses.replace(tokenizer.signal, sample_rate=rate),
@@ -124,6 +129,21 @@ class TrainedParts:
         if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
             return int(label)
         raise ConfigError(f"The label {label!r} is unknown; this model knows {', '.join(names)} (or their numbers, from 0).")
+
+    def stored_label(self, label: str | int | None) -> int | None:
+        """The number of the class or the speaker that a compressed file stores.
+
+        Raises:
+            ConfigError: the model has no such label.
+        """
+        if label is not None and not self._names:
+            raise ConfigError(f"The label {label!r} was given, but this model has neither classes nor speakers. Omit it.")
+        return None if label is None else self.label_number(label)
+
+    def voice(self, stored: int | None, given: str | int | None) -> str | int | None:
+        """Who speaks when a compressed file is decoded: the given speaker, or the one that the file names. None if the decoder has no
+        speakers."""
+        return given if given is not None or not self.speakers else stored
 
     @property
     def _names(self) -> tuple[str, ...]:

@@ -5,6 +5,7 @@ RUN/
   prior/        the same, for a prior; prior-1/, ... for further levels of codes
   priors/NAME/  the same, for a prior with a name; priors/NAME.1/, ... for further levels
   unigram/      the same, for the frequencies of the codes
+  coder/N/      the same, for the prior of the entropy coder of a level of codes
   checkpoints/  used for a part whose training has stopped
 """
 
@@ -19,6 +20,8 @@ from typing import NamedTuple, TypeVar
 import torch
 
 from vqvae import storage
+from vqvae.codec.coders import CODER, PARTS, coder_folder, read_integers
+from vqvae.codec.integer import IntegerPrior
 from vqvae.config import Parts
 from vqvae.data.clips import CLIPS
 from vqvae.data.shard_format import MANIFEST, read_manifest
@@ -89,7 +92,8 @@ def load(
     if found and not tokenizer.speakers:
         names = found.label_names
     priors = found.priors if found else None
-    return Pipeline(tokenizer, priors, unigram=unigram, card=card, signal=signal, label_names=names).to(device)
+    integers = _usable(lambda: _integers(run, tokenizer)) or ()
+    return Pipeline(tokenizer, priors, unigram=unigram, integers=integers, card=card, signal=signal, label_names=names).to(device)
 
 
 def prior_folder(run: Path, level: int, name: str = "") -> Path:
@@ -171,7 +175,8 @@ def save(pipeline: Pipeline, run: Path | str) -> None:
     run = user_path(run, CheckpointError)
     named = [(run / TOKENIZER, pipeline.tokenizer), (run / UNIGRAM, pipeline.unigram)]
     named += [(prior_folder(run, level), prior) for level, prior in enumerate(pipeline.priors)]
-    _check_place(run, [folder.name for folder, part in named if part is not None])
+    named += [(coder_folder(run, level), prior) for level, prior in enumerate(pipeline.integers)]
+    _check_place(run, [folder.relative_to(run).parts[0] for folder, part in named if part is not None])
     for folder, part in named:
         if part is not None:
             # The settings of the training are the tokenizer's.
@@ -185,7 +190,7 @@ def _check_place(run: Path, names: Collection[str]) -> None:
     # A folder that was locked holds a training of the caller's own, such as one of a tokenizer and a prior together.
     if there and not storage.is_part(run / TOKENIZER) and not (run / LOCK).is_file():
         raise ConfigError(f"{run} contains {sorted(there)[:4]} and is not a run. Choose another folder.")
-    others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{PRIOR}(-\d+)?", name))
+    others = sorted(name for name in there - {*names} if re.fullmatch(rf"{UNIGRAM}|{PRIORS}|{CODER}|{PRIOR}(-\d+)?", name))
     if others:
         raise ConfigError(f"{run} contains {others}, which this pipeline lacks. They belong to another tokenizer. Choose another folder.")
 
@@ -230,6 +235,20 @@ def _priors(run: Path, name: str, tokenizer: Tokenizer, parts: Parts) -> _Priors
         _say_step(place, folder)
     assert places[0] is not None
     return _Priors(found, storage.read(places[0], parts).card.label_names)
+
+
+def _integers(run: Path, tokenizer: Tokenizer) -> tuple[IntegerPrior, ...]:
+    """The priors of the entropy coders.
+
+    Raises:
+        CheckpointError: one is damaged, or was trained on codes of another tokenizer.
+    """
+    found = read_integers(run, tokenizer.layout)
+    for level in range(len(found)):
+        folder = coder_folder(run, level)
+        if not fits_codes(run, storage.read(folder, PARTS).card, level):
+            raise CheckpointError(f"{folder} was trained on codes of another tokenizer. Train it again: vqvae train-coder {run}")
+    return found
 
 
 def _fitting(folder: Path, kind: type[P], tokenizer: Tokenizer, level: int, parts: Parts) -> P:

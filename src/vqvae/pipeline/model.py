@@ -1,5 +1,6 @@
 """A tokenizer with its priors and its card as one model: all that users of a finished one need."""
 
+import io
 import math
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -14,13 +15,14 @@ from vqvae.bits import bits_per_dim
 from vqvae.codes import Codes, size_of, space_of, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.devices import pick_device
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
 from vqvae.generation.imagination import Actions, imagine_codes
 from vqvae.generation.sampling import sample_codes
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
 from vqvae.models.tiling import decode_large, encode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
+from vqvae.pipeline.compression import Opened, coders_of, joined, open_file, refusing_spaces, write_file
 from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
@@ -138,24 +140,96 @@ class Pipeline(TrainedParts):
             ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
             DataError: data that is not what the signal says.
         """
-        model, came, made = self.tokenizer, 0, 0
-        if not isinstance(model, CodeAutoencoder):
-            raise ConfigError(f"{type(model).__name__} cannot decode in pieces; VQVAE with an encoder over time can.")
+        came, made = 0, 0
 
         def counted() -> Iterator[Tensor]:
             nonlocal came
             for block in blocks:
-                self.signal.check(block)
                 came += block.shape[2]
-                yield block.to(self.device)
+                yield block
 
-        label = self._speaker_numbers(speaker, 1)
+        for piece in self.decode_stream(self.encode_stream(counted()), speaker):
+            # The last code may stand for more than came.
+            yield piece[:, :, : came - made]
+            made += piece.shape[2]
+
+    def encode_stream(
+        self, blocks: Iterable[Shaped[Tensor, "1 channels _block *axes"]]
+    ) -> Iterator[Int64[Tensor, "1 codebooks _codes *space"]]:
+        """The codes of a recording, or of a clip of a causal tokenizer, that arrives in blocks; see ``reconstruct_stream``.
+
+        Raises:
+            ConfigError: the tokenizer has no codes over time.
+            DataError: data that is not what the signal says.
+        """
+        checked = (self.signal.check(block).to(self.device) for block in blocks)
+        for codes in encode_stream(self._streaming(), checked):
+            yield codes.cpu()
+
+    def decode_stream(
+        self, blocks: Iterable[Int64[Tensor, "1 codebooks _codes *space"]], speaker: str | int | None = None
+    ) -> Iterator[Shaped[Tensor, "1 channels _piece *axes"]]:
+        """Decode codes that arrive in blocks; see ``reconstruct_stream``. The last piece covers all that the last code stands for.
+
+        Raises:
+            ConfigError: the tokenizer has no codes over time, or the speaker is missing, not wanted or unknown.
+            DataError: codes that the tokenizer does not have.
+        """
+        model, label = self._streaming(), self._speaker_numbers(speaker, 1)
         condition = Condition(label=None if label is None else label.to(self.device))
         generator = seeding.generator(0, "decode", 0, device=self.device)
-        for piece in decode_stream(model, encode_stream(model, counted()), condition, generator, 1.0 if model.draws else 0.0):
-            # The last code may stand for more than came.
-            yield piece[:, :, : came - made].cpu()
-            made += piece.shape[2]
+        codes = (block.to(self.device) for block in blocks)
+        for piece in decode_stream(model, codes, condition, generator, 1.0 if model.draws else 0.0):
+            yield piece.cpu()
+
+    def _streaming(self) -> CodeAutoencoder:
+        if not isinstance(self.tokenizer, CodeAutoencoder):
+            raise ConfigError(f"{type(self.tokenizer).__name__} cannot decode in pieces; VQVAE with an encoder over time can.")
+        return self.tokenizer
+
+    def compress(self, data: Data, *, mode: str | None = None, label: str | int | None = None) -> bytes:
+        """One example of any size as the bytes of a ``.vqz`` file; see docs/reference/bitstream.md.
+
+        Args:
+            data: one example, as in ``encode``.
+            mode: the entropy coder: "prior" (smallest), "static" or "packed" (fastest). Default: the best that the model has.
+            label: the class or the speaker, by name or number. It is stored: the decoder speaks in this voice if no other is given.
+
+        Raises:
+            ConfigError: the model has no coder for the mode, or the label is unknown.
+            DataError: data that is not what the signal says, is empty, or holds several examples.
+        """
+        x = self.signal.batch(data)
+        if len(x) != 1:
+            raise DataError(f"{len(x)} examples came; a file holds one. Compress them one by one.")
+        file, coders = io.BytesIO(), coders_of(self, mode)
+        write_file(self, file, [self.encode_batch(Batch(x))], lambda: tuple(x.shape[2:]), coders, self.stored_label(label))
+        return file.getvalue()
+
+    def decompress(self, data: bytes, *, speaker: str | int | None = None) -> Tensor:
+        """The example (1, channels, *axes) that ``compress`` or ``vqvae compress`` stored.
+
+        Args:
+            data: the bytes of a ``.vqz`` file.
+            speaker: whose voice speaks. Default: the speaker that the file names.
+
+        Raises:
+            BitstreamError: the bytes are damaged, or were written with another model or a newer release.
+            ConfigError: the decoder needs a speaker, and neither the file nor ``speaker`` names one.
+        """
+        return self.restore(open_file(self, io.BytesIO(data), "The data"), "The data", speaker)
+
+    def restore(self, opened: Opened, name: str, speaker: str | int | None = None) -> Tensor:
+        """Decode a whole compressed file; see ``decompress``.
+
+        Args:
+            opened: from ``open_file``.
+            name: what messages call the file.
+            speaker: whose voice speaks. Default: the speaker that the file names.
+        """
+        codes, voice = joined(opened, name), self.voice(opened.header.label, speaker)
+        with refusing_spaces(opened.header, name):
+            return self.decode(codes, opened.header.size, voice)
 
     @torch.no_grad()
     def sample(

@@ -67,8 +67,15 @@ def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
         raise DataError(f"Images have the shape {tuple(images.shape)}; SSIM takes (batch, channels, height, width), none of them empty.")
     # Moved by the middle level, which changes no variance and keeps the digits that squaring would lose.
     middle = peak / 2
-    x, y = images.float() - middle, reconstructions.float() - middle
-    down, across = (_windows(length, x.device) for length in images.shape[2:])
+    luminance, structure = similarity(images.float() - middle, reconstructions.float() - middle, middle, float(peak))
+    return (luminance * structure).flatten(1).mean(1)
+
+
+def similarity(
+    x: Float[Tensor, "batch channels height width"], y: Float[Tensor, "batch channels height width"], middle: float, peak: float
+) -> tuple[Float[Tensor, "batch channels _down _across"], Float[Tensor, "batch channels _down _across"]]:
+    """The two factors of SSIM at each place of the window: luminance; contrast and structure. ``middle`` was subtracted from the levels."""
+    down, across = (_windows(length, x.device) for length in x.shape[2:])
 
     def blur(maps: Tensor) -> Tensor:
         return down @ maps @ across.T
@@ -77,10 +84,10 @@ def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
     variance_x, variance_y = blur(x * x) - mean_x**2, blur(y * y) - mean_y**2
     covariance = blur(x * y) - mean_x * mean_y
     mean_x, mean_y = mean_x + middle, mean_y + middle
-    c1, c2 = (_K1 * float(peak)) ** 2, (_K2 * float(peak)) ** 2
+    c1, c2 = (_K1 * peak) ** 2, (_K2 * peak) ** 2
     luminance = (2 * mean_x * mean_y + c1) / (mean_x**2 + mean_y**2 + c1)
     structure = (2 * covariance + c2) / (variance_x + variance_y + c2)
-    return (luminance * structure).flatten(1).mean(1)
+    return luminance, structure
 
 
 class NormalisedError:

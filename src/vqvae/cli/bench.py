@@ -1,0 +1,133 @@
+"""``vqvae bench codec FOLDER --runs RUN...``."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from torch import Tensor
+
+from vqvae import pipeline
+from vqvae.cli.arguments import note, parse
+from vqvae.cli.files import check_folder
+from vqvae.cli.values import Device, Folder
+from vqvae.config import settings
+from vqvae.data.files import find_files
+from vqvae.disk import check_outputs
+from vqvae.errors import ConfigError, DataError
+from vqvae.evaluation.kinds import PICTURES, SOUND, Kind, kind_of, sample_rate_of, whole
+from vqvae.evaluation.rates import pictures, speech
+from vqvae.evaluation.rates.curves import Point, lines, table
+from vqvae.pipeline import Pipeline
+from vqvae.progress import tracked
+from vqvae.reports.charts import save_line_chart
+from vqvae.reports.results import markdown_table, write_results
+from vqvae.signals import Signal
+from vqvae.training.machine import pick_device
+
+NAMES = {PICTURES.name: "rate-distortion", SOUND.name: "rate-distortion-speech"}
+"""The results of each kind of data."""
+_NOTES = {
+    PICTURES.name: "Each row is a model in one mode. The other columns are what JPEG, WebP and AVIF (Pillow, default chroma subsampling) "
+    "reach at the same bits per pixel, on a straight line between their nearest qualities. “–”: the codec has no files so small or so "
+    "large. Whole files count, with their headers. PSNR is in dB over all three channels; MS-SSIM is at most 1.",
+    SOUND.name: "Each row is a model in one mode. The Opus columns are what Opus (libopus, variable rate) reaches at the same rate. “–”: "
+    "Opus has no rate so low. Opus counts packets alone, the model whole files. STOI is at most 1; the log-mel distance is in dB, lower is "
+    "better.",
+}
+
+
+@settings
+class Arguments:
+    what: Annotated[tyro.conf.Positional[Literal["codec"]], tyro.conf.arg(metavar="codec")]
+    """What to measure: codec, the rate and the distortion of compressed files."""
+    folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
+    """A folder of pictures or recordings that no model was trained on."""
+    runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")] = ()
+    """The run folders to measure. All have the same kind of data."""
+    out: Folder = Path("rate-distortion")
+    """Folder for the results: a table, its numbers as JSON, and a chart of each score."""
+    count: int = 32
+    """Number of files to measure, spread over the folder."""
+    speaker: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
+    """Whose voice speaks, if a decoder has speakers."""
+    overwrite: bool = False
+    """Replace existing results."""
+    device: Device = "auto"
+    """"auto", "cpu", "cuda", ..."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure rate and distortion of runs beside other codecs."""
+    chosen = parse(Arguments, "bench", arguments, "Measure the rate and the distortion of compressed files beside other codecs.")
+    if not chosen.runs:
+        raise ConfigError("No runs were given: vqvae bench codec FOLDER --runs RUN...")
+    check_folder(chosen.out)
+    models = {run.name: pipeline.load(run, pick_device(chosen.device)) for run in chosen.runs}
+    if len(models) < len(chosen.runs):
+        raise ConfigError(f"Two runs have the same name: {', '.join(map(str, chosen.runs))}. Rename one.")
+    kind, signal = _kind(list(models.values()))
+    name, scores = NAMES[kind.name], (pictures if kind is PICTURES else speech).SCORES
+    charts = {score: chosen.out / f"{name}-{score.lower().replace(' ', '-')}.svg" for score in scores}
+    check_outputs([*charts.values(), *(chosen.out / f"{name}{suffix}" for suffix in (".md", ".json"))], overwrite=chosen.overwrite)
+    began, files = time.perf_counter(), _files(chosen.folder, kind, chosen.count)
+
+    def examples(doing: str) -> Iterator[Tensor]:
+        return (whole(kind.read(file, signal)) for file in tracked(files, doing, len(files)))
+
+    if kind is PICTURES:
+        found = {run: pictures.model_points(model, examples(f"compressing with {run}")) for run, model in models.items()}
+        others, unit, most = pictures.codec_points(examples("other codecs")), pictures.UNIT, 2.0
+    else:
+        found = {run: speech.model_points(model, examples(f"compressing with {run}"), chosen.speaker) for run, model in models.items()}
+        others, unit, most = speech.codec_points(examples("Opus"), sample_rate_of(signal)), speech.UNIT, 32.0
+    columns, rows = table(found, others, scores, unit)
+    for score, chart in charts.items():
+        chart.parent.mkdir(parents=True, exist_ok=True)
+        save_line_chart(chart, f"{score} by {unit}", lines(found, others, score, most))
+    print(markdown_table(columns, rows))
+    write_results(
+        chosen.out,
+        name,
+        title="Rate and distortion of speech" if kind is SOUND else "Rate and distortion of pictures",
+        command=f"vqvae bench codec {chosen.folder} --runs {' '.join(map(str, chosen.runs))} --count {chosen.count}",
+        columns=columns,
+        rows=rows,
+        values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others)},
+        seconds=time.perf_counter() - began,
+        notes=_NOTES[kind.name] + "".join(f"\n\n![{score}]({chart.name})" for score, chart in charts.items()),
+    )
+    note(f"The results are in {chosen.out}.")
+    return 0
+
+
+def _kind(models: Sequence[Pipeline]) -> tuple[Kind, Signal]:
+    """The kind and the signal of all models."""
+    kinds = {kind_of(model.signal).name: kind_of(model.signal) for model in models}
+    if len(kinds) > 1 or not set(kinds) <= set(NAMES):
+        raise ConfigError(f"The runs have {' and '.join(kinds)}; runs of pictures, or runs of sound, are expected.")
+    if len({model.signal for model in models}) > 1:
+        raise ConfigError("The runs have different signals: channels, levels or sample rates. Measure them one by one.")
+    if kinds.keys() == {PICTURES.name} and models[0].signal.levels != 256:
+        raise ConfigError("The other codecs store 8 bits per channel; runs of pictures with 256 levels are expected.")
+    return next(iter(kinds.values())), models[0].signal
+
+
+def _files(folder: Path, kind: Kind, count: int) -> list[Path]:
+    """Some files of a folder, at even steps.
+
+    Raises:
+        ConfigError: if the count is below 1.
+        DataError: if there are none.
+    """
+    if count < 1:
+        raise ConfigError(f"--count is {count}; at least 1 is expected.")
+    names = find_files(folder, kind.inputs) if folder.is_dir() else []
+    if not names:
+        raise DataError(f"{folder} holds no {kind.name} ({', '.join(kind.inputs)}). Give a folder of files.")
+    return [folder / names[i * len(names) // min(count, len(names))] for i in range(min(count, len(names)))]
+
+
+def _plain(curves: dict[str, list[Point]]) -> dict[str, list[dict[str, object]]]:
+    return {name: [{"rate": point.rate, "setting": point.setting, **point.scores} for point in curve] for name, curve in curves.items()}

@@ -1,0 +1,1 @@
+"""Rate and distortion: compressed data of a model beside other codecs."""

@@ -1,0 +1,60 @@
+"""Points of rate and distortion, and what a codec reaches at the rate of another."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from vqvae.reports.charts import Series
+
+
+class Point(NamedTuple):
+    """What a codec does at one setting, as means over all examples."""
+
+    rate: float
+    """Bits per pixel, or kilobits per second."""
+    scores: dict[str, float]
+    """Scores by name."""
+    setting: str
+    """The quality or the mode."""
+
+
+def mean_point(points: Sequence[Point]) -> Point:
+    """The mean of the points of several examples at one setting. Rates are means too, so examples should have one size."""
+    count = len(points)
+    scores = {name: math.fsum(point.scores[name] for point in points) / count for name in points[0].scores}
+    return Point(math.fsum(point.rate for point in points) / count, scores, points[0].setting)
+
+
+def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
+    """The score of a codec at a rate, on the straight line between its two nearest points. None if it has no files so small or so large."""
+    points = sorted((point.rate, point.scores[score]) for point in curve)
+    for (low, below), (high, above) in zip(points, points[1:], strict=False):
+        if low <= rate <= high:
+            share = (rate - low) / (high - low) if high > low else 0.0
+            return below + share * (above - below)
+    return None
+
+
+def table(
+    models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], scores: Sequence[str], unit: str
+) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: each point of each model, with its scores and those of the other codecs at the same rate."""
+    columns = ["model", "mode", unit, *(f"{score} {name}" for score in scores for name in ("vqvae", *others))]
+    rows = []
+    for name, points in models.items():
+        for point in points:
+            cells = []
+            for score in scores:
+                cells += [point.scores[score], *(at_rate(curve, point.rate, score) for curve in others.values())]
+            rows.append([name, point.setting, f"{point.rate:.3f}", *("–" if cell is None else f"{cell:.4g}" for cell in cells)])
+    return columns, rows
+
+
+def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
+    """The curves as lines of a chart, up to a rate. The models are one line, through the cheapest mode of each."""
+    best = [min(points, key=lambda point: point.rate) for points in models.values()]
+    curves = {"vqvae": best, **others}
+    return [
+        Series(name, [(point.rate, point.scores[score]) for point in sorted(curve, key=lambda point: point.rate) if point.rate <= most])
+        for name, curve in curves.items()
+    ]
