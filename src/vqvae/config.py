@@ -31,6 +31,9 @@ LARGEST_INT = 2**63 - 1
 COUNT = (0, 2**31 - 1)
 """Bounds of every integer setting, unless the metadata of its field has others: ``field(metadata={"bounds": (-8, 8)})``. The product of
 two sizes still fits an int64."""
+VALUE = "value"
+"""Key of the metadata of a field: what stands for the value of its flag in ``--help-all``: ``field(metadata={"value": "FOLDER"})``.
+Default: a word for its type."""
 SEED = {"bounds": (-LARGEST_INT, LARGEST_INT)}
 """Metadata of a seed: any integer of at most 63 bits, with its sign."""
 CODEBOOK = {"bounds": (0, 2**31)}

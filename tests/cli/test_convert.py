@@ -23,7 +23,7 @@ def recording(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_a_recording_is_said_in_another_voice(speech_run: Path, recording: Path, tmp_path: Path) -> None:
+def test_a_recording_is_converted_to_another_voice(speech_run: Path, recording: Path, tmp_path: Path) -> None:
     out = tmp_path / "other.wav"
     assert main(["convert", str(speech_run), str(recording), "--speaker", "en-us+m3", "--out", str(out), "--device", "cpu"]) == 0
     model = vqvae.load(speech_run)

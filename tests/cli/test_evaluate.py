@@ -34,7 +34,7 @@ def test_other_data_is_scored_and_changes_nothing(run: Path, pictures: Path, tmp
     assert {path: path.read_bytes() for path in run.rglob("*") if path.is_file()} == before
 
 
-def test_a_run_without_a_tokenizer_and_data_that_is_gone_are_told(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_run_without_a_tokenizer_and_missing_data_are_reported(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["evaluate", str(tmp_path)]) == 1
     assert "there is no trained tokenizer" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--data", str(tmp_path / "nothing"), "--device", "cpu"]) == 1

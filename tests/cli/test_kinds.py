@@ -95,3 +95,18 @@ def test_a_part_inside_a_part_takes_its_place() -> None:
     default: Any = _default(words)
     chosen, rest = choose_kinds(default, words)
     assert chosen.config.model == default.config.model.model and rest == ["worlds-video"]
+
+
+def test_a_switch_that_may_be_none_takes_all_three() -> None:
+    flags = {"--data.classes": True, "--data.no-classes": False}
+    assert all(read(flag).data.classes is value for flag, value in flags.items())
+    assert read("--data.classes", "None").data.classes is None
+    assert read("--data.classes", "None", "--data.classes").data.classes is True
+    assert read("--data.classes", "--data.size", "32", "--data.classes=None").data.classes is None
+
+
+def test_help_asks_for_data_and_names_no_default(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse(Arguments, "train", ["images", "--help-all"], "", _default(["images", "--help-all"]))
+    words = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    assert "--data.path FOLDER The folder. (required)" in words and "--data.size N [N]" in words

@@ -1,5 +1,6 @@
 """What stands for the values of flags, and how they are read."""
 
+import dataclasses
 from pathlib import Path
 from typing import Literal
 
@@ -28,6 +29,12 @@ class Example:
     """A side."""
     place: Path = Path("here")
     """A place."""
+    cache: str | None = dataclasses.field(default=None, metadata={"value": "FOLDER"})
+    """Where ``files`` are kept."""
+    names: tuple[str, ...] = ()
+    """Names."""
+    mirror: bool | None = None
+    """A switch that may be left open."""
 
 
 def read(*arguments: str) -> Example:
@@ -46,9 +53,19 @@ def test_the_help_says_what_values_are(capsys: pytest.CaptureFixture[str]) -> No
     with pytest.raises(SystemExit):
         tyro.cli(Example, args=["--help"], registry=VALUES, prog="vqvae")
     out = capsys.readouterr().out
-    for words in ("RUN FILE ...", "--count N", "--rate X", "--place FILE", "--side {left,right}"):
+    for words in (
+        "RUN FILE ...",
+        "--count N",
+        "--rate X",
+        "--place FILE",
+        "--side {left,right}",
+        "--cache FOLDER",
+        "--weights N ...",
+        "--names TEXT ...",
+    ):
         assert words in out
     assert "{None}" not in out and "INT" not in out
+    assert "--mirror, --no-mirror" in out and "Where files are kept." in out
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ by_value = each(configs=[config for config in CONFIGS if not isinstance(config.b
 with_masks = each(configs=[config for config in CONFIGS if config.build().takes_masks])
 without_masks = each(configs=[config for config in CONFIGS if not config.build().takes_masks])
 ROUGH = {CepstralConfig: 0.1}
-"""Where what is behind the end of a wave is a little heard before it, as silence."""
+"""Relative tolerance of criteria whose last windows reach beyond the end of a wave, where they find silence."""
 
 
 def losses(criterion: Criterion, p: Tensor, x: Tensor, mask: Tensor | None = None) -> Tensor:

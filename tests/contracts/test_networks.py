@@ -153,7 +153,7 @@ def test_a_block_is_blind_beyond_its_context(kind: type) -> None:
     found, changed = decoded(model, vectors)[(..., *block)], decoded(model, other)[(..., *block)]
     torch.testing.assert_close(found, changed, rtol=1e-5, atol=1e-6)
     other[(..., *middle)] += 1
-    assert (decoded(model, other)[(..., *block)] - found).abs().max() > 1e-5, "its own vector must be heard"
+    assert (decoded(model, other)[(..., *block)] - found).abs().max() > 1e-5, "its own vector must matter"
 
 
 @pytest.mark.parametrize(("union", "kind"), [*((EncoderConfig, kind) for kind in ENCODERS), *((DecoderConfig, kind) for kind in DECODERS)])

@@ -18,7 +18,7 @@ KNOWN = {
     pictures(4): ARRAYS,
     pictures(levels=65_536): PICTURES,
     sound(16_000): SOUND,
-    # Without a sample rate nothing can be heard.
+    # Sound needs a sample rate.
     sound(): ARRAYS,
     Signal(axes=("time",), channels=2, low=-1, high=1, sample_rate=44_100): ARRAYS,
     Signal(axes=("time",), channels=1, sample_rate=250): ARRAYS,

@@ -44,7 +44,7 @@ def test_a_mask_is_a_slice() -> None:
     mask = torch.arange(630) < torch.tensor([[630], [200]])
     found = DISTANCE.loss(told, x, mask)
     alone = torch.cat([DISTANCE.loss(told[:1], x[:1]), DISTANCE.loss(told[1:, :, :4], x[1:, :, :200])])
-    # Silence behind a wave is no neighbour of its last moment, but what is heard there is.
+    # Silence after a wave does not count as a neighbour of its last moment, but sound does.
     torch.testing.assert_close(found[0], alone[0])
     torch.testing.assert_close(found[1], alone[1], rtol=0.1, atol=0)
     assert DISTANCE.loss(told, x, torch.zeros_like(mask)).eq(0).all()

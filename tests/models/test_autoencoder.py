@@ -183,9 +183,9 @@ def test_what_a_model_is_follows_from_its_parts() -> None:
     # Levels have none that says silence, and pictures no end that is behind all of them.
     for criterion, axes in ((PixelDistanceConfig(channels=5), 1), (distance, 2), (DENSITY, 3), (GaussianConfig(), 1)):
         assert not own.plain(criterion.build(), axes).takes_masks
-    deaf = PixelDistanceConfig(channels=5, levels=None).build()
-    deaf.takes_masks = False
-    assert not own.plain(DENSITY.build(), further=[(1.0, deaf)]).takes_masks
+    unmasked = PixelDistanceConfig(channels=5, levels=None).build()
+    unmasked.takes_masks = False
+    assert not own.plain(DENSITY.build(), further=[(1.0, unmasked)]).takes_masks
     mask = torch.ones(2, 6, 6, dtype=torch.bool)
     with pytest.raises(DataError, match="mask; VQVAE only takes batches with examples of one size"):
         own.plain(distance.build(), 2)(Batch(own.data(2, 5, 6, 6), mask=mask))

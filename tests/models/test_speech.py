@@ -88,7 +88,7 @@ def test_training_lowers_the_loss_and_reaches_every_parameter(name: str, encoder
 def test_codes_decode_to_a_wave_of_any_length_and_of_another_speaker(name: str) -> None:
     model, batch = make(name).eval(), speech(2, 100)
     with torch.no_grad():
-        model.decoder.speaker.embedding.weight.mul_(50)  # First weights are small; larger ones let the speaker be heard.
+        model.decoder.speaker.embedding.weight.mul_(50)  # First weights are small; larger ones make the speaker matter.
     codes = model.encode(batch)
     assert codes[0].shape == (2, 1, 4)
     generator = torch.Generator().manual_seed(0)

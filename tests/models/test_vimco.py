@@ -107,7 +107,7 @@ def test_bounds_rise_with_samples_and_stay_below_the_likelihood() -> None:
     assert float(many.mean()) == pytest.approx(log_p, abs=0.1)
 
 
-def test_with_a_constant_encoder_and_a_deaf_decoder_the_bound_is_the_likelihood() -> None:
+def test_with_a_constant_encoder_and_a_decoder_that_ignores_codes_the_bound_is_the_likelihood() -> None:
     model = toy.make(VIMCOConfig)
     with torch.no_grad():
         toy.last(model.encoder).weight.zero_()

@@ -121,7 +121,7 @@ def test_the_bound_is_the_term_of_its_own_codes_in_the_sum_over_all(listens: flo
 
 
 @torch.no_grad()
-def test_with_a_constant_encoder_and_a_deaf_decoder_every_code_costs_log_k_for_nothing() -> None:
+def test_with_a_constant_encoder_and_a_decoder_that_ignores_codes_every_code_costs_log_k_for_nothing() -> None:
     model = toy.make(VQVAEConfig)
     toy.last(model.encoder).weight.zero_()
     model.quantizer.codebook.zero_()

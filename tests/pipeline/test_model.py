@@ -113,6 +113,13 @@ def test_labels_by_name_or_number() -> None:
         Pipeline(tokenizer(), prior(), size=(16, 16)).sample(1, label="truck")
 
 
+def test_classes_without_names_go_by_their_numbers() -> None:
+    model = Pipeline(tokenizer(), prior(classes=3), size=(16, 16))
+    assert model.sample(2, label="2").shape == (2, 3, 16, 16) and model.sample(1).shape == (1, 3, 16, 16)
+    with pytest.raises(ConfigError, match="this model knows 0, 1, 2"):
+        model.sample(1, label=3)
+
+
 def test_what_is_missing_is_said() -> None:
     with pytest.raises(ConfigError, match="train-prior"):
         Pipeline(tokenizer(), size=(8, 8)).sample(1)

@@ -85,6 +85,7 @@ def test_fields_that_are_missing_are_empty(folder: Path) -> None:
         ({"action_names": [1]}, r"card.action_names\[0\] is 1"),
         ({"size": "large"}, "card.size is 'large'"),
         ({"size": [8, 0.5]}, "card.size"),
+        ({"size": [-8, 4]}, r"card.size is \[-8, 4\]; every length must be at least 1"),
         ({"training": []}, r"card.training is \[\]; it must be an object"),
         ({"metrics": 0.5}, "card.metrics is 0.5; it must be an object"),
         ({"metrics": {"held_out_loss": "low"}}, "card.metrics.held_out_loss is 'low'"),

@@ -84,7 +84,7 @@ def test_a_row_without_its_end_of_line_is_not_glued_to_the_next(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("stream", ["closed", "broken"])
-def test_nobody_need_read_what_is_said(tmp_path: Path, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_messages_need_no_reader(tmp_path: Path, stream: str, monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken(io.StringIO):
         def write(self, text: str) -> int:
             raise BrokenPipeError

@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 import tyro
 
 from vqvae.cli.flags import check_known, flags_of, with_switches
-from vqvae.cli.kinds import choose_kinds
+from vqvae.cli.kinds import choose_kinds, without_none
 from vqvae.cli.values import VALUES
 from vqvae.reports.measures import in_words, measure
 from vqvae.words import duration
@@ -29,6 +29,8 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
     known = list(flags_of(kind, default))
     rest = with_switches(rest, known)
     check_known(rest, known, command)
+    if default is not None:
+        default, rest = without_none(default, rest, known)
     # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
     flags = (tyro.conf.AvoidSubcommands,)
     return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)

@@ -11,7 +11,7 @@ import tyro
 from vqvae.cli.arguments import note, parse, say
 from vqvae.cli.kinds import prior_kind
 from vqvae.cli.settings import Options
-from vqvae.cli.values import Data, Minutes
+from vqvae.cli.values import Minutes
 from vqvae.config import SEED, settings
 from vqvae.disk import exists
 from vqvae.pipeline import TOKENIZER
@@ -33,7 +33,7 @@ class Arguments:
     tokenizer starts from that of runs/demo, if there is one."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """The run folder. Default: runs/demo, runs/demo-speech or runs/demo-video."""
-    data: Data = None
+    data: str | None = field(default=None, metadata={"value": "FOLDER"})
     """Images and video: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings
     (default: sentences in eSpeak's voices)."""
     steps: int | None = None

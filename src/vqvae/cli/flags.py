@@ -122,8 +122,7 @@ def with_switches(arguments: Sequence[str], known: Sequence[Flag]) -> list[str]:
         if value.lower() not in ("", "true", "false") or (equals and not value):
             raise WrongUse(f"{token} is neither True nor False. Write --{flag.name} or --{flag.off}.")
         on = (name in switches) == (value.lower() != "false")
-        # tyro has a pair of flags for bool, and a value for bool | None, which may be None too.
-        out += [f"--{flag.name if on else flag.off}"] if flag.annotation is bool else [f"--{flag.name}", str(on)]
+        out.append(f"--{flag.name if on else flag.off}")
     return out
 
 

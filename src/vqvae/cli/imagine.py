@@ -36,13 +36,13 @@ class Arguments:
     out: File
     """The file to write: NAME.gif, NAME.mp4, NAME.webm, NAME.png (a strip of frames) or NAME.npy. Several rollouts become NAME-0.gif and
     so on."""
-    start: str = "0"
+    start: str = field(default="0", metadata={"value": "FILE|N"})
     """The frames to start from: a video file or .npy file, or the number of a held-out episode of the run."""
     at: int = 0
     """The first frame to use."""
-    action: tuple[str, ...] = ()
+    action: tuple[str, ...] = field(default=(), metadata={"value": "NAME ..."})
     """The action to hold, or one action per frame. Default: the first action of the model."""
-    actions: Name = None
+    actions: str | None = field(default=None, metadata={"value": "FILE"})
     """A file with one action per line, as text or JSON."""
     frames: int = IMAGINED
     """Frames to imagine."""

@@ -71,6 +71,29 @@ def choose_kinds(default: T, arguments: Sequence[str]) -> tuple[T, list[str]]:
             default = _replaced(default, flag.path, _converted(flag.value, _class_of(flag, words)))
 
 
+def without_none(default: T, arguments: Sequence[str], known: Sequence[Flag]) -> tuple[T, list[str]]:
+    """Take out ``--flag None`` for each switch that may be None, and make None its default. See ``vqvae.cli.flags.with_switches``."""
+    switches = {f"--{flag.name}": flag for flag in known if flag.is_switch and flag.annotation is not bool}
+    rest: list[str] = []
+    for token in arguments:
+        flag = switches.get(rest[-1]) if rest and token == "None" else None
+        if flag is None:
+            rest.append(token)
+            continue
+        default = _replaced(default, flag.path, None)
+        rest = [one for one in rest if one not in (f"--{flag.name}", f"--{flag.off}")]  # The last value counts.
+    return default, rest
+
+
+def without_value(default: T, path: tuple[str, ...]) -> T:
+    """Defaults in which a field has the default of its class again, or ``tyro.MISSING`` if it has none."""
+    owner: Any = default
+    for name in path[:-1]:
+        owner = getattr(owner, name)
+    value = next(field.default for field in dataclasses.fields(owner) if field.name == path[-1])
+    return _replaced(default, path, tyro.MISSING if value is dataclasses.MISSING else value)
+
+
 def kinds_of(flag: Flag) -> dict[str, type]:
     """The kinds that may take the place of a part, by name. Models replace models and priors priors: those of one folder."""
     folder = type(flag.value).__module__.rpartition(".")[0]

@@ -10,7 +10,7 @@ import tyro
 
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.settings import Options
-from vqvae.cli.values import Data, Folder
+from vqvae.cli.values import Folder
 from vqvae.config import settings
 from vqvae.experiments.base import Scale
 from vqvae.experiments.reproduce import EXPERIMENTS, reproduce
@@ -27,7 +27,7 @@ class Arguments:
     """e1 to e11."""
     scale: Scale = "cpu"
     """"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. A stopped experiment continues when it is run again."""
-    data: Data = None
+    data: str | None = field(default=None, metadata={"value": "FOLDER"})
     """The data. e1, e11: binary files of CIFAR-10 (default: downloaded). e2, e3: photographs in train/CLASS/ and val/CLASS/. e4, e5, e10:
     where rendered frames are kept. e6, e7: VCTK at paper scale (default: eSpeak's voices). e8: LibriSpeech. e9: LibriSpeech (default:
     eSpeak's voices)."""

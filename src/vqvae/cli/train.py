@@ -10,7 +10,7 @@ import tyro
 
 from vqvae.cli.arguments import first_words, note, option, parse
 from vqvae.cli.flags import WrongUse
-from vqvae.cli.kinds import prior_kind
+from vqvae.cli.kinds import prior_kind, without_value
 from vqvae.cli.settings import Options, Settings, read_settings
 from vqvae.cli.values import Data
 from vqvae.config import settings
@@ -41,8 +41,8 @@ class Arguments:
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
     """Start from the weights of this run's tokenizer (fine-tuning)."""
     prior: Annotated[str, tyro.conf.arg(metavar="auto|yes|no|KIND")] = "auto"
-    """Whether to train a prior over the codes too, score it, and draw samples. "auto": unless --steps or a settings file is given, which
-    belong to the tokenizer. A kind, pixelcnn or wavenet: yes, of this kind."""
+    """Whether to train a prior over the codes too, score it, and draw samples. "auto": yes, unless --steps or a settings file is given:
+    these are for the tokenizer alone. KIND (pixelcnn, wavenet, world, masked, transformer): yes, a prior of this kind."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
@@ -88,8 +88,11 @@ def _default(arguments: Sequence[str]) -> Arguments:
     if file is None and name not in RECIPES:
         came = f"There is no recipe '{name}'." if name else "The name of a recipe comes first."
         raise WrongUse(f"{came} The recipes are {', '.join(RECIPES)}. See: vqvae train --help")
-    # Help does not need the data that training does.
-    data = option(arguments, "data") or ("FOLDER" if helping else None)
+    data = option(arguments, "data")
+    if helping and file is None and data is None:  # Help does not need the data that training does.
+        found = RECIPES[name].tokenizer("FOLDER")
+        shown = Arguments(recipe=name, out=Path("runs") / name, config=found)
+        return without_value(shown, ("config", "data", "path")) if hasattr(found.data, "path") else shown
     config = RECIPES[name].tokenizer(data, **_looked_at(RECIPES[name], arguments)) if file is None else read_settings(typed_path(file))
     return Arguments(recipe=name, out=Path("runs") / Path(name).stem, config=config)
 

@@ -1,22 +1,34 @@
 """How the values of flags are read, and what stands for them in ``--help-all``: N, X, TEXT, FILE."""
 
+import dataclasses
 import functools
 import operator
+import re
+import typing
 from collections.abc import Callable
 from pathlib import Path, PurePath
 from typing import Annotated, Any
 
 import tyro
-from tyro.constructors import ConstructorRegistry, PrimitiveConstructorSpec, PrimitiveTypeInfo, UnsupportedTypeAnnotationError
+from tyro.constructors import (
+    ConstructorRegistry,
+    PrimitiveConstructorSpec,
+    PrimitiveTypeInfo,
+    StructConstructorSpec,
+    StructFieldSpec,
+    StructTypeInfo,
+    UnsupportedTypeAnnotationError,
+)
 
 from vqvae.cli.flags import members
+from vqvae.config import VALUE
 from vqvae.disk import typed_path
 
 Run = Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN")]
 Files = Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="FILE ...")]
 File = Annotated[Path, tyro.conf.arg(metavar="FILE")]
 Folder = Annotated[Path, tyro.conf.arg(metavar="FOLDER")]
-Data = Annotated[str | None, tyro.conf.arg(metavar="FOLDER")]
+Data = Annotated[str | None, tyro.conf.arg(metavar="PATH")]
 Name = Annotated[str | None, tyro.conf.arg(metavar="NAME")]
 Checkpoint = Annotated[str | None, tyro.conf.arg(metavar="best|STEP")]
 Mode = Annotated[str | None, tyro.conf.arg(metavar="prior|static|packed")]
@@ -83,3 +95,56 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Unsupported
         str_from_instance=lambda value: ["None"] if value is None else inner.str_from_instance(value),
         choices=None if inner.choices is None else (*inner.choices, "None"),
     )
+
+
+@VALUES.primitive_rule
+def _several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
+    """Any number of values of one type."""
+    first, *rest = typing.get_args(info.type) or (None,)
+    if typing.get_origin(info.type) is not tuple or rest != [...]:
+        return None
+    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(first, info.markers))
+    if isinstance(inner, UnsupportedTypeAnnotationError):
+        return inner
+    return PrimitiveConstructorSpec(
+        nargs="*",
+        metavar=f"{inner.metavar} ...",
+        instance_from_str=lambda words: tuple(inner.instance_from_str([word]) for word in words),
+        is_instance=lambda values: isinstance(values, tuple) and all(map(inner.is_instance, values)),
+        str_from_instance=lambda values: [word for value in values for word in inner.str_from_instance(value)],
+        choices=inner.choices,
+    )
+
+
+_being_read: list[type] = []
+
+
+@VALUES.struct_rule
+def _configuration(info: StructTypeInfo) -> StructConstructorSpec | None:
+    """What tyro does with a dataclass, with values named as the metadata of the fields say, and a pair of flags for each switch."""
+    if not dataclasses.is_dataclass(info.type) or info.type in _being_read:
+        return None
+    _being_read.append(info.type)
+    try:
+        spec = ConstructorRegistry.get_struct_spec(info)
+    finally:
+        _being_read.pop()
+    if not isinstance(spec, StructConstructorSpec):
+        return None
+    words = {field.name: field.metadata.get(VALUE) for field in dataclasses.fields(info.type)}
+    return dataclasses.replace(spec, fields=tuple(_named(field, words[field.name]) for field in spec.fields))
+
+
+def _named(field: StructFieldSpec, word: str | None) -> StructFieldSpec:
+    kind: Any = field.type
+    if kind == bool | None:
+        kind = tyro.conf.DisallowNone[kind]  # tyro then has a pair of flags for it.
+    if word is not None:
+        kind = Annotated[kind, tyro.conf.arg(metavar=word)]
+    return dataclasses.replace(field, type=kind, helptext=lambda: _without_marks(field.helptext))
+
+
+def _without_marks(words: str | Callable[[], str | None] | None) -> str | None:
+    """A docstring as a terminal shows it: without the marks of code."""
+    text = words() if callable(words) else words
+    return text and re.sub("``(.+?)``", r"\1", text, flags=re.DOTALL)

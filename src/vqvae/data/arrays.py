@@ -102,13 +102,13 @@ class ArrayConfig:
     One long recording, such as (channels, time), is cut into windows. The windows of its last 5 % are held out.
     """
 
-    path: str = dataclasses.field(metadata=INCIDENTAL)
+    path: str = dataclasses.field(metadata=INCIDENTAL | {"value": "FILE"})
     """The .npy or .npz file."""
-    layout: str = "auto"
+    layout: str = dataclasses.field(default="auto", metadata={"value": "AXES"})
     """The axes in order, such as "n h w c" or "n c time": n for examples, c for channels, and one to three others (h, w, d, t, f,
     or words). auto infers the axes from the shape. It stops if the shape is ambiguous. channels_first and channels_last say where the
     channels are."""
-    key: str | None = None
+    key: str | None = dataclasses.field(default=None, metadata={"value": "NAME"})
     """The array of the .npz file to train on. Default: found by its name."""
     window: int | None = None
     """Length, in positions, of the windows of one long recording. Default: at most 1,024, short enough for about 64 windows or more."""

@@ -56,7 +56,7 @@ class AudioFolderConfig:
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/recordings.json")
     """The field with the cache folder, and a pattern that matches the files in it."""
 
-    path: str = dataclasses.field(metadata=INCIDENTAL)
+    path: str = dataclasses.field(metadata=INCIDENTAL | {"value": "FOLDER|FILE"})
     """The folder, or one long recording."""
     rate: int = 16_000
     """Samples per second. Other files are resampled."""
@@ -66,9 +66,9 @@ class AudioFolderConfig:
     """Samples per training example; default: ``chunk``. Short examples train faster; codes and scores need long ones."""
     hop: int = 1_280
     """Samples from the start of a training example to the start of the next. Held-out examples do not overlap."""
-    held_out_speakers: tuple[str, ...] = ()
+    held_out_speakers: tuple[str, ...] = dataclasses.field(default=(), metadata={"value": "NAME ..."})
     """Speakers to hold out. If given, all recordings of the other speakers are training data."""
-    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder for decoded samples; default: ~/.cache/vqvae/audio."""
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip files that cannot be decoded, with a warning, instead of stopping."""

@@ -26,7 +26,7 @@ _LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "hors
 class Cifar10Config:
     """50,000 images of 32 by 32 pixels in ten classes. The official test batch of 10,000 images is held out."""
 
-    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder cifar-10-batches-bin, or the folder that contains it. If omitted, the data is downloaded once (170 MB)."""
 
     def build(self) -> Splits:

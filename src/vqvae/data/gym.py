@@ -42,25 +42,25 @@ class GymConfig:
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
     """The field with the cache folder, and a pattern that matches the files in it."""
 
-    environment: str
+    environment: str = dataclasses.field(metadata={"value": "NAME"})
     """crafter, ALE/NAME-v5 for an Atari game, another name in Gymnasium's registry, or MODULE:NAME for one that a package registers."""
     episodes: int = 100
     """Number of rows of frames, each with its own seed."""
     steps: int = 200
     """Frames per row. If an episode ends earlier, the next one begins in the same row."""
-    size: int | tuple[int, int] = 64
+    size: int | tuple[int, int] = dataclasses.field(default=64, metadata={"value": "N [N]"})
     """Height and width in pixels; one number for squares. The whole picture is resized; its aspect ratio may change."""
     seed: int = dataclasses.field(default=0, metadata=SEED)
     """Seed of the episodes."""
     clip_length: int = 0
     """Frames per clip. 0: single frames."""
-    actions: tuple[str, ...] = ()
+    actions: tuple[str, ...] = dataclasses.field(default=(), metadata={"value": "NAME ..."})
     """The names of the actions to choose from. Default: all."""
     policy: Literal["random", "script"] = "random"
     """random: random actions. script: ``actions`` in the given order, repeated."""
     persistence: float = 0.5
     """The probability that a random action is repeated at the next frame."""
-    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder for played episodes; default: ~/.cache/vqvae/gym."""
 
     def build(self) -> Splits:

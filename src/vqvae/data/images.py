@@ -55,15 +55,15 @@ class ImageFolderConfig:
     Hidden files, hidden folders and files with other suffixes are ignored.
     """
 
-    path: str = dataclasses.field(metadata=INCIDENTAL)
+    path: str = dataclasses.field(metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder."""
-    size: int | tuple[int, int]
+    size: int | tuple[int, int] = dataclasses.field(metadata={"value": "N [N]"})
     """Height and width in pixels; one number for squares. The largest region with this aspect ratio is cropped and resized."""
     channels: Literal[1, 3] = 3
     """3 for RGB, 1 for greyscale."""
     levels: Literal[256, 65_536] = 256
     """256 gives uint8. 65,536 keeps 16-bit greys, as int32."""
-    bounds: tuple[float, float] | None = None
+    bounds: tuple[float, float] | None = dataclasses.field(default=None, metadata={"value": "LOW HIGH"})
     """The values of black and white in floating-point image files."""
     classes: bool | None = None
     """Whether the sub-folders are classes. Default: true if there are at least two and every picture lies in one."""

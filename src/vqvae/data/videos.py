@@ -51,9 +51,9 @@ class VideosConfig:
     kept_in: ClassVar[tuple[str, str]] = ("cache", "*/clips.json")
     """The field with the cache folder, and a pattern that matches the files in it."""
 
-    path: str = dataclasses.field(metadata=INCIDENTAL)
+    path: str = dataclasses.field(metadata=INCIDENTAL | {"value": "FOLDER|FILE"})
     """The folder, or one long video file."""
-    size: int | tuple[int, int]
+    size: int | tuple[int, int] = dataclasses.field(metadata={"value": "N [N]"})
     """Height and width in pixels; one number for squares. The largest part of this shape is cut out and resized."""
     clip_length: int = 16
     """Frames per clip. 0: single frames."""
@@ -61,11 +61,11 @@ class VideosConfig:
     """Frames per second to read. Default: every frame is read, and all clips must have the same rate."""
     channels: Literal[1, 3] = 3
     """3 for RGB, 1 for greys."""
-    actions: tuple[str, ...] = ()
+    actions: tuple[str, ...] = dataclasses.field(default=(), metadata={"value": "NAME ..."})
     """The names of the actions, in order. Default: those in the training tracks, in alphabetical order."""
     skip_bad: bool = dataclasses.field(default=False, metadata=INCIDENTAL)
     """Skip clips that cannot be decoded, with a warning, instead of stopping."""
-    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    cache: str | None = dataclasses.field(default=None, metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder for decoded clips; default: ~/.cache/vqvae/videos."""
 
     def build(self) -> Splits:

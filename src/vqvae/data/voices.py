@@ -84,6 +84,14 @@ _AT_A_TIME = 4
 _SECONDS = 2
 """Of a short sentence, to know in advance what all take in memory."""
 _CLASSES = {mnemonic: phone for phone, mnemonics in _SOUNDS.items() for mnemonic in mnemonics.split()}
+VOICES = (
+    *("en-us+f1", "en-us+m1", "en-us+f2", "en-us+m3", "en-us+f3", "en-us+m7", "en-us+f4", "en-us+Alex", "en-us+Alicia", "en-us+Denis"),
+    *("en-us+Andrea", "en-us+Gene2", "en-us+Annie", "en-us+Marco", "en-us+anika", "en-us+ed", "en-us+belinda", "en-us+klatt"),
+    *("en-us+grandma", "en-us+Nguyen"),
+)
+"""Voices of the training data, unless others are chosen."""
+UNSEEN_VOICES = ("en-us+f5", "en-us+m4", "en-us+steph", "en-us+Michael")
+"""Voices of the held-out data, unless others are chosen."""
 
 
 @settings
@@ -95,13 +103,9 @@ class VoicesConfig:
     samples.
     """
 
-    voices: tuple[str, ...] = (
-        *("en-us+f1", "en-us+m1", "en-us+f2", "en-us+m3", "en-us+f3", "en-us+m7", "en-us+f4", "en-us+Alex", "en-us+Alicia", "en-us+Denis"),
-        *("en-us+Andrea", "en-us+Gene2", "en-us+Annie", "en-us+Marco", "en-us+anika", "en-us+ed", "en-us+belinda", "en-us+klatt"),
-        *("en-us+grandma", "en-us+Nguyen"),
-    )
+    voices: tuple[str, ...] = field(default=VOICES, metadata={"value": "NAME ..."})
     """Voices of the training data: American English, ``en-us``, with one of eSpeak's variants."""
-    unseen_voices: tuple[str, ...] = ("en-us+f5", "en-us+m4", "en-us+steph", "en-us+Michael")
+    unseen_voices: tuple[str, ...] = field(default=UNSEEN_VOICES, metadata={"value": "NAME ..."})
     """Voices of the held-out data, none of them in ``voices``."""
     sentences: int = 600
     """Number of training sentences, about three seconds each."""

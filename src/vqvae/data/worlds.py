@@ -51,9 +51,9 @@ class WorldsConfig:
     kept_in: ClassVar[tuple[str, str]] = ("path", "*/frames.npy")
     """The field with the cache folder, and a pattern that matches the files in it."""
 
-    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL)
+    path: str | None = dataclasses.field(default=None, metadata=INCIDENTAL | {"value": "FOLDER"})
     """The folder for rendered frames; default: ~/.cache/vqvae/worlds."""
-    scenario: str = "my_way_home"
+    scenario: str = dataclasses.field(default="my_way_home", metadata={"value": "NAME"})
     """One of ViZDoom's scenarios. my_way_home has corridors and rooms with many kinds of walls."""
     episodes: int = 100
     """Number of walks, each from a random place."""
@@ -65,9 +65,9 @@ class WorldsConfig:
     """Seed of the walks."""
     frame_skip: int = 4
     """Tics (1/35 s) from one frame to the next. The action lasts as long."""
-    scenarios: tuple[str, ...] = ()
+    scenarios: tuple[str, ...] = dataclasses.field(default=(), metadata={"value": "NAME ..."})
     """More maps, with as many episodes each."""
-    held_out_scenario: str | None = None
+    held_out_scenario: str | None = dataclasses.field(default=None, metadata={"value": "NAME"})
     """A map for the held-out side only: its walks replace the held-out walks of the other maps. The training side stays the same."""
     clip_length: int = 0
     """Frames per clip. 0: single frames."""

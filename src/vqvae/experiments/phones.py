@@ -81,7 +81,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
         VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
-    heard = splits if job.data else with_strangers(splits, base.data)
+    with_strange = splits if job.data else with_strangers(splits, base.data)
     scores, seconds, chart = {}, {}, ""
     for name, config in {"base": base, **({} if job.data else variants(base))}.items():
         stage = TOKENIZER if name == "base" else name.replace(" ", "-")
@@ -89,7 +89,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
         tokenizer = train_part(config, splits, job.options, job.run, stage, recipe=recipe_of(job.run))
         assert isinstance(tokenizer, VQVAE)
         pipeline = Pipeline(tokenizer.to(device), label_names=splits.train.label_names)
-        fitted, scored = two_sides(pipeline, heard, job.data)
+        fitted, scored = two_sides(pipeline, with_strange, job.data)
         scores[name] = score_maps(fitted, scored, pipeline, splits, GIVEN if job.data else EXACT)
         seconds[name], chart = trained_seconds(job.run, stage), chart or phoneme_table(scored, pipeline, _rate(splits))
     save_svg(job.results / f"{job.name}-phonemes.svg", chart)

@@ -100,9 +100,9 @@ class Cepstra(nn.Module):
             DataError: if the wave is shorter than a hop.
         """
         # A window reaches beyond its frame, even into the padding of a batch, which is silent.
-        heard = wave.ne(0).unflatten(1, (-1, self.stride)).any(2).repeat_interleave(self.config.spectra, 1)
+        sounding = wave.ne(0).unflatten(1, (-1, self.stride)).any(2).repeat_interleave(self.config.spectra, 1)
         spectra = self.log_mel(wave)
-        spectra = (spectra - mean_of_loud(spectra, heard)).clamp(min=-_QUIET)
+        spectra = (spectra - mean_of_loud(spectra, sounding)).clamp(min=-_QUIET)
         cepstra = (self.cosines.to(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
         edge = (self.config.spectra - 1) // 2
         middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD

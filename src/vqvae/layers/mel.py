@@ -109,13 +109,13 @@ class LogMel(nn.Module):
 
 
 def mean_of_loud(
-    spectra: Float[Tensor, "batch mels frames"], heard: Bool[Tensor, "batch frames"] | None = None
+    spectra: Float[Tensor, "batch mels frames"], sounding: Bool[Tensor, "batch frames"] | None = None
 ) -> Float[Tensor, "batch mels 1"]:
     """The mean over the loud frames, whose mean over bands is within ``_LOUD`` of the loudest: speech without pauses or padding.
-    Only frames that are ``heard`` count; if none is, the mean is 0."""
+    Only frames that are ``sounding`` count; if none is, the mean is 0."""
     loudness = spectra.mean(1, keepdim=True)
     loud = loudness >= loudness.amax(2, keepdim=True) - _LOUD
-    loud = (loud if heard is None else loud & heard.unsqueeze(1)).to(spectra.dtype)
+    loud = (loud if sounding is None else loud & sounding.unsqueeze(1)).to(spectra.dtype)
     return (spectra * loud).sum(2, keepdim=True) / loud.sum(2, keepdim=True).clamp(min=1)
 
 

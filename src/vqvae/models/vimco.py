@@ -90,7 +90,7 @@ class VIMCO(CodeAutoencoder):
             shares, credits = log_weights.softmax(0), leave_one_out(log_weights)
         nats = bound.nats
         if torch.is_grad_enabled():
-            sample, example, weight = self._heard(shares)
+            sample, example, weight = self._selected(shares)
             again = weight * self._of_rows(codes[sample, example], batch.take(example))
             carrier = ((credits - shares) * log_q).sum(0).index_add(0, example, again)
             nats = nats + (carrier - carrier.detach())
@@ -126,7 +126,9 @@ class VIMCO(CodeAutoencoder):
     def vectors(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch dim *space"]:
         return self.posterior.vectors(codes)
 
-    def _heard(self, shares: Float[Tensor, "samples batch"]) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:
+    def _selected(
+        self, shares: Float[Tensor, "samples batch"]
+    ) -> tuple[Int[Tensor, " rows"], Int[Tensor, " rows"], Float[Tensor, " rows"]]:
         """The samples and examples to decode again, and the weight of each."""
         if not self.config.resampled:
             sample, example = torch.nonzero(shares > NEGLIGIBLE, as_tuple=True)

@@ -1,6 +1,7 @@
 """An encoder and a decoder of arrays with one, two or three axes. Each axis has its own stride."""
 
 import math
+from dataclasses import field
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ _TRANSPOSED: dict[int, Any] = {1: nn.ConvTranspose1d, 2: nn.ConvTranspose2d, 3: 
 class ArrayEncoderConfig:
     """Strided convolutions, then residual blocks, over one to three axes."""
 
-    axes: tuple[str, ...] = ("time",)
+    axes: tuple[str, ...] = field(default=("time",), metadata={"value": "NAME ..."})
     """The names of the data's axes."""
     stride: tuple[int, ...] = (4,)
     """Positions per latent along each axis; powers of 2."""

@@ -147,8 +147,8 @@ class TrainedParts:
 
     @property
     def _names(self) -> tuple[str, ...]:
-        """What a label may be: data may name speakers that the decoder has no voice for."""
-        return self.speakers or self.label_names
+        """The valid labels. The data may name speakers that the decoder does not have. Classes without names go by their numbers."""
+        return self.speakers or self.label_names or tuple(map(str, range(max((prior.classes for prior in self.priors), default=0))))
 
     def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
         if label is not None:

@@ -14,11 +14,11 @@ class Words(NamedTuple):
     dim: str = "value"
     """What a dimension is."""
     raw: str = ""
-    """What a dimension takes without compression, as a sentence."""
+    """A sentence with the bits per dimension of uncompressed data. Empty if the data has no fixed levels."""
     stored: str = "bytes per example"
-    """The unit of sizes."""
+    """The unit of the sizes in the report."""
     lossless: str = "raw"
-    """The lossless format that sizes are compared with."""
+    """The lossless format in the comparison of sizes."""
     about: str = (
         "The tokenizer turns an array into a small grid of codes from a fixed list, the codebook, and decodes such grids. "
         "A prior is a model of these grids. Together they can compress arrays, score them and draw new ones."
@@ -35,10 +35,10 @@ class Measure(NamedTuple):
 
     title: str
     form: str
-    """A format specification, for the number times ``factor``."""
+    """The format specification of the number, after multiplication by ``factor``."""
     unit: str
     meaning: str
-    """Names of ``Words`` in braces stand for the words of the data."""
+    """A sentence. Names in braces are fields of ``Words``, such as ``{example}``."""
     factor: float = 1.0
     better: int = 0
     """1 if more is better, -1 if less is better, 0 if neither."""
@@ -87,7 +87,7 @@ MEASURES = {
     "frames": Measure("Held-out frames", ".0f", "", "The model was scored on these. It was not trained on them."),
     "seconds_scored": Measure("Held-out audio", ".1f", "s", "The codes were scored on this much audio."),
     "seconds": Measure("Total time", ".0f", "s", "The sum over the stages of this run."),
-    # What training shows.
+    # Metrics of training.
     "loss": Measure("Loss", ".4g", "", "What training minimizes.", better=-1),
     "nats_per_dim": Measure(_DIM, ".3f", "bits/dim", "The bound on these examples, with a uniform prior.", 1 / math.log(2), better=-1),
     "nats_per_code": Measure("Bits per code", ".3f", "bits/code", _CODE, 1 / math.log(2), better=-1),
@@ -98,7 +98,7 @@ MEASURES = {
 
 
 def words_of(kind: str, signal: Signal | None) -> Words:
-    """The words for a kind of data: "pictures", "sound", "clips", or anything else for arrays."""
+    """The words for a kind of data: "pictures", "sound" or "clips". Any other kind gets the words for arrays."""
     levels = None if signal is None else signal.levels
     raw = "" if levels is None else f" Raw data takes {math.log2(levels):.3g}."
     if kind == "pictures":
@@ -121,7 +121,8 @@ def words_of(kind: str, signal: Signal | None) -> Words:
 
 
 def measure(name: str, words: Words = Words()) -> Measure:
-    """How a score of this name is shown. Unknown names show as they are."""
+    """How to show the score with this name. An unknown name becomes its own title: underscores turn into spaces, and the first letter into
+    a capital."""
     if name.startswith("frechet_"):
         of, features = "reconstructions", name.removeprefix("frechet_")
         if features.startswith("samples_"):
@@ -137,13 +138,13 @@ def measure(name: str, words: Words = Words()) -> Measure:
 
 
 def in_words(name: str, value: float) -> tuple[str, str]:
-    """The number of a score, and its unit."""
+    """The formatted number of a score, and its unit."""
     found = measure(name)
     return f"{value * found.factor:{found.form}}", found.unit
 
 
 def size_in_words(count: float) -> str:
-    """A number of bytes."""
+    """A number of bytes with a unit: MB, kB or bytes."""
     for unit, size in (("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.3g} {unit}"

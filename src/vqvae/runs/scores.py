@@ -41,14 +41,14 @@ def evaluate(
         options: device and threads.
         parts: configurations of the caller's own that the run contains.
         prior: the name of the prior. Default: as in ``vqvae.load``.
-        beside: another run, whose scores and pictures the report shows beside these.
+        beside: another run. The report also shows its scores and pictures.
 
     Returns:
         The content of metrics.json.
 
     Raises:
-        CheckpointError: if another process trains in the run folder, the folder cannot be written, or ``beside`` is no run.
-        ConfigError: if ``beside`` is the run itself.
+        CheckpointError: if another process trains in the run folder, the folder cannot be written, or ``beside`` is not a run.
+        ConfigError: if ``beside`` is the same run.
     """
     other = None if beside is None else compare([run, beside], parts)
     with only_writer(run):
@@ -105,7 +105,7 @@ def _write_animations(folder: Path, evaluation: Evaluation) -> None:
 
 
 def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, Any]:
-    """The settings of every stage of a run, by its name. A tokenizer and a prior that were trained together have one stage."""
+    """The settings of a run by the name of the stage. Joint training of a tokenizer and its prior is one stage."""
     stages = {TOKENIZER: run / TOKENIZER, PRIOR: prior_folder(run, 0, prior)}
     found = {stage: part_of(run, folder) for stage, folder in stages.items()}
     together = {path.name: path for path in sorted(run.iterdir()) if path.name not in _PARTS and storage.is_part(path)}
@@ -114,7 +114,7 @@ def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, A
 
 
 def title_of(run: Path, parts: Parts = ()) -> str:
-    """The name of the run's data folder and its recipe. Without a folder, the recipe. Without a recipe, the name of the run."""
+    """The title of a report: the name of the data folder and the recipe, as far as the run has them. Default: the name of the run."""
     card = about(run, parts)
     data = (card.training or {}).get("data")
     path = data.get("path") if isinstance(data, dict) else None
@@ -123,7 +123,7 @@ def title_of(run: Path, parts: Parts = ()) -> str:
 
 
 def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str) -> list[str]:
-    """The data in sentences: where it is, what was found there, and all classes or speakers."""
+    """Sentences about the data: its path, what was found there, and the names of the classes or speakers, at most ``NAMED``."""
     data = (training or {}).get("data")
     path = data.get("path") if isinstance(data, dict) else None
     groups, names = {"class": "Classes", "speaker": "Speakers"}[grouped_by], held_out.label_names
@@ -136,8 +136,10 @@ def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str
 
 
 def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:
-    """The last of several runs, to compare with the first. If it has no scores yet, it is scored here on the same held-out data; its
-    folder stays as it is."""
+    """The scores and pictures of the last run, for the report of the first.
+
+    If the last run has no scores and has the same held-out data, it is scored here. Its folder does not change.
+    """
     first, last = found[0], found[-1]
     same_data = first.data == last.data
     if last.is_scored:
@@ -161,7 +163,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 
 def summary(pipeline: Pipeline) -> str:
-    """What the tokenizer does, in a sentence."""
+    """A sentence that says how many values become how many codes, such as "Every 4×4 pixels become one code out of 512"."""
     what = kind_of(pipeline.signal).unit
     levels = []
     for one in pipeline.layout:

@@ -91,7 +91,7 @@ def card_from_json(data: Any) -> RunCard:
     return RunCard(
         signal=read("signal", Signal | None, None),
         layout=tuple(_level(level, number) for number, level in enumerate(read_list(data, "layout"))),
-        size=read("size", tuple[int, ...] | None, None),
+        size=_size(data.get("size"), "card.size"),
         label_names=read("label_names", tuple[str, ...], ()),
         action_names=read("action_names", tuple[str, ...], ()),
         training=data.get("training"),
@@ -111,7 +111,7 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
     names = {
         name: configuration.from_json(tuple[str, ...], extra.get(name, []), f"extra.{name}") for name in ("label_names", "action_names")
     }
-    size = configuration.from_json(tuple[int, ...] | None, extra.get("size"), "extra.size")
+    size = _size(extra.get("size"), "extra.size")
     rate = configuration.from_json(int | None, extra.get("rate"), "extra.rate")
     data = configuration.from_json(str, extra.get("data", ""), "extra.data")
     training = extra.get("training")
@@ -128,6 +128,18 @@ def card_from_extra(extra: Mapping[str, Any]) -> RunCard:
         training=training,
         **names,
     )
+
+
+def _size(data: Any, where: str) -> tuple[int, ...] | None:
+    """A shape without channels.
+
+    Raises:
+        ConfigError: if it is not a list of positive integers.
+    """
+    size = configuration.from_json(tuple[int, ...] | None, data, where)
+    if size is not None and min(size, default=1) < 1:
+        raise ConfigError(f"{where} is {shown(data)}; every length must be at least 1.")
+    return size
 
 
 def upgraded(tensors: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> dict[str, Tensor]:

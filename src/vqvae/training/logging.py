@@ -25,7 +25,7 @@ METRICS = "metrics.jsonl"
 HELD_OUT = "held_out_"
 """The prefix of scores on held-out data."""
 LINE = 120
-"""Most characters in a line."""
+"""The maximum number of characters in a log line."""
 LOGGED = {
     "loss": "loss",
     "nats_per_dim": "",
@@ -75,7 +75,7 @@ class Meter:
 class Log:
     """The log of one stage of a run. If TensorBoard is installed, its files go to ``RUN/tensorboard/STAGE``.
 
-    Rows of this stage after ``step`` are removed. A killed process left them, and the resumed process writes them again. If ``quiet``,
+    Rows of this stage after ``step`` are removed: a killed process left them, and the resumed process writes them again. If ``quiet``,
     nothing is written or printed. All processes except the first are quiet.
     """
 
@@ -142,7 +142,7 @@ class Log:
 
 
 def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[str]:
-    """The numbers of a row that a log line shows, with their units. ``metrics.jsonl`` has all of them."""
+    """The numbers in a log line, with their units. A log line shows some of a row's numbers; ``metrics.jsonl`` has all of them."""
     known = {name.removeprefix(HELD_OUT): value for name, value in values.items()}
     words = [" ".join(filter(None, (LOGGED[name], *in_words(name, known[name])))) for name in names if name in known]
     held_out = any(name.startswith(HELD_OUT) for name in values)
@@ -151,14 +151,14 @@ def logged(values: Mapping[str, float], names: Iterable[str] = LOGGED) -> list[s
 
 
 def show_error(module: nn.Module, wanted: bool) -> None:
-    """Set whether the models in a module measure the reconstruction error even if that takes time."""
+    """Choose whether the models in a module always measure the reconstruction error, even if that takes time."""
     for part in module.modules():
         if isinstance(part, Autoencoder):
             part.shows_error = wanted
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of all stages, in order; none if there is no file yet. Incomplete rows, such as the last one of a killed process, are
+    """The rows of all stages, in order. Empty if there is no file. Incomplete rows, such as the last one of a killed process, are
     skipped.
 
     Raises:
@@ -194,12 +194,12 @@ def _read(path: Path) -> str:
 
 
 def _is_half(line: str) -> bool:
-    """Whether a line is an incomplete row. Other lines that are not rows were not written here, and stay."""
+    """Whether a line is an incomplete row. Any other line that is not a row came from elsewhere, and stays."""
     return _row(line) is None and (line.startswith(_START) or _START.startswith(line))
 
 
 def _row(line: str) -> dict[str, Any] | None:
-    """What a line says; None where it is no row."""
+    """The row in a line; None if the line is not a row."""
     try:
         row = loads(line)
         return row if isinstance(row["stage"], str) and isinstance(row["step"], int) else None
@@ -208,7 +208,7 @@ def _row(line: str) -> dict[str, Any] | None:
 
 
 def _tensorboard(folder: Path, step: int) -> Any:
-    """A writer that hides what an earlier process wrote after ``step``; None where TensorBoard is not installed."""
+    """A TensorBoard writer that hides what an earlier process wrote after ``step``; None if TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:

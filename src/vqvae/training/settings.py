@@ -28,7 +28,7 @@ class TrainConfig:
     """The training data. None for priors, which train on the codes of their run."""
     steps: int
     """Training steps."""
-    minutes: float | None = field(default=None, metadata=INCIDENTAL)
+    minutes: float | None = field(default=None, metadata=INCIDENTAL | {"value": "MINUTES"})
     """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
     most_steps: int | None = field(default=None, metadata=INCIDENTAL)
     """The most steps that ``minutes`` may become, for data of which more steps would only memorise. None: no limit."""
@@ -50,7 +50,7 @@ class TrainConfig:
     """Compile the model with torch.compile. Needs a C++ compiler and takes about a minute at the start."""
     evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
     """Steps between evaluations on held-out data. 0: only at the end."""
-    start_from: str | None = None
+    start_from: str | None = field(default=None, metadata={"value": "RUN"})
     """A run folder whose weights are the initial weights (fine-tuning)."""
 
     def __post_init__(self) -> None:
@@ -73,7 +73,7 @@ class RunOptions:
     """Number of checkpoints to keep, in addition to the best."""
     log_every: int = 50
     """Steps between rows of metrics."""
-    device: str = "auto"
+    device: str = field(default="auto", metadata={"value": "DEVICE"})
     """"auto", "cpu", "cuda", "cuda:1", ..."""
     threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""

@@ -26,7 +26,7 @@ def buzz(pitch: float, resonance: float, samples: int = 8_000) -> Tensor:
     return 0.3 * wave / wave.abs().max()
 
 
-class HearsPitch(SpeakerClassifier):
+class ByPitch(SpeakerClassifier):
     """Speaker 0 crosses zero often, speaker 1 does not."""
 
     def predict(self, batch: Batch) -> Tensor:
@@ -34,8 +34,8 @@ class HearsPitch(SpeakerClassifier):
         return (crossings < 0.1).long()
 
 
-def test_who_is_heard_and_what_is_near() -> None:
-    classifier = HearsPitch(SpeakerClassifierConfig(speakers=2, width=4, layers=0))
+def test_speakers_and_near_recordings() -> None:
+    classifier = ByPitch(SpeakerClassifierConfig(speakers=2, width=4, layers=0))
     high, low = buzz(200, 3_000), buzz(100, 500, 6_000)
     assert classifier.predict(Batch(high[None, None])) == 0 and classifier.predict(Batch(low[None, None])) == 1
     good = Conversion(0, source=high, converted=buzz(105, 550), speaker=1, target=low)
@@ -52,7 +52,7 @@ def test_who_is_heard_and_what_is_near() -> None:
         score_conversions([], classifier, RATE)
 
 
-class HearsLoudness(PhoneRecogniser):
+class ByLoudness(PhoneRecogniser):
     """Loud frames are the second phone, quiet ones the first."""
 
     def predict(self, batch: Batch) -> Tensor:
@@ -60,8 +60,8 @@ class HearsLoudness(PhoneRecogniser):
         return 1 + (frames > 0.01).long()
 
 
-def test_phones_are_told_where_there_are_some() -> None:
-    recogniser = HearsLoudness(PhoneRecogniserConfig(phones=("A", "B"), rate=RATE, width=4, layers=0))
+def test_phones_are_scored_if_there_are_some() -> None:
+    recogniser = ByLoudness(PhoneRecogniserConfig(phones=("A", "B"), rate=RATE, width=4, layers=0))
     quiet, loud = np.full(3_200, 0.01, np.float32), np.full(1_600, 0.5, np.float32)
     phones = (Phone(0.0, 0.1, "A"), Phone(0.1, 0.2, "SIL"), Phone(0.2, 0.3, "B"))
     assert phones_told(recogniser, [LabelledClip("one", np.concatenate([quiet, loud]), phones)]) == 1

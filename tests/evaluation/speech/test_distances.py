@@ -76,7 +76,7 @@ def test_stft_distance_equals_its_formula() -> None:
     assert float(multi_resolution_stft_distance(a[None], b[None])) == pytest.approx(expected, rel=1e-4)
 
 
-def test_cepstra_are_a_cosine_transform_and_deaf_to_loudness() -> None:
+def test_cepstra_are_a_cosine_transform_and_ignore_loudness() -> None:
     wave = 0.1 * noise(torch.zeros(RATE))
     found = mel_cepstra(wave, RATE)
     frames = LogMel(sample_rate=RATE, window=400, hop_length=80, mels=80)(wave).T

@@ -94,7 +94,7 @@ def test_the_label_is_that_of_the_frames_centre() -> None:
     assert label_codes([clip], RATE, 4, ("AA", "B")).labels[0].tolist() == [UNLABELLED, 0, UNLABELLED, 1, 1]
 
 
-def test_meaningful_codes_are_told_from_others() -> None:
+def test_meaningful_codes_score_above_random_ones() -> None:
     score = {}
     for noise in (0.0, 0.3, 1.0):
         fit, scored = clips("fit", 40, noise, 0), clips("scored", 10, noise, 1)
@@ -154,7 +154,7 @@ def test_the_chart_is_a_diagonal_of_the_codes_that_occur() -> None:
 def test_what_does_not_fit_is_an_error() -> None:
     fit, scored = clips("fit", 2, 0.0, 0), clips("scored", 2, 0.0, 1)
     settings = {"code_rate": RATE, "codebook_size": 8, "label_source": "hand"}
-    with pytest.raises(DataError, match="fit-1.*both fitted and scored"):
+    with pytest.raises(DataError, match="fit-1.*recordings on both sides"):
         evaluate_phonemes(fit, [*scored, fit[1]], **settings)
     with pytest.raises(DataError, match=r"end at 4.80 s, but its 120 codes end at 2.40 s, at 50 codes per second"):
         evaluate_phonemes(fit, scored, **{**settings, "code_rate": 50.0})

@@ -1,7 +1,7 @@
 """Distances between recordings of speech: spectral distances, mel-cepstral distance, and STOI. Waves are in [-1, 1].
 
-None of them replaces a listener. Spectral distances compare the same moments. The mel-cepstral distance allows for a different tempo, so it
-can compare a converted voice with the target speaker.
+Spectral distances compare equal moments. The mel-cepstral distance allows for a different tempo, so it can compare a converted voice with
+the target speaker. No distance replaces a listening test.
 """
 
 import math
@@ -18,13 +18,13 @@ from vqvae.layers.mel import FLOOR, LogMel, power_spectrum
 
 MELS = 80
 RESOLUTIONS = ((512, 50), (1024, 120), (2048, 240))
-"""Windows and hops in samples, close to those of Parallel WaveGAN (Yamamoto et al. 2020, https://arxiv.org/abs/1910.11480, table 1):
-windows are powers of two, hops about a tenth of them."""
+"""Windows and hops in samples, close to those of Parallel WaveGAN (Yamamoto et al. 2020, https://arxiv.org/abs/1910.11480, table 1).
+Windows are powers of two, and hops about a tenth of a window."""
 CEPSTRA = 13
 _WINDOW_SECONDS, _HOP_SECONDS = 0.025, 0.005
 _DECIBELS = 10 / math.log(10)
 _STOI_SECONDS = 0.41
-"""The length of thirty frames, the fewest that STOI correlates: 32 hops of 12.8 ms."""
+"""The shortest input of STOI: 30 frames, which take 32 hops of 12.8 ms."""
 
 
 def log_mel_distance(
@@ -46,7 +46,7 @@ class RunningLogMelDistance:
     def __init__(self, sample_rate: int) -> None:
         self._mel = _log_mel(sample_rate, torch.device("cpu"))
         hop = self._mel.hop_length
-        # Whole hops before and after a frame, as many as its window may reach.
+        # The reach of a frame's window on either side, rounded up to whole hops.
         self._context = math.ceil(self._mel.window / hop) * hop
         self._held, self._done, self._sum, self._frames = torch.empty(2, 0), 0, 0.0, 0
 
@@ -82,11 +82,11 @@ class RunningLogMelDistance:
 def multi_resolution_stft_distance(
     reference: Float[Tensor, "batch time"], other: Float[Tensor, "batch other_time"]
 ) -> Float[Tensor, " batch"]:
-    """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, without a unit.
+    """The mean over three resolutions of spectral convergence and log magnitude distance: 0 for equal waves, dimensionless.
 
     Equations 4 and 5 of Parallel WaveGAN [https://arxiv.org/abs/1910.11480]: ‖|S| − |S′|‖ / ‖|S|‖ by the Frobenius norm, with S the
-    spectrum of the reference, plus the mean of |log |S| − log |S′||, in nats of amplitude. Differs from the paper: magnitudes in the
-    logarithm have a floor of −100 dB.
+    spectrum of the reference, plus the mean of |log |S| − log |S′||, in nats of amplitude. One difference from the paper: magnitudes have a
+    floor of −100 dB in the logarithm.
 
     Raises:
         DataError: if the waves differ in shape or are shorter than a hop.
@@ -104,8 +104,10 @@ def multi_resolution_stft_distance(
 
 
 def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[Tensor, "*batch frames cepstra"]:
-    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms: its shape at any loudness. The cosine transform
-    c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that log P is c_0 + 2 Σ_d c_d cos(…).
+    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms. They describe the shape of the spectrum, whatever its loudness.
+
+    They are the cosine transform c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that
+    log P = c_0 + 2 Σ_d c_d cos(…).
 
     Raises:
         DataError: if the wave is shorter than 5 ms.
@@ -118,12 +120,11 @@ def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[T
 
 
 def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
-    """The mean over pairs of frames, aligned by warping, of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²), in dB: Kubichek 1993,
-    https://doi.org/10.1109/PACRIM.1993.407206.
+    """The mean of (10 / ln 10) √(2 Σ_d (c_d − c′_d)²) in dB, over pairs of frames that warping aligns (Kubichek 1993,
+    https://doi.org/10.1109/PACRIM.1993.407206).
 
-    With the cepstra of ``mel_cepstra``, this is the root mean squared difference of two smooth spectra in dB, apart from their loudness.
-    Silence counts like any frame. Scores are comparable only at one sample rate and from one program, because each program defines its own
-    cepstra.
+    With the cepstra of ``mel_cepstra``, this is the root mean squared difference of two smoothed spectra in dB, without their loudness.
+    Silent frames count, too. Compare scores only at the same sample rate and from the same program: each program defines its own cepstra.
 
     Raises:
         DataError: if a wave is shorter than 5 ms.
@@ -137,7 +138,7 @@ def mel_cepstral_distance(reference: Float[Tensor, " time"], other: Float[Tensor
 def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"], sample_rate: int) -> float:
     """Short-time objective intelligibility (Taal et al. 2011, https://doi.org/10.1109/TASL.2011.2114881), from about 0 to 1 (equal).
 
-    Frames in which the reference is silent do not count.
+    Frames with a silent reference do not count.
 
     Raises:
         MissingExtraError: if pystoi is not installed.
@@ -170,6 +171,6 @@ def _log_mel(sample_rate: int, device: torch.device) -> LogMel:
 def _check(reference: Tensor, other: Tensor) -> None:
     if reference.shape != other.shape:
         raise DataError(
-            f"Waves of the shapes {tuple(reference.shape)} and {tuple(other.shape)} were given; this score compares equal moments. "
+            f"The waves have the shapes {tuple(reference.shape)} and {tuple(other.shape)}; this score compares equal moments. "
             "Cut both to the same length, or use the mel-cepstral distance, which allows for a different tempo."
         )

@@ -1,8 +1,8 @@
 """How well codes predict phones, without any training: each code is mapped to its most frequent phone [VQVAE §4.3].
 
-The paper maps single codes, and mentions maps of several codes. Here are maps of one, two and three codes, and the share of the phones'
-information that the codes hold, as in HuBERT (Hsu et al. 2021, https://arxiv.org/abs/2106.07447, §4.3). Maps, scores and the majority
-ignore silence.
+The paper maps single codes and mentions maps of several codes. This module maps one, two and three codes. It also measures the information
+that codes hold about phones, as a share of the information in the phones: the phone-normalised mutual information of HuBERT (Hsu et al.
+2021, https://arxiv.org/abs/2106.07447, §4.3). Silence never counts.
 """
 
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from vqvae.reports.charts import heat_map
 from vqvae.seeding import mix
 
 UNLABELLED = -1
-"""The label of a frame that never counts: silence, or a time without a label."""
+"""The label of frames that never count: silence, or a time without a label."""
 _SLACK = 0.1
 _RANDOM_SEEDS = 5
 
@@ -26,7 +26,7 @@ class SpokenCodes(NamedTuple):
     """The codes of a recording, and its phones."""
 
     name: str
-    """The name of the recording. It shows whether two sets overlap."""
+    """The name of the recording. It reveals recordings that are in both sets."""
     codes: Int64[np.ndarray, " frames"]
     phones: Sequence[Phone]
     """The phones, in seconds from the start of the codes."""
@@ -49,8 +49,8 @@ class PhonemeProbe:
     """A map from codes to phones: the most frequent phone of each code, or n-gram of codes.
 
     A bigram is the previous code and the code itself; a trigram also has the next code. Positions beyond the ends of a recording count as
-    a separate code. An n-gram that was never seen with a phone falls back to the next shorter one, and an unseen code to the most frequent
-    phone. Among equally frequent phones, the first in the inventory wins.
+    a separate code. An unseen n-gram falls back to the next shorter one, and an unseen code to the most frequent phone. Of equally frequent
+    phones, the first in the inventory wins.
     """
 
     def __init__(self, tables: "tuple[_Table, ...]", most_frequent: int, codebook_size: int) -> None:
@@ -87,7 +87,7 @@ class PhonemeProbe:
     def predict(self, codes: Sequence[Int64[np.ndarray, " _"]]) -> Int64[np.ndarray, " frames"]:
         """The phone of every frame of all recordings, end to end."""
         phones = np.full(sum(map(len, codes)), self.most_frequent)
-        # From the shortest n-gram to the longest: if a longer one has been seen, it overrules the shorter ones.
+        # From the shortest n-gram to the longest: a longer one overrules the shorter ones if it has been seen.
         for length, table in enumerate(self._tables, start=1):
             grams = _grams(codes, self.codebook_size, length)
             places = np.searchsorted(table.grams, grams).clip(max=len(table.grams) - 1)
@@ -95,7 +95,7 @@ class PhonemeProbe:
         return phones
 
     def accuracy(self, codes: Sequence[Int64[np.ndarray, " _"]], labels: Sequence[Int64[np.ndarray, " _"]]) -> float:
-        """The share of frames with a phone for which the map gives that phone.
+        """The share of correct predictions among the frames with a phone.
 
         Raises:
             DataError: see ``fit``.
@@ -118,8 +118,8 @@ def evaluate_phonemes(
     ``phoneme_accuracy``, ``phoneme_accuracy_bigram``, ``phoneme_accuracy_trigram``: the share of correct frames with 1, 2 and 3 codes.
     ``phoneme_majority``: the accuracy of the most frequent phone in ``fit``, whatever the codes.
     ``phoneme_accuracy_random``: the accuracy of meaningless codes with the same frequencies. The codes of each side are shuffled over all
-    of its frames, and a map is fitted on them; this is the mean of 5 shuffles.
-    ``phoneme_information``: I(code; phone) / H(phone) of the scored frames, from 0 to 1. Few frames for many codes make it too high.
+    its frames before the map is fitted. The mean of 5 shuffles.
+    ``phoneme_information``: I(code; phone) / H(phone) of the scored frames, from 0 to 1. It is too high if there are few frames per code.
     ``frames``: the number of scored frames. ``inventory``: the phones. ``label_source``: as given.
 
     Args:
@@ -136,7 +136,9 @@ def evaluate_phonemes(
     """
     both = {clip.name for clip in fit} & {clip.name for clip in scored}
     if both:
-        raise DataError(f"{sorted(both)[:3]} are among {len(both)} recordings that are both fitted and scored. Score other recordings.")
+        raise DataError(
+            f"{sorted(both)[:3]} are among {len(both)} recordings on both sides. Score recordings that the maps were not fitted on."
+        )
     inventory = phone_inventory([*fit, *scored])
     ours, theirs = (label_codes(clips, code_rate, codebook_size, inventory) for clips in (fit, scored))
     probes = [PhonemeProbe.fit(ours.codes, ours.labels, codebook_size, context) for context in (1, 2, 3)]
@@ -161,12 +163,12 @@ def phone_inventory(clips: Sequence[SpokenCodes]) -> tuple[str, ...]:
 
 
 def is_silence(label: str) -> bool:
-    """Whether a label is one of the aligners' names for silence and noise."""
+    """Whether a label means silence or noise in the output of an aligner."""
     return label.upper() in SILENCES
 
 
 def frame_labels(phones: Sequence[Phone], frames: int, frame_rate: float) -> list[str | None]:
-    """The label at the centre of each frame, including silence; None without a label.
+    """The label at the centre of each frame. Silence is a label, too. None if there is no label at that time.
 
     Args:
         phones: the phones, in seconds.
@@ -232,7 +234,7 @@ def phoneme_chart(labelled: LabelledCodes) -> str:
 
 
 class _Table(NamedTuple):
-    """The most frequent phone of each n-gram that was seen, in the order of the n-grams' numbers."""
+    """The most frequent phone of each n-gram that was seen, sorted by the number of the n-gram."""
 
     grams: Int64[np.ndarray, " seen"]
     phones: Int64[np.ndarray, " seen"]
@@ -249,7 +251,7 @@ def _table(grams: Int64[np.ndarray, " frames"], phones: Int64[np.ndarray, " fram
 
 
 def _grams(codes: Sequence[np.ndarray], codebook_size: int, length: int) -> Int64[np.ndarray, " frames"]:
-    """The number of the n-gram at each frame of all recordings. ``codebook_size`` stands for positions beyond the ends."""
+    """The number of the n-gram at each frame, all recordings in a row. Positions beyond the ends have the code ``codebook_size``."""
     numbers = []
     for clip in codes:
         padded = np.pad(clip, 1, constant_values=codebook_size)

@@ -11,7 +11,7 @@ _EDGE, _UNSEEN = object(), object()
 
 def phone_trigram_perplexity(fit: Sequence[Sequence[str]], scored: Sequence[Sequence[str]]) -> float:
     """exp of the mean of −log p(phone | the two before) over ``scored``, with p counted on ``fit``. The end of a sequence counts as a
-    phone: a sequence that stops in the wrong place is unlikely.
+    phone, so a sequence that ends in the wrong place is unlikely.
 
     Witten-Bell smoothing (Witten & Bell 1991, https://doi.org/10.1109/18.87000), interpolated: p(w|h) = (c(hw) + t(h) p(w|h′)) / (c(h) +
     t(h)), with h′ one phone shorter than h and t(h) the number of different phones after h. The last fallback is a uniform distribution
@@ -19,7 +19,7 @@ def phone_trigram_perplexity(fit: Sequence[Sequence[str]], scored: Sequence[Sequ
 
     Args:
         fit: sequences of phones to count, without repeats from frame to frame.
-        scored: sequences to score. The sequences of ``fit`` would score too well.
+        scored: sequences to score. Use others than in ``fit``, whose own perplexity is too low.
 
     Raises:
         DataError: if there is nothing to count, or nothing to score.

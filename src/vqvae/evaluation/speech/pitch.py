@@ -13,13 +13,13 @@ from vqvae.exact import exact
 
 HOP_SECONDS = 0.01
 LOWEST, HIGHEST = 60.0, 500.0
-"""The range of adult speech, in Hz. A higher tone is mistaken for one of its integer fractions in this range."""
+"""The range of pitch in adult speech, in Hz. For a higher tone, ``f0`` finds an integer fraction of its frequency."""
 DIP, APERIODIC = 0.15, 0.3
-"""The normalised difference below which the first dip is the period, and the one below which a frame is voiced."""
+"""Thresholds of the normalised difference. The first dip below ``DIP`` is the period. A dip below ``APERIODIC`` makes a frame voiced."""
 _SILENCE, _QUIET = 1e-8, 1e-3
-"""The least power of a voiced frame, relative to full scale and to the loudest frame."""
+"""The least power of a voiced frame: relative to full scale, and relative to the loudest frame."""
 _AS_DEEP = 0.1
-"""How much equal dips may differ because of noise."""
+"""The largest difference in depth between two dips that count as equal; noise makes such differences."""
 _CENTS, _LEAST_LAG = 1200, 4
 
 
@@ -41,15 +41,17 @@ class PitchError(NamedTuple):
 
 
 def f0(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Pitch:
-    """The pitch at the centre of every 10 ms of a wave in [-1, 1], by steps 1 to 5 of the paper.
+    """The pitch every 10 ms, at the centre of each frame, by steps 1 to 5 of the paper. The wave is in [-1, 1].
 
     The period is the first dip of the cumulative mean normalised difference that is below ``DIP`` or about as deep as the deepest dip. A
-    frame is voiced if that difference is below ``APERIODIC``, and the power is above −80 dB and above −30 dB of the loudest frame, as in
-    Praat: mains hum has a pitch, too. Differs from the paper in three ways. The paper does not define voiced frames. In frames without a
-    dip below ``DIP``, it takes the deepest dip, which is often twice the period. And it compares neighbouring frames (step 6).
+    frame is voiced if the dip is below ``APERIODIC`` and the power is above two limits: −80 dB, and 30 dB below the loudest frame. Praat
+    has such limits, too, because mains hum has a pitch.
+
+    There are three differences from the paper. The paper does not define voiced frames. If no dip is below ``DIP``, the paper takes the
+    deepest dip, which is often twice the period. Step 6 of the paper, which compares neighbouring frames, is omitted.
 
     Args:
-        wave: the wave. It is padded with silence at both ends.
+        wave: the wave. Silence is added at both ends.
         sample_rate: samples per second.
 
     Raises:
@@ -91,7 +93,7 @@ def f0_error(reference: Float[Tensor, " time"], other: Float[Tensor, " other_tim
     """
     if reference.shape != other.shape:
         raise DataError(
-            f"The waves have {len(reference)} and {len(other)} samples; pitch is compared frame by frame, so lengths must agree."
+            f"The waves have {len(reference)} and {len(other)} samples; pitch is compared frame by frame. Cut both to the same length."
         )
     ours, theirs = f0(reference, sample_rate), f0(other, sample_rate)
     both = ours.voiced & theirs.voiced

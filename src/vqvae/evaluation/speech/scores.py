@@ -34,33 +34,34 @@ from vqvae.reports.sounds import Row, Sound
 from vqvae.reports.waves import spectrogram, wave_chart
 
 SCORED, SPOKEN = 512, 240
-"""The largest numbers of examples whose codes are counted and of recordings whose phones are predicted, spread over the set."""
+"""The maximum number of examples for the scores of codes, and of recordings for the scores of phones. Both are spread over the set."""
 SHUFFLED = 160
-"""Examples decoded with the codes of others. There are few, since a WaveNet runs on each several times."""
-RECONSTRUCTED, HEARD, WORST = 12, 2, 2
-"""Recordings that are reconstructed for the distances. Of these, the report plays the worst ones and some of the others."""
+"""Number of examples that are decoded with the codes of others. It is small, because a WaveNet runs several times on each."""
+RECONSTRUCTED, PLAYED, WORST = 12, 2, 2
+"""Numbers of recordings: those reconstructed for the distances; of these, those that the report plays; and the worst ones, which it also
+plays."""
 SECONDS = 2.5
-"""Seconds of each recording that are decoded. A WaveNet is slow."""
+"""Seconds of each recording to decode. A WaveNet is slow."""
 SAMPLE_SECONDS = 2.56
 """Seconds of a sample of the prior, as in the paper."""
 SAMPLES = 4
 PACKED = 10
-"""Seconds of a recording that are stored as FLAC to compare sizes."""
+"""Seconds of a recording to store as FLAC, for the comparison of sizes."""
 LABEL_SOURCE = "the data set's own alignments"
 
 
-class Heard(NamedTuple):
-    """A recording, its reconstruction and its conversion, all equally long."""
+class Decoded(NamedTuple):
+    """A recording, its reconstruction and its conversion to another voice. All have the same length."""
 
     name: str
     speaker: str
     original: Float[Tensor, " time"]
     reconstruction: Float[Tensor, " time"]
     other: str
-    """The speaker of ``converted``; empty if the decoder has no speakers."""
+    """The speaker of ``converted``. Empty if the decoder has no speakers."""
     converted: Float[Tensor, " time"] | None
     codes: Tensor
-    """(codebooks, positions) of the first level."""
+    """The codes (codebooks, positions) of the first level."""
 
     def distance(self, sample_rate: int) -> float:
         """The log-mel distance between the recording and its reconstruction, in dB."""
@@ -68,7 +69,7 @@ class Heard(NamedTuple):
 
 
 def score_sound(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
-    """Score a model of sound. Recordings get all scores of speech; arrays get those of codes only.
+    """Score a model of sound. Recordings get all scores of speech, arrays only those of codes.
 
     Raises:
         DataError: if the held-out side is empty.
@@ -87,8 +88,8 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     """
     scores, usage, bit_rates = score_codes(pipeline, held_out)
     chosen = spread_indices(held_out.recordings, RECONSTRUCTED)
-    heard = [reconstruct(pipeline, held_out, int(i)) for i in tracked(chosen, "decoding recordings", len(chosen))]
-    scores |= distances(heard, held_out.rate)
+    decoded = [reconstruct(pipeline, held_out, int(i)) for i in tracked(chosen, "decoding recordings", len(chosen))]
+    scores |= distances(decoded, held_out.rate)
     sizes = recording_sizes(scores, held_out, pipeline)
     scores |= compression(sizes)
     charts: dict[str, str] = {}
@@ -96,7 +97,7 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
     if all(halves(clips)):
         scores |= score_phonemes(clips, pipeline, held_out.rate, LABEL_SOURCE)
         charts["phonemes"] = phoneme_table(clips, pipeline, held_out.rate)
-    worst, others = worst_of(heard, held_out.rate)
+    worst, others = worst_of(decoded, held_out.rate)
     rows = sound_rows(pipeline, others, held_out.rate)
     waves = [{one.title: one.samples for one in row.sounds} for row in rows]
     rows += sound_rows(pipeline, worst, held_out.rate, "Worst case: ") + sample_rows(pipeline, held_out.rate)
@@ -114,23 +115,26 @@ def score_speech(pipeline: Pipeline, held_out: AudioDataset) -> Evaluation:
         only_files=frozenset({*pictures, *charts} - {"phonemes"}),
         sounds=rows,
         sizes=sizes,
-        classes=scores_by_speaker(heard, bit_rates, held_out),
+        classes=scores_by_speaker(decoded, bit_rates, held_out),
         grouped_by="speaker",
         warnings=warnings_about(pipeline, usage.counts, len(held_out.recordings), "recordings"),
     )
 
 
-def worst_of(heard: Sequence[Heard], sample_rate: int) -> tuple[list[Heard], list[Heard]]:
-    """The recordings with the largest log-mel distance, the worst first, and the first ones of the others. Few recordings have no worst."""
-    ordered = sorted(range(len(heard)), key=lambda row: -heard[row].distance(sample_rate))
-    worst = ordered[: max(0, min(WORST, len(heard) - HEARD))]
-    return [heard[row] for row in worst], [one for row, one in enumerate(heard) if row not in worst][:HEARD]
+def worst_of(decoded: Sequence[Decoded], sample_rate: int) -> tuple[list[Decoded], list[Decoded]]:
+    """The recordings with the largest log-mel distance, worst first; and the first of the others, at most ``PLAYED``.
+
+    At most ``WORST`` recordings are worst, and none if there are only ``PLAYED`` recordings.
+    """
+    ordered = sorted(range(len(decoded)), key=lambda row: -decoded[row].distance(sample_rate))
+    worst = ordered[: max(0, min(WORST, len(decoded) - PLAYED))]
+    return [decoded[row] for row in worst], [one for row, one in enumerate(decoded) if row not in worst][:PLAYED]
 
 
-def sound_rows(pipeline: Pipeline, heard: Sequence[Heard], sample_rate: int, before: str = "") -> tuple[Row, ...]:
-    """A row for each recording: original, reconstruction and other voice. Titles begin with ``before`` and end with the distance."""
+def sound_rows(pipeline: Pipeline, decoded: Sequence[Decoded], sample_rate: int, before: str = "") -> tuple[Row, ...]:
+    """A row of sounds per recording: original, reconstruction and other voice. The title is ``before``, the name and the distance."""
     rows, size = [], pipeline.layout[0].codebook_size
-    for one in heard:
+    for one in decoded:
         waves = {f"original, {one.speaker}" if one.speaker else "original": one.original, "reconstruction": one.reconstruction}
         if one.converted is not None:
             waves[f"in the voice of {one.other}"] = one.converted
@@ -150,21 +154,21 @@ def sample_rows(pipeline: Pipeline, sample_rate: int) -> tuple[Row, ...]:
     return (Row("Samples from the prior", tuple(Sound(f"sample {i + 1}", wave[0], sample_rate) for i, wave in enumerate(drawn))),)
 
 
-def scores_by_speaker(heard: Sequence[Heard], bit_rates: Mapping[int, float], held_out: AudioDataset) -> dict[str, dict[str, float]]:
-    """The number of recordings, the mean log-mel distance of those that were reconstructed, and the bit rate of each speaker. Empty for a
-    single speaker.
+def scores_by_speaker(decoded: Sequence[Decoded], bit_rates: Mapping[int, float], held_out: AudioDataset) -> dict[str, dict[str, float]]:
+    """For each speaker, the number of recordings, the mean log-mel distance of the reconstructed ones, and the bit rate. Empty if there is
+    only one speaker.
 
     Args:
-        heard: the reconstructed recordings.
-        bit_rates: bits per second of the codes, by the number of the speaker.
-        held_out: the recordings.
+        decoded: the reconstructed recordings.
+        bit_rates: bits per second of the codes, for each number of a speaker.
+        held_out: all held-out recordings.
     """
     found: dict[str, dict[str, float]] = {}
     counts = np.bincount([one.speaker for one in held_out.recordings], minlength=len(held_out.label_names))
     for number, name in enumerate(held_out.label_names):
         if not counts[number]:
             continue
-        near = [one.distance(held_out.rate) for one in heard if one.speaker == name]
+        near = [one.distance(held_out.rate) for one in decoded if one.speaker == name]
         found[name] = {"examples": int(counts[number])}
         found[name] |= {"log_mel_distance": float(np.mean(near))} if near else {}
         found[name] |= {"bits_per_second": bit_rates[number]} if number in bit_rates else {}
@@ -172,10 +176,10 @@ def scores_by_speaker(heard: Sequence[Heard], bit_rates: Mapping[int, float], he
 
 
 def recording_sizes(scores: Mapping[str, Any], held_out: AudioDataset, pipeline: Pipeline) -> dict[str, float]:
-    """Bytes per second: raw with 16 bits, as FLAC, and as codes. FLAC is that of the first seconds of a few recordings."""
+    """Bytes per second: raw with 16 bits, as FLAC, and as codes. FLAC is measured on the first seconds of a few recordings."""
     nats = {name.removeprefix("bits_per_second_"): value * math.log(2) for name, value in scores.items() if "bits_per_second_" in name}
     sizes = coded_sizes(16 * held_out.rate, nats, 1)
-    clips = [held_out.clip(int(i))[: PACKED * held_out.rate] for i in spread_indices(held_out.recordings, HEARD)]
+    clips = [held_out.clip(int(i))[: PACKED * held_out.rate] for i in spread_indices(held_out.recordings, PLAYED)]
     seconds = sum(map(len, clips)) / held_out.rate
     try:
         return sizes | ({"FLAC, lossless": sum(flac_size(clip, held_out.rate) for clip in clips) / seconds} if seconds else {})
@@ -184,17 +188,17 @@ def recording_sizes(scores: Mapping[str, Any], held_out: AudioDataset, pipeline:
 
 
 class CodeScores(NamedTuple):
-    """What the codes of recordings cost."""
+    """The scores of the codes of recordings."""
 
     scores: dict[str, Any]
     usage: CodebookUsage
     bit_rates: dict[int, float]
-    """Bits per second by the number of the speaker, under the learned prior or else the best one that there is."""
+    """Bits per second for each number of a speaker, under the best prior that the pipeline has: learned, unigram or uniform."""
 
 
 @torch.inference_mode()
 def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> CodeScores:
-    """The cost and the usage of the codes, and the cost of the samples given the codes."""
+    """The cost of the codes, their usage, and the cost of the samples given the codes."""
     tokenizer = pipeline.tokenizer
     assert isinstance(tokenizer, CodeAutoencoder)
     costs = Costs(tokenizer.layout, log_priors(pipeline))
@@ -217,8 +221,8 @@ def score_codes(pipeline: Pipeline, held_out: AudioDataset) -> CodeScores:
     return CodeScores(scores, costs.usage[0], rates)
 
 
-def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
-    """The beginning of a recording, decoded in its own voice and in another."""
+def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Decoded:
+    """Decode the beginning of a recording in its own voice and in another."""
     recording = audio.recordings[index]
     whole = torch.from_numpy(audio.clip(index))
     wave = whole[: round(SECONDS * audio.rate)][None, None]
@@ -229,16 +233,16 @@ def reconstruct(pipeline: Pipeline, audio: AudioDataset, index: int) -> Heard:
     made = pipeline.decode(codes, size, speaker if known else None)[0, 0]
     converted = None if other is None else pipeline.decode(codes, size, other)[0, 0]
     name = audio.label_names[recording.speaker] if audio.label_names else ""
-    return Heard(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted, codes[0][0])
+    return Decoded(recording.name, name, wave[0, 0], made, "" if other is None else known[other], converted, codes[0][0])
 
 
-def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | None]:
-    """Mean distances between recordings and reconstructions; None for pitch if no recording has one."""
-    pairs = [(one.original, one.reconstruction) for one in heard]
+def distances(decoded: Sequence[Decoded], sample_rate: int) -> dict[str, float | None]:
+    """Mean distances between recordings and reconstructions. The pitch error is None if no pair has a voiced frame in common."""
+    pairs = [(one.original, one.reconstruction) for one in decoded]
     pitch = [f0_error(a, b, sample_rate) for a, b in pairs]
     cents = [float(one.cents) for one in pitch if math.isfinite(float(one.cents))]
     return {
-        "log_mel_distance": float(np.mean([one.distance(sample_rate) for one in heard])),
+        "log_mel_distance": float(np.mean([one.distance(sample_rate) for one in decoded])),
         "stft_distance": float(np.mean([float(multi_resolution_stft_distance(a[None], b[None])) for a, b in pairs])),
         "mel_cepstral_distance": float(np.mean([mel_cepstral_distance(a, b, sample_rate) for a, b in pairs])),
         "f0_cents": float(np.mean(cents)) if cents else None,
@@ -248,7 +252,7 @@ def distances(heard: Sequence[Heard], sample_rate: int) -> dict[str, float | Non
 
 
 def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) -> dict[str, float]:
-    """Mean STOI over the pairs with enough speech; empty if pystoi is not installed."""
+    """Mean STOI over the pairs with enough speech. Empty if there are none, or pystoi is not installed."""
     found = []
     for original, reconstruction in pairs:
         try:
@@ -263,7 +267,7 @@ def intelligibility(pairs: Sequence[tuple[Tensor, Tensor]], sample_rate: int) ->
 def spoken_codes(
     pipeline: Pipeline, audio: AudioDataset, phones: Mapping[str, tuple[Phone, ...]] | None = None, count: int = SPOKEN
 ) -> list[SpokenCodes]:
-    """The codes and the alignments of at most ``count`` recordings, spread over those that have an alignment and at least one code.
+    """The codes and alignments of recordings that have an alignment and at least one code: at most ``count``, spread over all.
 
     Raises:
         DataError: if no recording has an alignment.
@@ -279,8 +283,8 @@ def spoken_codes(
 
 
 def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[SpokenCodes]]:
-    """Two halves of the recordings. File names alternate between the halves, so a sentence that several speakers recorded under the same
-    name stays in one half. If all files have the same name, recordings alternate."""
+    """Split the recordings in two. File names alternate between the halves, so a sentence that several speakers recorded under the same
+    name stays in one half. If all files have the same name, the recordings alternate."""
     names = [PurePosixPath(clip.name).stem for clip in clips]
     if len(set(names)) == 1:
         names = [clip.name for clip in clips]
@@ -290,7 +294,7 @@ def halves(clips: Sequence[SpokenCodes]) -> tuple[list[SpokenCodes], list[Spoken
 
 
 def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate: int, label_source: str) -> dict[str, Any]:
-    """How well codes predict phones. A map from codes to phones is fitted on one of the ``halves`` and scored on the other.
+    """Score how well codes predict phones: fit a map from codes to phones on one of the ``halves``, and score it on the other.
 
     Raises:
         DataError: if a half is empty.

@@ -1,6 +1,7 @@
-"""Dynamic time warping: align two sequences, stretching each where the other is slower.
+"""Dynamic time warping: stretch two sequences so that they align.
 
-Sakoe & Chiba 1978, https://doi.org/10.1109/TASSP.1978.1163055, with steps of one in either sequence or in both, all with equal weight.
+The method of Sakoe & Chiba 1978, https://doi.org/10.1109/TASSP.1978.1163055. Each step advances by one in either sequence or in both. All
+steps have equal weight.
 """
 
 from typing import NamedTuple
@@ -12,18 +13,18 @@ _BOTH, _FIRST, _SECOND = range(3)
 
 
 class Warp(NamedTuple):
-    """Pairs of aligned frames, from the first two to the last two."""
+    """Pairs of aligned frames, from the two first frames to the two last."""
 
     first: Int64[np.ndarray, " length"]
     second: Int64[np.ndarray, " length"]
-    """As long as ``first``. Neither ever decreases."""
+    """As long as ``first``. Neither sequence of indices ever decreases."""
 
 
 def warp(costs: Float[np.ndarray, "first second"]) -> Warp:
-    """The path of least total cost through a table with the cost of each pair. Among equal paths, the shortest.
+    """The path of least total cost through a table with the cost of each pair. Of several such paths, the shortest.
 
-    The cells of an anti-diagonal depend only on the two anti-diagonals before it, so each is computed at once. The table of choices has
-    one byte per pair and another for the corners: two bytes per pair.
+    Each anti-diagonal depends only on the two before it, so all of its cells are computed together. The choices take n (n + m − 1)
+    bytes for n × m costs.
     """
     n, m = costs.shape
     choices = np.zeros((n + m - 1, n), np.int8)
