@@ -108,10 +108,9 @@ def test_another_prior_imagines(run: Path, tmp_path: Path) -> None:
 
 
 def test_it_starts_from_a_file_and_follows_a_plan(run: Path, tmp_path: Path) -> None:
-    frames = np.load(_rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right"), allow_pickle=False)
-    np.save(tmp_path / "clip.npy", frames.transpose(1, 0, 2, 3))
+    start = _rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right")
     (tmp_path / "plan.txt").write_text('left\n{"action": "right"}\n"1"\n')
-    options = ["--start", str(tmp_path / "clip.npy"), "--frames", "3", "--context", "2"]
+    options = ["--start", str(start), "--frames", "3", "--context", "2"]
     plan = _rollout(run, tmp_path / "a.npy", *options, "--actions", str(tmp_path / "plan.txt"))
     listed = _rollout(run, tmp_path / "b.npy", *options, "--action", "left", "right", "right")
     assert np.array_equal(np.load(plan), np.load(listed)) and np.load(plan).shape == (5, 3, 16, 16)
@@ -154,6 +153,22 @@ def test_frames_of_another_size_are_refused(run: Path, tmp_path: Path, capsys: p
     np.save(tmp_path / "clip.npy", np.zeros((3, 8, 12, 20), np.uint8))
     assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
     assert "frames of 12 x 20 pixels; this model was trained on 16 x 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ((2, 3, 8, 16, 16), np.uint8, "has 2 clips; expected one"),
+        ((3, 4, 16, 16), np.uint8, "has too few frames (4); --context and --at need 6"),
+        ((3, 8, 16, 16), np.float32, "Convert it to whole numbers"),
+    ],
+)
+def test_a_start_that_is_not_one_long_clip_of_levels_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, ...], dtype: type, words: str
+) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros(shape, dtype))
+    assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "x.gif").exists()
 
 
 def _rollout(run: Path, out: Path, *options: str) -> Path:

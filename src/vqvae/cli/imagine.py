@@ -119,8 +119,11 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
     stop = chosen.at + chosen.context
     if not chosen.start.isdecimal() or len(chosen.start) > _DIGITS:
         clip = whole(VIDEO.read(Path(chosen.start), model.signal))
+        if len(clip) > 1:
+            raise DataError(f"{chosen.start} has {len(clip)} clips; expected one. Save each clip in a file of its own.")
         if clip.shape[2] < stop:
-            raise DataError(f"{chosen.start} has {clip.shape[2]} frames; {chosen.context} from frame {chosen.at} on are needed.")
+            advice = "Give a longer clip, or lower --context or --at."
+            raise DataError(f"{chosen.start} has too few frames ({clip.shape[2]}); --context and --at need {stop}. {advice}")
         if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:
             wanted, found = (" x ".join(map(str, size)) for size in (model.size[1:], tuple(clip.shape[3:])))
             raise DataError(f"{chosen.start} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
