@@ -109,7 +109,7 @@ def test_another_prior_imagines(run: Path, tmp_path: Path) -> None:
 
 def test_it_starts_from_a_file_and_follows_a_plan(run: Path, tmp_path: Path) -> None:
     start = _rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right")
-    (tmp_path / "plan.txt").write_text('left\n{"action": "right"}\n"1"\n')
+    (tmp_path / "plan.txt").write_text('\ufeffleft\n{"action": "right"}\n"1"\n')
     options = ["--start", str(start), "--frames", "3", "--context", "2"]
     plan = _rollout(run, tmp_path / "a.npy", *options, "--actions", str(tmp_path / "plan.txt"))
     listed = _rollout(run, tmp_path / "b.npy", *options, "--action", "left", "right", "right")
@@ -169,6 +169,31 @@ def test_a_start_that_is_not_one_long_clip_of_levels_is_refused(
     np.save(tmp_path / "clip.npy", np.zeros(shape, dtype))
     assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
     assert words in capsys.readouterr().err and not (tmp_path / "x.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "plan.txt has no actions"),
+        ("\n \n", "plan.txt has no actions"),
+        ('left\n{"action": "le', "plan.txt, line 2, is not valid JSON"),
+        ('{"action": null}', "plan.txt, line 1, is"),
+        ('left\n{"move": "left"}', "plan.txt, line 2, is"),
+        ('["left", "right"]', "plan.txt, line 1, is"),
+        ('{"action": true}', "plan.txt, line 1, is"),
+        ("left\njump", "plan.txt: There is no action 'jump'; the actions are left, right"),
+    ],
+)
+def test_a_damaged_plan_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
+    (tmp_path / "plan.txt").write_text(text)
+    assert main(["imagine", str(run), "--actions", str(tmp_path / "plan.txt"), "--frames", "2", "--out", str(tmp_path / "x.gif")]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "x.gif").exists()
+
+
+def test_a_missing_plan_is_named_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imagine", str(run), "--actions", str(tmp_path / "none.txt"), "--out", str(tmp_path / "x.gif")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "none.txt cannot be read" in said and "is not text" not in said
 
 
 def _rollout(run: Path, out: Path, *options: str) -> Path:

@@ -54,11 +54,9 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
 
 def _advice(array: np.ndarray, signal: Signal) -> str:
     """What to do about floats where levels are expected."""
-    return (
-        " Convert it to whole numbers. Commands with --bounds LOW HIGH also take floats."
-        if array.dtype.kind == "f" and signal.levels is not None
-        else ""
-    )
+    if array.dtype.kind != "f" or signal.levels is None:
+        return ""
+    return " Convert it to whole numbers. Commands with --bounds LOW HIGH also take floats."
 
 
 def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path: Path) -> np.ndarray:
