@@ -1,5 +1,6 @@
 """``vqvae imagine``, from frames on disk to a video of imagined ones."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import vqvae
 from vqvae import storage
 from vqvae.cli.main import main
 from vqvae.data import VideosConfig
+from vqvae.errors import ConfigError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import FrameTokenizerConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.pipeline import load
+from vqvae.pipeline import Pipeline, load
 from vqvae.priors import MaskedPrior, TransformerPriorConfig, WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.runs.stages import train_prior, train_tokenizer
@@ -122,6 +124,12 @@ def test_python_imagines_too(run: Path) -> None:
     made = model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4)
     assert made.shape == (2, 3, 3, 16, 16)
     assert made.equal(model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4))
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
+def test_python_refuses_a_wrong_count(run: Path, count: object) -> None:
+    with pytest.raises(ConfigError, match="count is .*; it must be a whole number, at least 1"):
+        inspect.unwrap(Pipeline.imagine)(vqvae.load(run), np.zeros((3, 4, 16, 16), np.uint8), ["left"], count=count)
 
 
 @pytest.mark.parametrize(
