@@ -445,3 +445,8 @@ def test_a_name_with_a_tilde_can_be_given_with_its_folder(monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     assert user_path("./~nobody-of-this-name") == tmp_path / "~nobody-of-this-name" == user_path(typed_path("./~nobody-of-this-name"))
     assert typed_path("~/a") == Path("~/a") and typed_path("./a") == Path("a")
+
+
+def test_text_loses_its_byte_order_mark(tmp_path):
+    (tmp_path / "notes.txt").write_bytes(b"\xef\xbb\xbfleft\n")
+    assert disk.read_text(tmp_path / "notes.txt") == "left\n"

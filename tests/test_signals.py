@@ -234,3 +234,10 @@ def test_a_batch_comes_from_what_users_have() -> None:
 def test_what_is_no_batch_is_a_data_error(data: object) -> None:
     with pytest.raises(DataError, match="came"):
         pictures(3).batch(data)
+
+
+@pytest.mark.parametrize("frames", [2, 4])
+def test_frames_first_are_not_an_alpha_channel(frames):
+    clips = Signal(axes=("time", "height", "width"), channels=3, levels=256)
+    with pytest.raises(DataError, match="expected"):
+        clips.batch(torch.zeros(frames, 3, 8, 8, dtype=torch.uint8))

@@ -195,7 +195,7 @@ def typed_path(text: str) -> Path:
 
 
 def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
-    """The text of a small file in UTF-8. Does not block on a pipe, and reads at most ``limit`` bytes.
+    """The text of a small file in UTF-8, without a byte order mark. Does not block on a pipe, and reads at most ``limit`` bytes.
 
     Raises:
         OSError: the file is missing, unreadable, too large, or not a plain file.
@@ -208,7 +208,7 @@ def read_text(path: Path, limit: int = LARGEST_TEXT) -> str:
         content = file.read(min(found.st_size, limit) + 1)  # Python allocates all that it may read.
     if len(content) > limit:
         raise OSError(errno.EFBIG, f"it is larger than {limit} bytes", str(path))
-    return content.decode("utf-8")
+    return content.decode("utf-8-sig")
 
 
 def check_plain(path: Path) -> None:

@@ -101,13 +101,13 @@ class Signal:
 
     def match_channels(self, x: Shaped[Tensor, "n given *axes"]) -> Shaped[Tensor, "n matched *axes"]:
         """A batch with the signal's channels, if that loses nothing but colour. Grey is repeated to make colour. Colour becomes its
-        brightness (ITU-R BT.601). Several channels of sound become their mean. An alpha channel is composed over white.
+        brightness (ITU-R BT.601). Several channels of sound become their mean. An alpha channel of a picture is composed over white.
         Anything else is returned unchanged, for ``check`` to refuse.
         """
         if x.ndim != len(self.axes) + 2 or x.shape[1] == self.channels:
             return x
         is_picture = self.axes[-2:] == AXES[2] and self.channels in (1, 3)
-        if is_picture and x.shape[1] in (2, 4):
+        if self.axes == AXES[2] and is_picture and x.shape[1] in (2, 4):  # Clips have no alpha: 4 is rather their number of frames.
             x = self._over_white(x)
         if x.shape[1] == 1 and is_picture:
             return x.expand(-1, self.channels, *x.shape[2:])

@@ -1,5 +1,6 @@
 """``vqvae imagine``, from frames on disk to a video of imagined ones."""
 
+import inspect
 import json
 from pathlib import Path
 
@@ -11,10 +12,11 @@ import vqvae
 from vqvae import storage
 from vqvae.cli.main import main
 from vqvae.data import VideosConfig
+from vqvae.errors import ConfigError
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import FrameTokenizerConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
-from vqvae.pipeline import load
+from vqvae.pipeline import Pipeline, load
 from vqvae.priors import MaskedPrior, TransformerPriorConfig, WorldPriorConfig
 from vqvae.quantizers import EMAQuantizerConfig
 from vqvae.runs.stages import train_prior, train_tokenizer
@@ -108,10 +110,9 @@ def test_another_prior_imagines(run: Path, tmp_path: Path) -> None:
 
 
 def test_it_starts_from_a_file_and_follows_a_plan(run: Path, tmp_path: Path) -> None:
-    frames = np.load(_rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right"), allow_pickle=False)
-    np.save(tmp_path / "clip.npy", frames.transpose(1, 0, 2, 3))
-    (tmp_path / "plan.txt").write_text('left\n{"action": "right"}\n"1"\n')
-    options = ["--start", str(tmp_path / "clip.npy"), "--frames", "3", "--context", "2"]
+    start = _rollout(run, tmp_path / "start.npy", "--frames", "6", "--action", "right")
+    (tmp_path / "plan.txt").write_text('\ufeffleft\n{"action": "right"}\n"1"\n')
+    options = ["--start", str(start), "--frames", "3", "--context", "2"]
     plan = _rollout(run, tmp_path / "a.npy", *options, "--actions", str(tmp_path / "plan.txt"))
     listed = _rollout(run, tmp_path / "b.npy", *options, "--action", "left", "right", "right")
     assert np.array_equal(np.load(plan), np.load(listed)) and np.load(plan).shape == (5, 3, 16, 16)
@@ -123,6 +124,12 @@ def test_python_imagines_too(run: Path) -> None:
     made = model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4)
     assert made.shape == (2, 3, 3, 16, 16)
     assert made.equal(model.imagine(clip, ["left"] * 3, before=["right", "left", "left"], count=2, seed=4))
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.5, "2", True])
+def test_python_refuses_a_wrong_count(run: Path, count: object) -> None:
+    with pytest.raises(ConfigError, match="count is .*; it must be a whole number, at least 1"):
+        inspect.unwrap(Pipeline.imagine)(vqvae.load(run), np.zeros((3, 4, 16, 16), np.uint8), ["left"], count=count)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +161,47 @@ def test_frames_of_another_size_are_refused(run: Path, tmp_path: Path, capsys: p
     np.save(tmp_path / "clip.npy", np.zeros((3, 8, 12, 20), np.uint8))
     assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
     assert "frames of 12 x 20 pixels; this model was trained on 16 x 16" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "words"),
+    [
+        ((2, 3, 8, 16, 16), np.uint8, "has 2 clips; expected one"),
+        ((3, 4, 16, 16), np.uint8, "has too few frames (4); --context and --at need 6"),
+        ((3, 8, 16, 16), np.float32, "Convert it to whole numbers"),
+    ],
+)
+def test_a_start_that_is_not_one_long_clip_of_levels_is_refused(
+    run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], shape: tuple[int, ...], dtype: type, words: str
+) -> None:
+    np.save(tmp_path / "clip.npy", np.zeros(shape, dtype))
+    assert main(["imagine", str(run), "--start", str(tmp_path / "clip.npy"), "--out", str(tmp_path / "x.gif")]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "x.gif").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "plan.txt has no actions"),
+        ("\n \n", "plan.txt has no actions"),
+        ('left\n{"action": "le', "plan.txt, line 2, is not valid JSON"),
+        ('{"action": null}', "plan.txt, line 1, is"),
+        ('left\n{"move": "left"}', "plan.txt, line 2, is"),
+        ('["left", "right"]', "plan.txt, line 1, is"),
+        ('{"action": true}', "plan.txt, line 1, is"),
+        ("left\njump", "plan.txt: There is no action 'jump'; the actions are left, right"),
+    ],
+)
+def test_a_damaged_plan_is_refused(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], text: str, words: str) -> None:
+    (tmp_path / "plan.txt").write_text(text)
+    assert main(["imagine", str(run), "--actions", str(tmp_path / "plan.txt"), "--frames", "2", "--out", str(tmp_path / "x.gif")]) == 1
+    assert words in capsys.readouterr().err and not (tmp_path / "x.gif").exists()
+
+
+def test_a_missing_plan_is_named_once(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["imagine", str(run), "--actions", str(tmp_path / "none.txt"), "--out", str(tmp_path / "x.gif")]) == 1
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert "none.txt cannot be read" in said and "is not text" not in said
 
 
 def _rollout(run: Path, out: Path, *options: str) -> Path:

@@ -12,12 +12,14 @@ from vqvae import pipeline
 from vqvae.building import check_memory
 from vqvae.cli.arguments import note, parse
 from vqvae.cli.values import Device, File, Name, Run
-from vqvae.config import SEED, loads, settings
+from vqvae.config import SEED, settings
 from vqvae.data.episodes import ClipsDataset
-from vqvae.disk import check_outputs, explained, read_text, user_path
+from vqvae.data.videos import read_actions
+from vqvae.disk import check_outputs, user_path
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
 from vqvae.evaluation.video.strips import CONTEXT, IMAGINED
+from vqvae.generation.imagination import action_numbers
 from vqvae.media.video import WRITTEN, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.runs.folder import stored_data
@@ -119,8 +121,11 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
     stop = chosen.at + chosen.context
     if not chosen.start.isdecimal() or len(chosen.start) > _DIGITS:
         clip = whole(VIDEO.read(Path(chosen.start), model.signal))
+        if len(clip) > 1:
+            raise DataError(f"{chosen.start} has {len(clip)} clips; expected one. Save each clip in a file of its own.")
         if clip.shape[2] < stop:
-            raise DataError(f"{chosen.start} has {clip.shape[2]} frames; {chosen.context} from frame {chosen.at} on are needed.")
+            advice = "Give a longer clip, or lower --context or --at."
+            raise DataError(f"{chosen.start} has too few frames ({clip.shape[2]}); --context and --at need {stop}. {advice}")
         if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:
             wanted, found = (" x ".join(map(str, size)) for size in (model.size[1:], tuple(clip.shape[3:])))
             raise DataError(f"{chosen.start} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
@@ -144,19 +149,13 @@ def plan_of(chosen: Arguments, names: tuple[str, ...]) -> list[str]:
 
     Raises:
         ConfigError: if both a list and a file are given, or their number is not that of the frames.
-        DataError: if the file cannot be read.
+        DataError: if the file cannot be read, has no actions, or has an unknown one.
     """
     given = list(chosen.action)
     if chosen.actions is not None:
         if given:
             raise ConfigError("--action and --actions are both given. Choose one.")
-        path = user_path(chosen.actions, DataError)
-        try:
-            with explained(DataError, path, "cannot be read", "Give a file with one action per line."):
-                lines = [line.strip() for line in read_text(path).splitlines()]
-        except ValueError as error:
-            raise DataError(f"{path} is not text ({error}). Give a file with one action per line.") from error
-        given = [str(_action_of(line, str(path))) for line in lines if line]
+        given = _plan_in(user_path(chosen.actions, DataError), names)
     given = given or list(names[:1])
     if len(given) == 1:
         given *= chosen.frames
@@ -165,9 +164,13 @@ def plan_of(chosen: Arguments, names: tuple[str, ...]) -> list[str]:
     return given
 
 
-def _action_of(line: str, where: str) -> object:
-    """An action: text, or JSON such as {"action": "left"}."""
-    if line[0] not in '{"':
-        return line
-    found = loads(line, where)
-    return found.get("action", "") if isinstance(found, dict) else found
+def _plan_in(path: Path, names: tuple[str, ...]) -> list[str]:
+    given = read_actions(path, is_plan=True)
+    if not given:
+        raise DataError(f"{path} has no actions. Give a file with one action per line.")
+    if names:
+        try:
+            action_numbers(given, names, 1)
+        except ConfigError as error:
+            raise DataError(f"{path}: {error}") from error
+    return given

@@ -223,7 +223,7 @@ def _decode(root: Path, clips: Sequence[_Clip], config: VideosConfig, size: tupl
         for clip in clips:
             start, count = file.tell(), 0
             try:
-                track = None if clip.track is None else _read_track(root / clip.track)
+                track = None if clip.track is None else read_actions(root / clip.track)
                 rate, frames = _open(root, clip, config, size)
                 for frame in frames:
                     file.write(frame.tobytes())
@@ -276,25 +276,36 @@ def _numbered(root: Path, clip: _Clip, channels: int, size: tuple[int, int]) -> 
         yield read_image(root / file, size, channels=channels)
 
 
-def _read_track(path: Path) -> list[str]:
+def read_actions(path: Path, *, is_plan: bool = False) -> list[str]:
+    """The actions in a file, one per line, such as {"action": "left"}. Empty lines are skipped.
+
+    Args:
+        path: a text file in UTF-8.
+        is_plan: whether a line may also be a bare name or number, such as left or 1.
+
+    Raises:
+        DataError: if the file cannot be read, or a line holds no action.
+    """
     with explained(DataError, path, "cannot be read", "Check that it is a text file."):
         try:
             lines = read_text(path).splitlines()
         except ValueError as error:
             raise DataError(f"{path} is not UTF-8. Save it as UTF-8.") from error
-    actions = []
-    for number, line in enumerate(lines, 1):
-        if not line.strip():
-            continue
-        try:
-            entry = loads(line, f"{path}, line {number},")
-        except ConfigError as error:
-            raise DataError(str(error)) from error
-        action = entry.get("action") if isinstance(entry, dict) else None
-        if not isinstance(action, str):
-            raise DataError(f'{path}, line {number}, is {shown(line)}; an object such as {{"action": "left"}} is expected.')
-        actions.append(action)
-    return actions
+    return [_action_in(line.strip(), f"{path}, line {number},", is_plan) for number, line in enumerate(lines, 1) if line.strip()]
+
+
+def _action_in(line: str, where: str, is_plan: bool) -> str:
+    if is_plan and line[0] not in '{["':
+        return line
+    try:
+        entry = loads(line, where)
+    except ConfigError as error:
+        raise DataError(str(error)) from error
+    action = entry.get("action") if isinstance(entry, dict) else entry if is_plan else None
+    if isinstance(action, str) or (is_plan and type(action) is int):
+        return str(action)
+    bare = "a name, or " if is_plan else ""
+    raise DataError(f'{where} is {shown(line)}; {bare}an object such as {{"action": "left"}} is expected.')
 
 
 def _action_names(config: VideosConfig, root: Path, found: Sequence[_Kept]) -> tuple[str, ...]:

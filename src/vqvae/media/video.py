@@ -276,7 +276,7 @@ def _steady(timed: Iterator[_Timed], rate: float, path: Path) -> Iterator[_Timed
         if before is not None and abs(one.time - before - 1 / rate) > max(_TOLERANCE / rate, _ROUNDED):
             raise DataError(
                 f"{path} changes its frame rate at frame {number}: {1000 * (one.time - before):.0f} ms after {1000 / rate:.0f} ms. "
-                "Give a frame rate to read it at, or convert it to a constant one."
+                "Convert it to a constant rate. For training, you can instead set the rate to read it at: --data.frame-rate"
             )
         before = one.time
         yield one

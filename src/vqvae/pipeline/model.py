@@ -312,9 +312,11 @@ class Pipeline(TrainedParts):
             The imagined frames (clips · count, channels, steps, height, width), those of the first clip first.
 
         Raises:
-            ConfigError: if the model has no prior over frames, or an action is unknown.
+            ConfigError: if the model has no prior over frames, an action is unknown, or ``count`` is not a whole number of at least 1.
             DataError: if the frames are not what the signal says, or there are too few actions.
         """
+        if isinstance(count, bool) or not isinstance(count, Integral) or count < 1:
+            raise ConfigError(f"count is {count!r}; it must be a whole number, at least 1.")
         x = self.signal.batch(frames)
         prior, (level, *_) = self.prior, self.layout
         given = continuation(prior, level, self.card.action_names, x, actions, before, steps)

@@ -28,6 +28,18 @@ def test_one_channel_needs_no_axis(tmp_path, shape, count):
 
 
 @pytest.mark.parametrize(
+    ("channels", "shape"), [(3, (5, 3, 4, 6)), (3, (3, 5, 4, 6)), (3, (5, 4, 6, 3)), (1, (5, 1, 4, 6)), (1, (5, 4, 6))]
+)
+def test_one_clip_may_have_its_frames_first_as_written_by_write_video(tmp_path, channels, shape):
+    values = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+    np.save(tmp_path / "a.npy", values)
+    (x,) = read_examples(tmp_path / "a.npy", Signal(axes=("time", "height", "width"), channels=channels, levels=256))
+    assert x.shape == (1, channels, 5, 4, 6)
+    order = {(5, 3, 4, 6): (1, 0, 2, 3), (5, 4, 6, 3): (3, 0, 1, 2)}.get(shape, range(len(shape)))
+    assert np.array_equal(x[0].numpy(), values.transpose(order).reshape(channels, 5, 4, 6))
+
+
+@pytest.mark.parametrize(
     "values", [np.zeros((2, 9)), np.zeros((2, 2, 3, 9)), np.full((3, 9), np.nan), np.zeros((3, 0)), np.zeros((3, 9), complex)]
 )
 def test_other_data_is_refused(tmp_path, values):

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqvae.errors import DataError
 from vqvae.media.arrays import read_array, write_array
-from vqvae.signals import Signal
+from vqvae.signals import AXES, Signal
 
 _NUMPY = {torch.uint8: np.uint8, torch.int32: np.int32, torch.float32: np.float32}
 
@@ -18,7 +18,7 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
     """The examples of a .npy or .npz file with one array, as one block (n, channels, *axes).
 
     The array may have the channels first or last. It needs no axis of channels if there is one channel, and no axis of examples if there is
-    one example.
+    one example. One clip may also have the frames first, (time, channels, height, width), as ``vqvae.media.video.write_video`` writes it.
 
     Args:
         path: the file.
@@ -33,6 +33,8 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
         array = _to_levels(array, bounds, signal.levels, path)
     axes, channels = len(signal.axes), signal.channels
     x = array
+    if signal.axes == AXES[3] and x.ndim == 4 and x.shape[1] == channels != x.shape[0]:
+        x = np.moveaxis(x, 1, 0)
     if channels == 1 and x.ndim in (axes, axes + 1) and not (x.ndim == axes + 1 and 1 in (x.shape[0], x.shape[-1])):
         x = x.reshape(-1, 1, *x.shape[x.ndim - axes :])
     if x.ndim == axes + 1:
@@ -52,7 +54,9 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
 
 def _advice(array: np.ndarray, signal: Signal) -> str:
     """What to do about floats where levels are expected."""
-    return " Give the range of the floats: --bounds LOW HIGH" if array.dtype.kind == "f" and signal.levels is not None else ""
+    if array.dtype.kind != "f" or signal.levels is None:
+        return ""
+    return " Convert it to whole numbers. Commands with --bounds LOW HIGH also take floats."
 
 
 def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path: Path) -> np.ndarray:
