@@ -274,7 +274,7 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         if batch is not None:
             self.signal.check(batch.x)
         vectors = self.vectors(Codes.of(codes).tensor)
-        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch, self.lead)
+        check_positions("Codes", (vectors.shape[0], *vectors.shape[2:]), self.stride, batch, self.lead)
         return vectors
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:

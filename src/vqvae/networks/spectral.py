@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
+from vqvae.exact import is_traced
 from vqvae.networks.base import Decoder
 from vqvae.networks.speakers import Speakers
 
@@ -112,7 +113,7 @@ class SpectralDecoder(Decoder):
 
     def _wave(self, spectra: Float[Tensor, "batch parts spectra"], time: int) -> Float[Tensor, "batch 1 time"]:
         """Convert the magnitude and phase of each spectrum to a window of samples, and add the windows where they overlap."""
-        if not len(spectra):
+        if not is_traced() and not len(spectra):
             return spectra.new_zeros(0, 1, time)
         log_magnitude, phase = spectra.chunk(2, 1)
         magnitude = log_magnitude.clamp(max=_LOUDEST).exp()
