@@ -28,11 +28,15 @@ COMMANDS = {
     "sample": "draw new pictures, speech or arrays",
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
+    "push": "upload a run to the Hugging Face Hub",
     "compare": "compare the scores and pictures of several runs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
-WORKING = ("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine", "reproduce")
+WORKING = (
+    *("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine"),
+    *("push", "reproduce"),
+)
 """Commands that take a while. They say at once that they have started."""
 LINE = 120
 """Characters that are shown of a command."""

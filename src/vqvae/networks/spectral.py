@@ -120,7 +120,7 @@ class SpectralDecoder(Decoder):
         windows = torch.fft.irfft(torch.polar(magnitude, phase), n=self.config.n_fft, dim=1) * self.window.to(phase.dtype).unsqueeze(1)
         hop, count = self.config.hop, windows.shape[2]
         length = (count - 1) * hop + self.config.n_fft
-        added = F.fold(windows, (1, length), (1, self.config.n_fft), stride=(1, hop)).view(len(spectra), 1, -1, hop)
+        added = F.fold(windows, (1, length), (1, self.config.n_fft), stride=(1, hop)).view(spectra.shape[0], 1, -1, hop)
         wave = (added / self.envelope.to(added.dtype)).flatten(2)
         return wave.narrow(2, self.overlap * hop + self.edge, time)
 

@@ -30,7 +30,7 @@ from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import Prior, SamplingPrior, UnigramPrior
 from vqvae.signals import Signal
-from vqvae.storage import RunCard
+from vqvae.storage import RunCard, hub
 
 _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
@@ -38,6 +38,14 @@ T = TypeVar("T")
 PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
 LOCK = ".lock"
 """The file that marks a folder as a run's from the first step on."""
+TRAVELS = tuple(
+    f"{folder}/{file}"
+    for folder in (TOKENIZER, UNIGRAM, PRIOR, f"{PRIOR}-[0-9]", f"{PRIORS}/*", "coder", "coder-[0-9]")
+    for file in (storage.CONFIG, storage.WEIGHTS)
+)
+"""The files of a run that the Hub gets and gives: parts as JSON and safetensors. Patterns as in ``fnmatch``."""
+SCORES = "metrics.json"
+"""The file with the scores of a run."""
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -49,12 +57,12 @@ def load(
     prior: str | None = None,
     checkpoint: str | int | None = None,
 ) -> Pipeline:
-    """Load a run folder: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
+    """Load a run: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
 
     A prior that is damaged or does not fit the tokenizer is skipped with a warning, unless ``prior`` names it.
 
     Args:
-        run: the folder.
+        run: the run folder, or a model on the Hugging Face Hub: "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
         device: where the parts go. "auto": CUDA if available, otherwise the CPU.
         parts: the caller's own configuration classes that the run contains.
         prior: the name of a prior (``vqvae train-prior --name``). Default: the prior without a name or, if there is none, the only
@@ -65,8 +73,9 @@ def load(
     Raises:
         CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
         ConfigError: this machine has no such device, or a prior and a checkpoint are both chosen.
+        HubError: the model on the Hub does not exist or cannot be reached.
     """
-    run, device = user_path(run, CheckpointError), pick_device(device)
+    run, device = local_run(run), pick_device(device)
     if checkpoint is not None and prior is not None:
         raise ConfigError("A checkpoint of the tokenizer has no priors. Choose a prior or a checkpoint.")
     place = _tokenizer(run) if checkpoint is None else chosen_checkpoint(run, checkpoint)
@@ -90,6 +99,38 @@ def load(
         names = found.label_names
     priors = found.priors if found else None
     return Pipeline(tokenizer, priors, unigram=unigram, card=card, signal=signal, label_names=names).to(device)
+
+
+def from_pretrained(name: Path | str, revision: str | None = None, device: torch.device | str = "cpu") -> Pipeline:
+    """``load`` with the names of the Hugging Face libraries.
+
+    Args:
+        name: OWNER/NAME on the Hub, with or without "hf:", or a run folder. A folder that exists comes first.
+        revision: a branch, a tag or a commit on the Hub. Default: the default branch.
+        device: where the parts go.
+
+    Raises:
+        CheckpointError, ConfigError, HubError: as in ``load``.
+    """
+    if not hub.is_address(name) and (Path(name).is_dir() or len(Path(name).parts) != 2):
+        if revision is not None:
+            raise ConfigError(f"The revision {revision!r} was given with the folder {name}. Only models on the Hub have revisions.")
+        return load(name, device)
+    address = hub.read_address(name)
+    return load(str(address if revision is None else address._replace(revision=revision)), device)
+
+
+def local_run(run: Path | str) -> Path:
+    """The folder of a run: that of a path, or the local copy of a model on the Hub.
+
+    Raises:
+        CheckpointError: it is not a path, or there is no such folder.
+        ConfigError: it starts with "hf:" and is not the name of a model.
+        HubError: the model does not exist or cannot be reached.
+    """
+    if hub.is_address(run):
+        return hub.download(hub.read_address(run), (*TRAVELS, SCORES), f"{TOKENIZER}/{storage.CONFIG}")
+    return user_path(run, CheckpointError)
 
 
 def prior_folder(run: Path, level: int, name: str = "") -> Path:
