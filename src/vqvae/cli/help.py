@@ -174,6 +174,18 @@ PAGES = {
         ),
         "Log in first: hf auth login, or set HF_TOKEN.",
     ),
+    "export": Page(
+        "RUN --out FOLDER [flags]",
+        "Write the encoder with its quantizer, and the decoder, as programs that run without vqvae.",
+        ("runs/photos --out exported", "runs/photos --format pt2 --out exported"),
+        (
+            _RUN,
+            ("--out FOLDER", "Where the programs and their description go."),
+            ("--format onnx|pt2", "ONNX, or a program of torch.export. Default: onnx."),
+            ("--encoder-only", "Write no decoder."),
+            _OVERWRITE,
+        ),
+    ),
     "compare": Page(
         "RUN RUN... [flags]",
         "Print the scores of several runs as a table, and write a page with their pictures side by side.",

@@ -29,13 +29,14 @@ COMMANDS = {
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
     "push": "upload a run to the Hugging Face Hub",
+    "export": "write a run as ONNX or PyTorch programs",
     "compare": "compare the scores and pictures of several runs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
 WORKING = (
     *("demo", "train", "train-prior", "evaluate", "reconstruct", "encode", "decode", "convert", "sample", "imagine"),
-    *("push", "reproduce"),
+    *("push", "export", "reproduce"),
 )
 """Commands that take a while. They say at once that they have started."""
 LINE = 120

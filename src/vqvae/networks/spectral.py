@@ -103,16 +103,17 @@ class SpectralDecoder(Decoder):
         Raises:
             DataError: if the speaker is missing or out of range.
         """
-        (context,), time = self.context, vectors.shape[2] * self.config.stride
+        (context,) = self.context
         hidden = self.speaker(self.first(F.pad(vectors, (context, context))), condition)
         hidden = self.upsample(self.codes(hidden))
         hidden = self.frames(hidden[..., self.surplus : hidden.shape[2] - self.surplus])
         with torch.autocast(vectors.device.type, enabled=False):
             spectra = self.last(hidden.to(self.last.weight.dtype))
-            return self._wave(spectra, time)
+            return self._wave(spectra)
 
-    def _wave(self, spectra: Float[Tensor, "batch parts spectra"], time: int) -> Float[Tensor, "batch 1 time"]:
+    def _wave(self, spectra: Float[Tensor, "batch parts spectra"]) -> Float[Tensor, "batch 1 time"]:
         """Convert the magnitude and phase of each spectrum to a window of samples, and add the windows where they overlap."""
+        time = (spectra.shape[2] - 2 * self.overlap) * self.config.hop
         if not is_traced() and not len(spectra):
             return spectra.new_zeros(0, 1, time)
         log_magnitude, phase = spectra.chunk(2, 1)
