@@ -13,6 +13,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -247,9 +248,35 @@ def _tokenizer(run: Path) -> Path:
     """Where the tokenizer can be read."""
     place = part_of(run, run / TOKENIZER)
     if place is None:
+        if not run.is_dir() or storage.is_part(run):
+            raise CheckpointError(_not_a_run(run))
         reason = "its tokenizer is not trained to the end" if (run / CHECKPOINTS).is_dir() else "there is no trained tokenizer"
         raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
     return place
+
+
+def _not_a_run(run: Path) -> str:
+    """Why a path is not a run, and what the user may have meant."""
+    text = run.as_posix()
+    train = f"To train one: vqvae train RECIPE --out {run}"
+    if storage.is_part(run):
+        return f"{run} is one part of a run. Give the run folder: {run.parent}"
+    if run.exists():
+        return f"{run} is a file; expected a run folder. {train}"
+    if match := re.fullmatch(r"https?:/+[^/]+/([^/]+/[^/]+?)(?:/tree/([^/]+))?/*", text):
+        return f"{run} is a web address. For a model on the Hugging Face Hub, write {hub.Address(match[1], match[2])}"
+    near = get_close_matches(run.name, _runs_in(run.parent), n=1, cutoff=0.6)
+    hint = f" Did you mean {run.parent / near[0]}?" if near else ""
+    at_hub = f" For a model on the Hugging Face Hub, write {hub.PREFIX}{text}." if re.fullmatch(r"[\w.-]+/[\w.@-]+", text) else ""
+    return f"There is no run {run}.{hint}{at_hub} {train}"
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """The names of the run folders in a folder."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if (path / TOKENIZER).is_dir() or (path / CHECKPOINTS).is_dir())
+    except OSError:
+        return []
 
 
 def _priors(run: Path, name: str, tokenizer: Tokenizer, parts: Parts) -> _Priors | None:
