@@ -2,13 +2,13 @@
 
 import torch
 
-from vqvae.layers.frame_memory import FrameMemory
+from vqvae.layers.frame_memory import FrameMemory, Overview
 from vqvae.layers.places import Places
 
 
-def make(books: int = 2, actions: int = 3) -> FrameMemory:
+def make(books: int = 2, actions: int = 3, overview: int = 2) -> FrameMemory:
     torch.manual_seed(0)
-    sizes = {"memory": 3, "reach": 1, "embedding": 4, "places": 4, "blocks": 1, "width": 6}
+    sizes = {"memory": 3, "reach": 1, "embedding": 4, "places": 4, "overview": overview, "blocks": 1, "width": 6}
     memory = FrameMemory(codebook_size=5, num_codebooks=books, actions=actions, **sizes).eval()
     with torch.no_grad():
         memory.first.normal_()
@@ -65,3 +65,20 @@ def test_features_of_a_frame_have_one_vector_per_position() -> None:
     memory = make()
     found = memory.features(memory.nothing(2, (3, 4)), Places(4)((3, 4)))
     assert found.shape == (2, 3, 4, 6) and found.isfinite().all() and bool((found >= 0).all())
+
+
+def test_with_an_overview_one_place_decides_about_the_whole_frame() -> None:
+    memory = torch.randn(1, 3, 9, 9, generator=torch.Generator().manual_seed(2))
+    other, places = memory.clone(), Places(4)((9, 9)).detach()
+    other[:, :, 0, 0] += 1
+    for overview in (0, 2):
+        made = make(overview=overview)
+        for parameter in made.overview.parameters():
+            torch.nn.init.normal_(parameter)
+        changed = (made.features(memory, places) != made.features(other, places)).any(3)[0]
+        assert changed[0, 0] and changed[4:, 4:].any() == bool(overview)
+
+
+def test_an_overview_changes_nothing_before_training() -> None:
+    x = torch.randn(2, 6, 3, 4)
+    assert torch.equal(Overview(6, 2)(x), x)

@@ -52,7 +52,7 @@ ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
 """Rollouts, over all actions."""
 COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 600, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
-MASKED, MASKED_STEPS = "masked", 1_500
+MASKED, MASKED_STEPS = "masked", 2_500
 """The name of the masked prior, and its training steps at CPU scale."""
 PROBE_STEPS, CALIBRATED = 3_000, 2_000
 """Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
@@ -70,9 +70,13 @@ imagined frames is followed by the engine's own frames after the same start and 
 - `bits_per_frame_compared`, `…_without_actions` and `…_single` (a prior of single frames) belong to three priors that were trained for
   {compared} each. `bits_saved_over_…` has the 95 % interval over resampled episodes.
 - `frechet_ratio_step_N`: the Fréchet distance of imagined from real frames at step N, divided by that at step 1.
+  `frechet_share_of_copy_step_N`: the same distance, divided by that of the last known frame, repeated. The features describe single frames.
+  To these, a repeated frame looks as real as any other. Those of `frechet_motion_…` describe how a frame follows the one before it.
 - `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames.
 - `masked_…`: the same for a prior that draws a frame in 8 passes (`MaskedPrior`). `masked_frechet_over_frechet` compares both at step 10.
-- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it."""
+- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it. The
+  cells of the first 3 steps are in view at the start, those of later steps are not. `position_free_step_N`: of the rollouts that move for
+  3 steps, the share that moves for N in the engine. About as often, a perfect model would imagine that the way is free."""
 
 
 def reproduce_imagination(job: Job) -> dict[str, Any]:
@@ -107,14 +111,16 @@ def score_world(job: Job, name: str) -> dict[str, Any]:
     real = data.rollouts(starts, names, IMAGINED)
     imagined = imagine_held(pipeline, held_out.episodes, real, starts, names, context=CONTEXT)
     again = pipeline.reconstruct(imagined.real.flatten(0, 1)).view(imagined.real.shape)
-    metrics |= score_actions(imagined, classifier) | score_distances(imagined, classifier.features, again)
+    metrics |= score_actions(imagined, classifier) | distances(imagined, classifier, again)
     metrics |= score_poses(imagined, held_out)
     if name == WORLDS:
         train_masked(job)
         quick = imagine_held(load(job.run, device, prior=MASKED), held_out.episodes, real, starts, names, context=CONTEXT)
-        found = score_actions(quick, classifier) | score_distances(quick, classifier.features)
-        metrics |= {f"masked_{key}": found[key] for key in ("action_named", f"frechet_ratio_step_{IMAGINED}", "frechet_by_step")}
-        metrics["masked_frechet_over_frechet"] = found["frechet_by_step"][-1] / metrics["frechet_by_step"][-1]
+        found = score_actions(quick, classifier) | distances(quick, classifier)
+        ratios = [f"{name}_ratio_step_{IMAGINED}" for name in ("frechet", "frechet_motion")]
+        metrics |= {f"masked_{key}": found[key] for key in ("action_named", *ratios)}
+        for key in ("frechet", "frechet_motion"):
+            metrics[f"masked_{key}_over_{key}"] = found[f"{key}_by_step"][-1] / metrics[f"{key}_by_step"][-1]
     write_png(job.results / f"{job.name}-{name}.png", strips(imagined))
     return metrics
 
@@ -130,7 +136,8 @@ def train_missing(job: Job, name: str) -> None:
 def train_masked(job: Job) -> None:
     """Train a prior that draws frames in a few passes, unless it is finished."""
     config = stored_config(job.run, PRIOR)
-    shared = {name: getattr(config.model, name) for name in ("codebook_size", "num_codebooks", "actions", "memory", "reach", "clip_length")}
+    names = ("codebook_size", "num_codebooks", "actions", "memory", "reach", "overview", "clip_length")
+    shared = {name: getattr(config.model, name) for name in names}
     steps = MASKED_STEPS if job.scale == "cpu" else config.steps
     config = dataclasses.replace(config, model=MaskedPriorConfig(**shared), steps=steps)
     train_prior(config, job.options, job.run, name=MASKED, scored=False)
@@ -215,6 +222,12 @@ def score_held_out(classifier: InverseDynamics, held_out: ClipsDataset, names: S
         asked = torch.isin(taken, torch.tensor(among))
         right.append(classifier.predict(batch.x[asked], among)[:, 0] == taken[asked])
     return {"action_named_held_out": float(torch.cat(right).float().mean())}
+
+
+def distances(imagined: Imagined, classifier: InverseDynamics, reconstructed: torch.Tensor | None = None) -> dict[str, Any]:
+    """Fréchet distances of how frames look, and of how they follow each other."""
+    looks = score_distances(imagined, classifier.appearance, reconstructed)
+    return looks | score_distances(imagined, classifier.motion, reconstructed, "frechet_motion")
 
 
 def score_poses(imagined: Imagined, held_out: ClipsDataset) -> dict[str, Any]:

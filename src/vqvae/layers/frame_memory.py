@@ -14,7 +14,7 @@ class FrameMemory(nn.Module):
 
     codes of a frame ─ embeddings ┐
     memory ───────────────────────┴ convolution of the action ─ gate ─ memory of the next frame
-    memory ─ 1×1 + places ─ residual blocks ─ ReLU ─ features of the next frame
+    memory ─ 1×1 + places ─ overview ─ residual blocks ─ ReLU ─ features of the next frame
 
     It runs once per frame, so a frame costs the same however many came before. Each action has its own convolution, because an action
     decides where things move.
@@ -30,6 +30,7 @@ class FrameMemory(nn.Module):
         reach: int,
         embedding: int,
         places: int,
+        overview: int,
         blocks: int,
         width: int,
     ) -> None:
@@ -43,6 +44,7 @@ class FrameMemory(nn.Module):
             reach: columns that a frame moves at most, each way, from one frame to the next.
             embedding: channels of the embedding of codes.
             places: channels of the embedding of positions.
+            overview: heads that look at the whole memory. 0: no overview.
             blocks: residual blocks between the memory and the features.
             width: channels of these blocks and of the features.
         """
@@ -54,6 +56,7 @@ class FrameMemory(nn.Module):
         self.first = nn.Parameter(torch.zeros(memory))
         self.recall = nn.Conv2d(memory, width, 1)
         self.where = nn.Linear(places, width, bias=False)
+        self.overview = Overview(width, overview) if overview else nn.Identity()
         self.blocks = nn.Sequential(*(ResidualBlock2d(width, width // 2 or 1) for _ in range(blocks)))
 
     def nothing(self, batch_size: int, space: tuple[int, ...]) -> Float[Tensor, "batch memory height width"]:
@@ -83,7 +86,8 @@ class FrameMemory(nn.Module):
         self, memory: Float[Tensor, "batch memory height width"], places: Float[Tensor, "height width places"]
     ) -> Float[Tensor, "batch height width features"]:
         """What the memory says about each position of the next frame."""
-        return self.blocks(self.recall(memory) + self.where(places).movedim(-1, 0)).relu().movedim(1, -1)
+        x = self.overview(self.recall(memory) + self.where(places).movedim(-1, 0))
+        return self.blocks(x).relu().movedim(1, -1)
 
     def before_each(
         self, codes: Int[Tensor, "batch codebooks time height width"], actions: Int[Tensor, "batch steps"]
@@ -108,3 +112,26 @@ class FrameMemory(nn.Module):
                 remembered = self.remember(memory[rows], codes[rows, :, number], actions[rows, number])
                 memory = memory.index_copy(0, rows, remembered.to(memory.dtype))
         return memory
+
+
+class Overview(nn.Module):
+    """Scale and shift all positions by what a few heads read anywhere on the map [global context, arXiv 1904.11492].
+
+    One place can decide about the whole next frame: a wall in front of a player means that nothing moves. Convolutions carry such news
+    too slowly. Each head chooses its place by what stands there and by the position, whose embedding is part of the input.
+    """
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.look = nn.Conv2d(width, heads, 1)
+        self.mix = nn.Sequential(nn.Linear(heads * width, width), nn.ReLU(), nn.Linear(width, 2 * width))
+        last = self.mix[-1]
+        assert isinstance(last, nn.Linear)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+
+    def forward(self, x: Float[Tensor, "batch width height columns"]) -> Float[Tensor, "batch width height columns"]:
+        """Keep the shape. At first, nothing changes."""
+        weights = self.look(x).flatten(2).softmax(2)
+        scale, shift = self.mix((weights @ x.flatten(2).transpose(1, 2)).flatten(1)).unsqueeze(2).unsqueeze(3).chunk(2, 1)
+        return x * (1 + scale) + shift

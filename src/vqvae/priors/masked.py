@@ -51,6 +51,8 @@ class MaskedPriorConfig:
     """Number of actions of ``condition.actions``; 0: without actions."""
     reach: int = 3
     """Columns that a frame moves at most, each way, from one frame to the next."""
+    overview: int = 0
+    """Heads that look at the whole memory, for worlds in which one place decides about the whole frame; 0: none."""
     blocks: int = 3
     """Residual blocks between the memory and the frame."""
     width: int = 128
@@ -60,7 +62,7 @@ class MaskedPriorConfig:
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "codebook_size", "num_codebooks", "passes", "channels", "depth", "output_hidden", "reach", "width")
-        check_at_least(0, self, "classes", "memory", "actions", "blocks", "clip_length")
+        check_at_least(0, self, "classes", "memory", "actions", "overview", "blocks", "clip_length")
         if self.actions and not self.memory:
             raise ConfigError(f"MaskedPriorConfig.actions is {self.actions}, but memory is 0. Actions need a memory; set memory to 64.")
 
@@ -113,6 +115,7 @@ class MaskedPrior(SamplingPrior):
                 reach=config.reach,
                 embedding=config.channels,
                 places=config.channels,
+                overview=config.overview,
                 blocks=config.blocks,
                 width=config.width,
             )

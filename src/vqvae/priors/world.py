@@ -34,6 +34,8 @@ class WorldPriorConfig:
     """Channels of the memory."""
     reach: int = 3
     """Columns that a frame moves at most, each way, from one frame to the next."""
+    overview: int = 0
+    """Heads that look at the whole memory, for worlds in which one place decides about the whole frame; 0: none."""
     blocks: int = 3
     """Residual blocks between the memory and the frame."""
     width: int = 128
@@ -54,7 +56,7 @@ class WorldPriorConfig:
     def __post_init__(self) -> None:
         check_pixelcnn(self)
         check_at_least(1, self, "memory", "reach", "width", "clip_length")
-        check_at_least(0, self, "actions", "blocks")
+        check_at_least(0, self, "actions", "overview", "blocks")
 
     def build(self) -> "WorldPrior":
         return WorldPrior(self)
@@ -92,6 +94,7 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
             reach=config.reach,
             embedding=config.hidden,
             places=config.hidden,
+            overview=config.overview,
             blocks=config.blocks,
             width=config.width,
         )

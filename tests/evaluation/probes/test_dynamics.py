@@ -38,12 +38,16 @@ def test_a_classifier_names_the_action_between_frames() -> None:
     assert float(probe(pairs).metrics["accuracy"]) == pytest.approx(float((named[:, 1] == clips.condition.actions[:, 1]).float().mean()))
 
 
-def test_features_are_of_single_frames_and_few() -> None:
-    frames = scrolling(5, 2, 0).x[:, :, 0]
+def test_features_of_frames_ignore_the_order_and_features_of_motion_do_not() -> None:
+    clips = scrolling(5, 3, 0).x
     probe = InverseDynamicsConfig(actions=3, channels=1).build()
-    features = probe.features(frames)
-    assert features.shape == (5, 64)
-    torch.testing.assert_close(probe.features(frames[3:4]), features[3:4])
+    looks, moves = probe.appearance(clips), probe.motion(clips)
+    assert looks.shape == moves.shape == (5, 2, 64)
+    torch.testing.assert_close(probe.appearance(clips[3:4]), looks[3:4])
+    swapped = clips[:, :, [1, 0, 2]]
+    torch.testing.assert_close(probe.appearance(swapped)[:, 1], looks[:, 1])
+    assert not torch.allclose(probe.motion(swapped)[:, 0], moves[:, 0], atol=1e-3)
+    torch.testing.assert_close(probe.motion(clips[:, :, 1:])[:, 0], moves[:, 1])
 
 
 def test_settings_and_data_that_do_not_fit_are_errors() -> None:

@@ -50,12 +50,12 @@ def test_each_action_is_held_after_each_start() -> None:
         imagine_held(pipeline, data, real, STARTS, ("right", "left"), context=3)
 
 
-def rollouts(walks: list[int], poses: torch.Tensor | None = None) -> Imagined:
-    """One start; each action is a step of Crafter's player, held for three steps."""
-    views = [walked([step] * 3) for step in walks]
+def rollouts(walks: list[int], poses: torch.Tensor | None = None, steps: int = 3) -> Imagined:
+    """One start; each action is a step of Crafter's player, held."""
+    views = [walked([step] * steps) for step in walks]
     clips, places = (torch.cat(side) for side in zip(*views, strict=True))
     frames = clips[None, :, :, 1:]
-    there = torch.ones(1, len(walks), 3, dtype=torch.bool)
+    there = torch.ones(1, len(walks), steps, dtype=torch.bool)
     poses = places[None].float() if poses is None else poses
     return Imagined(clips[:1, :, 0], frames, frames, there, poses, tuple(walks), tuple(f"step {step}" for step in walks))
 
@@ -63,13 +63,25 @@ def rollouts(walks: list[int], poses: torch.Tensor | None = None) -> Imagined:
 def test_positions_count_where_the_engine_moves() -> None:
     right = rollouts([0, 1, 4])
     assert score_positions(right, (0, 1)) == {
-        "position_rollouts": 2,
+        "position_rollouts_step_3": 2,
         "position_right_step_3": 1.0,
         "position_seen_step_3": 1.0,
     }
     wrong = right._replace(made=right.made[:, [0, 1, 1]])
     assert score_positions(wrong, (0, 1))["position_right_step_3"] == 0.5
     assert score_positions(rollouts([0]), (0, 1))["position_right_step_3"] is None
+
+
+def test_positions_in_view_are_scored_apart_from_those_beyond() -> None:
+    walk = rollouts([1, 2, 3], steps=5)
+    made = walk.made.clone()
+    made[0, 0, :, 4] = made[0, 0, :, 3]  # The first rollout imagines a wall after four steps.
+    poses = walk.poses.clone()
+    poses[0, 2, 5] = poses[0, 2, 4]  # The engine stops the third rollout after four steps.
+    found = score_positions(walk._replace(made=made, poses=poses), (0, 1))
+    assert found["position_right_step_3"] == 1 and found["position_rollouts_step_3"] == 3
+    assert found["position_right_step_5"] == 0.5 and found["position_rollouts_step_5"] == 2
+    assert found["position_free_step_5"] == pytest.approx(2 / 3)
 
 
 def test_rotation_is_measured_in_imagined_and_in_real_frames() -> None:
@@ -89,7 +101,9 @@ def test_actions_and_distances_have_a_score_for_each_side() -> None:
     assert (
         named["action_named"] == named["action_named_real"] == pytest.approx(np.mean([named[f"action_named_step {i}"] for i in range(4)]))
     )
-    found = score_distances(given, classifier.features, given.real)
+    found = score_distances(given, classifier.appearance, given.real)
     assert found["frechet_by_step"] == pytest.approx([0, 0, 0], abs=1e-4) and found["frechet_reconstructed_by_step"][0] < 1e-4
     assert found["rollouts"] == 4 and "only 4 rollouts" in found["warnings"][0]
     assert len(found["frechet_copy_by_step"]) == 3 and "frechet_ratio_step_3" in found
+    moves = score_distances(given, classifier.motion, name="frechet_motion")
+    assert moves["frechet_motion_by_step"] == pytest.approx([0, 0, 0], abs=1e-4) and moves["frechet_motion_copy_by_step"][2] > 1e-3

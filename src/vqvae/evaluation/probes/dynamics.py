@@ -3,7 +3,7 @@
 What it still names in imagined frames is what a world model has learned to obey.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from jaxtyping import Float, Int, UInt8
@@ -78,8 +78,7 @@ class InverseDynamics(nn.Module):
         self, before: UInt8[Tensor, "batch channels height width"], after: UInt8[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch actions"]:
         """Scores of all actions."""
-        first, second = self._of_frame(before), self._of_frame(after)
-        found = self.pair(torch.cat([first, second, second - first, _correlation(first.detach(), second.detach())], 1)).flatten(2)
+        found = self._of_pair(before, after)
         return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
 
     @torch.inference_mode()
@@ -93,25 +92,44 @@ class InverseDynamics(nn.Module):
         Raises:
             DataError: if the frames have other channels than the training data.
         """
-        self._check(clips)
-        before, after = (side.transpose(1, 2).flatten(0, 1) for side in (clips[:, :, :-1], clips[:, :, 1:]))
-        device = self.head.weight.device
-        pairs = zip(before.split(_AT_ONCE), after.split(_AT_ONCE), strict=True)
         chosen = torch.tensor(list(among) or range(self.config.actions))
-        found = [self.logits(a.to(device), b.to(device)).cpu()[:, chosen].argmax(1) for a, b in pairs]
+        found = [self.logits(before, after).cpu()[:, chosen].argmax(1) for before, after in self._pairs(clips)]
         return chosen[torch.cat(found)].view(len(clips), -1)
 
     @torch.inference_mode()
-    def features(self, frames: UInt8[Tensor, "batch channels height width"]) -> Float[Tensor, "batch features"]:
-        """The mean and the standard deviation over space of the convolutions of single frames, (batch, 2 width), on the CPU.
+    def appearance(self, clips: UInt8[Tensor, "clips channels time height width"]) -> Float[Tensor, "clips steps features"]:
+        """What each frame but the first looks like: the mean and the standard deviation over space of the convolutions of single frames,
+        2 width numbers, on the CPU.
 
         Raises:
             DataError: if the frames have other channels than the training data.
         """
-        self._check(frames)
-        device = self.head.weight.device
-        found = [self._of_frame(part.to(device)).flatten(2) for part in frames.split(_AT_ONCE)]
-        return torch.cat([torch.cat([one.mean(2), one.std(2, correction=0)], 1) for one in found]).cpu()
+        self._check(clips)
+        frames = clips[:, :, 1:].transpose(1, 2).flatten(0, 1)
+        found = [self._of_frame(part.to(self.head.weight.device)).flatten(2) for part in frames.split(_AT_ONCE)]
+        features = torch.cat([torch.cat([one.mean(2), one.std(2, correction=0)], 1) for one in found])
+        return features.view(len(clips), -1, features.shape[1]).cpu()
+
+    @torch.inference_mode()
+    def motion(self, clips: UInt8[Tensor, "clips channels time height width"]) -> Float[Tensor, "clips steps features"]:
+        """How each frame but the first follows the frame before it: the mean over space of the convolutions of pairs, on the CPU.
+
+        Raises:
+            DataError: if the frames have other channels than the training data.
+        """
+        features = torch.cat([self._of_pair(before, after).mean(2) for before, after in self._pairs(clips)])
+        return features.view(len(clips), -1, features.shape[1]).cpu()
+
+    def _pairs(self, clips: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Each frame of clips but the last, and the frame after it, some at a time."""
+        self._check(clips)
+        sides = (side.transpose(1, 2).flatten(0, 1).to(self.head.weight.device) for side in (clips[:, :, :-1], clips[:, :, 1:]))
+        before, after = (side.split(_AT_ONCE) for side in sides)
+        return zip(before, after, strict=True)
+
+    def _of_pair(self, before: Tensor, after: Tensor) -> Float[Tensor, "batch features positions"]:
+        first, second = self._of_frame(before), self._of_frame(after)
+        return self.pair(torch.cat([first, second, second - first, _correlation(first.detach(), second.detach())], 1)).flatten(2)
 
     def _of_frame(self, frames: Tensor) -> Tensor:
         return self.frame(frames.float() / 127.5 - 1)

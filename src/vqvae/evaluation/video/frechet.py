@@ -5,7 +5,6 @@ A model that degrades drifts away with each step. Read the distances beside thos
 
 from collections.abc import Callable
 
-import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -17,21 +16,21 @@ ENOUGH = 512
 MOST_FEATURES = 64
 """Features: more would need more rollouts."""
 Features = Callable[[Tensor], Tensor]
-"""Frames (batch, channels, height, width) to features (batch, features)."""
+"""Clips (clips, channels, time, height, width) to numbers that describe each frame but the first (clips, time - 1, features)."""
 
 
 def distances_by_step(
     features: Features,
-    clips: UInt8[Tensor, "rollouts channels steps height width"],
-    real: UInt8[Tensor, "others channels steps height width"],
+    clips: UInt8[Tensor, "rollouts channels time height width"],
+    real: UInt8[Tensor, "others channels time height width"],
 ) -> list[float]:
-    """The distance of the frames at each step from the real frames at the same step.
+    """The distance of each frame but the first from the real frames at the same step.
 
     Raises:
         DataError: if there are more than 64 features, or fewer than 2 clips on a side.
     """
-    pairs = zip(clips.unbind(2), real.unbind(2), strict=True)
-    return [frechet_distance(_moments(features, made), _moments(features, true)) for made, true in pairs]
+    steps = zip(features(clips).unbind(1), features(real).unbind(1), strict=True)
+    return [frechet_distance(_moments(made), _moments(true)) for made, true in steps]
 
 
 def halves(clips: UInt8[Tensor, "rollouts channels steps height width"]) -> tuple[Tensor, Tensor]:
@@ -39,9 +38,9 @@ def halves(clips: UInt8[Tensor, "rollouts channels steps height width"]) -> tupl
     return clips[::2], clips[1::2]
 
 
-def still(last: UInt8[Tensor, "rollouts channels height width"], steps: int) -> UInt8[Tensor, "rollouts channels steps height width"]:
-    """The last known frame at every step: what a model that imagines nothing would show."""
-    return last.unsqueeze(2).expand(-1, -1, steps, -1, -1)
+def still(clips: UInt8[Tensor, "rollouts channels time height width"]) -> UInt8[Tensor, "rollouts channels time height width"]:
+    """The first frame at every step: what a model that imagines nothing would show."""
+    return clips[:, :, :1].expand_as(clips)
 
 
 def too_few(rollouts: int) -> tuple[str, ...]:
@@ -51,10 +50,9 @@ def too_few(rollouts: int) -> tuple[str, ...]:
     return (f"The Fréchet distances come from only {rollouts} rollouts. With fewer than {ENOUGH}, they depend on the choice of rollouts.",)
 
 
-def _moments(features: Features, frames: Tensor) -> Moments:
-    found: Float[Tensor, "batch features"] = features(frames)
-    if found.shape[1] > MOST_FEATURES:
-        raise DataError(f"There are {found.shape[1]} features; distances of imagined frames take at most {MOST_FEATURES}.")
+def _moments(features: Float[Tensor, "batch features"]) -> Moments:
+    if features.shape[1] > MOST_FEATURES:
+        raise DataError(f"There are {features.shape[1]} features; distances of imagined frames take at most {MOST_FEATURES}.")
     moments = Moments()
-    moments.add(torch.as_tensor(found))
+    moments.add(features)
     return moments

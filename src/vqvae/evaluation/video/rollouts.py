@@ -13,7 +13,7 @@ from vqvae.data.rollouts import Rollouts, Start, check_starts
 from vqvae.errors import DataError
 from vqvae.evaluation.probes.dynamics import InverseDynamics
 from vqvae.evaluation.video.frechet import Features, distances_by_step, halves, still, too_few
-from vqvae.evaluation.video.position import positions_right
+from vqvae.evaluation.video.position import IN_VIEW, positions_right
 from vqvae.evaluation.video.rotation import Calibration, turned
 from vqvae.pipeline import Pipeline
 
@@ -114,28 +114,32 @@ def score_actions(imagined: Imagined, classifier: InverseDynamics) -> dict[str, 
     return scores
 
 
-def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None) -> dict[str, Any]:
+def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None, name: str = "frechet") -> dict[str, Any]:
     """Fréchet distances of each step from the real frames at that step: of imagined frames, of the last known frame, of reconstructions
     of the real frames if these are given, and of one half of the real rollouts from the other.
 
     ``frechet_ratio_step_N`` is the distance at the last step N divided by that at step 1; ``frechet_share_of_copy_step_N`` is it divided by
     that of the last known frame. Rollouts whose episode ended do not count.
+
+    Args:
+        imagined: the rollouts.
+        features: ``InverseDynamics.appearance`` or ``InverseDynamics.motion``.
+        reconstructed: reconstructions of ``imagined.real``.
+        name: the first word of the scores.
     """
     whole = imagined.there.all(2)
-    made, real = imagined.made[whole], imagined.real[whole]
-    last = imagined.known[:, None].expand(-1, whole.shape[1], -1, -1, -1)[whole]
-    steps = real.shape[2]
+    made, real = (imagined.clips(frames)[whole] for frames in (imagined.made, imagined.real))
     found = {
-        "frechet": distances_by_step(features, made, real),
-        "frechet_copy": distances_by_step(features, still(last, steps), real),
-        "frechet_real": distances_by_step(features, *halves(real)),
+        name: distances_by_step(features, made, real),
+        f"{name}_copy": distances_by_step(features, still(real), real),
+        f"{name}_real": distances_by_step(features, *halves(real)),
     }
     if reconstructed is not None:
-        found["frechet_reconstructed"] = distances_by_step(features, reconstructed[whole], real)
-    final = found["frechet"][-1]
-    scores: dict[str, Any] = {f"{name}_by_step": each for name, each in found.items()}
-    scores[f"frechet_ratio_step_{steps}"] = final / found["frechet"][0] if found["frechet"][0] else None
-    scores[f"frechet_share_of_copy_step_{steps}"] = final / found["frechet_copy"][-1] if found["frechet_copy"][-1] else None
+        found[f"{name}_reconstructed"] = distances_by_step(features, imagined.clips(reconstructed)[whole], real)
+    first, final, copied, steps = found[name][0], found[name][-1], found[f"{name}_copy"][-1], len(found[name])
+    scores: dict[str, Any] = {f"{key}_by_step": each for key, each in found.items()}
+    scores[f"{name}_ratio_step_{steps}"] = final / first if first else None
+    scores[f"{name}_share_of_copy_step_{steps}"] = final / copied if copied else None
     return scores | {"rollouts": len(real), "warnings": list(too_few(len(real)))}
 
 
@@ -161,25 +165,39 @@ def score_rotation(imagined: Imagined, calibration: Calibration, angle: int) -> 
 
 
 def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, Any]:
-    """``position_right_step_N``: the share of rollouts whose last imagined position is the engine's.
+    """The share of rollouts of Crafter whose imagined position is the engine's, ``position_right_step_N``: after the last step whose cells
+    were in view at the start, and after the last step of all.
 
-    Only rollouts count in which the engine moves the player at every step (what blocks it later may lie outside the view), and in which the
-    real frames show it: in a view of grass alone, no step can be seen. ``position_seen_step_N`` is the share of the moved rollouts that
-    show it. Both are None without any.
+    Only rollouts count in which the engine moves the player at all N steps, and in which the real frames show it: in a view of grass alone,
+    no step can be seen. ``position_seen_step_N`` is the share of the moved rollouts that show it. Scores are None without any.
+
+    Of the rollouts that move in view, ``position_free_step_N`` is the share that the engine moves at all N steps. What stands beyond the
+    view is not known, so a model of the world is right about as often.
 
     Args:
         imagined: rollouts of Crafter.
         places: the places in a pose of the cells to the right and of the cells down.
     """
     positions: Int[Tensor, "starts actions time 2"] = imagined.poses[..., list(places)].round().long()
-    moved = positions.diff(dim=2).ne(0).any(3).all(2) & imagined.there.all(2)
-    steps = imagined.there.shape[2]
-    right = seen = torch.zeros(0)
-    if moved.any():
-        seen = positions_right(imagined.clips(imagined.real)[moved], positions[moved])[:, -1]
-        right = positions_right(imagined.clips(imagined.made)[moved], positions[moved])[:, -1][seen]
-    return {
-        "position_rollouts": len(right),
-        f"position_right_step_{steps}": float(right.float().mean()) if len(right) else None,
-        f"position_seen_step_{steps}": float(seen.float().mean()) if len(seen) else None,
-    }
+    moved = (positions.diff(dim=2).ne(0).any(3) & imagined.there).cumprod(2).bool()
+    scores: dict[str, Any] = {}
+    for steps in sorted({min(IN_VIEW, moved.shape[2]), moved.shape[2]}):
+        rows = moved[:, :, steps - 1]
+        right = seen = torch.zeros(0)
+        if rows.any():
+            real, made = (imagined.clips(frames)[rows][:, :, : steps + 1] for frames in (imagined.real, imagined.made))
+            there = positions[rows][:, : steps + 1]
+            seen = positions_right(real, there)[:, -1]
+            right = positions_right(made, there)[:, -1][seen]
+        scores |= {
+            f"position_rollouts_step_{steps}": len(right),
+            f"position_right_step_{steps}": _share(right),
+            f"position_seen_step_{steps}": _share(seen),
+        }
+        if steps > IN_VIEW:
+            scores[f"position_free_step_{steps}"] = _share(rows[moved[:, :, IN_VIEW - 1]])
+    return scores
+
+
+def _share(right: Tensor) -> float | None:
+    return float(right.float().mean()) if len(right) else None
