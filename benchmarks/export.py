@@ -7,6 +7,7 @@ held-out data of the run. Other sizes are cut from several examples side by side
 """
 
 import argparse
+import dataclasses
 import json
 import tempfile
 import time
@@ -41,14 +42,16 @@ def trained_pictures(folder: Path) -> Path:
         encoder=vqvae.ImageEncoderConfig(**network),
         decoder=vqvae.ImageDecoderConfig(**network),
     )
-    vqvae.train(model, vqvae.SyntheticImagesConfig(), folder, steps=300)
+    vqvae.train(model, vqvae.SyntheticImagesConfig(), folder, steps=300, scored=False)
     return folder
 
 
 def trained_speech(folder: Path) -> Path:
     """The tokenizer of the speech demo after 100 steps."""
     config = demo_tokenizer(None)
-    vqvae.train(config.model, config.data, folder, steps=100, batch_size=config.batch_size, options=RunOptions(device="cpu"))
+    assert isinstance(config.data, vqvae.VoicesConfig)
+    data, options = dataclasses.replace(config.data, sentences=40), RunOptions(device="cpu")
+    vqvae.train(config.model, data, folder, steps=100, batch_size=config.batch_size, options=options, scored=False)
     return folder
 
 
