@@ -4,8 +4,10 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 
-from tests.cli.conftest import TINY_PRIOR
+import vqvae
+from tests.cli.conftest import TINY, TINY_PRIOR
 from tests.storage.hub_server import Hub
 from vqvae.cli.main import main
 
@@ -39,6 +41,15 @@ def test_a_prior_is_trained_in_a_copy(
     assert (tmp_path / "runs" / "photos" / "priors" / "new").is_dir() and (tmp_path / "runs" / "photos" / "report.html").exists() is False
     assert main(["train-prior", "hf:alice/photos", *TINY_PRIOR]) == 1
     assert "Give runs/photos as the run" in capsys.readouterr().err
+
+
+def test_training_starts_from_a_model_on_the_hub(hub: Hub, run: Path, pictures: Path, tmp_path: Path) -> None:
+    assert main(["push", str(run), "alice/photos"]) == 0
+    flags = ["--data", str(pictures), "--data.classes", "True", "--from", "hf:alice/photos", *TINY, "--steps", "1"]
+    for _ in range(2):  # The second time it resumes.
+        assert main(["train", "images", "--out", str(tmp_path / "finer"), *flags, "--optimizer.learning-rate", "1e-9"]) == 0
+    before, after = (vqvae.load(place).tokenizer.state_dict()["encoder.layers.0.weight"] for place in (run, tmp_path / "finer"))
+    assert torch.allclose(before, after, atol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,15 @@ def local_run(run: Path | str) -> Path:
     """
     if hub.is_address(run):
         return hub.download(hub.read_address(run), (*TRAVELS, SCORES), f"{TOKENIZER}/{storage.CONFIG}")
-    return user_path(run, CheckpointError)
+    place = user_path(run, CheckpointError)
+    check_place(place)
+    return place
+
+
+def check_place(run: Path) -> None:
+    """Raise CheckpointError unless a path is a folder that may be a run. The message says what the user may have meant."""
+    if not run.is_dir() or storage.is_part(run):
+        raise CheckpointError(_not_a_run(run))
 
 
 def prior_folder(run: Path, level: int, name: str = "") -> Path:
@@ -248,8 +256,7 @@ def _tokenizer(run: Path) -> Path:
     """Where the tokenizer can be read."""
     place = part_of(run, run / TOKENIZER)
     if place is None:
-        if not run.is_dir() or storage.is_part(run):
-            raise CheckpointError(_not_a_run(run))
+        check_place(run)
         reason = "its tokenizer is not trained to the end" if (run / CHECKPOINTS).is_dir() else "there is no trained tokenizer"
         raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
     return place

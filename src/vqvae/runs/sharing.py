@@ -78,7 +78,7 @@ def own_copy(run: Path | str) -> Path:
         HubError: the model does not exist or cannot be reached.
     """
     if not hub.is_address(run):
-        return disk.user_path(run)
+        return local_run(run)
     address = hub.read_address(run)
     folder = Path("runs") / address.name.partition("/")[2]
     if folder.exists():
