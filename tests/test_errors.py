@@ -7,7 +7,7 @@ from vqvae import errors
 
 def test_one_except_clause_catches_them_all() -> None:
     kinds = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-    assert len(kinds) == 6 and all(issubclass(kind, errors.VqvaeError) for kind in kinds)
+    assert len(kinds) == 7 and all(issubclass(kind, errors.VqvaeError) for kind in kinds)
 
 
 @pytest.mark.parametrize(("kind", "builtin"), [(errors.ConfigError, ValueError), (errors.DataError, ValueError)])

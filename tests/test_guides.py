@@ -9,6 +9,11 @@ import numpy as np
 import pytest
 import torch
 
+import vqvae
+from tests.models.test_speech import make as speech_tokenizer
+from tests.pipeline.test_model import images, tokenizer
+from tests.storage.hub_server import Hub
+from vqvae.export import export
 from vqvae.media.tokens import TokenLayout, Tokens, write_tokens
 
 GUIDES = Path(__file__).parents[1] / "docs" / "guides"
@@ -79,3 +84,33 @@ def test_an_npz_file_of_tokens_is_read_as_shown(tmp_path: Path, monkeypatch: pyt
     exec(block, names)
     assert list(names["codes"]) == ["1.png", "2.png"]
     assert all((names["codes"][row.name] == row.levels[0]).all() for row in rows)
+
+
+def test_a_model_is_shared_through_the_hub_as_shown(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    vqvae.save(vqvae.Pipeline(tokenizer()), "runs/mine")
+    names: dict = {}
+    exec(blocks("share.md")[0], names)
+    assert names["page"].endswith("/alice/photos") and "alice/photos" in hub.private
+    assert torch.equal(names["model"].encode(images(1)), names["same"].encode(images(1)))
+
+
+@pytest.mark.slow
+def test_exported_programs_run_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    model = vqvae.Pipeline(tokenizer())
+    export(model, "exported")
+    export(model, "exported-pt2", "pt2", encoder_only=True)
+    names: dict = {}
+    for block in blocks("share.md")[1:3]:
+        exec(block, names)
+        assert torch.equal(torch.as_tensor(names["codes"]), model.encode(torch.zeros_like(model.decode(torch.as_tensor(names["codes"])))))
+    assert names["decoded"].shape == (2, 3, 32, 20) and names["codes"].shape == (1, 1, 8, 16)
+
+
+def test_an_audio_tokenizer_is_used_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.chdir(tmp_path)
+    decoder = vqvae.SpectralDecoderConfig(stride=32, width=8, blocks=1, n_fft=32, hop=8)
+    vqvae.save(vqvae.Pipeline(speech_tokenizer("spectral", decoder=decoder), rate=16_000), "runs/speech")
+    exec(blocks("share.md")[3], {})
+    assert capsys.readouterr().out == "16000 torch.Size([2, 1, 100]) torch.Size([2, 1, 3200])\n"

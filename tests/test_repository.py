@@ -31,6 +31,8 @@ ONE_IMPORTER = {
     "ale_py": "data/play.py",
     "av": "media/video.py",
     "pyarrow": "media/tokens.py",
+    "onnxscript": "export/onnx.py",
+    "huggingface_hub": "storage/hub.py",
     "espeakng_loader": "data/voices.py",
     "pystoi": "evaluation/speech/distances.py",
     "torch.utils.tensorboard": "training/logging.py",

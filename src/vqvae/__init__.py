@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         DataError,
+        HubError,
         MissingExtraError,
         VqvaeError,
     )
@@ -119,7 +120,7 @@ if TYPE_CHECKING:
         WaveNetDecoder,
         WaveNetDecoderConfig,
     )
-    from vqvae.pipeline import Pipeline, load, save
+    from vqvae.pipeline import Pipeline, from_pretrained, load, save
     from vqvae.priors import (
         AutoregressivePrior,
         MaskedPrior,
@@ -158,7 +159,7 @@ if TYPE_CHECKING:
         VectorQuantizer,
         VectorQuantizerConfig,
     )
-    from vqvae.runs import evaluate, train, train_prior
+    from vqvae.runs import evaluate, push_to_hub, train, train_prior
     from vqvae.signals import Signal
     from vqvae.storage import RunCard
     from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
@@ -230,6 +231,7 @@ __all__ = [
     "GumbelSoftmax",
     "GumbelSoftmaxConfig",
     "GymConfig",
+    "HubError",
     "IdentityQuantizer",
     "IdentityQuantizerConfig",
     "ImageDecoder",
@@ -306,7 +308,9 @@ __all__ = [
     "WorldPrior",
     "WorldPriorConfig",
     "WorldsConfig",
+    "from_pretrained",
     "load",
+    "push_to_hub",
     "save",
     "train",
     "train_prior",

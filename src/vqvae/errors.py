@@ -5,6 +5,7 @@ VqvaeError
 ├── DataError         input that cannot be read or has the wrong shape, type or values (also a ValueError)
 ├── CheckpointError   a run folder or stored part that is incomplete, damaged or of another configuration
 ├── BitstreamError    a compressed file that cannot be decoded
+├── HubError          a model on the Hugging Face Hub that cannot be read or written
 └── MissingExtraError an optional dependency that is not installed (also an ImportError)
 """
 
@@ -27,6 +28,10 @@ class CheckpointError(VqvaeError):
 
 class BitstreamError(VqvaeError):
     """A compressed file that cannot be decoded."""
+
+
+class HubError(VqvaeError):
+    """A model on the Hugging Face Hub that cannot be read or written."""
 
 
 class MissingExtraError(VqvaeError, ImportError):

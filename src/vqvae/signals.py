@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vqvae.config import settings
 from vqvae.errors import ConfigError, DataError
-from vqvae.exact import exact
+from vqvae.exact import exact, is_traced
 
 AXES = {0: (), 1: ("time",), 2: ("height", "width"), 3: ("time", "height", "width")}
 """The usual names of this many axes."""
@@ -199,8 +199,8 @@ class Signal:
         return least, most
 
     def _check_values(self, x: Tensor) -> None:
-        """Raise DataError if a value lies outside the signal's. Levels that fill their type need no check."""
-        if not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
+        """Raise DataError if a value lies outside the signal's. Levels that fill their type need no check. Traced code skips it."""
+        if is_traced() or not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
             return
         low, high = (float(end) for end in torch.aminmax(x.detach()))
         least, most = self._ends(x.dtype)

@@ -40,6 +40,22 @@ def test_a_folder_without_a_tokenizer_is_an_error(tmp_path: Path) -> None:
     assert load(tmp_path / "run").priors == (), "the tokenizer works without it"
 
 
+def test_a_wrong_place_says_what_was_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    save(Pipeline(tokenizer()), Path("runs/photos"))
+    Path("runs/file").write_text("")
+    for place, words in {
+        "runs/fotos": r"There is no run runs/fotos\. Did you mean runs/photos\? .*write hf:runs/fotos",
+        "alice/model": r"no run alice/model\. For a model on the Hugging Face Hub, write hf:alice/model\. To train one",
+        "/nowhere/x": r"There is no run /nowhere/x\. To train one: vqvae train RECIPE --out /nowhere/x",
+        "runs/file": "runs/file is a file",
+        "runs/photos/tokenizer": r"one part of a run\. Give the run folder: runs/photos",
+        "https://huggingface.co/alice/photos/tree/v1": "write hf:alice/photos@v1",
+    }.items():
+        with pytest.raises(CheckpointError, match=words):
+            load(place)
+
+
 def test_a_stopped_stage_is_loaded_from_its_last_checkpoint(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     model = Pipeline(tokenizer(), prior())
     save(model, tmp_path)

@@ -1,5 +1,6 @@
 """What the commands share: how arguments are read and results are printed."""
 
+import dataclasses
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -10,11 +11,14 @@ import tyro
 from vqvae.cli.flags import check_known, flags_of, with_switches
 from vqvae.cli.kinds import choose_kinds, without_none
 from vqvae.cli.values import VALUES
+from vqvae.pipeline import local_run
 from vqvae.reports.measures import in_words, measure
 from vqvae.words import duration
 from vqvae.words import say as say_line
 
 T = TypeVar("T")
+RUNS = ("run", "runs", "beside")
+"""The arguments that are run folders."""
 
 
 def parse(kind: type[T], command: str, arguments: Sequence[str], description: str, default: T | None = None) -> T:
@@ -33,7 +37,16 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
         default, rest = without_none(default, rest, known)
     # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
     flags = (tyro.conf.AvoidSubcommands,)
-    return tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)
+    chosen = tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)
+    return _with_local_runs(chosen)
+
+
+def _with_local_runs(chosen: T) -> T:
+    """The arguments with the local copies of runs that are on the Hub."""
+    assert dataclasses.is_dataclass(chosen) and not isinstance(chosen, type)
+    given: dict[str, Any] = {name: value for name in RUNS if (value := getattr(chosen, name, None)) is not None}
+    found = {name: tuple(map(local_run, value)) if isinstance(value, tuple) else local_run(value) for name, value in given.items()}
+    return dataclasses.replace(chosen, **{name: value for name, value in found.items() if value != given[name]})
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:

@@ -17,6 +17,7 @@ from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
 from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
 from vqvae.runs.scores import evaluate, score
+from vqvae.storage import hub
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
@@ -60,7 +61,8 @@ def main(arguments: Sequence[str]) -> int:
         check_range(chosen.bounds)
     splits = stored_data(chosen.run, chosen.data, bounds=chosen.bounds)
     is_stored = chosen.data is None and chosen.bounds is None
-    if chosen.checkpoint is None and (is_stored or is_own(chosen.run, splits)):
+    # A model on the Hub does not change: its scores are only printed.
+    if chosen.checkpoint is None and hub.cached_name(chosen.run) is None and (is_stored or is_own(chosen.run, splits)):
         if chosen.data is not None:
             keep_place(chosen.run, chosen.data)
         say(evaluate(chosen.run, splits.held_out, options, prior=chosen.prior_name, beside=chosen.beside), chosen.json)

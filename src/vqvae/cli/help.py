@@ -22,7 +22,7 @@ class Page(NamedTuple):
     """What to say at the end."""
 
 
-_RUN = ("RUN", "The run folder.")
+_RUN = ("RUN", "The run folder, or hf:OWNER/NAME for a model on the Hugging Face Hub.")
 _DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". Default: the GPU if there is one.')
 _SEED = ("--seed N", "The same seed gives the same result. Default: 0.")
 _JSON = ("--json", "Print one JSON object.")
@@ -198,6 +198,30 @@ PAGES = {
             _CHECKPOINT,
             _OVERWRITE,
             _DEVICE,
+        ),
+    ),
+    "push": Page(
+        "RUN OWNER/NAME [flags]",
+        "Upload a run to the Hugging Face Hub: weights as safetensors, settings, scores and a model card.",
+        ("runs/photos alice/photos --private", "runs/photos alice/photos --license apache-2.0"),
+        (
+            _RUN,
+            ("OWNER/NAME", "The model on the Hub. It is created if there is none."),
+            ("--private", "Make a new model visible only to its owner."),
+            ("--license NAME", "The licence that the model card names, such as apache-2.0 or cc-by-4.0."),
+        ),
+        "Log in first: hf auth login, or set HF_TOKEN.",
+    ),
+    "export": Page(
+        "RUN --out FOLDER [flags]",
+        "Write the encoder with its quantizer, and the decoder, as programs that run without vqvae.",
+        ("runs/photos --out exported", "runs/photos --format pt2 --out exported"),
+        (
+            _RUN,
+            ("--out FOLDER", "Where the programs and their description go."),
+            ("--format onnx|pt2", "ONNX, or a program of torch.export. Default: onnx."),
+            ("--encoder-only", "Write no decoder."),
+            _OVERWRITE,
         ),
     ),
     "compare": Page(

@@ -31,6 +31,8 @@ COMMANDS = {
     "sample": "draw new pictures, speech or arrays",
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
+    "push": "upload a run to the Hugging Face Hub",
+    "export": "write a run as ONNX or PyTorch programs",
     "compare": "compare the scores and pictures of several runs",
     "bench": "measure compressed files beside other codecs",
     "reproduce": "repeat an experiment of the paper",

@@ -16,7 +16,9 @@ from vqvae.config import settings
 from vqvae.disk import typed_path
 from vqvae.errors import ConfigError
 from vqvae.runs.defaults import prior_config
+from vqvae.runs.encoding import ensure_codes
 from vqvae.runs.folder import REPORT, found_data, scores_folder
+from vqvae.runs.sharing import own_copy
 from vqvae.runs.stages import train_prior
 from vqvae.training import RunOptions
 
@@ -44,7 +46,9 @@ def main(arguments: Sequence[str]) -> int:
     words, file = first_words(arguments), option(arguments, "settings")
     if not words:
         raise WrongUse("The run folder comes first. See: vqvae train-prior --help")
-    run = typed_path(words[0])
+    run = own_copy(words[0])
+    ensure_codes(run, option(arguments, "data"))
+    arguments = [str(run) if argument == words[0] else argument for argument in arguments]
     config = read_settings(typed_path(file)) if file is not None else prior_config(run, _level(arguments))
     # The prior is the model of this stage: --prior wavenet is short for --model wavenet.
     arguments = [re.sub(r"^--prior(?=$|=)", "--model", argument) for argument in arguments]

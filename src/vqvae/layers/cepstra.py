@@ -9,6 +9,7 @@ from torch.nn import functional as F
 
 from vqvae.config import settings
 from vqvae.errors import ConfigError
+from vqvae.exact import is_traced
 from vqvae.layers.mel import LogMel, mean_of_loud, transform_points
 
 _QUIET = 7.0
@@ -106,7 +107,7 @@ class Cepstra(nn.Module):
         cepstra = (self.cosines.to(spectra.dtype) @ spectra).unflatten(2, (-1, self.config.spectra))
         edge = (self.config.spectra - 1) // 2
         middle = cepstra[..., edge : self.config.spectra - edge].mean(-1) / _SPREAD
-        silence = (self.cosines.to(spectra.dtype).sum(1) * -_QUIET / _SPREAD).view(1, -1, 1).expand(len(middle), -1, 1)
+        silence = (self.cosines.to(spectra.dtype).sum(1) * -_QUIET / _SPREAD).view(1, -1, 1).expand(middle.shape[0], -1, 1)
         around = self.config.beside * torch.cat([silence, middle, silence], 2)
         return torch.cat([middle, around[..., :-2], around[..., 2:]], 1)
 
@@ -115,7 +116,7 @@ class Cepstra(nn.Module):
         speech. The samples of a moment depend on two more moments on each side."""
         config = self.config
         own = features[:, : config.coefficients]
-        if not own.numel():
+        if not is_traced() and not own.numel():
             return own.new_zeros(len(own), own.shape[2] * self.stride)
         # Linear interpolation from the centre of a moment to the centre of the next.
         own = F.interpolate(own, scale_factor=config.spectra, mode="linear") * _SPREAD

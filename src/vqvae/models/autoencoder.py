@@ -14,6 +14,7 @@ from vqvae import distributed
 from vqvae.codes import Codes, LogPrior, codes_that_count, latent_mask, only_level, perplexity, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
+from vqvae.exact import is_traced
 from vqvae.likelihoods import BinnedLikelihood, Criterion, Likelihood
 from vqvae.likelihoods.adversary import Adversary, deceived
 from vqvae.likelihoods.base import Expecting
@@ -274,7 +275,8 @@ class CodeAutoencoder(Autoencoder, Tokenizer):
         if batch is not None:
             self.signal.check(batch.x)
         vectors = self.vectors(Codes.of(codes).tensor)
-        check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch, self.lead)
+        if not is_traced():
+            check_positions("Codes", (len(vectors), *vectors.shape[2:]), self.stride, batch, self.lead)
         return vectors
 
     def _likeliest(self, log_probs: Float[Tensor, "batch codebooks codebook_size *space"], batch: Batch) -> Codes:

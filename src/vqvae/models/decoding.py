@@ -68,7 +68,7 @@ def decode_vectors(
         return criterion.restore(crop(bins, space if size is None else size))
     parameters = _led(decoder, decoder(vectors, condition))
     # Float32 even under autocast.
-    parameters = crop(parameters, tuple(parameters.shape[2:]) if size is None else _of_parameters(criterion, size)).float()
+    parameters = (parameters if size is None else crop(parameters, _of_parameters(criterion, size))).float()
     check_temperature(temperature)
     if temperature == 0 or not isinstance(criterion, Likelihood):
         made = criterion.mode(parameters)

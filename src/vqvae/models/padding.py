@@ -11,9 +11,12 @@ from vqvae.errors import DataError
 
 
 def pad(x: Tensor, stride: tuple[int, ...], lead: tuple[int, ...] = ()) -> Tensor:
-    """Repeat the first entry of each axis of space ``lead`` times, and the last one up to a multiple of the stride."""
+    """Repeat the first entry of each axis of space ``lead`` times, and the last one up to a multiple of the stride.
+
+    Exported code has no padding at the end: its input must have whole blocks.
+    """
     for axis, (step, before) in enumerate(zip(stride, lead or (0,) * len(stride), strict=True), start=2):
-        after = -(x.shape[axis] + before) % step
+        after = 0 if torch.compiler.is_exporting() else -(x.shape[axis] + before) % step
         first = x.narrow(axis, 0, 1).repeat_interleave(before, axis)
         last = x.narrow(axis, x.shape[axis] - 1, 1).repeat_interleave(after, axis)
         x = torch.cat([first, x, last], axis) if before or after else x

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from vqvae.config import settings
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
+from vqvae.exact import is_traced
 from vqvae.networks.base import Decoder
 from vqvae.networks.speakers import Speakers
 
@@ -102,24 +103,25 @@ class SpectralDecoder(Decoder):
         Raises:
             DataError: if the speaker is missing or out of range.
         """
-        (context,), time = self.context, vectors.shape[2] * self.config.stride
+        (context,) = self.context
         hidden = self.speaker(self.first(F.pad(vectors, (context, context))), condition)
         hidden = self.upsample(self.codes(hidden))
         hidden = self.frames(hidden[..., self.surplus : hidden.shape[2] - self.surplus])
         with torch.autocast(vectors.device.type, enabled=False):
             spectra = self.last(hidden.to(self.last.weight.dtype))
-            return self._wave(spectra, time)
+            return self._wave(spectra)
 
-    def _wave(self, spectra: Float[Tensor, "batch parts spectra"], time: int) -> Float[Tensor, "batch 1 time"]:
+    def _wave(self, spectra: Float[Tensor, "batch parts spectra"]) -> Float[Tensor, "batch 1 time"]:
         """Convert the magnitude and phase of each spectrum to a window of samples, and add the windows where they overlap."""
-        if not len(spectra):
+        time = (spectra.shape[2] - 2 * self.overlap) * self.config.hop
+        if not is_traced() and not len(spectra):
             return spectra.new_zeros(0, 1, time)
         log_magnitude, phase = spectra.chunk(2, 1)
         magnitude = log_magnitude.clamp(max=_LOUDEST).exp()
         windows = torch.fft.irfft(torch.polar(magnitude, phase), n=self.config.n_fft, dim=1) * self.window.to(phase.dtype).unsqueeze(1)
         hop, count = self.config.hop, windows.shape[2]
         length = (count - 1) * hop + self.config.n_fft
-        added = F.fold(windows, (1, length), (1, self.config.n_fft), stride=(1, hop)).view(len(spectra), 1, -1, hop)
+        added = F.fold(windows, (1, length), (1, self.config.n_fft), stride=(1, hop)).view(spectra.shape[0], 1, -1, hop)
         wave = (added / self.envelope.to(added.dtype)).flatten(2)
         return wave.narrow(2, self.overlap * hop + self.edge, time)
 

@@ -14,6 +14,7 @@ import hashlib
 import logging
 import re
 from collections.abc import Callable, Collection
+from difflib import get_close_matches
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -33,7 +34,7 @@ from vqvae.pipeline.checkpoints import CHECKPOINTS, TOKENIZER, chosen_checkpoint
 from vqvae.pipeline.model import Pipeline
 from vqvae.priors import Prior, SamplingPrior, UnigramPrior
 from vqvae.signals import Signal
-from vqvae.storage import RunCard
+from vqvae.storage import RunCard, hub
 
 _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
@@ -41,6 +42,14 @@ T = TypeVar("T")
 PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
 LOCK = ".lock"
 """The file that marks a folder as a run's from the first step on."""
+TRAVELS = tuple(
+    f"{folder}/{file}"
+    for folder in (TOKENIZER, UNIGRAM, PRIOR, f"{PRIOR}-[0-9]", f"{PRIORS}/*", "coder", "coder-[0-9]")
+    for file in (storage.CONFIG, storage.WEIGHTS)
+)
+"""The files of a run that the Hub gets and gives: parts as JSON and safetensors. Patterns as in ``fnmatch``."""
+SCORES = "metrics.json"
+"""The file with the scores of a run."""
 _PRIOR_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -52,12 +61,12 @@ def load(
     prior: str | None = None,
     checkpoint: str | int | None = None,
 ) -> Pipeline:
-    """Load a run folder: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
+    """Load a run: its tokenizer and its prior, if it has one. If the training of a part has stopped, its last checkpoint is loaded.
 
     A prior that is damaged or does not fit the tokenizer is skipped with a warning, unless ``prior`` names it.
 
     Args:
-        run: the folder.
+        run: the run folder, or a model on the Hugging Face Hub: "hf:OWNER/NAME" or "hf:OWNER/NAME@REVISION".
         device: where the parts go. "auto": CUDA if available, otherwise the CPU.
         parts: the caller's own configuration classes that the run contains.
         prior: the name of a prior (``vqvae train-prior --name``). Default: the prior without a name or, if there is none, the only
@@ -68,8 +77,9 @@ def load(
     Raises:
         CheckpointError: there is no tokenizer, a part is damaged, or there is no such prior or checkpoint.
         ConfigError: this machine has no such device, or a prior and a checkpoint are both chosen.
+        HubError: the model on the Hub does not exist or cannot be reached.
     """
-    run, device = user_path(run, CheckpointError), pick_device(device)
+    run, device = local_run(run), pick_device(device)
     if checkpoint is not None and prior is not None:
         raise ConfigError("A checkpoint of the tokenizer has no priors. Choose a prior or a checkpoint.")
     place = _tokenizer(run) if checkpoint is None else chosen_checkpoint(run, checkpoint)
@@ -94,6 +104,46 @@ def load(
     priors = found.priors if found else None
     integers = _usable(lambda: _integers(run, tokenizer)) or ()
     return Pipeline(tokenizer, priors, unigram=unigram, integers=integers, card=card, signal=signal, label_names=names).to(device)
+
+
+def from_pretrained(name: Path | str, revision: str | None = None, device: torch.device | str = "cpu") -> Pipeline:
+    """``load`` with the names of the Hugging Face libraries.
+
+    Args:
+        name: OWNER/NAME on the Hub, with or without "hf:", or a run folder. A folder that exists comes first.
+        revision: a branch, a tag or a commit on the Hub. Default: the default branch.
+        device: where the parts go.
+
+    Raises:
+        CheckpointError, ConfigError, HubError: as in ``load``.
+    """
+    if not hub.is_address(name) and (Path(name).is_dir() or len(Path(name).parts) != 2):
+        if revision is not None:
+            raise ConfigError(f"The revision {revision!r} was given with the folder {name}. Only models on the Hub have revisions.")
+        return load(name, device)
+    address = hub.read_address(name)
+    return load(str(address if revision is None else address._replace(revision=revision)), device)
+
+
+def local_run(run: Path | str) -> Path:
+    """The folder of a run: that of a path, or the local copy of a model on the Hub.
+
+    Raises:
+        CheckpointError: it is not a path, or there is no such folder.
+        ConfigError: it starts with "hf:" and is not the name of a model.
+        HubError: the model does not exist or cannot be reached.
+    """
+    if hub.is_address(run):
+        return hub.download(hub.read_address(run), (*TRAVELS, SCORES), f"{TOKENIZER}/{storage.CONFIG}")
+    place = user_path(run, CheckpointError)
+    check_place(place)
+    return place
+
+
+def check_place(run: Path) -> None:
+    """Raise CheckpointError unless a path is a folder that may be a run. The message says what the user may have meant."""
+    if not run.is_dir() or storage.is_part(run):
+        raise CheckpointError(_not_a_run(run))
 
 
 def prior_folder(run: Path, level: int, name: str = "") -> Path:
@@ -211,9 +261,34 @@ def _tokenizer(run: Path) -> Path:
     """Where the tokenizer can be read."""
     place = part_of(run, run / TOKENIZER)
     if place is None:
+        check_place(run)
         reason = "its tokenizer is not trained to the end" if (run / CHECKPOINTS).is_dir() else "there is no trained tokenizer"
         raise CheckpointError(f"{run} cannot be used: {reason} ({run / TOKENIZER} is missing). Train one: vqvae train RECIPE --out {run}")
     return place
+
+
+def _not_a_run(run: Path) -> str:
+    """Why a path is not a run, and what the user may have meant."""
+    text = run.as_posix()
+    train = f"To train one: vqvae train RECIPE --out {run}"
+    if storage.is_part(run):
+        return f"{run} is one part of a run. Give the run folder: {run.parent}"
+    if run.exists():
+        return f"{run} is a file; expected a run folder. {train}"
+    if match := re.fullmatch(r"https?:/+[^/]+/([^/]+/[^/]+?)(?:/tree/([^/]+))?/*", text):
+        return f"{run} is a web address. For a model on the Hugging Face Hub, write {hub.Address(match[1], match[2])}"
+    near = get_close_matches(run.name, _runs_in(run.parent), n=1, cutoff=0.6)
+    hint = f" Did you mean {run.parent / near[0]}?" if near else ""
+    at_hub = f" For a model on the Hugging Face Hub, write {hub.PREFIX}{text}." if re.fullmatch(r"[\w.-]+/[\w.@-]+", text) else ""
+    return f"There is no run {run}.{hint}{at_hub} {train}"
+
+
+def _runs_in(folder: Path) -> list[str]:
+    """The names of the run folders in a folder."""
+    try:
+        return sorted(path.name for path in folder.iterdir() if (path / TOKENIZER).is_dir() or (path / CHECKPOINTS).is_dir())
+    except OSError:
+        return []
 
 
 def _priors(run: Path, name: str, tokenizer: Tokenizer, parts: Parts) -> _Priors | None:

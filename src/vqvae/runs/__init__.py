@@ -1,5 +1,6 @@
 """A run folder and its stages."""
 
 from vqvae.runs.python import evaluate, train, train_prior
+from vqvae.runs.sharing import push_to_hub
 
-__all__ = ["evaluate", "train", "train_prior"]
+__all__ = ["evaluate", "push_to_hub", "train", "train_prior"]

@@ -14,6 +14,7 @@ from vqvae.pipeline import about, prior_names
 from vqvae.reports.measures import in_words, measure
 from vqvae.reports.page import write_side_by_side
 from vqvae.runs.folder import read_metrics, scores_folder
+from vqvae.storage import hub
 from vqvae.words import duration
 
 PICTURES = ("reconstructions", "samples")
@@ -49,7 +50,7 @@ def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
         raise ConfigError(f"{len(runs)} run was given; give two or more: vqvae compare RUN RUN")
     if len({os.path.realpath(run) for run in runs}) < len(runs):
         raise ConfigError("A run was given twice. Give each run once.")
-    names = [path.resolve().name for path in runs]
+    names = [hub.cached_name(path) or path.resolve().name for path in runs]
     found = []
     for run, short in zip(runs, names, strict=True):
         data = about(run, parts).held_out_data

@@ -10,10 +10,10 @@ from vqvae import storage
 from vqvae.config import Parts
 from vqvae.data import CodesDataset, CodesHeader, CodesWriter, in_order
 from vqvae.data.base import Splits
-from vqvae.pipeline import CODES, UNIGRAM, about, load, tokenizer_digest
+from vqvae.pipeline import CODES, TOKENIZER, UNIGRAM, about, load, tokenizer_digest
 from vqvae.priors import UnigramPriorConfig
 from vqvae.progress import Progress
-from vqvae.runs.folder import record_seconds
+from vqvae.runs.folder import found_data, record_seconds, stored_data
 from vqvae.training import RunOptions
 from vqvae.training.machine import pick_device
 
@@ -53,6 +53,24 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
     storage.save(unigram, run / UNIGRAM)
     if written:
         record_seconds(run, codes=time.perf_counter() - began)
+
+
+def ensure_codes(run: Path, data: str | None = None, options: RunOptions = RunOptions(), parts: Parts = ()) -> None:
+    """Write the codes of a run that has a finished tokenizer and no folder of codes, such as a copy of a model from the Hub.
+
+    Args:
+        run: the run folder.
+        data: where the data of the run is now. Default: where it was in training.
+        options: the device.
+        parts: the caller's own configurations in the run.
+
+    Raises:
+        ConfigError: ``data`` is not the data that the run was trained on.
+        VqvaeError: the data cannot be read.
+    """
+    if (run / CODES).exists() or not (run / TOKENIZER).is_dir():
+        return
+    write_codes(run, stored_data(run, parts=parts) if data is None else found_data(run, data, parts), options, parts)
 
 
 def read_codes(run: Path, *, level: int = 0, parts: Parts = ()) -> Splits:

@@ -29,12 +29,13 @@ from vqvae.data.cache import user_path
 from vqvae.disk import atomic, explained
 from vqvae.errors import CheckpointError, ConfigError
 from vqvae.pipeline import CHECKPOINTS, TOKENIZER, about, fits_codes, part_of, prior_name
+from vqvae.pipeline import SCORES as SCORES_FILE
 from vqvae.training import TrainConfig
 from vqvae.training.logging import METRICS as JSON_LINES
 from vqvae.training.logging import read_rows as rows_of
 from vqvae.words import say
 
-METRICS, REPORT, FORMER, SCORES = "metrics.json", "report.html", "former", "scores"
+METRICS, REPORT, FORMER, SCORES = SCORES_FILE, "report.html", "former", "scores"
 
 
 def recipe_of(run: Path, parts: Parts = ()) -> str:

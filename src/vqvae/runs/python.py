@@ -14,8 +14,10 @@ from vqvae.errors import ConfigError
 from vqvae.pipeline import Pipeline, about, load
 from vqvae.progress import showing
 from vqvae.runs.defaults import prior_config
+from vqvae.runs.encoding import ensure_codes
 from vqvae.runs.folder import found_data, stored_config, stored_data
 from vqvae.runs.scores import evaluate as evaluate_run
+from vqvae.runs.sharing import own_copy
 from vqvae.runs.stages import train_prior as train_prior_stage
 from vqvae.runs.stages import train_tokenizer
 from vqvae.signals import Signal
@@ -119,7 +121,9 @@ def train_prior(
         ConfigError: if settings do not fit the codes.
         VqvaeError: if there is no tokenizer, the codes are from another one, or training is interrupted.
     """
-    run = user_path(run)
+    run = own_copy(run)
+    if data is None or isinstance(data, str | Path):
+        ensure_codes(run, None if data is None else str(data), options, parts)
     if isinstance(model, TrainConfig):
         training = dataclasses.replace(model, **settings)
     else:
@@ -159,7 +163,7 @@ def evaluate(
     Returns:
         The scores by name, as in metrics.json.
     """
-    run = user_path(run)
+    run = own_copy(run)
     if isinstance(data, str | Path):
         splits = stored_data(run, str(data), parts)
     else:

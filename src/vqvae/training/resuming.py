@@ -13,8 +13,9 @@ from vqvae.data.base import Splits
 from vqvae.data.cache import user_path
 from vqvae.errors import ConfigError
 from vqvae.models.frames import FrameTokenizer
-from vqvae.pipeline import part_of
+from vqvae.pipeline import local_run, part_of
 from vqvae.storage import RunCard
+from vqvae.storage.hub import is_address
 from vqvae.training.settings import TrainConfig
 
 
@@ -79,7 +80,9 @@ def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> lis
 
 
 def _place(path: str | None) -> Path | None:
-    return None if path is None else user_path(path).resolve()
+    if path is None:
+        return None
+    return Path(path) if is_address(path) else user_path(path).resolve()
 
 
 def _data(stored: RunCard, splits: Splits) -> list[str]:
@@ -91,12 +94,14 @@ def _data(stored: RunCard, splits: Splits) -> list[str]:
 
 
 def start_from(run: str, module: nn.Module, stage: str, parts: Parts) -> None:
-    """Copy the weights of the same stage of another run. A tokenizer of frames can start from a tokenizer of pictures.
+    """Copy the weights of the same stage of another run, or of a model on the Hub. A tokenizer of frames can start from a tokenizer of
+    pictures.
 
     Raises:
         CheckpointError: if there are none, or they do not fit the module.
+        HubError: if the model on the Hub does not exist or cannot be reached.
     """
-    folder = user_path(run)
+    folder = local_run(run)
     source = part_of(folder, folder / stage) or folder / stage
     other = storage.load(source, parts)
     takes_pictures = isinstance(module, FrameTokenizer) and not isinstance(other, FrameTokenizer)
