@@ -100,10 +100,10 @@ def _optional(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | Unsupported
 @VALUES.primitive_rule
 def _several(info: PrimitiveTypeInfo) -> PrimitiveConstructorSpec | UnsupportedTypeAnnotationError | None:
     """Any number of values of one type."""
-    first, *rest = typing.get_args(info.type) or (None,)
-    if typing.get_origin(info.type) is not tuple or rest != [...]:
+    found = typing.get_args(info.type)
+    if typing.get_origin(info.type) is not tuple or found[1:] != (...,):
         return None
-    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(first, info.markers))
+    inner = ConstructorRegistry.get_primitive_spec(PrimitiveTypeInfo.make(found[0], info.markers))
     if isinstance(inner, UnsupportedTypeAnnotationError):
         return inner
     return PrimitiveConstructorSpec(

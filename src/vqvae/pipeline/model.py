@@ -3,6 +3,7 @@
 import io
 import math
 from collections.abc import Iterable, Iterator
+from numbers import Integral
 from typing import Any
 
 import numpy as np
