@@ -6,17 +6,20 @@ import numpy as np
 import pytest
 import torch
 
+from tests.models import toy
 from tests.runs.test_comparison import scored
 from tests.training import tiny
 from vqvae import storage
 from vqvae.config import to_json
 from vqvae.evaluation.base import Evaluation
+from vqvae.evaluation.kinds import VIDEO
+from vqvae.models import FrameTokenizer, VQVAEConfig
 from vqvae.pipeline import Pipeline, save
 from vqvae.priors import PixelCNNConfig
 from vqvae.runs import scores
 from vqvae.runs.comparison import compare
 from vqvae.runs.folder import read_metrics
-from vqvae.runs.scores import beside_of, facts, stage_settings
+from vqvae.runs.scores import _covered, beside_of, facts, stage_settings, summary
 from vqvae.storage import RunCard
 from vqvae.training import JointConfig, RunOptions
 
@@ -68,3 +71,11 @@ def test_settings_of_a_tokenizer_and_a_prior_that_were_trained_together(tmp_path
     save(Pipeline(joint.tokenizer, joint.prior), tmp_path)
     storage.save(joint, tmp_path / "joint", RunCard(training=to_json(config)))
     assert stage_settings(tmp_path) == {"joint": to_json(config)}
+
+
+def test_a_summary_names_the_pixels_of_a_frame_of_clips() -> None:
+    pictures, clips = Pipeline(toy.make(VQVAEConfig)), Pipeline(FrameTokenizer(toy.make(VQVAEConfig)))
+    height, width = pictures.layout[0].stride
+    assert summary(pictures) == f"Every {height}×{width} pixels become one code out of {toy.SIZE}."
+    assert summary(clips) == f"Every {height}×{width} pixels of a frame become one code out of {toy.SIZE}."
+    assert _covered((2, 4, 4), VIDEO) == "4×4 pixels of 2 frames"

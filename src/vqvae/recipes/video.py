@@ -96,7 +96,7 @@ def crafter_prior(level: Level, classes: int) -> TrainConfig:
     config = prior(level, classes)
     assert isinstance(config.model, WorldPriorConfig), "set by prior"
     model = dataclasses.replace(config.model, overview=4)
-    return dataclasses.replace(config, model=model, steps=9_000, batch_size=32, evaluate_every=1_500)
+    return dataclasses.replace(config, model=model, steps=5_800, batch_size=32, evaluate_every=1_500)
 
 
 def _by_cell() -> VQVAEConfig:
@@ -133,8 +133,8 @@ CRAFTER = Recipe(
     name="crafter",
     summary="72×72 frames of the game Crafter to 9×9 codes, one per cell, and a prior that imagines frames from moves",
     paper="E10, in a world of cells",
-    cost="an hour of one core for the prior, ten minutes for playing and the tokenizer, by estimate",
-    expected="docs/results/e10.md has a shorter training of the prior, 4,500 steps",
+    cost="an hour of one core of a busy machine for the prior; ten minutes for playing and the tokenizer, by estimate",
+    expected="docs/results/e10.md",
     tokenizer=crafter,
     prior=crafter_prior,
 )

@@ -12,7 +12,7 @@ from vqvae.data.base import Dataset
 from vqvae.disk import atomic, safe_name, safe_names
 from vqvae.errors import CheckpointError
 from vqvae.evaluation.base import Evaluation
-from vqvae.evaluation.kinds import kind_of
+from vqvae.evaluation.kinds import VIDEO, Kind, kind_of
 from vqvae.media.images import write_png
 from vqvae.pipeline import PRIOR, TOKENIZER, UNIGRAM, Pipeline, about, load, part_of, prior_folder, prior_name
 from vqvae.reports.charts import save_svg
@@ -164,9 +164,15 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 def summary(pipeline: Pipeline) -> str:
     """A sentence that says how many values become how many codes, such as "Every 4×4 pixels become one code out of 512"."""
-    what = kind_of(pipeline.signal).unit
-    levels = []
+    kind, levels = kind_of(pipeline.signal), []
     for one in pipeline.layout:
         codes = "one code" if one.num_codebooks == 1 else f"{one.num_codebooks} codes"
-        levels.append(f"{'×'.join(map(str, one.stride))} {what} become {codes} out of {one.codebook_size}")
+        levels.append(f"{_covered(one.stride, kind)} become {codes} out of {one.codebook_size}")
     return f"Every {', and every '.join(levels)}."
+
+
+def _covered(stride: tuple[int, ...], kind: Kind) -> str:
+    if kind is not VIDEO:
+        return f"{'×'.join(map(str, stride))} {kind.unit}"
+    frames, *pixels = stride
+    return f"{'×'.join(map(str, pixels))} pixels of {'a frame' if frames == 1 else f'{frames} frames'}"
