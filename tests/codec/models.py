@@ -16,8 +16,17 @@ def prior_of(**settings: object) -> IntegerPrior:
     with torch.no_grad():
         for weights in network.parameters():
             weights += 0.3 * torch.randn(weights.shape, generator=draws)
-    prior = to_integers(network)
-    counts = torch.arange(1, config.codebook_size + 1).expand(config.num_codebooks, -1)
+    return with_frequencies(to_integers(network))
+
+
+def histogram_of(codebook_size: int) -> IntegerPrior:
+    """Frequencies alone, without a network."""
+    return with_frequencies(IntegerPriorConfig(codebook_size=codebook_size, hidden=0).build())
+
+
+def with_frequencies(prior: IntegerPrior) -> IntegerPrior:
+    """The prior with frequencies that grow with the code."""
+    counts = torch.arange(1, prior.config.codebook_size + 1).expand(prior.config.num_codebooks, -1)
     prior.frequencies.copy_(torch.from_numpy(frequencies_of(counts.numpy())))
     return prior
 

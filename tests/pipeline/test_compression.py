@@ -7,12 +7,11 @@ import math
 import pytest
 import torch
 
-from tests.codec.models import prior_of
+from tests.codec.models import histogram_of, prior_of
 from tests.models.test_speech import make as make_speech
 from tests.pipeline.test_model import images, tokenizer
 from vqvae.codec import stream
 from vqvae.codec.container import MODES, Header, read_header, write_header
-from vqvae.codec.integer import IntegerPriorConfig
 from vqvae.codes import Codes
 from vqvae.data.base import Condition
 from vqvae.errors import BitstreamError, ConfigError, DataError
@@ -117,7 +116,7 @@ def test_every_mode_gives_the_codes_back_within_its_bound() -> None:
         bits = coders_of(model, mode).levels[0].costs(codes[0], Condition(label=None if header.label is None else torch.tensor([1]))).sum()
         assert header.mode == mode and len(data) <= bits / 8 + 64 + 16
     assert model.compress(x) == model.compress(x, mode="prior") and len(write_header(header)) <= 64
-    assert coders_of(Pipeline(tokenizer(), integers=[IntegerPriorConfig(codebook_size=5, hidden=0).build()])).mode == "static"
+    assert coders_of(Pipeline(tokenizer(), integers=[histogram_of(5)])).mode == "static"
 
 
 def test_a_file_needs_the_coder_that_wrote_it() -> None:

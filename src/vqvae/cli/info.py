@@ -10,7 +10,6 @@ import tyro
 from vqvae import pipeline
 from vqvae.cli.arguments import parse, say
 from vqvae.cli.compressed import read_facts
-from vqvae.cli.values import Run
 from vqvae.codec.container import VERSION
 from vqvae.codec.fingerprint import fingerprint
 from vqvae.codes import Level
@@ -24,7 +23,7 @@ from vqvae.storage import RunCard
 
 @settings
 class Arguments:
-    run: Run
+    place: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FILE.vqz")]
     """The run folder, or a file that 'vqvae compress' wrote."""
     settings: bool = False
     """Print the settings of a part as a file that 'vqvae train --settings FILE' reads."""
@@ -37,13 +36,14 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     """Show what a run is, what it was trained on, and its scores; or what a compressed file holds."""
     chosen = parse(Arguments, "info", arguments, "Show what a run is, what it was trained on, and its scores; or what a file holds.")
-    if chosen.run.is_file():
-        say(_of_file(chosen.run), as_json=chosen.json)
+    if chosen.place.is_file():
+        say(_of_file(chosen.place), as_json=chosen.json)
         return 0
+    run = pipeline.local_run(chosen.place)
     if chosen.settings:
-        print(dumps(stored_config(chosen.run, chosen.part)), end="")
+        print(dumps(stored_config(run, chosen.part)), end="")
         return 0
-    model, card = pipeline.load(chosen.run), pipeline.about(chosen.run)
+    model, card = pipeline.load(run), pipeline.about(run)
     what = _positions(model.signal)
     facts: dict[str, Any] = {
         "recipe": card.recipe,
@@ -56,14 +56,12 @@ def main(arguments: Sequence[str]) -> int:
         "speakers": list(model.speakers),
         "model": fingerprint(model.tokenizer).hex(),
     }
-    metrics = read_metrics(chosen.run)
+    metrics = read_metrics(run)
     if chosen.json:
         say({**facts, **metrics}, as_json=True)
     else:
         facts["size"] = _size(model.size, model.signal)
-        say(
-            {**facts, "data": _data(card), "priors": _priors(chosen.run), "checkpoints": _checkpoints(chosen.run), **metrics}, as_json=False
-        )
+        say({**facts, "data": _data(card), "priors": _priors(run), "checkpoints": _checkpoints(run), **metrics}, as_json=False)
     return 0
 
 

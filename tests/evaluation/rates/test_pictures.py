@@ -19,6 +19,6 @@ def test_every_mode_has_a_point_with_the_same_scores() -> None:
 
 def test_other_codecs_are_better_with_more_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pictures, "QUALITIES", (5, 80))
-    smooth = torch.linspace(0, 255, 64).repeat(1, 3, 48, 1).byte()
+    smooth = torch.linspace(0, 200, 64).repeat(1, 3, 48, 1).byte()
     for points in codec_points([smooth + (images(1, 48, 64) // 16)]).values():
-        assert points[0].rate < points[-1].rate and points[0].scores["PSNR"] < points[-1].scores["PSNR"] - 2
+        assert points[0].rate < points[-1].rate and points[0].scores["PSNR"] < points[-1].scores["PSNR"] - 0.5
