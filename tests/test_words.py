@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from vqvae.words import duration, say
+from vqvae.words import counted, duration, say
 
 
 @pytest.mark.parametrize(
@@ -36,3 +36,8 @@ def test_nobody_need_read_a_line(stream: str, monkeypatch: pytest.MonkeyPatch) -
 
     monkeypatch.setattr(sys, "stderr", None if stream == "closed" else Broken())
     assert say("a word") is None
+
+
+def test_one_thing_is_no_plural() -> None:
+    assert [counted(number, "held-out clips") for number in (0, 1, 2)] == ["0 held-out clips", "1 held-out clip", "2 held-out clips"]
+    assert counted(1234, "clips") == "1,234 clips"

@@ -1,4 +1,4 @@
-"""Words for people that any part may say: durations, and lines on stderr."""
+"""Words for people that any part may say: durations, counts, and lines on stderr."""
 
 import sys
 from contextlib import suppress
@@ -20,6 +20,11 @@ def duration(seconds: float) -> str:
         return _two(minutes, 60, "h", "min")
     hours = round(seconds / 3600)
     return _two(hours, 24, "day" if hours < 48 else "days", "h")
+
+
+def counted(count: int, things: str) -> str:
+    """A number and its things, given in the plural: ``5 held-out clips``, ``1 held-out clip``."""
+    return f"{count:,} {things.removesuffix('s') if count == 1 else things}"
 
 
 def say(words: str) -> None:

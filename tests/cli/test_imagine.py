@@ -90,7 +90,7 @@ def test_rollouts_are_written(run: Path, tmp_path: Path, capsys: pytest.CaptureF
     assert frames.shape == (11, 3, 16, 16) and frames.dtype == np.uint8
     with Image.open(run.parent / "clips" / "test" / "c" / "005.png") as image:
         assert np.array_equal(frames[5], np.asarray(image).transpose(2, 0, 1)), "the known frames come first"
-    assert "5 imagined frames after 6 known ones" in capsys.readouterr().err
+    assert "5 imagined frames after 6 known frames" in capsys.readouterr().err
     assert main([*words, "--no-known", "--count", "2", "--out", str(tmp_path / "two.npy")]) == 0
     first, second = (np.load(tmp_path / f"two-{i}.npy", allow_pickle=False) for i in range(2))
     assert np.array_equal(first, frames[6:]) and first.shape == second.shape
@@ -137,7 +137,7 @@ def test_python_refuses_a_wrong_count(run: Path, count: object) -> None:
     [
         (["--action", "jump"], "There is no action 'jump'; the actions are left, right"),
         (["--action", "left", "right"], "2 actions were given for 10 frames"),
-        (["--start", "7"], "1 held-out episodes of 14 to 14 frames"),
+        (["--start", "7"], "1 held-out episode of 14 to 14 frames"),
         (["--at", "12"], "6 frames from frame 12 on"),
         (["--frames", "0"], "must be at least 1"),
         (["--start", "missing.mp4"], "missing.mp4"),

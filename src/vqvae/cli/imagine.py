@@ -24,6 +24,7 @@ from vqvae.media.video import WRITTEN, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.runs.folder import stored_data
 from vqvae.training.machine import pick_device
+from vqvae.words import counted
 
 _LEAST = 64
 """Bytes that a frame takes at least, beside its pixels."""
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
     for place, rollout in zip(places, made, strict=True):
         shown = torch.cat([known[0], rollout], 1) if chosen.known else rollout
         write_video(place, shown.transpose(0, 1).numpy(), rate)
-    note(f"{', '.join(map(str, places))}: {chosen.frames} imagined frames after {chosen.context} known ones.")
+    note(f"{', '.join(map(str, places))}: {counted(chosen.frames, 'imagined frames')} after {counted(chosen.context, 'known frames')}.")
     return 0
 
 
@@ -135,7 +136,7 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
         raise ConfigError(f"The held-out data of {chosen.run} has no episodes. Give a video file: --start FILE")
     episodes, number = held_out.episodes, int(chosen.start)
     if number >= len(episodes.names) or episodes.lengths[number] < stop:
-        lengths = f"{len(episodes.names)} held-out episodes of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
+        lengths = f"{counted(len(episodes.names), 'held-out episodes')} of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
         raise ConfigError(f"--start {number} with {chosen.context} frames from frame {chosen.at} on: there are {lengths}.")
     first = episodes.frames_of(number).start + chosen.at
     rows = slice(first, first + chosen.context)

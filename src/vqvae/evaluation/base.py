@@ -15,6 +15,7 @@ from vqvae.data.base import Condition
 from vqvae.pipeline import Pipeline
 from vqvae.reports.loops import Animation
 from vqvae.reports.sounds import Row
+from vqvae.words import counted
 
 FEW = 100
 """Scores of fewer examples come with a warning."""
@@ -126,7 +127,8 @@ def warnings_about(pipeline: Pipeline, counts: Tensor, examples: int, of: str) -
     """
     found, size = [], counts.shape[1]
     if examples < FEW:
-        found.append(f"The scores come from only {examples} held-out {of}. With fewer than {FEW}, they depend on the choice of {of}.")
+        few = counted(examples, f"held-out {of}")
+        found.append(f"The scores come from only {few}. With fewer than {FEW}, they depend on the choice of {of}.")
     held_out = int(counts[0].sum())
     trained = None if pipeline.unigram is None else int(pipeline.unigram.counts[0].sum())
     if trained is not None and trained < size:

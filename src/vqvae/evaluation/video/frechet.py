@@ -10,6 +10,7 @@ from torch import Tensor
 
 from vqvae.errors import DataError
 from vqvae.evaluation.images.frechet import Moments, frechet_distance
+from vqvae.words import counted
 
 ENOUGH = 512
 """Rollouts for a reliable distance."""
@@ -47,7 +48,8 @@ def too_few(rollouts: int) -> tuple[str, ...]:
     """A warning if there are too few rollouts for a reliable distance."""
     if rollouts >= ENOUGH:
         return ()
-    return (f"The Fréchet distances come from only {rollouts} rollouts. With fewer than {ENOUGH}, they depend on the choice of rollouts.",)
+    few = counted(rollouts, "rollouts")
+    return (f"The Fréchet distances come from only {few}. With fewer than {ENOUGH}, they depend on the choice of rollouts.",)
 
 
 def _moments(features: Float[Tensor, "batch features"]) -> Moments:

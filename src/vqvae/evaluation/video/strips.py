@@ -17,6 +17,7 @@ from vqvae.errors import VqvaeError
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, labelled_rows
 from vqvae.reports.loops import RATE, Animation, animate, marked
+from vqvae.words import counted
 
 _log = logging.getLogger(__name__)
 
@@ -134,7 +135,7 @@ def _drawn(known: Tensor, futures: Mapping[str, _Future], below: str) -> Shown:
             last = truth[-1:].expand(len(parts) - len(truth), -1, -1, -1)
             parts = torch.cat([parts, torch.cat([truth, last])], 2)
         loops[name] = animate(parts)
-    words = f"{len(known)} known frames, then {max(len(one.made) for one in futures.values())} imagined ones"
+    words = f"{counted(len(known), 'known frames')}, then {max(len(one.made) for one in futures.values())} imagined ones"
     words = f"{words}. {_BORDERS} {below}"
     captions = {"imagined": f"From left to right: {words}", "moving_imagination": f"{words} {RATE:g} frames per second."}
     return Shown({"imagined": labelled_rows(rows)}, captions, {"moving_imagination": loops})
