@@ -46,5 +46,5 @@ def main(arguments: Sequence[str]) -> int:
         check_file(file, model)
     for file, place in tracked(list(zip(chosen.files, places, strict=True)), "decompressing files", len(places)):
         decompress_file(file, model, place, chosen.speaker)
-    note(f"{len(places)} files are in {chosen.out}.")
+    note(f"The restored files are in {chosen.out}.")
     return 0
