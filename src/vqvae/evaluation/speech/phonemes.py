@@ -282,13 +282,13 @@ def _known(
 
 def _random_accuracy(fit: LabelledCodes, scored: LabelledCodes, seed: int, number: int) -> float:
     random = np.random.Generator(np.random.PCG64(mix(seed, "random codes", number)))
-    ours, theirs = (_shuffled(side.codes, random) for side in (fit, scored))
+
+    def shuffled(codes: Sequence[np.ndarray]) -> list[np.ndarray]:
+        ends = np.cumsum([len(clip) for clip in codes])
+        return np.split(random.permutation(np.concatenate(codes)), ends[:-1])
+
+    ours, theirs = shuffled(fit.codes), shuffled(scored.codes)
     return PhonemeProbe.fit(ours, fit.labels, fit.codebook_size).accuracy(theirs, scored.labels)
-
-
-def _shuffled(codes: Sequence[np.ndarray], random: np.random.Generator) -> list[np.ndarray]:
-    ends = np.cumsum([len(clip) for clip in codes])
-    return np.split(random.permutation(np.concatenate(codes)), ends[:-1])
 
 
 def _entropy(share: Float[np.ndarray, "*_"]) -> float:
