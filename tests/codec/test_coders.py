@@ -5,7 +5,8 @@ import torch
 
 from tests.codec.models import codes_of, prior_of
 from vqvae import storage
-from vqvae.codec.coders import MODES, coder_folder, coders_of, read_integers
+from vqvae.codec.coders import coder_folder, coders_of, read_integers
+from vqvae.codec.container import MODES
 from vqvae.codes import Level
 from vqvae.errors import CheckpointError, ConfigError
 

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import vqvae
+from tests.codec.models import prior_of
 from tests.pipeline.test_model import NAMES, images, prior, tokenizer
 from tests.storage.hub_server import Hub
 from vqvae.errors import CheckpointError, ConfigError, HubError
@@ -22,7 +23,8 @@ CARD = RunCard(recipe="images", data="photos-1", held_out_data="photos-2", train
 
 def run_at(folder: Path) -> Pipeline:
     unigram = UnigramPriorConfig(codebook_size=5).build()
-    model = Pipeline(tokenizer(), prior(classes=3), unigram=unigram, card=CARD, label_names=NAMES, size=(16, 16))
+    integers = [prior_of(codebook_size=5, classes=3)]
+    model = Pipeline(tokenizer(), prior(classes=3), unigram=unigram, integers=integers, card=CARD, label_names=NAMES, size=(16, 16))
     save(model, folder)
     (folder / "metrics.json").write_text(json.dumps({"psnr": 30.5, "examples": 40, "seconds": 9.0, "bits_per_dim_learned": None}))
     (folder / "report.html").write_text("a report")
@@ -35,11 +37,14 @@ def test_a_run_is_the_same_after_a_journey(hub: Hub, tmp_path: Path) -> None:
     model = run_at(tmp_path / "run")
     assert push_to_hub(tmp_path / "run", "alice/photos", license="mit") == f"{hub.url}/alice/photos"
     files = hub.commits["alice/photos"][-1]
-    parts = {f"{part}/{name}" for part in ("tokenizer", "unigram", "prior") for name in ("config.json", "weights.safetensors")}
+    parts = {f"{part}/{name}" for part in ("tokenizer", "unigram", "prior", "coder/0") for name in ("config.json", "weights.safetensors")}
     assert set(files) == {*parts, "metrics.json", "README.md"}
     again = vqvae.load("hf:alice/photos")
     assert torch.equal(again.encode(images(2)), model.encode(images(2)))
     assert torch.equal(again.bits_per_dim(images(2)), model.bits_per_dim(images(2))) and again.label_names == NAMES
+    file = model.compress(images(1), mode="prior", label=NAMES[1])
+    assert again.compress(images(1), mode="prior", label=NAMES[1]) == file
+    assert torch.equal(torch.as_tensor(again.decompress(file)), torch.as_tensor(model.decompress(file)))
     assert b"/home/alice" not in b"".join(files.values()) and again.card.training["data"]["path"] == "photos"
     card = files["README.md"].decode()
     assert "license: mit" in card and "| PSNR | 30.50 dB |" in card and "40 held-out images of `photos-2`" in card

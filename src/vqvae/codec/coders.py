@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from vqvae import storage
+from vqvae.codec.container import MODES
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.codec.integer import IntegerPrior, IntegerPriorConfig
 from vqvae.codec.integer_coder import PriorCoder
@@ -16,8 +17,6 @@ from vqvae.errors import CheckpointError, ConfigError
 CODER = "coder"
 PARTS = (IntegerPriorConfig,)
 """The configurations in these folders."""
-MODES = (PackedCoder.name, StaticCoder.name, PriorCoder.name)
-"""The entropy coders, from the fastest to the one with the smallest files."""
 
 
 def coder_folder(run: Path, level: int) -> Path:
@@ -47,7 +46,7 @@ def coders_of(mode: str, layout: Sequence[Level], integers: Sequence[IntegerPrio
     """The entropy coder of each level.
 
     Args:
-        mode: one of ``MODES``.
+        mode: one of ``vqvae.codec.container.MODES``.
         layout: the levels of codes.
         integers: what ``read_integers`` returned; not used by the mode "packed".
 

@@ -44,7 +44,7 @@ LOCK = ".lock"
 """The file that marks a folder as a run's from the first step on."""
 TRAVELS = tuple(
     f"{folder}/{file}"
-    for folder in (TOKENIZER, UNIGRAM, PRIOR, f"{PRIOR}-[0-9]", f"{PRIORS}/*", "coder", "coder-[0-9]")
+    for folder in (TOKENIZER, UNIGRAM, PRIOR, f"{PRIOR}-[0-9]", f"{PRIORS}/*", f"{CODER}/[0-9]")
     for file in (storage.CONFIG, storage.WEIGHTS)
 )
 """The files of a run that the Hub gets and gives: parts as JSON and safetensors. Patterns as in ``fnmatch``."""

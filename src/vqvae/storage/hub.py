@@ -118,7 +118,7 @@ def cached_name(folder: Path) -> str | None:
 
 def _hub() -> Any:
     try:
-        import huggingface_hub
+        import huggingface_hub.errors  # It is not an attribute of the package before it is imported.
     except ImportError as error:
         raise MissingExtraError("huggingface_hub", "hub") from error
     return huggingface_hub
