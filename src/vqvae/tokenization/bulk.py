@@ -1,9 +1,9 @@
 """A whole data set to shards of codes: exactly once, whatever stops it on the way.
 
 OUT/
-  plan.json            what decides the shards, before the work starts
-  shard-000000.parquet one for every ``shard_size`` items, or .tar
-  manifest.json        when all shards are done: counts, digests, bad items
+  plan.json                    what decides the shards, before the work starts
+  shards/shard-000000.parquet  one for every ``shard_size`` items, or .tar
+  manifest.json                when all shards are done: counts, digests, bad items
 
 A shard appears whole or not at all. After a stop, those that are there are kept, and the others are written.
 """
@@ -25,7 +25,7 @@ from vqvae.tokenization.cluster import run_ray
 from vqvae.tokenization.formats import FORMATS
 from vqvae.tokenization.local import run_local
 from vqvae.tokenization.parquet import give_sizes, has_sizes
-from vqvae.tokenization.plan import MANIFEST, Plan, settle
+from vqvae.tokenization.plan import MANIFEST, SHARDS, Plan, settle
 from vqvae.tokenization.rows import Outcome, joint_shapes
 from vqvae.tokenization.worker import Job
 
@@ -58,6 +58,7 @@ def tokenize_records(job: Job, model: Pipeline, engine: str, workers: int) -> di
         with held(out / _LOCK, 0) as is_free:
             if not is_free:
                 raise ConfigError(f"Another process writes to {out}. Wait until it is done, or choose another --out.")
+            clean(out / SHARDS)
             _write_missing(job, model, engine, workers)
             return _finish(plan, out)
 
@@ -94,10 +95,10 @@ def _missing(plan: Plan, out: Path) -> list[int]:
     """The shards to write: those that are not there, are damaged, or changed since the manifest was written."""
     if not (out / MANIFEST).exists():
         outcome = FORMATS[plan.format].outcome
-        return [shard for shard in range(plan.shards) if outcome(plan.path(out, shard), plan, shard) is None]
+        return [shard for shard in range(plan.shards) if outcome(out / plan.file(shard), plan, shard) is None]
     stated = {one["file"]: one["sha256"] for one in read_manifest(out)["shards"]}
-    paths = [plan.path(out, shard) for shard in range(plan.shards)]
-    return [shard for shard, path in enumerate(paths) if not path.is_file() or _sha256(path) != stated.get(path.name)]
+    paths = [(out / file, stated.get(file)) for file in map(plan.file, range(plan.shards))]
+    return [shard for shard, (path, sha256) in enumerate(paths) if not path.is_file() or _sha256(path) != sha256]
 
 
 def _finish(plan: Plan, out: Path) -> dict[str, Any]:
@@ -105,11 +106,11 @@ def _finish(plan: Plan, out: Path) -> dict[str, Any]:
     outcomes = [_outcome(plan, out, shard) for shard in range(plan.shards)]
     shapes = joint_shapes(outcomes)
     if plan.format == "parquet":
-        for path in (plan.path(out, shard) for shard in range(plan.shards)):
+        for path in (out / plan.file(shard) for shard in range(plan.shards)):
             if not has_sizes(path, shapes):
                 with atomic(path, DataError, _ADVICE) as partial:
                     give_sizes(path, partial, plan, shapes)
-    shards = [_entry(plan.path(out, shard), outcome) for shard, outcome in enumerate(outcomes)]
+    shards = [_entry(out, plan.file(shard), outcome) for shard, outcome in enumerate(outcomes)]
     bad = [_bad(shard, one) for shard, outcome in enumerate(outcomes) for one in outcome.bad]
     manifest = {
         "plan": configuration.to_json(plan),
@@ -128,15 +129,15 @@ def _finish(plan: Plan, out: Path) -> dict[str, Any]:
 
 
 def _outcome(plan: Plan, out: Path, shard: int) -> Outcome:
-    path = plan.path(out, shard)
+    path = out / plan.file(shard)
     found = FORMATS[plan.format].outcome(path, plan, shard)
     if found is None:
         raise DataError(f"{path} disappeared or was changed during the work. {_ADVICE}")
     return found
 
 
-def _entry(path: Path, outcome: Outcome) -> dict[str, Any]:
-    return {"file": path.name, "items": outcome.items, "bytes": path.stat().st_size, "sha256": _sha256(path)}
+def _entry(out: Path, file: str, outcome: Outcome) -> dict[str, Any]:
+    return {"file": file, "items": outcome.items, "bytes": (out / file).stat().st_size, "sha256": _sha256(out / file)}
 
 
 def _bad(shard: int, one: BadRecord) -> dict[str, Any]:

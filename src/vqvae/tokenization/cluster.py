@@ -41,7 +41,6 @@ def run_ray(job: Job, shards: Sequence[int], workers: int) -> Generator[int, Non
         gpus = 1 if job.device.startswith("cuda") else 0
         context = ray.data.DataContext.get_current()
         context.enable_progress_bars = False
-        context.max_errored_blocks = 0
         # One block per shard: an actor that is done takes the next one.
         blocks = ray.data.from_items(list(shards), override_num_blocks=len(shards))
         done = blocks.map_batches(
@@ -93,11 +92,15 @@ def _cause(error: BaseException | None) -> VqvaeError | None:
 
 
 def _ray() -> ModuleType:
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    # Nothing is sent to Ray's makers, and its own messages stay in its log files.
+    for name, value in (("RAY_USAGE_STATS_ENABLED", "0"), ("RAY_BACKEND_LOG_LEVEL", "fatal")):
+        os.environ.setdefault(name, value)
     try:
         import ray
         import ray.data
         import ray.exceptions
     except ImportError as error:
         raise MissingExtraError("ray[data]", "cluster") from error
+    for logger in ("ray.data", "ray"):
+        logging.getLogger(logger).setLevel(logging.ERROR)
     return ray

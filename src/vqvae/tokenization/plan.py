@@ -14,7 +14,7 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.pipeline import Pipeline
 
 VERSION = 1
-PLAN, MANIFEST = "plan.json", "manifest.json"
+PLAN, MANIFEST, SHARDS = "plan.json", "manifest.json", "shards"
 _ADVICE = "Choose another --out."
 
 
@@ -100,9 +100,9 @@ class Plan:
         """The numbers of the items of a shard."""
         return range(shard * self.shard_size, min((shard + 1) * self.shard_size, self.items))
 
-    def path(self, folder: Path, shard: int) -> Path:
-        """The file of a shard."""
-        return folder / f"shard-{shard:06}{self.suffix}"
+    def file(self, shard: int) -> str:
+        """The file of a shard, relative to the folder of the plan. In a folder of their own, shards can be read as one table."""
+        return f"{SHARDS}/shard-{shard:06}{self.suffix}"
 
 
 def settle(plan: Plan, folder: Path) -> None:

@@ -76,7 +76,7 @@ class Worker:
         Raises:
             DataError: if it cannot be written.
         """
-        path = self._plan.path(self._job.out, shard)
+        path = self._job.out / self._plan.file(shard)
         with atomic(path, DataError, "Free some space, then run the same command again.") as partial:
             FORMATS[self._plan.format].write(partial, self._rows(shard), self._plan, shard)
         return shard
