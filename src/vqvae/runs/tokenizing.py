@@ -77,14 +77,14 @@ def tokenize(
         raise ConfigError("The folder of the shards is missing: vqvae.tokenize(run, data, out)")
     if format == "parquet":
         parquet_modules()
-    run, where = local_run(run), pick_device(device)
-    model = load(run, where, parts, checkpoint=checkpoint)
-    records = _records(run, model, data, side, column, label_column, parts)
-    reading = Reading(bounds=bounds_of(run, bounds, kind_of(model.signal)), size=_size(size, model))
-    plan = Plan.of(model, records.facts, format=format, shard_size=shard_size, reading=reading)
     place = user_path(out).absolute()
     if isinstance(data, str | os.PathLike) and user_path(data).absolute() in (place, *place.parents):
         raise ConfigError(f"{out} lies in the data. Choose another --out.")
+    run, where = local_run(run), pick_device(device)
+    model = load(run, where, parts, checkpoint=checkpoint)
+    reading = Reading(bounds=bounds_of(run, bounds, kind_of(model.signal)), size=_size(size, model))
+    records = _records(run, model, data, side, column, label_column, parts)
+    plan = Plan.of(model, records.facts, format=format, shard_size=shard_size, reading=reading)
     job = Job(run=run.absolute(), records=records, plan=plan, out=place, device=str(where), checkpoint=checkpoint, parts=tuple(parts))
     return tokenize_records(job, model, engine, workers or _workers(str(where)))
 

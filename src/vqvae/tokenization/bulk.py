@@ -73,9 +73,13 @@ def read_manifest(out: Path) -> dict[str, Any]:
     with explained(DataError, path, "cannot be read", "Tokenize the data: vqvae tokenize RUN DATA --out DIR"):
         text = read_text(path)
     try:
-        return dict(configuration.loads(text, str(path)))
-    except (ConfigError, TypeError, ValueError) as error:
-        raise DataError(f"{path} is damaged. Run 'vqvae tokenize' again.") from error
+        found = configuration.loads(text, str(path))
+        texts = [text for one in found["shards"] for text in (one["file"], one["sha256"])]
+        if all(isinstance(one, str) for one in texts) and isinstance(found["bad"], list):
+            return found
+    except (ConfigError, LookupError, TypeError):
+        pass
+    raise DataError(f"{path} is damaged. Run 'vqvae tokenize' again.")
 
 
 def _write_missing(job: Job, model: Pipeline, engine: str, workers: int) -> None:
@@ -93,10 +97,11 @@ def _write_missing(job: Job, model: Pipeline, engine: str, workers: int) -> None
 
 def _missing(plan: Plan, out: Path) -> list[int]:
     """The shards to write: those that are not there, are damaged, or changed since the manifest was written."""
-    if not (out / MANIFEST).exists():
+    try:
+        stated = {one["file"]: one["sha256"] for one in read_manifest(out)["shards"]}
+    except DataError:  # There is none, or it is damaged.
         outcome = FORMATS[plan.format].outcome
         return [shard for shard in range(plan.shards) if outcome(out / plan.file(shard), plan, shard) is None]
-    stated = {one["file"]: one["sha256"] for one in read_manifest(out)["shards"]}
     paths = [(out / file, stated.get(file)) for file in map(plan.file, range(plan.shards))]
     return [shard for shard, (path, sha256) in enumerate(paths) if not path.is_file() or _sha256(path) != sha256]
 
