@@ -17,6 +17,7 @@ from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.base import Tokenizer
 from vqvae.models.decoding import logits_of
 from vqvae.models.invariant import encode_rows
+from vqvae.models.padding import pad
 from vqvae.networks import Given, WaveNetDecoder
 from vqvae.networks.base import trait
 
@@ -38,7 +39,9 @@ def encode_sequences(model: Tokenizer, examples: Sequence[Tensor]) -> list[Codes
     cutters = [_Cutter(model) for _ in examples]
     # Less one: what ends with a part is no other part than the last one.
     parts = [[*cut.ready(example.shape[-1] - 1), *cut.rest(example.shape[-1])] for cut, example in zip(cutters, examples, strict=True)]
-    rows = [example[..., part.data] for example, several in zip(examples, parts, strict=True) for part in several]
+    rows = [
+        pad(example[None, ..., part.data], model.stride)[0] for example, several in zip(examples, parts, strict=True) for part in several
+    ]
     found = iter(encode_rows(model, rows))
     return [Codes([torch.cat([next(found).tensor[..., part.kept] for part in several], -1)]) for several in parts]
 
@@ -82,8 +85,8 @@ def encode_stream(
     def encoded(parts: Iterable["Part"]) -> Iterator[Tensor]:
         several = [*parts]
         if held is not None and several:
-            rows = [held[row, ..., part.data.start - first : part.data.stop - first] for part in several for row in range(len(held))]
-            found = iter(encode_rows(model, rows))
+            whole = [pad(held[..., part.data.start - first : part.data.stop - first], model.stride) for part in several]
+            found = iter(encode_rows(model, [row for part in whole for row in part]))
             yield torch.cat([torch.cat([next(found).tensor for _ in held])[..., part.kept] for part in several], -1)
 
     for block in blocks:
