@@ -44,7 +44,7 @@ def test_padding_changes_no_code(encoder: str, length: int, monkeypatch: pytest.
     monkeypatch.setattr(model, "encode", lambda batch: (seen.append(batch.x.shape[-1]), encode(batch))[1])
     found = encode_masked(model, batch)
     assert found.mask is not None and torch.equal(found.mask, encode(batch).mask)
-    assert torch.equal(found.tensor, encode(batch).tensor) and max(seen) == -(-max(LENGTHS) // STRIDE) * STRIDE
+    assert torch.equal(found.tensor, encode(batch).tensor) and max(seen) <= -(-max(LENGTHS) // STRIDE) * STRIDE
     for row, own, codes in zip(found.tensor, LENGTHS, each, strict=True):
         count = -(-own // STRIDE)
         assert torch.equal(row[None, :, :count], codes.tensor) and not row[:, count:].any()
