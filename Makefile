@@ -1,6 +1,6 @@
 # Every target installs what it needs: Python 3.11 or newer with pip, and make, are enough.
 PYTHON ?= python3
-EXTRAS := audio,voices,speech-scores,fast,gym,hub,onnx,parquet,video,worlds,tensorboard,docs,dev
+EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,video,worlds,tensorboard,docs,dev
 # Called by hand: recipe.py takes a name, earlier.py a worktree, and the next two train for an hour or more. turns.py is shared.
 BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo

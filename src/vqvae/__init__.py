@@ -159,7 +159,7 @@ if TYPE_CHECKING:
         VectorQuantizer,
         VectorQuantizerConfig,
     )
-    from vqvae.runs import evaluate, push_to_hub, train, train_prior
+    from vqvae.runs import evaluate, push_to_hub, tokenize, train, train_prior
     from vqvae.signals import Signal
     from vqvae.storage import RunCard
     from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
@@ -312,6 +312,7 @@ __all__ = [
     "load",
     "push_to_hub",
     "save",
+    "tokenize",
     "train",
     "train_prior",
     "evaluate",

@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 
 import vqvae
-from vqvae.cli.files import bounds_of, check_file, check_folder, check_samples, reconstruct_file, write_samples
+from vqvae.cli.files import check_file, check_folder, check_samples, reconstruct_file, write_samples
 from vqvae.cli.main import main
 from vqvae.data import read_audio, write_audio
 from vqvae.errors import ConfigError, DataError
@@ -193,8 +193,3 @@ def test_floats_are_read_in_the_range_that_is_given(run: Path, tmp_path: Path, c
         assert main(["encode", str(run), file, "--out", str(tmp_path / f"{name}.npz"), "--bounds", "-1", "1"]) == 0
         assert main(["reconstruct", str(run), file, "--out", out, "--overwrite", "--bounds", "0", "1"]) == 1
         assert "-1" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="a low value and a higher one"):
-        bounds_of(run, (1, 1), kind)
-    with pytest.raises(ConfigError, match="Sound lies between"):
-        bounds_of(run, (0, 1), SOUND)
-    assert bounds_of(run, None, kind) is None

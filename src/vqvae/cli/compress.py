@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say, say_table
 from vqvae.cli.compressed import compress_file
-from vqvae.cli.files import bounds_of, check_folder
+from vqvae.cli.files import check_folder
 from vqvae.cli.values import Checkpoint, Device, Files, Folder, Mode, Name, Range, Run
 from vqvae.codec.container import SUFFIX
 from vqvae.codec.integer_coder import PriorCoder
@@ -16,6 +16,7 @@ from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.pipeline.compression import coders_of
 from vqvae.progress import tracked
+from vqvae.runs.bounds import bounds_of
 from vqvae.runs.coder import fit_if_missing
 from vqvae.training.machine import pick_device
 

@@ -5,7 +5,6 @@ from pathlib import Path
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse
-from vqvae.cli.files import bounds_of
 from vqvae.cli.values import Checkpoint, Device, File, Files, Range, Run
 from vqvae.config import settings
 from vqvae.data.base import Batch
@@ -16,6 +15,7 @@ from vqvae.evaluation.kinds import Bounds, Kind, kind_of, whole
 from vqvae.media.tokens import TokenLayout, Tokens, check_suffix, write_tokens
 from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
+from vqvae.runs.bounds import bounds_of
 from vqvae.training.machine import pick_device
 
 

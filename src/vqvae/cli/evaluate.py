@@ -10,11 +10,11 @@ import tyro
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say
-from vqvae.cli.files import check_range
 from vqvae.cli.values import Checkpoint, Data, Device, Name, Range, Run
 from vqvae.config import THREADS, settings
 from vqvae.data import read_phones, recordings_of
 from vqvae.evaluation.speech.scores import score_phonemes, spoken_codes
+from vqvae.runs.bounds import check_range
 from vqvae.runs.folder import REPORT, is_own, keep_place, scores_folder, stored_data
 from vqvae.runs.scores import evaluate, score
 from vqvae.storage import hub

@@ -1,6 +1,5 @@
 """Files that commands read and write. ``evaluation/kinds.py`` has the formats of each kind of data."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -8,16 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vqvae.errors import ConfigError, VqvaeError
+from vqvae.errors import ConfigError
 from vqvae.evaluation.images.reconstruction import SquaredError
-from vqvae.evaluation.kinds import PICTURES, SOUND, Blocks, Bounds, Kind, kind_of
+from vqvae.evaluation.kinds import PICTURES, Blocks, Bounds, Kind, kind_of
 from vqvae.media.arrays import READABLE, write_array
 from vqvae.media.images import write_png
 from vqvae.media.pictures import Box, Picture, open_picture
 from vqvae.media.png import write_png_rows
 from vqvae.models.tiling import Place, decode_bands, encode_tiled, is_tiled
 from vqvae.pipeline import Pipeline
-from vqvae.runs.folder import stored_config
 from vqvae.signals import Signal
 
 
@@ -72,29 +70,6 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
         DataError: the place cannot be written.
     """
     kind_of(signal).write(path, blocks, signal)
-
-
-def bounds_of(run: Path, given: Bounds, kind: Kind) -> Bounds:
-    """The range of float data: what was given, or what the run was trained with. None if neither says.
-
-    Raises:
-        ConfigError: if the range is empty, or the model is one of sound.
-    """
-    if given is not None:
-        if kind is SOUND:
-            raise ConfigError("--bounds is the range of pictures and arrays. Sound lies between -1 and 1; omit the flag.")
-        check_range(given)
-        return given
-    try:
-        return getattr(stored_config(run).data, "bounds", None)
-    except VqvaeError:  # A program trained it.
-        return None
-
-
-def check_range(given: tuple[float, float]) -> None:
-    """Raise ConfigError unless a range is a low value and a higher one."""
-    if not 0 < given[1] - given[0] < math.inf:
-        raise ConfigError(f"--bounds is {given[0]:g} {given[1]:g}; expected a low value and a higher one.")
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path, bounds: Bounds = None) -> float:

@@ -155,6 +155,35 @@ PAGES = {
             _DEVICE,
         ),
     ),
+    "tokenize": Page(
+        "RUN [DATA] --out FOLDER [flags]",
+        "Write the codes of a whole data set to shards. After a stop, the same command continues.",
+        (
+            "runs/photos photos --out codes",
+            "runs/photos rows.parquet --out codes --column image --workers 4",
+            "runs/photos tars --out codes --engine ray",
+        ),
+        (
+            _RUN,
+            (
+                "DATA",
+                "A folder of files, WebDataset tars or Parquet files, a data set saved by Hugging Face datasets, or one such file. "
+                "Default: the data of the run.",
+            ),
+            ("--out FOLDER", "The folder of the shards, plan.json and manifest.json. Shards that are there are kept."),
+            ("--engine local|ray", "Processes on this machine, or Ray Data. Default: local."),
+            ("--workers N", "Processes or actors, each with one thread. Default: one for each core, or one on a GPU."),
+            ("--shard-size N", "Items in a shard. Default: 4096."),
+            ("--format NAME", '"parquet" or "webdataset". Default: parquet.'),
+            ("--column NAME", "The column of a table that has the data."),
+            ("--size N", "Cut and resize pictures to this height and width. Default: their own."),
+            _BOUNDS,
+            _CHECKPOINT,
+            _JSON,
+            _DEVICE,
+        ),
+        "An item that cannot be read is listed in manifest.json and stops nothing.",
+    ),
     "decode": Page(
         "RUN TOKENS... --out FOLDER [flags]",
         "Turn the tokens of 'vqvae encode' back into files.",

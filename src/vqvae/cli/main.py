@@ -24,6 +24,7 @@ COMMANDS = {
     "evaluate": "score a run on held-out data",
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
+    "tokenize": "write the codes of a whole data set to shards",
     "decode": "turn tokens back into files",
     "compress": "compress files",
     "decompress": "restore compressed files",

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from vqvae import pipeline
 from vqvae.cli.arguments import note, parse, say, say_table
-from vqvae.cli.files import bounds_of, check_folder, reconstruct_file
+from vqvae.cli.files import check_folder, reconstruct_file
 from vqvae.cli.values import Checkpoint, Device, Files, Folder, Name, Range, Run
 from vqvae.config import settings
 from vqvae.disk import check_outputs
@@ -12,6 +12,7 @@ from vqvae.errors import ConfigError
 from vqvae.evaluation.kinds import kind_of
 from vqvae.progress import tracked
 from vqvae.reports.measures import in_words, measure
+from vqvae.runs.bounds import bounds_of
 from vqvae.training.machine import pick_device
 
 

@@ -20,15 +20,15 @@ import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
 
 from vqvae import config
 from vqvae.disk import atomic
-from vqvae.errors import ConfigError, DataError, MissingExtraError
+from vqvae.errors import ConfigError, DataError
 from vqvae.media.arrays import open_arrays
+from vqvae.media.arrow import parquet_modules
 
 SUFFIXES = (".npz", ".jsonl", ".parquet")
 _LARGEST = 2**63 - 1
@@ -104,7 +104,7 @@ def check_suffix(path: Path) -> None:
     if path.suffix.lower() not in SUFFIXES:
         raise ConfigError(f"{path} ends in '{path.suffix}'; tokens are written as {', '.join(SUFFIXES)}.")
     if path.suffix.lower() == ".parquet":
-        _parquet()
+        parquet_modules()
 
 
 def write_tokens(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> int:
@@ -201,7 +201,7 @@ def _read_jsonl(path: Path) -> tuple[TokenLayout, list[Tokens]]:
 
 
 def _write_parquet(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> None:
-    arrow, parquet = _parquet()
+    arrow, parquet = parquet_modules()
     kind = arrow.from_numpy_dtype(layout.to_tokens([np.zeros((books, 1), np.int64) for books, _ in layout.levels])[0].dtype)
     fields = [("name", arrow.string()), ("size", arrow.list_(arrow.int64()))]
     for shape, tokens in _keys(layout):
@@ -220,7 +220,7 @@ def _write_parquet(path: Path, rows: Iterable[Tokens], layout: TokenLayout) -> N
 
 
 def _read_parquet(path: Path) -> tuple[TokenLayout, list[Tokens]]:
-    table = _parquet()[1].read_table(path)
+    table = parquet_modules()[1].read_table(path)
     about = config.loads((table.schema.metadata or {})[b"vqvae"].decode())
     layout = _layout(about["layout"], about["offset"])
     return layout, [_from_columns(row, layout) for row in table.to_pylist()]
@@ -257,15 +257,6 @@ def _layout(levels: Any, offset: Any) -> TokenLayout:
 def _smallest(count: int) -> type[np.unsignedinteger]:
     """The smallest unsigned type for numbers below ``count``."""
     return next(kind for kind in (np.uint8, np.uint16, np.uint32, np.uint64) if count - 1 <= np.iinfo(kind).max)
-
-
-def _parquet() -> tuple[ModuleType, ModuleType]:
-    try:
-        import pyarrow
-        import pyarrow.parquet
-    except ImportError as error:
-        raise MissingExtraError("pyarrow", "parquet") from error
-    return pyarrow, pyarrow.parquet
 
 
 _WRITERS: dict[str, Callable[[Path, Iterable[Tokens], TokenLayout], None]] = {

@@ -28,7 +28,11 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
     Raises:
         DataError: if the file cannot be read, or its array does not fit the signal or the bounds.
     """
-    array = np.asarray(read_array(path))
+    yield examples_of(np.asarray(read_array(path)), signal, bounds, path)
+
+
+def examples_of(array: np.ndarray, signal: Signal, bounds: tuple[float, float] | None, path: Path | str) -> Tensor:
+    """The examples in an array, (n, channels, *axes); see ``read_examples``. ``path`` is what errors call it."""
     if bounds is not None and signal.levels is not None and array.dtype.kind == "f":
         array = _to_levels(array, bounds, signal.levels, path)
     axes, channels = len(signal.axes), signal.channels
@@ -49,7 +53,7 @@ def read_examples(path: Path, signal: Signal, bounds: tuple[float, float] | None
         )
     if signal.levels is not None and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
         raise DataError(f"{path} has values from {x.min()} to {x.max()}; expected {signal.values()}.")
-    yield signal.check(torch.from_numpy(np.ascontiguousarray(x, _NUMPY[signal.dtype]).copy()))
+    return signal.check(torch.from_numpy(np.ascontiguousarray(x, _NUMPY[signal.dtype]).copy()))
 
 
 def _advice(array: np.ndarray, signal: Signal) -> str:
@@ -59,7 +63,7 @@ def _advice(array: np.ndarray, signal: Signal) -> str:
     return " Convert it to whole numbers. Commands with --bounds LOW HIGH also take floats."
 
 
-def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path: Path) -> np.ndarray:
+def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path: Path | str) -> np.ndarray:
     """Floats in bounds as whole numbers below ``levels``."""
     low, high = bounds
     if array.size and not low <= array.min() <= array.max() <= high:  # NaN compares false, too.

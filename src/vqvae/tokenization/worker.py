@@ -1,0 +1,138 @@
+"""The work of one process: it loads the model once and writes shards."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vqvae.codec.fingerprint import fingerprint
+from vqvae.codes import Codes
+from vqvae.config import Parts
+from vqvae.data.base import Batch
+from vqvae.data.records.base import BadRecord, Record, Records
+from vqvae.disk import atomic
+from vqvae.errors import CheckpointError, DataError, VqvaeError
+from vqvae.pipeline import Pipeline, load
+from vqvae.tokenization.formats import FORMATS
+from vqvae.tokenization.items import Items
+from vqvae.tokenization.plan import Plan
+from vqvae.tokenization.rows import Row, code_types
+
+_MOST = 2**22
+"""Values of the examples that are encoded at once."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job:
+    """What every worker needs. It can be pickled."""
+
+    run: Path
+    """The run folder."""
+    records: Records
+    """The source."""
+    plan: Plan
+    """The plan."""
+    out: Path
+    """The folder of the shards."""
+    device: str = "cpu"
+    """Where to compute."""
+    checkpoint: str | None = None
+    """A checkpoint of the tokenizer in place of the finished one."""
+    parts: Parts = ()
+    """The caller's own configurations in the run."""
+
+
+class Read(NamedTuple):
+    """An item that could be read."""
+
+    number: int
+    record: Record
+    x: Tensor
+    """(1, channels, *axes)."""
+
+
+class Worker:
+    """Writes shards, one after the other."""
+
+    def __init__(self, job: Job, model: Pipeline | None = None) -> None:
+        """Load the model.
+
+        Raises:
+            CheckpointError: if the run has another tokenizer than the plan.
+        """
+        self._job, self._plan = job, job.plan
+        self._model = model or load(job.run, job.device, job.parts, checkpoint=job.checkpoint)
+        found = fingerprint(self._model.tokenizer).hex()
+        if found != job.plan.tokenizer:
+            raise CheckpointError(f"{job.run} changed while it was in use: its tokenizer is another one now. Start again.")
+
+    def write(self, shard: int) -> int:
+        """Write a shard, whole or not at all. Returns its number.
+
+        Raises:
+            DataError: if it cannot be written.
+        """
+        path = self._job.out / self._plan.file(shard)
+        with atomic(path, DataError, "Free some space, then run the same command again.") as partial:
+            FORMATS[self._plan.format].write(partial, self._rows(shard), self._plan, shard)
+        return shard
+
+    def _rows(self, shard: int) -> Iterator[Row | BadRecord]:
+        """The rows of a shard, in order. Neighbours of one shape are encoded together."""
+        waiting: list[Read] = []
+        for read in self._read(shard):
+            is_full = len(waiting) == self._model.batch_size or sum(one.x.numel() for one in waiting) >= _MOST
+            if waiting and (isinstance(read, BadRecord) or is_full or read.x.shape != waiting[0].x.shape):
+                yield from self._encoded(waiting)
+                waiting = []
+            if isinstance(read, BadRecord):
+                yield read
+            else:
+                waiting.append(read)
+        yield from self._encoded(waiting)
+
+    def _read(self, shard: int) -> Iterator[Read | BadRecord]:
+        numbers = self._plan.items_of(shard)
+        records = self._job.records.read(numbers.start, numbers.stop)
+        with closing(Items(self._model.signal, self._plan.reading)) as items:
+            for number, record in zip(numbers, records, strict=True):
+                if isinstance(record, BadRecord):
+                    yield record
+                    continue
+                try:
+                    yield Read(number, record, self._model.signal.check(items.read(record)))
+                except (VqvaeError, MemoryError) as error:
+                    yield _bad(record, error)
+
+    def _encoded(self, several: list[Read]) -> Iterator[Row | BadRecord]:
+        """The rows of examples of one shape. If they cannot be encoded together, each is tried alone."""
+        if not several:
+            return
+        try:
+            levels = self._encode([one.x for one in several])
+        except (VqvaeError, MemoryError) as error:
+            if len(several) == 1:
+                yield _bad(several[0].record, error)
+            else:
+                for one in several:
+                    yield from self._encoded([one])
+            return
+        for row, one in enumerate(several):
+            codes = tuple(level[row].numpy().astype(kind) for level, kind in zip(levels, code_types(self._plan), strict=True))
+            yield Row(one.number, one.record.id, codes, tuple(one.x.shape[2:]), one.record.label, one.record.actions)
+
+    def _encode(self, examples: list[Tensor]) -> Codes:
+        return Codes.cat(self._model.encode_batch(Batch(x)) for x in examples)
+
+
+def _bad(record: Record, error: Exception) -> BadRecord:
+    return BadRecord(record.id, str(error) if isinstance(error, VqvaeError) else "It takes more memory than there is.")
+
+
+def single_threaded() -> None:
+    """Let this process compute with one thread: processes share the cores."""
+    torch.set_num_threads(1)
