@@ -12,7 +12,8 @@ from vqvae.codes import Codes
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError
 from vqvae.models import VQVAE, VQVAEConfig, streaming
-from vqvae.models.streaming import decode_stream, encode_stream
+from vqvae.models.invariant import encode_rows
+from vqvae.models.streaming import decode_stream, encode_sequences, encode_stream
 
 CUTS = [(500,), (1, 2, 3, 94, 400), (0, 37, 0, 300, 163), (64,) * 7 + (52,)]
 
@@ -58,8 +59,11 @@ def test_several_examples_are_decoded_at_once() -> None:
     torch.testing.assert_close(found, model.decode((codes,), condition))
 
 
-def test_what_has_come_is_given_out_as_soon_as_its_context_is_there() -> None:
+def test_a_piece_is_given_out_as_soon_as_its_context_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
     model, taken = started("spectral"), []
+    around = -(-model.encoder.context[0] // STRIDE)
+    whole = 5 * around
+    monkeypatch.setattr(streaming, "PIECE", whole * STRIDE)
 
     def endless() -> Iterator[Tensor]:
         while True:
@@ -67,18 +71,20 @@ def test_what_has_come_is_given_out_as_soon_as_its_context_is_there() -> None:
             yield speech(1, STRIDE).x
 
     stream = encode_stream(model, endless())
-    around = -(-model.encoder.context[0] // STRIDE)
-    for index in range(20):
-        assert next(stream).shape == (1, 1, 1) and len(taken) == index + 1 + around
+    assert next(stream).shape == (1, 1, whole - around) and len(taken) == whole
+    for index in range(1, 5):
+        assert next(stream).shape == (1, 1, whole - 2 * around) and len(taken) == whole + index * (whole - 2 * around)
 
 
-def test_memory_does_not_grow_with_the_stream() -> None:
-    model, sizes = started("spectral"), []
-    hook = model.encoder.register_forward_pre_hook(lambda module, given: sizes.append(given[0].untyped_storage().nbytes()))
-    for _ in encode_stream(model, (speech(1, 64).x for _ in range(30))):
+def test_memory_does_not_grow_with_the_stream(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, held = started("spectral"), []
+    monkeypatch.setattr(streaming, "PIECE", 256)
+    monkeypatch.setattr(
+        streaming, "encode_rows", lambda of, rows: (held.append(rows[0].untyped_storage().nbytes()), encode_rows(of, rows))[1]
+    )
+    for _ in encode_stream(model, (speech(1, 64).x for _ in range(60))):
         pass
-    hook.remove()
-    assert max(sizes[10:]) <= max(sizes[:10])
+    assert len(held) > 10 and max(held[5:]) <= max(held[:5])
 
 
 def test_nothing_gives_nothing() -> None:
@@ -93,16 +99,25 @@ def test_pictures_do_not_come_in_blocks() -> None:
         next(encode_stream(model, [torch.zeros(1, 1, 4)]))
 
 
-def test_long_data_is_encoded_in_pieces_to_the_same_codes(monkeypatch: pytest.MonkeyPatch) -> None:
-    model, lengths = started("spectral"), []
-    wave = torch.rand(2, 1, 40_000, generator=torch.Generator().manual_seed(0)) - 0.5
-    with torch.no_grad():
-        whole = model.encode(Batch(wave)).tensor
+@pytest.mark.parametrize("length", [1, 512, 513, 5_000, 8_191])
+@pytest.mark.parametrize("lengths", [(1_000,), (512,), (90, 0, 7_000), (8_191,)], ids=str)
+def test_a_stream_is_encoded_in_the_pieces_of_the_whole(length: int, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    model, seen = started("spectral"), []
+    wave = torch.rand(2, 1, length, generator=torch.Generator().manual_seed(0)) - 0.5
+    monkeypatch.setattr(streaming, "PIECE", 512)
     encode = model.encode
-    monkeypatch.setattr(streaming, "LONG", 8_192)
-    monkeypatch.setattr(model, "encode", lambda batch: (lengths.append(batch.x.shape[-1]), encode(batch))[1])
-    assert torch.equal(streaming.encode_whole(model, Batch(wave)).tensor, whole)
-    assert len(lengths) > 1 and max(lengths) < 8_192
+    monkeypatch.setattr(model, "encode", lambda batch: (seen.append(batch.x), encode(batch))[1])
+    with torch.no_grad():
+        expected = encode(Batch(wave)).tensor
+    alone = torch.cat([codes.tensor for codes in encode_sequences(model, [*wave])])
+    of_whole, seen[:] = {bytes(row.numpy()) for block in seen for row in block}, []
+    blocks = [*wave.split(lengths[0], -1)] if len(lengths) == 1 else [wave[..., :90], wave[..., :0], wave[..., 90:]]
+    found = torch.cat(list(encode_stream(model, blocks)), -1)
+    assert torch.equal(found, alone) and torch.equal(found, expected)
+    # The codes agree because the products have the same contents, not because no latent lies in the middle of two codes.
+    assert {bytes(row.numpy()) for block in seen for row in block} == of_whole
+    whole = max(512 // STRIDE, 4 * -(-model.encoder.context[0] // STRIDE)) * STRIDE
+    assert {block.shape[-1] for block in seen} == {min(whole, -(-length // STRIDE) * STRIDE)}
 
 
 def test_long_codes_are_decoded_in_pieces_to_the_same_wave(monkeypatch: pytest.MonkeyPatch) -> None:

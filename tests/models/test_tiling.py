@@ -3,7 +3,6 @@ import pytest
 import torch
 from torch import nn
 
-from vqvae.codes import Codes
 from vqvae.data.base import Batch
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import GaussianConfig
@@ -109,16 +108,3 @@ def test_a_network_that_does_not_say_how_far_it_sees_is_told_to(small):
         Pipeline(model).decode(codes)
     Own.context = (0, 0)
     assert torch.equal(Pipeline(model).decode(codes), model.decode(codes))
-
-
-def test_large_examples_come_in_small_batches(monkeypatch):
-    model, sizes = _model(), []
-    pipeline, encode = Pipeline(model), model.encode
-    monkeypatch.setattr(model, "encode", lambda batch: (sizes.append(len(batch.x)), encode(batch))[1])
-    pipeline.encode(_noise(5, 3, 512, 300))
-    pipeline.encode(_noise(17, 3, 16, 16))
-    assert sizes == [5, 16, 1]
-    monkeypatch.setattr("vqvae.pipeline.parts._USUAL", 2**12)
-    pipeline.encode(_noise(3, 3, 256, 256))
-    assert sizes[3:] == [1, 1, 1]
-    assert isinstance(pipeline.encode_batch(Batch(_noise(1, 3, 8, 8))), Codes)

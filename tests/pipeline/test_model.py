@@ -15,7 +15,7 @@ from tests.models.test_speech import make as make_speech
 from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.likelihoods import GaussianConfig
-from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.models import VQVAE, VQVAEConfig, streaming
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load, mixture_log_prob, save
 from vqvae.priors import PixelCNN, PixelCNNConfig, WaveNetConfig
@@ -234,7 +234,8 @@ def test_a_decoder_speaks_only_as_those_that_it_has() -> None:
 
 
 @pytest.mark.parametrize("name", PARTS)
-def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str) -> None:
+def test_a_voice_converted_in_pieces_is_that_of_the_whole(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streaming, "PIECE", 256)
     model = Pipeline(make_speech(name), label_names=("she", "he"), signal=sound(16_000))
     audio = speech(1, 500).x
     model.tokenizer.start([speech()])

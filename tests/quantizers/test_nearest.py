@@ -19,6 +19,15 @@ def test_equal_to_float64(rows: int, codes: int) -> None:
     assert torch.equal(search.nearest(z, e, rate).codes, (distance.square() + rate.double()).argmin(1))
 
 
+def test_the_scores_of_a_row_do_not_depend_on_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator, shapes, product = torch.Generator().manual_seed(0), set(), torch.addmm
+    z, e = torch.randn(search.ROWS + 1, 64, generator=generator), torch.randn(100, 64, generator=generator)
+    monkeypatch.setattr(torch, "addmm", lambda bias, part, *rest, out: (shapes.add(part.shape), product(bias, part, *rest, out=out))[1])
+    found, turned = search.nearest(z, e), search.nearest(z.roll(1, 0), e)
+    assert torch.equal(found.scores, turned.scores.roll(-1)) and torch.equal(found.codes, turned.codes.roll(-1))
+    assert shapes == {(search.ROWS, 64)}
+
+
 @pytest.mark.parametrize("codes", [10, 64, 256, 3000])
 def test_the_first_of_equal_codes_wins(codes: int) -> None:
     e = torch.zeros(codes, 4)

@@ -1,7 +1,7 @@
 """Encode and decode long sequences and clips piece by piece, in constant memory and with the same result as in one pass."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -16,19 +16,34 @@ from vqvae.likelihoods.base import BinnedLikelihood
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.base import Tokenizer
 from vqvae.models.decoding import logits_of
+from vqvae.models.invariant import encode_rows
+from vqvae.models.padding import pad
 from vqvae.networks import Given, WaveNetDecoder
 from vqvae.networks.base import trait
 
 LONG = 1 << 19
-"""Number of positions from which ``encode_whole`` works in pieces: half a minute of speech."""
+"""Number of positions from which ``decode_whole`` works in pieces: half a minute of speech."""
+PIECE = 1 << 14
+"""Positions in a piece of a sequence that is encoded, with its context: a second of speech. More if the context is long."""
 
 
-def encode_whole(model: Tokenizer, batch: Batch) -> Codes:
-    """Like ``model.encode``, but encode long sequences in overlapping pieces: memory stays constant, and the codes are the same."""
-    short = batch.mask is not None or batch.x.shape[-1] <= LONG
-    if short or not isinstance(model, CodeAutoencoder) or not model.streams or _context(model.encoder) > LONG:
-        return model.encode(batch)
-    return Codes([torch.cat(list(encode_stream(model, batch.x.split(LONG // 8, -1))), -1)])
+def encode_sequences(model: Tokenizer, examples: Sequence[Tensor]) -> list[Codes]:
+    """The codes of each example (channels, *axes), on the CPU, with a batch axis of 1. Long sequences are encoded in pieces of one
+    length, as in ``encode_stream``.
+
+    Raises:
+        DataError: if the model does not accept an example.
+    """
+    if not isinstance(model, CodeAutoencoder) or not model.streams:
+        return encode_rows(model, examples)
+    cutters = [_Cutter(model) for _ in examples]
+    # Less one: what ends with a part is no other part than the last one.
+    parts = [[*cut.ready(example.shape[-1] - 1), *cut.rest(example.shape[-1])] for cut, example in zip(cutters, examples, strict=True)]
+    rows = [
+        pad(example[None, ..., part.data], model.stride)[0] for example, several in zip(examples, parts, strict=True) for part in several
+    ]
+    found = iter(encode_rows(model, rows))
+    return [Codes([torch.cat([next(found).tensor[..., part.kept] for part in several], -1)]) for several in parts]
 
 
 def decode_whole(
@@ -65,11 +80,22 @@ def encode_stream(
     if model.masks_frames:
         yield from _encode_causal(model, blocks)
         return
-    (stride,) = _over_time(model.stride)
-    context = math.ceil(_context(model.encoder) / stride) * stride
-    for piece in pieces(blocks, context, stride):
-        codes = _encoded(model, piece.x)
-        yield codes[..., piece.inside.start // stride : math.ceil(piece.inside.stop / stride)]
+    cutter, held, first = _Cutter(model), None, 0
+
+    def encoded(parts: Iterable["Part"]) -> Iterator[Tensor]:
+        several = [*parts]
+        if held is not None and several:
+            whole = [pad(held[..., part.data.start - first : part.data.stop - first], model.stride) for part in several]
+            found = iter(encode_rows(model, [row for part in whole for row in part]))
+            yield torch.cat([torch.cat([next(found).tensor for _ in held])[..., part.kept] for part in several], -1)
+
+    for block in blocks:
+        held = block if held is None else torch.cat([held, block], -1)
+        yield from encoded(cutter.ready(first + held.shape[-1]))
+        passed = max(cutter.needed - first, 0)
+        held, first = held[..., passed:], first + passed
+    if held is not None:
+        yield from encoded(cutter.rest(first + held.shape[-1]))
 
 
 def decode_stream(
@@ -160,6 +186,49 @@ def _drawn(
         count = (piece.inside.stop - piece.inside.start) * decoder.config.stride
         uniforms = torch.rand(len(piece.x), count, generator=generator, dtype=torch.float64, device=source)
         yield likelihood.restore(extend(steps, state, uniforms, choice).unsqueeze(1))
+
+
+class Part(NamedTuple):
+    """A part of a sequence that is encoded alone."""
+
+    data: slice
+    """Its positions, the context included."""
+    kept: slice
+    """Its latents that are kept. The rest is context."""
+
+
+class _Cutter:
+    """Cuts a sequence that arrives bit by bit into parts of one length. They depend only on the length of the whole sequence.
+
+    The first part has context only behind it. The last one is moved back to end with the sequence. A sequence that is no longer than a
+    part is a part of its own length.
+    """
+
+    def __init__(self, model: CodeAutoencoder) -> None:
+        (self._stride,) = _over_time(model.stride)
+        self._context = math.ceil(_context(model.encoder) / self._stride)
+        self._whole = max(PIECE // self._stride, 4 * self._context, 1)
+        self._done = 0
+
+    @property
+    def needed(self) -> int:
+        """The first position that later parts may need."""
+        return max(self._done - self._whole, 0) * self._stride
+
+    def ready(self, length: int) -> Iterator[Part]:
+        """The parts that can be encoded, if this many positions have arrived so far."""
+        while (start := max(self._done - self._context, 0)) + self._whole <= length // self._stride:
+            until = self._whole - self._context
+            yield Part(slice(start * self._stride, (start + self._whole) * self._stride), slice(self._done - start, until))
+            self._done = start + until
+
+    def rest(self, length: int) -> Iterator[Part]:
+        """The last part, if this is the length of the sequence and it has not ended with a part."""
+        latents = math.ceil(length / self._stride)
+        if self._done < latents:
+            start = max(latents - self._whole, 0)
+            yield Part(slice(start * self._stride, length), slice(self._done - start, latents - start))
+            self._done = latents
 
 
 class Piece(NamedTuple):

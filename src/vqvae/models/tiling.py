@@ -14,10 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from vqvae.codes import Codes, size_of, space_of
-from vqvae.data.base import Batch, Condition
+from vqvae.data.base import Condition
 from vqvae.errors import ConfigError
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.base import Tokenizer
+from vqvae.models.invariant import encode_rows
 from vqvae.networks.base import trait
 from vqvae.signals import Signal
 
@@ -79,11 +80,11 @@ def encode_tiled(model: Tokenizer, size: tuple[int, ...], read: Callable[[Place]
     space = space_of(size, model.stride, model.lead)
     context = space_of(trait(model.encoder, "context"), model.stride, model.lead)
     codes = torch.empty(1, level.num_codebooks, *space, dtype=torch.int64)
-    for window in _windows(space, model.stride, context):
-        part = read(_data(window.seen, model, size)).to(_device(model))
-        with torch.no_grad():
-            found = model.encode(Batch(part)).tensor
-        codes[(..., *window.wanted)] = found[(..., *_inside(window))].cpu()
+    every = _windows(space, model.stride, context)
+    while windows := [*itertools.islice(every, _at_once(model))]:
+        parts = [read(_data(window.seen, model, size))[0] for window in windows]
+        for window, found in zip(windows, encode_rows(model, parts), strict=True):
+            codes[(..., *window.wanted)] = found.tensor[(..., *_inside(window))]
     return Codes([codes])
 
 
@@ -138,6 +139,11 @@ def decode_bands(model: Tokenizer, codes: Codes, size: tuple[int, int]) -> Itera
         if across.stop == size[1]:
             yield torch.cat(band, -1)
             band = []
+
+
+def _at_once(model: nn.Module) -> int:
+    """Windows to encode at once."""
+    return torch.get_num_threads() if _device(model).type == "cpu" else 1
 
 
 def _part(x: Tensor, row: int, place: Place) -> Tensor:

@@ -2,7 +2,7 @@
 
 import io
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -20,8 +20,9 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.generation.imagination import Actions, imagine_codes
 from vqvae.generation.sampling import sample_codes
 from vqvae.models.autoencoder import CodeAutoencoder
-from vqvae.models.streaming import decode_stream, decode_whole, encode_stream, encode_whole
-from vqvae.models.tiling import decode_large, encode_large, is_tiled
+from vqvae.models.encoding import encode_each, encode_masked
+from vqvae.models.streaming import decode_stream, decode_whole, encode_stream
+from vqvae.models.tiling import decode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
 from vqvae.pipeline.compression import Opened, coders_of, joined, open_file, refusing_spaces, write_file
 from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
@@ -72,11 +73,28 @@ class Pipeline(TrainedParts):
         Raises:
             DataError: data that is not what the signal says.
         """
-        size = tuple(self.signal.check(batch.x).shape[2:])
-        if batch.mask is None and is_tiled(self.tokenizer, size):
-            return encode_large(self.tokenizer, batch.x)
-        taken = (batch.take(rows).to(self.device) for rows in batches(len(batch.x), self.batch_size, size))
-        return Codes.cat(encode_whole(self.tokenizer, part).to("cpu") for part in taken)
+        self.signal.check(batch.x)
+        return encode_masked(self.tokenizer, batch)
+
+    @torch.no_grad()
+    def encode_each(self, examples: Sequence[Data]) -> list[Codes]:
+        """Examples of any sizes to the codes of each, with a batch axis of 1, on the CPU. The codes of an example depend on nothing but
+        the example. Most is saved if many examples have one size.
+
+        Args:
+            examples: one example each, as in ``encode``.
+
+        Raises:
+            ConfigError: an example is too large to encode whole, and the tokenizer cannot work in pieces.
+            DataError: an example is not what the signal says.
+        """
+        rows: list[Tensor] = []
+        for number, example in enumerate(examples):
+            x = self.signal.batch(example)
+            if len(x) != 1:
+                raise DataError(f"Entry {number} holds {len(x)} examples; one was expected. Give them one by one.")
+            rows.append(self.signal.check(x)[0])
+        return encode_each(self.tokenizer, rows)
 
     @torch.no_grad()
     def decode(

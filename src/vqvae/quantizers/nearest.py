@@ -46,6 +46,8 @@ def nearest(rows: Float[Tensor, "rows dim"], codebook: Float[Tensor, "codes dim"
         scores = torch.empty(len(rows), dtype=torch.float32, device=rows.device)
         buffer = rows.new_empty(block_rows * block_codes)
         for low in range(0, len(rows), max(block_rows, 1)):
+            # All blocks have the same rows, so that a row's sums do not depend on its place. The last one starts earlier.
+            low = min(low, len(rows) - block_rows)
             part = rows[low : low + block_rows]
             best: Nearest | None = None
             for first in range(0, size, block_codes):

@@ -40,7 +40,8 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
         missing = list(writer.missing())
         with closing(Progress(f"encoding the {side} side", sum(len(shard.examples) for shard in missing))) as progress:
             for shard in missing:
-                batches = in_order(dataset, pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
+                # Several blocks at once, so that every thread has one.
+                batches = in_order(dataset, 8 * pipeline.batch_size, start=shard.examples.start, stop=shard.examples.stop)
                 batches = progress.over(batches, lambda batch: len(batch.x))
                 pairs = ((pipeline.encode_batch(batch), batch.condition) for batch in batches)
                 writer.write(shard, ((codes, given if has_actions else given._replace(actions=None)) for codes, given in pairs))

@@ -1,0 +1,229 @@
+"""How many codes change if the same examples are encoded in other batches, with padding, in pieces, or on two threads.
+
+    python benchmarks/invariance.py --run runs/demo runs/demo-speech [--data FOLDER] [--count 10000] [--out docs/results]
+
+Each way is compared with the codes of all examples in one call on one thread. The first examples (``--bare``) are also encoded in the same
+ways by the bare tokenizer: that shows what changes without fixed shapes. Recordings have lengths from 10 ms up to that of an example of
+the run; every tenth one is ten examples long. They follow from ``--seed``.
+"""
+
+import argparse
+import json
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+import vqvae
+from vqvae.data.base import Batch, Dataset
+from vqvae.models.streaming import encode_stream
+from vqvae.pipeline import Pipeline
+from vqvae.reports.results import markdown_table, this_command, write_results
+from vqvae.runs.folder import found_data, stored_data
+
+AT_ONCE = 64
+"""Examples that are in memory at once."""
+LONG_EVERY, LONG = 10, 10
+
+Codes = list[Tensor]
+"""The codes (codebooks, *space) of each example."""
+Encode = Callable[[Batch], tuple[Tensor, Tensor | None]]
+"""A batch to the codes of its only level, and their mask."""
+
+
+class Way(NamedTuple):
+    """A way to encode examples."""
+
+    name: str
+    encode: Callable[[Pipeline, Encode, list[Tensor]], Codes]
+    threads: int = 1
+
+
+def batched(size: int, *, padding: bool = False) -> Callable[[Pipeline, Encode, list[Tensor]], Codes]:
+    """Encode batches of ``size`` examples. Without padding, only examples of one size share a batch."""
+
+    def encode(model: Pipeline, once: Encode, examples: list[Tensor]) -> Codes:
+        found: dict[int, Tensor] = {}
+        groups: dict[torch.Size, list[int]] = {}
+        for number, example in enumerate(examples):
+            groups.setdefault(torch.Size() if padding else example.shape, []).append(number)
+        for numbers in groups.values():
+            for first in range(0, len(numbers), size):
+                part = numbers[first : first + size]
+                batch = padded([examples[number] for number in part]) if padding else Batch(torch.stack([examples[n] for n in part]))
+                codes, mask = once(batch)
+                for row, number in enumerate(part):
+                    found[number] = codes[row] if mask is None else codes[row][:, mask[row]]
+        return [found[number] for number in range(len(examples))]
+
+    return encode
+
+
+def padded(examples: list[Tensor]) -> Batch:
+    """Recordings (1, time) as a batch with a mask. Beyond the ends there is noise."""
+    longest = max(example.shape[1] for example in examples)
+    x = torch.rand(len(examples), 1, longest, generator=torch.Generator().manual_seed(0)) - 0.5
+    mask = torch.zeros(len(examples), longest, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        x[row, :, : example.shape[1]] = example
+        mask[row, : example.shape[1]] = True
+    return Batch(x, mask=mask)
+
+
+def streamed(seconds: float) -> Callable[[Pipeline, Encode, list[Tensor]], Codes]:
+    """Encode each recording as a stream of blocks of some length."""
+
+    def encode(model: Pipeline, once: Encode, examples: list[Tensor]) -> Codes:
+        size = max(1, round(seconds * (model.signal.sample_rate or 1)))
+        blocks = [example[None].split(size, -1) for example in examples]
+        return [torch.cat([*encode_stream(model._streaming(), one)], -1)[0] for one in blocks]
+
+    return encode
+
+
+EVERY = [Way("alone", batched(1)), Way("batches of 7", batched(7)), Way("batches of 32", batched(32)), Way("2 threads", batched(32), 2)]
+OVER_TIME = [
+    Way("batches of 7, with padding", batched(7, padding=True)),
+    Way("batches of 32, with padding", batched(32, padding=True), 2),
+]
+STREAMS = [Way("pieces of 1 s", streamed(1.0)), Way("pieces of 10 s", streamed(10.0), 2)]
+
+
+@contextmanager
+def on(threads: int) -> Iterator[None]:
+    """Run with this number of threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def examples_of(dataset: Dataset, count: int, seed: int) -> Iterator[list[Tensor]]:
+    """Examples of a run's data, ``AT_ONCE`` at a time: pictures as they are, recordings of many lengths."""
+    draws = np.random.default_rng(seed)
+    over_time = len(dataset.signal.axes) == 1
+    for first in range(0, count, AT_ONCE):
+        found: list[Tensor] = []
+        for number in range(first, min(first + AT_ONCE, count)):
+            if not over_time:
+                found.append(dataset.batch(np.array([number % len(dataset)])).x[0])
+                continue
+            several = LONG if number % LONG_EVERY == 0 else 1
+            whole = torch.cat([*dataset.batch(draws.integers(len(dataset), size=several)).x], -1)
+            found.append(whole[:, : draws.integers(min(160, whole.shape[1]), whole.shape[1], endpoint=True)])
+        yield found
+
+
+def through_pipeline(model: Pipeline) -> Encode:
+    """``Pipeline.encode_batch``."""
+
+    def encode(batch: Batch) -> tuple[Tensor, Tensor | None]:
+        codes = model.encode_batch(batch)
+        return codes.tensor, codes.mask
+
+    return encode
+
+
+def through_tokenizer(model: Pipeline) -> Encode:
+    """The tokenizer's own ``encode``, in the batches that come."""
+
+    @torch.no_grad()
+    def encode(batch: Batch) -> tuple[Tensor, Tensor | None]:
+        codes = model.tokenizer.encode(batch)
+        return codes.tensor, codes.mask
+
+    return encode
+
+
+class Changed(NamedTuple):
+    """What one way changes."""
+
+    codes: int
+    examples: int
+
+
+def compare(expected: Codes, found: Codes) -> Changed:
+    """Codes that differ, and examples with such codes."""
+    differ = [int((one != other).sum()) if one.shape == other.shape else one.numel() for one, other in zip(expected, found, strict=True)]
+    return Changed(sum(differ), sum(map(bool, differ)))
+
+
+def measure(
+    model: Pipeline, dataset: Dataset, count: int, bare_count: int, seed: int
+) -> tuple[dict[str, int], dict[str, dict[str, Changed]]]:
+    """The numbers of codes, and for each way what it changes: through the pipeline, and through the bare tokenizer."""
+    ways = [*EVERY, *(OVER_TIME if model.tokenizer.takes_masks else []), *(STREAMS if model.tokenizer.streams else [])]
+    ours, bare = through_pipeline(model), through_tokenizer(model)
+    totals, done = {"pipeline": 0, "tokenizer": 0}, 0
+    changed = {way.name: {"pipeline": Changed(0, 0), "tokenizer": Changed(0, 0)} for way in ways}
+    for examples in examples_of(dataset, count, seed):
+        with on(1):
+            expected = [codes.tensor[0] for codes in model.encode_each(examples)]
+            is_bare = done < bare_count
+            alone = EVERY[0].encode(model, bare, examples) if is_bare else []
+        done += len(examples)
+        totals["pipeline"] += sum(codes.numel() for codes in expected)
+        totals["tokenizer"] += sum(codes.numel() for codes in alone)
+        for way in ways:
+            with on(way.threads):
+                found = {"pipeline": compare(expected, way.encode(model, ours, examples))}
+                if is_bare and way not in STREAMS and way != EVERY[0]:  # A stream has no other way than fixed pieces.
+                    found["tokenizer"] = compare(alone, way.encode(model, bare, examples))
+            for name, one in found.items():
+                changed[way.name][name] = Changed(*np.add(changed[way.name][name], one).tolist())
+    return totals, changed
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print the table, then one line of JSON; with ``--out`` write both."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, nargs="+", required=True, help="runs, such as runs/demo runs/demo-speech")
+    parser.add_argument("--data", help="where the data of the runs is now; default: where it was in training")
+    parser.add_argument("--count", type=int, nargs="+", default=[10_000], help="examples of each run")
+    parser.add_argument("--bare", type=int, default=1_000, help="examples of each run that the bare tokenizer encodes too")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, help="folder for invariance.md and invariance.json, such as docs/results")
+    chosen = parser.parse_args(arguments)
+    began, rows, found = time.perf_counter(), [], {}
+    for number, run in enumerate(chosen.run):
+        model, count = vqvae.load(run, "cpu"), chosen.count[min(number, len(chosen.count) - 1)]
+        data = (stored_data(run) if chosen.data is None else found_data(run, chosen.data)).train
+        totals, changed = measure(model, data, count, chosen.bare, chosen.seed)
+        ways = {way: {kind: one._asdict() for kind, one in of.items()} for way, of in changed.items()}
+        found[run.name] = {"examples": count, "codes": totals, "ways": ways}
+        for way, of in changed.items():
+            has_bare = totals["tokenizer"] and way not in {EVERY[0].name, *(one.name for one in STREAMS)}
+            bare = f"{of['tokenizer'].codes:,} of {totals['tokenizer']:,}" if has_bare else "–"
+            rows.append([run.name, f"{count:,}", way, f"{of['pipeline'].codes:,} of {totals['pipeline']:,}", bare])
+    columns = ["run", "examples", "encoded", "codes changed", "changed by the bare tokenizer"]
+    print(markdown_table(columns, rows))
+    record = write_results(
+        chosen.out,
+        "invariance",
+        title="Codes in other batches, pieces and threads",
+        columns=columns,
+        rows=rows,
+        values={
+            "codes_changed": sum(way["pipeline"]["codes"] for one in found.values() for way in one["ways"].values()),
+            "examples": sum(one["examples"] for one in found.values()),
+            "runs": found,
+        },
+        command=this_command(),
+        seconds=time.perf_counter() - began,
+        notes="Codes that differ from those of the same examples in one call of `Pipeline.encode_each` on one thread. The last column is "
+        "the tokenizer's own `encode` in the same batches, compared with the examples alone on one thread. Recordings have lengths from "
+        "10 ms up to that of a training example. Every tenth one is up to ten times as long. Batches with padding have noise beyond the "
+        "ends.",
+    )
+    print(json.dumps(record))
+
+
+if __name__ == "__main__":
+    main()
