@@ -77,6 +77,11 @@ STAGES = {
     "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
     "train-coder": Stage(["train-coder", "run"], ("train",), ("run/coder", "run/metrics.json")),
     "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
+    "tokenize": Stage(
+        ["tokenize", "run", "pictures", "--out", "out", "--shard-size", "3", "--workers", "1", "--device", "cpu"],
+        ("train",),
+        ("run", "out"),
+    ),
     "reconstruct": Stage(
         _writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")
     ),
