@@ -13,7 +13,7 @@ from vqvae.media.tokens import TokenLayout
 LAYOUT = TokenLayout(levels=((2, 5), (1, 7)), offset=100)
 ITEMS = [
     [np.array([[0, 4], [1, 2]]), np.array([[6, 0, 3]])],
-    [np.array([[3], [0]]), np.array([[1, 1]])],
+    [np.array([[3], [0]], np.uint8), np.array([[1, 1]], np.uint8)],
 ]
 TOKENS = [[100, 104, 106, 107, 116, 110, 113], [103, 105, 111, 111]]
 

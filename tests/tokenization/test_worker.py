@@ -35,14 +35,14 @@ def test_codes_are_those_of_each_item_alone(make_job, model):
 def test_an_item_that_the_model_refuses_spoils_no_other(make_job, model, monkeypatch):
     job = make_job(Pictures([4] * 6), shard_size=6)
     refused = next(iter(job.records.read(2, 3))).data
-    encode = Pipeline.encode_batch
+    encode = Pipeline.encode_each
 
-    def picky(self, batch):
-        if any(np.array_equal(x, refused) for x in batch.x):
+    def picky(self, examples):
+        if any(np.array_equal(x[0], refused) for x in examples):
             raise ConfigError("too odd")
-        return encode(self, batch)
+        return encode(self, examples)
 
-    monkeypatch.setattr(Pipeline, "encode_batch", picky)
+    monkeypatch.setattr(Pipeline, "encode_each", picky)
     assert [row["id"] for row in written(job)] == ["0", "1", "3", "4", "5"]
     outcome = FORMATS["parquet"].outcome(job.out / job.plan.file(0), job.plan, 0)
     assert [(one.id, one.error) for one in outcome.bad] == [("2", "too odd")]

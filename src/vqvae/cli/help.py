@@ -80,6 +80,7 @@ PAGES = {
             ("--prior KIND", "The kind of prior: pixelcnn, wavenet, world, masked, transformer."),
             ("--model.layers N", "Layers of the prior."),
             ("--model.hidden N", "Channels of each layer of a PixelCNN."),
+            ("--tokens FOLDER", "Train on the shards of 'vqvae tokenize'. Default: the codes of the run's own data."),
             _SEED,
             _DEVICE,
             ("--settings FILE", "Start from a settings file. 'vqvae info RUN --settings --part prior' prints one."),
@@ -183,6 +184,19 @@ PAGES = {
             _DEVICE,
         ),
         "An item that cannot be read is listed in manifest.json and stops nothing.",
+    ),
+    "flatten": Page(
+        "FOLDER --out NAME.bin [flags]",
+        "Write the codes of a tokenized data set as one flat file of tokens, to train language models.",
+        ("codes --out tokens.bin", "codes --out tokens.bin --offset 32000 --begin 1 --end 2"),
+        (
+            ("FOLDER", "A folder of 'vqvae tokenize' with Parquet shards."),
+            ("--out NAME.bin", "The file for the tokens, uint16 or uint32. NAME.idx says where each item lies."),
+            ("--offset N", "The first token of the codes in another vocabulary. Each codebook gets its own range. Default: 0."),
+            ("--begin N", "A token before each item. Default: none."),
+            ("--end N", "A token after each item. Default: none."),
+            _OVERWRITE,
+        ),
     ),
     "decode": Page(
         "RUN TOKENS... --out FOLDER [flags]",

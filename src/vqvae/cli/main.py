@@ -25,6 +25,7 @@ COMMANDS = {
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
     "tokenize": "write the codes of a whole data set to shards",
+    "flatten": "write shards of codes as one file, to train language models",
     "decode": "turn tokens back into files",
     "compress": "compress files",
     "decompress": "restore compressed files",

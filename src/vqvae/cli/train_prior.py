@@ -37,6 +37,8 @@ class Arguments:
     """The level of codes to learn, if the tokenizer has several. 0 is the coarsest."""
     data: Data = None
     """Where the run's data is now, for the scores."""
+    tokens: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Train on a folder of 'vqvae tokenize' instead of the training side of the run's codes."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     arguments = [re.sub(r"^--prior(?=$|=)", "--model", argument) for argument in arguments]
     chosen = parse(Arguments, "train-prior", arguments, DESCRIPTION, Arguments(run=run, config=config))
     splits = None if chosen.data is None else found_data(run, chosen.data)
-    train_prior(chosen.config, chosen.options, run, level=chosen.level, name=chosen.name, splits=splits)
+    train_prior(chosen.config, chosen.options, run, level=chosen.level, name=chosen.name, splits=splits, tokens=chosen.tokens)
     report = scores_folder(run, chosen.name) / REPORT
     note(f"The report is {report}." if report.is_file() else f"Score the run: vqvae evaluate {run} --data PATH")
     return 0

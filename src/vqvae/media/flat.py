@@ -91,6 +91,12 @@ class FlatWriter:
         self.lengths.append(len(tokens))
 
 
+def check_flat(path: Path) -> None:
+    """Raise ConfigError unless a path is NAME.bin."""
+    if path.suffix.lower() != SUFFIX:
+        raise ConfigError(f"{path} ends in '{path.suffix}'; a flat file of tokens is NAME{SUFFIX}.")
+
+
 @contextmanager
 def flat_writer(path: Path, layout: TokenLayout, *, begin: int | None = None, end: int | None = None) -> Iterator[FlatWriter]:
     """Open NAME.bin and NAME.idx for writing. Both appear at the end, or neither if an error occurs. The index appears last.
@@ -104,9 +110,8 @@ def flat_writer(path: Path, layout: TokenLayout, *, begin: int | None = None, en
         ConfigError: if the path has another suffix, or a token is not possible.
         DataError: if the files cannot be written.
     """
-    if path.suffix.lower() != SUFFIX:
-        raise ConfigError(f"{path} ends in '{path.suffix}'; a flat file of tokens is NAME{SUFFIX}.")
-    with atomic(_index(path), DataError, _ADVICE) as index, atomic(path, DataError, _ADVICE) as partial:
+    check_flat(path)
+    with atomic(index_of(path), DataError, _ADVICE) as index, atomic(path, DataError, _ADVICE) as partial:
         with partial.open("wb") as file:
             writer = FlatWriter(file, layout, begin, end)
             yield writer
@@ -125,7 +130,7 @@ def open_flat(path: Path) -> Flat:
     Raises:
         DataError: if the files are missing or damaged, or the index describes another file.
     """
-    index = _index(path)
+    index = index_of(path)
     with explained(DataError, index, "cannot be read", "Write the tokens again."):
         found = index.read_bytes()
         size = path.stat().st_size
@@ -148,5 +153,6 @@ def open_flat(path: Path) -> Flat:
     return Flat(np.memmap(path, kind, "r") if size else np.empty(0, kind), starts)
 
 
-def _index(path: Path) -> Path:
+def index_of(path: Path) -> Path:
+    """The index of a flat file."""
     return path.with_suffix(".idx")

@@ -10,7 +10,7 @@ from vqvae.config import Parts, kinds
 from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.disk import user_path
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
 from vqvae.pipeline import Pipeline, about, load
 from vqvae.progress import showing
 from vqvae.runs.defaults import prior_config
@@ -98,6 +98,7 @@ def train_prior(
     level: int = 0,
     data: Any = None,
     held_out: Any = None,
+    tokens: Path | str | None = None,
     options: RunOptions = RunOptions(),
     scored: bool = True,
     parts: Parts = (),
@@ -112,6 +113,7 @@ def train_prior(
         level: the level of codes, if there are several.
         data: the data to score, if the run was trained on an object; or the path of the run's data, if it moved.
         held_out: as in ``train``.
+        tokens: a folder of ``vqvae tokenize`` to train on. Default: the training side of the run's codes.
         options: how training is carried out.
         scored: whether to write scores and a report, which needs the data.
         parts: your own configurations in the run.
@@ -136,7 +138,8 @@ def train_prior(
             "vqvae.train_prior(run, data=...), or leave them out with scored=False."
         )
     parts = (*parts, *kinds(training.model))
-    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, parts=parts)
+    place = None if tokens is None else user_path(tokens, DataError)
+    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, tokens=place, parts=parts)
     return load(run, pick_device(options.device), parts, prior=name)
 
 

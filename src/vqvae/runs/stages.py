@@ -25,6 +25,7 @@ from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
+from vqvae.runs.tokenized import tokenized_codes
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.checkpoint import check_run_folder, only_writer
@@ -100,6 +101,7 @@ def train_prior(
     name: str = "",
     scored: bool = True,
     splits: Splits | None = None,
+    tokens: Path | None = None,
     parts: Parts = (),
 ) -> None:
     """Train a prior on the codes of a run, then score the run. If the run's data cannot be found, there are no scores.
@@ -112,6 +114,7 @@ def train_prior(
         name: the prior's name, if the run has several.
         scored: whether to score.
         splits: the data to score. Default: that of the run's settings.
+        tokens: a folder of ``vqvae tokenize`` to train on. Default: the training side of the run's codes.
         parts: the caller's own configurations in the run.
 
     Raises:
@@ -124,7 +127,10 @@ def train_prior(
     stored = load(run, pick_device(options.device), parts)
     prior = build(config)
     check_prior(prior, stored.layout, level)
-    codes = in_clips(read_codes(run, level=level, parts=parts), prior)
+    codes = read_codes(run, level=level, parts=parts)
+    if tokens is not None:
+        codes = codes._replace(train=tokenized_codes(run, tokens, level=level, parts=parts))
+    codes = in_clips(codes, prior)
     scored_on = _held_out(run, splits, parts) if scored else None
     kind = kind_of(stored.signal)
     callbacks: list[Callback] = []

@@ -12,7 +12,6 @@ from torch import Tensor
 from vqvae.codec.fingerprint import fingerprint
 from vqvae.codes import Codes
 from vqvae.config import Parts
-from vqvae.data.base import Batch
 from vqvae.data.records.base import BadRecord, Record, Records
 from vqvae.disk import atomic
 from vqvae.errors import CheckpointError, DataError, VqvaeError
@@ -126,7 +125,7 @@ class Worker:
             yield Row(one.number, one.record.id, codes, tuple(one.x.shape[2:]), one.record.label, one.record.actions)
 
     def _encode(self, examples: list[Tensor]) -> Codes:
-        return Codes.cat(self._model.encode_batch(Batch(x)) for x in examples)
+        return Codes.cat(self._model.encode_each(examples))
 
 
 def _bad(record: Record, error: Exception) -> BadRecord:
