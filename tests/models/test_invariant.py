@@ -1,6 +1,7 @@
 """All products have shapes of their own, whatever is encoded at once, and one thread."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -22,6 +23,8 @@ def threads(request: pytest.FixtureRequest):
     torch.set_num_threads(request.param)
     yield request.param
     assert torch.get_num_threads() == request.param, "the caller's number of threads stays"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == request.param, "and that of threads that start later"
     torch.set_num_threads(before)
 
 
