@@ -49,6 +49,7 @@ VIDEO = [
     *("--model.model.encoder.widths", "4", "--model.model.decoder.widths", "4", "--model.model.encoder.residual-hidden", "2"),
     *("--model.model.decoder.residual-hidden", "2"),
 ]
+TOKENIZE = ["tokenize", "run", "pictures", "--out", "out", "--shard-size", "3", "--workers", "1", "--device", "cpu"]
 WORLD = [
     *("train-prior", "run", "--steps", "4", "--batch-size", "2", "--device", "cpu", "--checkpoint-every", "2", "--model.layers", "1"),
     *("--model.hidden", "4", "--model.memory", "4", "--model.width", "4", "--model.clip-length", "3"),
@@ -77,6 +78,11 @@ STAGES = {
     "evaluate": Stage(["evaluate", "run", "--device", "cpu"], ("train", "train-prior"), (*PARTS, "run/metrics.json")),
     "train-coder": Stage(["train-coder", "run"], ("train",), ("run/coder", "run/metrics.json")),
     "encode": Stage(_writing("encode", "run", "pictures", "--out", "out/a.npz"), ("train",), ("run", "out")),
+    "tokenize": Stage(
+        ["tokenize", "run", "pictures", "--out", "out", "--shard-size", "3", "--workers", "1", "--device", "cpu"],
+        ("train",),
+        ("run", "out"),
+    ),
     "reconstruct": Stage(
         _writing("reconstruct", "run", "pictures/val/0.png", "pictures/val/1.png", "--out", "out"), ("train",), ("run", "out")
     ),

@@ -2,7 +2,7 @@
 
 import os
 import signal
-import time
+import threading
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -57,7 +57,7 @@ def test_a_worker_process_loads_the_model_once(make_job, monkeypatch):
             pass
 
         def join(self, timeout=None):
-            time.sleep(60)
+            threading.Event().wait()  # The parent lives on.
 
     monkeypatch.setattr(local, "_worker", None)
     monkeypatch.setattr(local.multiprocessing, "parent_process", Parent)

@@ -22,6 +22,7 @@ def read_image(
     levels: int = 256,
     bounds: tuple[float, float] | None = None,
     place: tuple[float, float] = (0.5, 0.5),
+    content: bytes | None = None,
 ) -> Integer[np.ndarray, "channels height width"]:
     """Decode one file, upright. Of several pictures in a file, the first is read.
 
@@ -33,6 +34,7 @@ def read_image(
         levels: 256 gives uint8. 65,536 gives int32 and keeps what 16-bit files hold. Values are scaled: white is the highest level.
         bounds: the values that become the lowest and the highest level, for files that hold floats or 32-bit integers.
         place: where the part lies that is cut out, down and across: 0 is at the top or left, 1 at the bottom or right. Default: the centre.
+        content: the bytes of the file, if it lies in another file. ``path`` is then only a name for messages.
 
     Raises:
         ConfigError: ``channels`` or ``levels`` is another number, or ``size`` is out of range.
@@ -43,14 +45,14 @@ def read_image(
         raise ConfigError(
             f"A picture was asked for with {channels} channels and {levels} levels; use 1 or 3 channels and 256 or 65536 levels."
         )
-    path = user_path(path, DataError)
+    path = user_path(path, DataError) if content is None else Path(path)
     if size is None:
-        picture = open_picture(path, levels=levels)
+        picture = open_picture(path, levels=levels, content=content)
         with decoding(path):
             picture.check_depth(levels)
         return picture.read(None, channels, levels, bounds)
     size = target_size(size)
-    picture = open_picture(path, size, levels)
+    picture = open_picture(path, size, levels, content)
     with decoding(path):
         picture.check_depth(levels)
         if levels == 256:

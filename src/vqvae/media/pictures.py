@@ -151,18 +151,19 @@ _GREYS = ("1", "L", "LA", "La", "F")
 _SWAPPING = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 
 
-def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int = 256) -> Picture:
+def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int = 256, content: bytes | None = None) -> Picture:
     """Decode a picture file. Damaged metadata is ignored.
 
     Args:
         path: the file.
         least: a height and a width in pixels. A JPEG may come smaller than it is, but not below these; see ``DRAFT``.
         levels: 65,536 keeps all of colours with 16 bits, which takes a second decoding.
+        content: the bytes of the file, if it lies in another file. ``path`` is then only a name for messages.
 
     Raises:
         DataError: if the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
     """
-    with _opened(path) as file, decoding(path):
+    with _opened(path) if content is None else io.BytesIO(content) as file, decoding(path):
         start = file.read(25)
         kind = format_of(start[:16])
         if kind is None:

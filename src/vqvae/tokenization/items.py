@@ -40,9 +40,7 @@ class Items:
         """
         data = record.data
         if isinstance(data, Encoded):
-            path = self._folder / f"item{_suffix(data, self._kind.inputs[0])}"
-            path.write_bytes(data.content)
-            x = self._file(path, record.id)
+            x = self._content(data, record.id)
         elif isinstance(data, Path):
             x = self._file(data, record.id)
         elif isinstance(data, np.ndarray):
@@ -53,17 +51,28 @@ class Items:
             raise DataError(f"{record.id} holds {len(x)} examples; one is expected. Give the file itself as the data.")
         return x
 
+    def _content(self, data: Encoded, name: str) -> Tensor:
+        """The example in the content of a file. Pictures are decoded in memory; others need a file for a moment."""
+        suffix = _suffix(data, self._kind.inputs[0])
+        if self._kind is PICTURES and suffix not in READABLE:
+            return self._picture(Path(name), data.content)
+        path = self._folder / f"item{suffix}"
+        path.write_bytes(data.content)
+        return self._file(path, name)
+
     def _file(self, path: Path, name: str) -> Tensor:
         """A file's example. Errors call it by the record's name, so that they do not depend on where it lies."""
         try:
-            if self._reading.size is not None and self._kind is PICTURES and path.suffix.lower() not in READABLE:
-                levels = self._signal.levels or 256
-                size, bounds = self._reading.size, self._reading.bounds
-                pixels = read_image(path, size, channels=self._signal.channels, levels=levels, bounds=bounds)
-                return torch.from_numpy(pixels)[None]
+            if self._kind is PICTURES and path.suffix.lower() not in READABLE:
+                return self._picture(path)
             return whole(self._kind.read(path, self._signal, self._reading.bounds))
         except DataError as error:
             raise DataError(str(error).replace(str(path), name)) from error
+
+    def _picture(self, path: Path, content: bytes | None = None) -> Tensor:
+        signal, reading = self._signal, self._reading
+        settings = {"channels": signal.channels, "levels": signal.levels or 256, "bounds": reading.bounds}
+        return torch.from_numpy(read_image(path, reading.size, **settings, content=content))[None]
 
 
 def _suffix(data: Encoded, default: str) -> str:

@@ -10,7 +10,6 @@ import torch
 from torch import Tensor
 
 from vqvae.codec.fingerprint import fingerprint
-from vqvae.codes import Codes
 from vqvae.config import Parts
 from vqvae.data.records.base import BadRecord, Record, Records
 from vqvae.disk import atomic
@@ -21,8 +20,8 @@ from vqvae.tokenization.items import Items
 from vqvae.tokenization.plan import Plan
 from vqvae.tokenization.rows import Row, code_types
 
-_MOST = 2**22
-"""Values of the examples that are encoded at once."""
+_BATCHES, _MOST = 8, 2**22
+"""Batches and values that are encoded at once."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,17 +80,18 @@ class Worker:
         return shard
 
     def _rows(self, shard: int) -> Iterator[Row | BadRecord]:
-        """The rows of a shard, in order. Neighbours of one shape are encoded together."""
+        """The rows of a shard, in order. Several are encoded at once, which changes no code."""
         waiting: list[Read] = []
+        values = 0
         for read in self._read(shard):
-            is_full = len(waiting) == self._model.batch_size or sum(one.x.numel() for one in waiting) >= _MOST
-            if waiting and (isinstance(read, BadRecord) or is_full or read.x.shape != waiting[0].x.shape):
+            if isinstance(read, BadRecord) or len(waiting) == _BATCHES * self._model.batch_size or values >= _MOST:
                 yield from self._encoded(waiting)
-                waiting = []
+                waiting, values = [], 0
             if isinstance(read, BadRecord):
                 yield read
             else:
                 waiting.append(read)
+                values += read.x.numel()
         yield from self._encoded(waiting)
 
     def _read(self, shard: int) -> Iterator[Read | BadRecord]:
@@ -108,11 +108,9 @@ class Worker:
                     yield _bad(record, error)
 
     def _encoded(self, several: list[Read]) -> Iterator[Row | BadRecord]:
-        """The rows of examples of one shape. If they cannot be encoded together, each is tried alone."""
-        if not several:
-            return
+        """The rows of several examples. If they cannot be encoded together, each is tried alone."""
         try:
-            levels = self._encode([one.x for one in several])
+            found = self._model.encode_each([one.x for one in several])
         except (VqvaeError, MemoryError) as error:
             if len(several) == 1:
                 yield _bad(several[0].record, error)
@@ -120,12 +118,9 @@ class Worker:
                 for one in several:
                     yield from self._encoded([one])
             return
-        for row, one in enumerate(several):
-            codes = tuple(level[row].numpy().astype(kind) for level, kind in zip(levels, code_types(self._plan), strict=True))
+        for one, levels in zip(several, found, strict=True):
+            codes = tuple(level[0].numpy().astype(kind) for level, kind in zip(levels, code_types(self._plan), strict=True))
             yield Row(one.number, one.record.id, codes, tuple(one.x.shape[2:]), one.record.label, one.record.actions)
-
-    def _encode(self, examples: list[Tensor]) -> Codes:
-        return Codes.cat(self._model.encode_each(examples))
 
 
 def _bad(record: Record, error: Exception) -> BadRecord:
