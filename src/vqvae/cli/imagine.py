@@ -21,7 +21,7 @@ from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
 from vqvae.evaluation.video.strips import CONTEXT, IMAGINED
 from vqvae.generation.imagination import action_numbers
 from vqvae.media.video import WRITTEN, write_video
-from vqvae.pipeline import Pipeline
+from vqvae.pipeline import Pipeline, check_frames
 from vqvae.runs.folder import stored_data
 from vqvae.training.machine import pick_device
 from vqvae.words import counted
@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
     frames = chosen.count * (chosen.frames + chosen.context)
     check_memory(frames * max(pixels, _LEAST), f"A rollout of {frames:,} frames")
     places = [chosen.out] if chosen.count == 1 else [chosen.out.with_stem(f"{chosen.out.stem}-{i}") for i in range(chosen.count)]
-    check_outputs(places, overwrite=chosen.overwrite)
+    check_outputs(places, inputs_of(chosen), overwrite=chosen.overwrite)
     known, before = start_of(chosen, model)
     names = model.card.action_names
     takes = getattr(model.prior, "actions", 0)
@@ -112,6 +112,16 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def inputs_of(chosen: Arguments) -> list[Path]:
+    """The files that are read: the start, unless it is the number of an episode, and the plan."""
+    files = [] if _is_episode(chosen.start) else [chosen.start]
+    return [user_path(file, DataError) for file in (*files, *([] if chosen.actions is None else [chosen.actions]))]
+
+
+def _is_episode(start: str) -> bool:
+    return start.isdecimal() and len(start) <= _DIGITS
+
+
 def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]:
     """The known frames (1, channels, time, height, width), and the actions between them where they are known.
 
@@ -120,16 +130,14 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
         DataError: if a file cannot be read or has too few frames.
     """
     stop = chosen.at + chosen.context
-    if not chosen.start.isdecimal() or len(chosen.start) > _DIGITS:
+    if not _is_episode(chosen.start):
         clip = whole(VIDEO.read(Path(chosen.start), model.signal))
         if len(clip) > 1:
             raise DataError(f"{chosen.start} has {len(clip)} clips; expected one. Save each clip in a file of its own.")
         if clip.shape[2] < stop:
             advice = "Give a longer clip, or lower --context or --at."
             raise DataError(f"{chosen.start} has too few frames ({clip.shape[2]}); --context and --at need {stop}. {advice}")
-        if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:
-            wanted, found = (" x ".join(map(str, size)) for size in (model.size[1:], tuple(clip.shape[3:])))
-            raise DataError(f"{chosen.start} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
+        check_frames(clip, model.size, chosen.start)
         return clip[:, :, chosen.at : stop], None
     held_out = stored_data(chosen.run).held_out
     if not isinstance(held_out, ClipsDataset):

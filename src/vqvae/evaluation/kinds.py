@@ -29,13 +29,15 @@ from vqvae.media.png import write_png_rows
 from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.media.video import SUFFIXES as VIDEO_SUFFIXES
-from vqvae.media.video import read_video, write_video
+from vqvae.media.video import frame_rate_of, read_video, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
 from vqvae.signals import Signal
 
 FRAME_RATE = 10.0
 """Frames per second of videos that are written, if the data does not say."""
+_NEAR_RATE = 0.1
+"""Relative difference up to which a video has the frame rate of the model. Beyond it, frames are repeated or skipped."""
 Blocks = Iterable[Tensor]
 """One example (1, channels, *axes) in pieces along its last axis, one after the other."""
 Bounds = tuple[float, float] | None
@@ -136,7 +138,11 @@ def _read_clip(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Te
     if path.suffix.lower() in READABLE:
         yield from read_examples(path, signal, bounds)
         return
-    yield torch.from_numpy(read_video(path, channels=signal.channels).frames).transpose(0, 1)[None]
+    there = frame_rate_of(path)
+    wanted = signal.sample_rate or there
+    # The times in GIF files are rounded to a hundredth of a second, so a file can be slightly faster than its data.
+    rate = wanted if abs(there - wanted) > _NEAR_RATE * wanted else None
+    yield torch.from_numpy(read_video(path, channels=signal.channels, frame_rate=rate).frames).transpose(0, 1)[None]
 
 
 def _write_clip(path: Path, blocks: Blocks, signal: Signal) -> None:

@@ -95,7 +95,7 @@ def load(
     found = None
     if prior is not None:
         if part_of(run, prior_folder(run, 0, prior)) is None:
-            raise CheckpointError(f"{run} has no prior {prior!r}; it has {prior_names(run)}. Train it: vqvae train-prior {run} --name NAME")
+            raise CheckpointError(f"{run} has no prior {prior!r}; it has {_names(run)}. Train it: vqvae train-prior {run} --name NAME")
         found = _priors(run, prior, tokenizer, parts)
     elif name is not None:
         found = _usable(lambda: _priors(run, name, tokenizer, parts))
@@ -164,6 +164,10 @@ def prior_names(run: Path) -> list[str]:
     folders = [*(run / PRIORS).glob("*"), *(run / CHECKPOINTS / PRIORS).glob("*")]
     named = sorted({path.name for path in folders if _PRIOR_NAME.fullmatch(path.name) and part_of(run, run / PRIORS / path.name)})
     return [*([""] if part_of(run, run / PRIOR) else []), *named]
+
+
+def _names(run: Path) -> str:
+    return ", ".join(repr(name) if name else "one without a name" for name in prior_names(run)) or "no prior"
 
 
 def prior_name(run: Path) -> str | None:
