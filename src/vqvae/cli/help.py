@@ -317,7 +317,7 @@ PAGES = {
         "Train and score an experiment of the paper, and write its table.",
         ("e1", "e2 --scale paper --data imagenet"),
         (
-            ("EXPERIMENT", "e1 to e9, or e11."),
+            ("EXPERIMENT", "e1 to e11."),
             ("--data FOLDER", "The data, if the experiment does not download or make it."),
             ("--scale NAME", '"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. Default: cpu.'),
             ("--out FOLDER", "Where the table goes. Default: docs/results."),
