@@ -165,7 +165,7 @@ def test_scores_that_fail_lose_no_training(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr("vqvae.runs.stages.evaluate", fail)
-        with pytest.raises(VqvaeError, match="tokenizer is trained and saved, but what follows failed: out of memory"):
+        with pytest.raises(VqvaeError, match="tokenizer is trained and saved, but the next step failed: out of memory"):
             train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
     train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
     assert (tmp_path / "report.html").is_file()
