@@ -88,6 +88,6 @@ def test_results_of_others_are_not_replaced(call: Callable[[str], dict[str, Any]
 def test_a_folder_of_others_is_no_run(call: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "runs" / "e11-cpu").mkdir(parents=True)
     (tmp_path / "runs" / "e11-cpu" / "notes").write_text("notes of mine")
-    with pytest.raises(ConfigError, match="holds .'notes'. and no run"):
+    with pytest.raises(ConfigError, match="contains .'notes'. and is not a run"):
         call("e11")
     assert [path.name for path in (tmp_path / "runs" / "e11-cpu").iterdir()] == ["notes"]

@@ -158,7 +158,7 @@ def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.Capt
 def test_minutes_become_no_more_steps_than_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 9)
     tiny.trainer(tmp_path, tiny.settings(steps=4, minutes=0.01, most_steps=5)).run()
-    assert "0.01 minutes would be 9 steps. 5 are enough for this data" in capsys.readouterr().err
+    assert "0.01 minutes would be 9 steps. Only 5 are taken" in capsys.readouterr().err
     assert storage.read(tmp_path / "tokenizer").card.training["steps"] == 5
 
 

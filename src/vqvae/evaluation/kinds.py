@@ -35,9 +35,10 @@ from vqvae.reports.grids import grid, pair_grid
 from vqvae.signals import Signal
 
 FRAME_RATE = 10.0
-"""Frames per second of videos that are written, if the data does not say."""
+"""Frames per second of written videos if the data has no frame rate."""
 _NEAR_RATE = 0.1
-"""Relative difference up to which a video has the frame rate of the model. Beyond it, frames are repeated or skipped."""
+"""If the frame rates of a video and of the model differ by at most this share, they count as equal. Otherwise frames are repeated or
+skipped."""
 Blocks = Iterable[Tensor]
 """One example (1, channels, *axes) in pieces along its last axis, one after the other."""
 Bounds = tuple[float, float] | None
@@ -51,7 +52,7 @@ class Kind:
     name: str
     """What users call it."""
     unit: str
-    """What its positions are."""
+    """What users call its positions."""
     matches: Callable[[Signal], bool]
     """Whether data with this signal is of this kind."""
     score: Callable[[Pipeline, Dataset], Evaluation]
@@ -66,7 +67,7 @@ class Kind:
     write: Callable[[Path, Blocks, Signal], None]
     """Blocks to a file, whole or not at all."""
     measure: str
-    """The name of the score that says how near a reconstruction is; see ``vqvae.reports.measures``."""
+    """The name of the score that compares a reconstruction with its original; see ``vqvae.reports.measures``."""
     near: Callable[[Tensor, Tensor, Signal], float]
     """That score, from a reconstruction (1, channels, *axes) and the original."""
     running: Callable[[Signal], RunningLogMelDistance] | None = None

@@ -26,7 +26,7 @@ def mean_point(points: Sequence[Point]) -> Point:
 
 
 def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
-    """The score of a codec at a rate, on the straight line between its two nearest points. None if it has no files so small or so large."""
+    """The score of a codec at a rate, on the straight line between the nearest points. None if the rate is outside the curve."""
     points = sorted((point.rate, point.scores[score]) for point in curve)
     for (low, below), (high, above) in zip(points, points[1:], strict=False):
         if low <= rate <= high:
@@ -51,7 +51,7 @@ def table(
 
 
 def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
-    """The curves as lines of a chart, up to a rate. The models are one line, through the cheapest mode of each."""
+    """The curves as lines of a chart, up to the rate ``most``. One line joins the models, each in its mode with the smallest files."""
     best = [min(points, key=lambda point: point.rate) for points in models.values()]
     curves = {"vqvae": best, **others}
     return [
