@@ -1,5 +1,6 @@
 """``vqvae bench codec FOLDER --runs RUN...``."""
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -29,12 +30,12 @@ from vqvae.training.machine import pick_device
 NAMES = {PICTURES.name: "rate-distortion", SOUND.name: "rate-distortion-speech"}
 """The results of each kind of data."""
 _NOTES = {
-    PICTURES.name: "Each row is a model in one mode. The other columns are what JPEG, WebP and AVIF (Pillow, default chroma subsampling) "
-    "reach at the same bits per pixel, on a straight line between their nearest qualities. “–”: the codec has no files so small or so "
-    "large. Whole files count, with their headers. PSNR is in dB over all three channels; MS-SSIM is at most 1.",
-    SOUND.name: "Each row is a model in one mode. The Opus columns are what Opus (libopus, variable rate) reaches at the same rate. “–”: "
-    "Opus has no rate so low. Opus counts packets alone, the model whole files. STOI is at most 1; the log-mel distance is in dB, lower is "
-    "better.",
+    PICTURES.name: """Each row is a model in one mode. The other columns are what JPEG, WebP and AVIF (Pillow, default chroma subsampling) reach at
+the same bits per pixel, on a straight line between their nearest qualities. “–”: the codec has no files so small or so large. The smallest
+files of each codec have a row. Whole files count, with their headers. PSNR is in dB over all three channels; MS-SSIM is at most 1.""",
+    SOUND.name: """Each row is a model in one mode. The Opus columns are what Opus (libopus, variable rate) reaches at the same rate. “–”: Opus
+has no rate so low. The last row is Opus at its lowest rate. Opus counts packets alone, the model whole files. STOI is at most 1; the log-mel
+distance is in dB, lower is better.""",
 }
 
 
@@ -91,7 +92,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen.out,
         name,
         title="Rate and distortion of speech" if kind is SOUND else "Rate and distortion of pictures",
-        command=f"vqvae bench codec {chosen.folder} --runs {' '.join(map(str, chosen.runs))} --count {chosen.count}",
+        command=_command(chosen),
         columns=columns,
         rows=rows,
         values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others)},
@@ -100,6 +101,13 @@ def main(arguments: Sequence[str]) -> int:
     )
     note(f"The results are in {chosen.out}.")
     return 0
+
+
+def _command(chosen: Arguments) -> str:
+    """The command as one types it."""
+    speaker = () if chosen.speaker is None else ("--speaker", chosen.speaker)
+    words = ("vqvae", "bench", "codec", chosen.folder, "--runs", *chosen.runs, "--count", chosen.count, *speaker)
+    return shlex.join(map(str, words))
 
 
 def _kind(models: Sequence[Pipeline]) -> tuple[Kind, Signal]:

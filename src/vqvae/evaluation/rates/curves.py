@@ -38,7 +38,8 @@ def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
 def table(
     models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], scores: Sequence[str], unit: str
 ) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: each point of each model, with its scores and those of the other codecs at the same rate."""
+    """Columns and rows: each point of each model, with its scores and those of the other codecs at the same rate; then the smallest files
+    of each other codec."""
     columns = ["model", "mode", unit, *(f"{score} {name}" for score in scores for name in ("vqvae", *others))]
     rows = []
     for name, points in models.items():
@@ -46,8 +47,16 @@ def table(
             cells = []
             for score in scores:
                 cells += [point.scores[score], *(at_rate(curve, point.rate, score) for curve in others.values())]
-            rows.append([name, point.setting, f"{point.rate:.3f}", *("–" if cell is None else f"{cell:.4g}" for cell in cells)])
+            rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
+    for name, curve in others.items():
+        point = min(curve, key=lambda point: point.rate)
+        cells = [point.scores[score] if column == name else None for score in scores for column in ("vqvae", *others)]
+        rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     return columns, rows
+
+
+def _cell(score: float | None) -> str:
+    return "–" if score is None else f"{score:.4g}"
 
 
 def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
