@@ -59,8 +59,9 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure rate and distortion of runs beside other codecs."""
-    chosen = parse(Arguments, "bench", arguments, "Measure the rate and the distortion of compressed files beside other codecs.")
+    """Measure the rate and the distortion of runs, compared with other codecs."""
+    about = "Measure the rate and the distortion of compressed files, compared with other codecs."
+    chosen = parse(Arguments, "bench", arguments, about)
     if not chosen.runs:
         raise ConfigError("No runs were given: vqvae bench codec FOLDER --runs RUN...")
     check_folder(chosen.out)

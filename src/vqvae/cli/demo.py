@@ -64,5 +64,5 @@ def main(arguments: Sequence[str]) -> int:
     kind = None if chosen.prior is None else prior_kind(chosen.prior)
     train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
-    note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
+    note(f"Open {run / REPORT} in a browser. It shows reconstructions, samples, learning curves and scores.")
     return 0

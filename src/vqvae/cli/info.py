@@ -108,7 +108,7 @@ def _data(card: RunCard) -> str | None:
     """The place of the training data, or the kind of generated data."""
     data = (card.training or {}).get("data")
     if not isinstance(data, dict):
-        return "given as an object" if card.data else None
+        return "an object from Python" if card.data else None
     path = data.get("path")
     return path if isinstance(path, str) else str(data.get("kind", "")).removesuffix("Config")
 

@@ -34,7 +34,7 @@ COMMANDS = {
     "push": "upload a run to the Hugging Face Hub",
     "export": "write a run as ONNX or PyTorch programs",
     "compare": "compare the scores and pictures of several runs",
-    "bench": "measure compressed files beside other codecs",
+    "bench": "compare compressed files with those of other codecs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""

@@ -100,7 +100,7 @@ def reproduce_voices(job: Job) -> dict[str, Any]:
     """E6: train the missing models, score both decoders, and write ``results/NAME.md``, ``NAME.json`` and spectrograms.
 
     Raises:
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     runs = decoders(job)
     metrics = {}
@@ -125,7 +125,7 @@ def reproduce_conversion(job: Job) -> dict[str, Any]:
     """E7: train the missing models, convert held-out sentences, and let classifiers of real speech name the speaker and the phones.
 
     Raises:
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     runs = decoders(job)
     splits = stored_data(job.run)

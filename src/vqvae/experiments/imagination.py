@@ -86,7 +86,7 @@ def reproduce_imagination(job: Job) -> dict[str, Any]:
     Raises:
         ConfigError: if the run's data has no actions or no engine, or its prior takes no actions.
         MissingExtraError: if an engine is not installed.
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     found = {name: score_world(dataclasses.replace(job, run=job.run.with_name(name)), name) for name in (WORLDS, CRAFTER)}
     return tabulate_imagination(job, found)

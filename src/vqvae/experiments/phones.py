@@ -78,7 +78,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
 
     Raises:
         DataError: if no held-out recording has an alignment.
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
     with_strange = splits if job.data else with_strangers(splits, base.data)

@@ -234,7 +234,7 @@ DEMO = Recipe(
     name="speech-demo",
     summary="sentences in eSpeak's voices to 250 codes a second, and their prior",
     paper="E6 and E7, short",
-    cost="10 minutes on two cores without AVX-512",
+    cost="10 minutes on 2 cores without AVX-512",
     expected="4.6 bits/code (unigram 8.5), log-mel distance 6.9 dB",
     tokenizer=demo_tokenizer,
     prior=demo_prior,
@@ -263,7 +263,7 @@ PHONEMES = Recipe(
     summary="sentences in eSpeak's voices to 25 codes per second (K = 128), scored against phones",
     paper="E9",
     cost="seven minutes of one core",
-    expected="single codes predict 50.6 % of phones, pairs 59 %; the most frequent phone alone 6 %",
+    expected="single codes predict 50.6 % of phones, pairs of codes 59 %, the most frequent phone 6 %",
     tokenizer=phonemes_tokenizer,
     prior=phonemes_prior,
 )
@@ -278,7 +278,7 @@ VCTK = Recipe(
 )
 LIBRISPEECH = Recipe(
     name="librispeech128",
-    summary="LibriSpeech to 125 codes a second, and a WaveNet prior over 2.56 s of them",
+    summary="LibriSpeech to 125 codes a second, and a WaveNet prior over 2.56 s of codes",
     paper="E8",
     cost="a GPU",
     expected="not measured",
