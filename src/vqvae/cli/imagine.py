@@ -147,7 +147,8 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
     if number >= len(episodes.names) or episodes.lengths[number] < stop:
         lengths = f"{counted(len(episodes.names), 'held-out episodes')} of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
         raise ConfigError(
-            f"--start {number} needs an episode of {stop} frames (--at plus --context); there are {lengths}, numbered from 0."
+            f"--start {number} needs an episode of {stop} frames (--at plus --context). The run has {lengths}, numbered from 0. "
+            "Lower --start, --at or --context."
         )
     first = episodes.frames_of(number).start + chosen.at
     rows = slice(first, first + chosen.context)
