@@ -235,7 +235,7 @@ def test_what_is_given_lies_in_memory_as_in_training(tmp_path: Path, precision: 
 
 def test_a_part_that_was_not_trained_here_is_not_replaced(tmp_path: Path) -> None:
     storage.save(build(tiny.settings()), tmp_path / "tokenizer")
-    with pytest.raises(ConfigError, match="not trained here"):
+    with pytest.raises(ConfigError, match="has no training settings"):
         tiny.trainer(tmp_path, tiny.settings()).run()
 
 
