@@ -193,7 +193,7 @@ def test_floats_are_read_in_the_range_that_is_given(run: Path, tmp_path: Path, c
         assert main(["encode", str(run), file, "--out", str(tmp_path / f"{name}.npz"), "--bounds", "-1", "1"]) == 0
         assert main(["reconstruct", str(run), file, "--out", out, "--overwrite", "--bounds", "0", "1"]) == 1
         assert "-1" in capsys.readouterr().err
-    with pytest.raises(ConfigError, match="a low value and a higher one"):
+    with pytest.raises(ConfigError, match="a low value and then a higher one"):
         bounds_of(run, (1, 1), kind)
     with pytest.raises(ConfigError, match="Sound lies between"):
         bounds_of(run, (0, 1), SOUND)

@@ -180,7 +180,7 @@ def test_a_start_is_read_at_the_frame_rate_of_the_model(run: Path, tmp_path: Pat
         (["--action", "jump"], "There is no action 'jump'; the actions are left, right"),
         (["--action", "left", "right"], "2 actions were given for 10 frames"),
         (["--start", "7"], "1 held-out episode of 14 to 14 frames"),
-        (["--at", "12"], "6 frames from frame 12 on"),
+        (["--at", "12"], "needs an episode of 18 frames"),
         (["--frames", "0"], "must be at least 1"),
         (["--start", "missing.mp4"], "missing.mp4"),
         (["--actions", "missing.txt"], "missing.txt"),

@@ -56,7 +56,7 @@ def test_other_settings_for_the_same_run_are_an_error(
 def test_what_stops_it_before_anything_is_trained(
     call: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="no experiment 'e12'; there are e1, "):
+    with pytest.raises(ConfigError, match="no experiment 'e12'. Choose one of e1, "):
         call("e12")
     (tmp_path / "results").write_text("a file")
     with pytest.raises(ConfigError, match="Choose another --out"):

@@ -32,7 +32,7 @@ def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int6
         actions = torch.from_numpy(actions.astype(np.int64))
     if actions is None:
         actions = ()
-    if isinstance(actions, (str, Integral)):
+    if isinstance(actions, str | int | Integral):
         actions = (actions,)
     if isinstance(actions, Tensor):
         if actions.ndim != 2 or len(actions) != clips or actions.dtype not in _WHOLE:

@@ -174,7 +174,7 @@ def prior_name(run: Path) -> str | None:
     """The name of the default prior: the one without a name, or the only one. None if there is no default."""
     names = prior_names(run)
     if len(names) > 1 and names[0]:
-        _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
+        _log.warning("%s has the priors %s; none is used until one is chosen (--prior-name, prior=).", run, ", ".join(names))
         return None
     return names[0] if names else None
 

@@ -144,7 +144,7 @@ def continuation(
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1):
         raise ConfigError(f"steps is {shown(steps)}; it must be a whole number, at least 1.")
     if not takes:
-        if before is not None or (actions is not None and (isinstance(actions, Integral) or len(actions))):
+        if before is not None or (actions is not None and (isinstance(actions, int | Integral) or len(actions))):
             raise ConfigError("This model was trained without actions. Omit the actions.")
         if steps is None:
             raise ConfigError("This model takes no actions, so it needs the number of frames to imagine: steps=10")

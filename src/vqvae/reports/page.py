@@ -350,7 +350,8 @@ def _usage(counts: Tensor | None) -> str:
         Series(f"codebook {number}", [(float(rank), share) for rank, share in enumerate(row, start=1)])
         for number, row in enumerate(ordered)
     ]
-    which = "" if books == 1 else f" One area for each codebook: {f'the first {len(series)} of ' if books > len(series) else ''}{books}."
+    which = "" if books == 1 else " Each codebook has its own area."
+    which += f" Only the first {len(series)} of {books} codebooks are shown." if books > len(series) else ""
     words = f"All {size} codes, the most frequent first. If all codes were equally frequent, each would be at 1.{which}"
     return f'<h2>Use of the codebook</h2><p>{words}</p><div class="chart">{area_chart("frequency by rank", series)}</div>'
 

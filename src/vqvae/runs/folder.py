@@ -165,7 +165,7 @@ def read_metrics(run: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is damaged or cannot be read.
     """
-    path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes it anew."
+    path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes a new one."
     try:
         with explained(CheckpointError, path, "cannot be read", advice):
             metrics = configuration.loads(disk.read_text(path)) if os.path.lexists(path) else {}

@@ -58,8 +58,8 @@ def more_steps(config: TrainConfig, trained: Mapping[str, Any], done: int) -> st
         rate = "The learning rate stays the same."
     else:
         rate = f"The {schedule} schedule is stretched over all {config.steps:,} steps, so the learning rate changes from here on."
-    planned = f"{trained['steps']:,} planned steps" if isinstance(trained.get("steps"), int) else "the plan"
-    return f"step {done:,} of {config.steps:,} instead of {planned}. {rate}"
+    planned = f" instead of the planned {trained['steps']:,}" if isinstance(trained.get("steps"), int) else ""
+    return f"{done:,} steps are done. Training goes on to {config.steps:,}{planned}. {rate}"
 
 
 def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> list[str]:

@@ -29,9 +29,10 @@ class TrainConfig:
     steps: int
     """Training steps."""
     minutes: float | None = field(default=None, metadata=INCIDENTAL | {"value": "MINUTES"})
-    """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
+    """Time limit in minutes; 'vqvae train' divides it between the tokenizer and the prior. A short measurement before training sets the
+    number of steps, which the run stores."""
     most_steps: int | None = field(default=None, metadata=INCIDENTAL)
-    """Upper limit of the steps that ``minutes`` becomes. More steps would only memorise a small data set. None: no limit."""
+    """The largest number of steps that a time limit may become. More steps would only memorise a small data set. None: no limit."""
     batch_size: int
     """Examples per step, over all processes."""
     seed: int = field(default=0, metadata=SEED)
@@ -75,7 +76,7 @@ class RunOptions:
     log_every: int = 50
     """Steps between rows of metrics."""
     device: str = field(default="auto", metadata={"value": "DEVICE"})
-    """"auto", "cpu", "cuda", "cuda:1", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
     threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""
 

@@ -85,8 +85,8 @@ class PhoneRecogniser(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, "batch frames"]:
-        """The most likely class at every frame: ``SILENCE``, or the phone's index in ``config.phones`` plus one. The result is on the
-        CPU, whatever the batch's device."""
+        """The likeliest class at every frame: ``SILENCE``, or the phone's index in ``config.phones`` plus one. The batch may be on any
+        device; the result is on the CPU."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()
 
     def sequences(self, batch: Batch) -> list[tuple[str, ...]]:

@@ -77,5 +77,5 @@ class SpeakerClassifier(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The most likely speakers, on the CPU, whatever the batch's device."""
+        """The likeliest speakers. The batch may be on any device; the result is on the CPU."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()

@@ -1,4 +1,4 @@
-"""Points of rate and distortion, and what a codec reaches at the rate of another."""
+"""Points of rate and distortion, and the scores of one codec at the rate of another."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from vqvae.reports.charts import Series
 
 
 class Point(NamedTuple):
-    """What a codec does at one setting, as means over all examples."""
+    """The rate and the scores of a codec at one setting, as means over all examples."""
 
     rate: float
     """Bits per pixel, or kilobits per second."""

@@ -46,10 +46,10 @@ class _Future(NamedTuple):
 
 
 def shown(pipeline: Pipeline, held_out: Dataset) -> Shown:
-    """Held-out clips beside their reconstructions and, with a prior of frames, what the model imagines beside what really followed.
+    """Held-out clips with their reconstructions and, with a prior over frames, imagined frames with those that really followed.
 
     With actions, each action is held for the imagined frames. If the data has an engine that can do the same, its frames are shown below.
-    Clips with other than 1 or 3 channels are not shown.
+    Only clips with 1 or 3 channels are shown.
     """
     whole = held_out.apart()
     indices = spread_indices(whole, _CLIPS)
