@@ -20,7 +20,7 @@ from vqvae.pipeline.folder import (
     tokenizer_digest,
 )
 from vqvae.pipeline.model import Pipeline
-from vqvae.pipeline.parts import check_actions, mixture_log_prob
+from vqvae.pipeline.parts import check_actions, check_frames, mixture_log_prob
 
 __all__ = [
     "CHECKPOINTS",
@@ -34,8 +34,9 @@ __all__ = [
     "UNIGRAM",
     "Pipeline",
     "about",
-    "check_actions",
     "best_step",
+    "check_actions",
+    "check_frames",
     "checkpoint_steps",
     "chosen_checkpoint",
     "fits_codes",

@@ -95,7 +95,7 @@ def load(
     found = None
     if prior is not None:
         if part_of(run, prior_folder(run, 0, prior)) is None:
-            raise CheckpointError(f"{run} has no prior {prior!r}; it has {prior_names(run)}. Train it: vqvae train-prior {run} --name NAME")
+            raise CheckpointError(f"{run} has no prior {prior!r}; it has {_names(run)}. Train it: vqvae train-prior {run} --name NAME")
         found = _priors(run, prior, tokenizer, parts)
     elif name is not None:
         found = _usable(lambda: _priors(run, name, tokenizer, parts))
@@ -166,11 +166,15 @@ def prior_names(run: Path) -> list[str]:
     return [*([""] if part_of(run, run / PRIOR) else []), *named]
 
 
+def _names(run: Path) -> str:
+    return ", ".join(repr(name) if name else "one without a name" for name in prior_names(run)) or "no prior"
+
+
 def prior_name(run: Path) -> str | None:
     """The name of the default prior: the one without a name, or the only one. None if there is no default."""
     names = prior_names(run)
     if len(names) > 1 and names[0]:
-        _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
+        _log.warning("%s has the priors %s; none is used until one is chosen (--prior-name, prior=).", run, ", ".join(names))
         return None
     return names[0] if names else None
 

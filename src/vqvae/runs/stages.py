@@ -34,7 +34,7 @@ from vqvae.training.machine import pick_device
 from vqvae.words import say
 
 AXES: dict[type, tuple[int, ...]] = {PixelCNNConfig: (2,), MaskedPriorConfig: (2, 3)}
-"""How many axes of space the kinds of priors take, if not any number."""
+"""The numbers of axes of codes that a kind of prior takes. Kinds that are not listed take any number."""
 
 
 def train_tokenizer(
@@ -52,10 +52,10 @@ def train_tokenizer(
 
     Args:
         config: the settings.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
-        recipe: the name of the settings.
-        scored: whether to score. False if the prior follows at once, because both are scored then.
+        recipe: the name of the recipe; "" if there is none.
+        scored: whether to score. False if a prior is trained next: then both are scored together.
         splits: the data. Default: built from ``config``.
         module: a model made of the caller's own modules; ``config.model`` is its configuration.
         parts: the caller's own configurations inside the model.
@@ -108,7 +108,7 @@ def train_prior(
 
     Args:
         config: the settings.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
         level: the level of codes to learn; the levels above are its condition.
         name: the prior's name, if the run has several.
@@ -160,12 +160,11 @@ def train_both(
 
     Args:
         config: the settings of the tokenizer. Both stages use its seed and share its minutes.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
-        recipe: the name of the settings, whose prior is trained.
-        prior_kind: the class of the prior's configuration, which takes all that it shares with that of the recipe. Default: that of the
-            recipe.
-        prior_steps: training steps of the prior; default: those of the recipe.
+        recipe: the name of the recipe, which also gives the settings of the prior.
+        prior_kind: another class for the prior's configuration. Fields that it shares with the recipe's class keep their values.
+        prior_steps: training steps of the prior. Default: those of the recipe.
 
     Raises:
         VqvaeError: for wrong data or settings, an interruption, or a folder of another run.
@@ -180,7 +179,7 @@ def train_both(
     axes = splits.train.signal.axes
     if prior_kind is not None and len(axes) not in AXES.get(prior_kind, (len(axes),)):
         wanted = " or ".join(map(str, AXES[prior_kind]))
-        raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {axes}. Choose the prior 'wavenet'.")
+        raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {len(axes)}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * share)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
@@ -245,13 +244,13 @@ def _kept(part: Path, run: Path) -> Iterator[None]:
         raise
     except (VqvaeError, OSError, RuntimeError) as error:
         raise VqvaeError(
-            f"{part} is trained and saved, but what follows failed: {error} Run the same command again, or score it with: "
+            f"{part} is trained and saved, but the next step failed: {error} Run the same command again, or score the run with: "
             f"vqvae evaluate {run}"
         ) from error
 
 
 def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
-    """Train one model as ``folder/stage``, or load it if it is finished. No codes, no scores, no pictures.
+    """Train one model as ``folder/stage``, or load it if it is finished. Writes no codes, scores or pictures.
 
     Raises:
         VqvaeError: for an interruption, or a folder of another training.
