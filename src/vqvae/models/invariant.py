@@ -20,8 +20,8 @@ from vqvae.data.base import Batch
 from vqvae.models.base import Tokenizer
 
 FULL, FULL_SEQUENCE, FULL_GPU = 2**16, 2**15, 2**21
-"""Positions in a block: on a CPU, of sequences on a CPU, and on other devices. Fewer cost time for each call; more leave the cache of a CPU.
-Recordings seldom have one length, so blocks of them are often filled up."""
+"""Positions in a block: on a CPU, of sequences on a CPU, and on other devices. Fewer cost time for each call; more leave the cache of a
+CPU. Recordings seldom have one length, so blocks of them are often filled up."""
 MOST, MOST_GPU = 16, 256
 """Rows in a block."""
 _ALONE = threading.Lock()
