@@ -14,7 +14,7 @@ from vqvae.data.base import Condition
 from vqvae.data.shard_format import MANIFEST
 from vqvae.data.tokenized import Tokenized, TokenizedItem
 from vqvae.errors import ConfigError, DataError
-from vqvae.pipeline import CODES, load
+from vqvae.pipeline import CODES, TOKENS, load, tokenizer_digest
 from vqvae.progress import Progress
 from vqvae.runs.encoding import read_codes
 
@@ -48,14 +48,14 @@ def tokenized_codes(run: Path, folder: Path, *, level: int = 0, parts: Parts = (
         )
     spaces = [shape[1:] for shape in found.largest()]
     header = CodesHeader.of(
-        source=f"tokenizer {own}, tokens {found.digest}",
+        source=f"tokenizer {tokenizer_digest(run)}, tokens {found.digest}",
         layout=pipeline.layout,
         spaces=spaces,
         count=len(found),
         label_names=names,
         action_names=actions,
     )
-    place = run / CODES / f"tokens-{found.digest}"
+    place = run / CODES / f"{TOKENS}{found.digest}"
     writer = CodesWriter(place, header, on_mismatch="rewrite")
     missing = list(writer.missing())
     with closing(Progress("reading codes", sum(len(shard.examples) for shard in missing))) as progress:
