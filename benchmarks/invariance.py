@@ -1,10 +1,11 @@
 """How many codes change if the same examples are encoded in other batches, with padding, in pieces, or on two threads.
 
-    python benchmarks/invariance.py --run runs/demo runs/demo-speech [--data FOLDER] [--count 10000] [--out docs/results]
+    python benchmarks/invariance.py --run runs/demo runs/demo-speech [--data FOLDER] [--count 10000] [--rotate] [--out docs/results]
 
 Each way is compared with the codes of all examples in one call on one thread. The first examples (``--bare``) are also encoded in the same
 ways by the bare tokenizer: that shows what changes without fixed shapes. Recordings have lengths from 10 ms up to that of an example of
-the run; every tenth one is ten examples long. They follow from ``--seed``.
+the run; every tenth one is ten examples long. They follow from ``--seed``. With ``--rotate``, 64 examples after 64 go through one way each,
+in turn.
 """
 
 import argparse
@@ -145,40 +146,44 @@ def through_tokenizer(model: Pipeline) -> Encode:
 class Changed(NamedTuple):
     """What one way changes."""
 
-    codes: int
-    examples: int
+    changed: int = 0
+    """Codes that differ."""
+    codes: int = 0
+    """Codes that were compared."""
+    examples: int = 0
+    """Examples that were compared."""
 
 
 def compare(expected: Codes, found: Codes) -> Changed:
-    """Codes that differ, and examples with such codes."""
+    """Compare codes of the same examples."""
     differ = [int((one != other).sum()) if one.shape == other.shape else one.numel() for one, other in zip(expected, found, strict=True)]
-    return Changed(sum(differ), sum(map(bool, differ)))
+    return Changed(sum(differ), sum(one.numel() for one in expected), len(expected))
 
 
-def measure(
-    model: Pipeline, dataset: Dataset, count: int, bare_count: int, seed: int
-) -> tuple[dict[str, int], dict[str, dict[str, Changed]]]:
-    """The numbers of codes, and for each way what it changes: through the pipeline, and through the bare tokenizer."""
+def measure(model: Pipeline, dataset: Dataset, chosen: argparse.Namespace, count: int) -> dict[str, dict[str, Changed]]:
+    """For each way what it changes: through the pipeline, and through the bare tokenizer."""
     ways = [*EVERY, *(OVER_TIME if model.tokenizer.takes_masks else []), *(STREAMS if model.tokenizer.streams else [])]
-    ours, bare = through_pipeline(model), through_tokenizer(model)
-    totals, done = {"pipeline": 0, "tokenizer": 0}, 0
-    changed = {way.name: {"pipeline": Changed(0, 0), "tokenizer": Changed(0, 0)} for way in ways}
-    for examples in examples_of(dataset, count, seed):
+    ours, bare, done = through_pipeline(model), through_tokenizer(model), 0
+    changed = {way.name: {"pipeline": Changed(), "tokenizer": Changed()} for way in ways}
+
+    def count_in(way: Way, name: str, more: Changed) -> None:
+        changed[way.name][name] = Changed(*(before + one for before, one in zip(changed[way.name][name], more, strict=True)))
+
+    for turn, examples in enumerate(examples_of(dataset, count, chosen.seed)):
         with on(1):
             expected = [codes.tensor[0] for codes in model.encode_each(examples)]
-            is_bare = done < bare_count
-            alone = EVERY[0].encode(model, bare, examples) if is_bare else []
-        done += len(examples)
-        totals["pipeline"] += sum(codes.numel() for codes in expected)
-        totals["tokenizer"] += sum(codes.numel() for codes in alone)
-        for way in ways:
+        for way in [ways[turn % len(ways)]] if chosen.rotate else ways:
             with on(way.threads):
-                found = {"pipeline": compare(expected, way.encode(model, ours, examples))}
-                if is_bare and way not in STREAMS and way != EVERY[0]:  # A stream has no other way than fixed pieces.
-                    found["tokenizer"] = compare(alone, way.encode(model, bare, examples))
-            for name, one in found.items():
-                changed[way.name][name] = Changed(*np.add(changed[way.name][name], one).tolist())
-    return totals, changed
+                count_in(way, "pipeline", compare(expected, way.encode(model, ours, examples)))
+        if done < chosen.bare:
+            with on(1):
+                alone = EVERY[0].encode(model, bare, examples)
+            for way in ways:
+                if way not in STREAMS and way != EVERY[0]:  # A stream has no other way than fixed pieces.
+                    with on(way.threads):
+                        count_in(way, "tokenizer", compare(alone, way.encode(model, bare, examples)))
+        done += len(examples)
+    return changed
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -189,20 +194,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--count", type=int, nargs="+", default=[10_000], help="examples of each run")
     parser.add_argument("--bare", type=int, default=1_000, help="examples of each run that the bare tokenizer encodes too")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rotate", action="store_true", help="take each example through one way only, in turn")
     parser.add_argument("--out", type=Path, help="folder for invariance.md and invariance.json, such as docs/results")
     chosen = parser.parse_args(arguments)
     began, rows, found = time.perf_counter(), [], {}
     for number, run in enumerate(chosen.run):
         model, count = vqvae.load(run, "cpu"), chosen.count[min(number, len(chosen.count) - 1)]
         data = (stored_data(run) if chosen.data is None else found_data(run, chosen.data)).train
-        totals, changed = measure(model, data, count, chosen.bare, chosen.seed)
-        ways = {way: {kind: one._asdict() for kind, one in of.items()} for way, of in changed.items()}
-        found[run.name] = {"examples": count, "codes": totals, "ways": ways}
+        changed = measure(model, data, chosen, count)
+        found[run.name] = {
+            "examples": count,
+            "ways": {way: {kind: one._asdict() for kind, one in of.items()} for way, of in changed.items()},
+        }
         for way, of in changed.items():
-            has_bare = totals["tokenizer"] and way not in {EVERY[0].name, *(one.name for one in STREAMS)}
-            bare = f"{of['tokenizer'].codes:,} of {totals['tokenizer']:,}" if has_bare else "–"
-            rows.append([run.name, f"{count:,}", way, f"{of['pipeline'].codes:,} of {totals['pipeline']:,}", bare])
-    columns = ["run", "examples", "encoded", "codes changed", "changed by the bare tokenizer"]
+            cells = [f"{one.changed:,} of {one.codes:,}" if one.codes else "–" for one in of.values()]
+            rows.append([run.name, way, f"{of['pipeline'].examples:,}", *cells])
+    columns = ["run", "encoded", "examples", "codes changed", "changed by the bare tokenizer"]
     print(markdown_table(columns, rows))
     record = write_results(
         chosen.out,
@@ -211,7 +218,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         columns=columns,
         rows=rows,
         values={
-            "codes_changed": sum(way["pipeline"]["codes"] for one in found.values() for way in one["ways"].values()),
+            "codes_changed": sum(way["pipeline"]["changed"] for one in found.values() for way in one["ways"].values()),
             "examples": sum(one["examples"] for one in found.values()),
             "runs": found,
         },

@@ -13,6 +13,8 @@ import vqvae
 from tests.models.test_speech import make as speech_tokenizer
 from tests.pipeline.test_model import images, tokenizer
 from tests.storage.hub_server import Hub
+from tests.tokenization.conftest import RUN
+from vqvae.cli.main import main
 from vqvae.export import export
 from vqvae.media.tokens import TokenLayout, Tokens, write_tokens
 
@@ -84,6 +86,25 @@ def test_an_npz_file_of_tokens_is_read_as_shown(tmp_path: Path, monkeypatch: pyt
     exec(block, names)
     assert list(names["codes"]) == ["1.png", "2.png"]
     assert all((names["codes"][row.name] == row.levels[0]).all() for row in rows)
+
+
+def test_shards_of_codes_are_read_as_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    pixels = np.random.default_rng(0).integers(0, 256, (9, 8, 8, 3), dtype=np.uint8)
+    np.save("x.npy", pixels)
+    vqvae.tokenize(RUN, "x.npy", "codes", shard_size=4, workers=1)
+    assert main(["flatten", "codes", "--out", "tokens.bin", "--offset", "50257", "--begin", "50769", "--end", "50770"]) == 0
+    for block in blocks("read-codes.md"):
+        exec(block, names)
+    expected = vqvae.load(RUN).encode(torch.from_numpy(pixels).movedim(-1, 1)).numpy()
+    flat = expected.reshape(9, -1)
+    assert np.array_equal(names["codes"], expected[0]) and np.array_equal(np.stack(names["by_name"]), flat)
+    assert names["batch"].shape == (4, flat.shape[1])
+    assert names["used"] == [*zip(*map(np.ndarray.tolist, np.unique(flat, return_counts=True)), strict=True)]
+    ends = np.full((9, 1), 50769), np.full((9, 1), 50770)
+    assert np.array_equal(names["tokens"], np.hstack([ends[0], flat + 50257, ends[1]]).ravel())
+    assert np.array_equal(names["item"].codes[0], expected[-1])
 
 
 def test_a_model_is_shared_through_the_hub_as_shown(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -19,11 +19,16 @@ def test_a_table_its_numbers_and_charts_are_written(
     for number in range(3):
         pixels = np.random.default_rng(number).integers(0, 256, (24, 16, 3), dtype=np.uint8)
         Image.fromarray(pixels).save(tmp_path / f"{number}.png")
-    arguments = ["bench", "codec", str(tmp_path), "--runs", str(RUN), "--count", "2", "--out", str(tmp_path / "out")]
+    arguments = ["bench", "codec", str(tmp_path), "--runs", str(RUN), "--count", "2", "--speaker", "0", "--out", str(tmp_path / "out")]
     assert main(arguments) == 0
     assert "| run   | packed |" in capsys.readouterr().out
     found = json.loads((tmp_path / "out" / "rate-distortion.json").read_text())
-    assert found["files"] == 2 and found["models"]["run"][0]["setting"] == "packed" and "JPEG" in found["codecs"]
+    assert (
+        found["command"].endswith("--runs run --count 2 --speaker 0")
+        and found["files"] == 2
+        and found["models"]["run"][0]["setting"] == "packed"
+        and "JPEG" in found["codecs"]
+    )
     made = {path.name for path in (tmp_path / "out").iterdir()}
     assert made == {"rate-distortion.json", "rate-distortion.md", "rate-distortion-psnr.svg", "rate-distortion-ms-ssim.svg"}
     assert main(arguments) == 1 and "--overwrite" in capsys.readouterr().err

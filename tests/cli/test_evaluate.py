@@ -57,7 +57,7 @@ def test_another_run_stands_beside(run: Path, tmp_path: Path, capsys: pytest.Cap
     (other / "metrics.json").write_text(json.dumps({**metrics, "psnr": 77.77}))
     assert main(["evaluate", str(run), "--beside", str(other), "--device", "cpu"]) == 0
     page = (run / "report.html").read_text()
-    assert "Beside other" in page and "<b>77.77 dB</b>" in page and "do not compare" not in page
+    assert "Beside other" in page and "<b>77.77 dB</b>" in page and "Do not compare" not in page
     assert main(["evaluate", str(run), "--beside", str(run), "--device", "cpu"]) == 1
     assert "given twice" in capsys.readouterr().err
     assert main(["evaluate", str(run), "--beside", str(tmp_path), "--device", "cpu"]) == 1

@@ -117,7 +117,7 @@ def test_a_run_is_not_mixed_with_files_of_others(
     monkeypatch.chdir(tmp_path)
     Path(".notes.tmp").write_text("years of work")
     assert main(["train", "images", "--data", str(tmp_path), "--out", "."]) == 1
-    assert "holds ['.notes.tmp'] and no run" in capsys.readouterr().err
+    assert "contains ['.notes.tmp'] and is not a run" in capsys.readouterr().err
     assert [path.name for path in tmp_path.iterdir()] == [".notes.tmp"]
 
 

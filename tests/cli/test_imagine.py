@@ -6,14 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import vqvae
 from vqvae import storage
 from vqvae.cli.main import main
 from vqvae.data import VideosConfig
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, VqvaeError
+from vqvae.evaluation.kinds import VIDEO, whole
 from vqvae.likelihoods import GaussianConfig
+from vqvae.media.video import write_video
 from vqvae.models import FrameTokenizerConfig, VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
 from vqvae.pipeline import Pipeline, load
@@ -133,12 +136,51 @@ def test_python_refuses_a_wrong_count(run: Path, count: object) -> None:
 
 
 @pytest.mark.parametrize(
+    ("size", "arguments", "words"),
+    [
+        ((4, 16, 16), {"steps": True}, "steps is True; it must be a whole number"),
+        ((4, 16, 16), {"steps": -1}, "steps is -1; it must be a whole number"),
+        ((4, 16, 16), {"top_p": True}, "top_p is True; it must be a number"),
+        ((4, 16, 16), {"actions": None}, "There are 0 actions for 0 frames"),
+        ((4, 16, 16), {"actions": torch.ones(1, 1, dtype=torch.bool)}, "expected integers"),
+        ((4, 16, 16), {"actions": torch.ones(1, 1, dtype=torch.complex64)}, "expected integers"),
+        ((4, 12, 20), {}, "frames of 12 x 20 pixels; this model was trained on 16 x 16"),
+        ((0, 16, 16), {}, "has no frames"),
+    ],
+)
+def test_python_says_what_is_wrong(run: Path, size: tuple[int, ...], arguments: dict[str, object], words: str) -> None:
+    with pytest.raises(VqvaeError, match=words):
+        inspect.unwrap(Pipeline.imagine)(vqvae.load(run), np.zeros((3, *size), np.uint8), **{"actions": ["left"], **arguments})
+
+
+def test_a_number_alone_is_one_action(run: Path) -> None:
+    model, clip = vqvae.load(run), np.zeros((3, 4, 16, 16), np.uint8)
+    assert model.imagine(clip, 1).equal(model.imagine(clip, ["right"]))
+
+
+def test_the_start_is_never_replaced(run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    start = _rollout(run, tmp_path / "start.npy", "--frames", "6")
+    before = start.read_bytes()
+    assert main(["imagine", str(run), "--start", str(start), "--out", str(start), "--overwrite", "--device", "cpu"]) == 1
+    assert "is the input" in capsys.readouterr().err and start.read_bytes() == before
+
+
+def test_a_start_is_read_at_the_frame_rate_of_the_model(run: Path, tmp_path: Path) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (1, 3, 16, 16), np.uint8).repeat(16, axis=0)
+    frames[::2] //= 2
+    write_video(tmp_path / "fast.gif", frames, 10)
+    write_video(tmp_path / "near.gif", frames, 5.1)
+    read = {name: VIDEO.read(tmp_path / f"{name}.gif", load(run).signal) for name in ("fast", "near")}
+    assert {name: whole(clips).shape[2] for name, clips in read.items()} == {"fast": 8, "near": 16}, "the model has 5 frames per second"
+
+
+@pytest.mark.parametrize(
     ("options", "words"),
     [
         (["--action", "jump"], "There is no action 'jump'; the actions are left, right"),
         (["--action", "left", "right"], "2 actions were given for 10 frames"),
         (["--start", "7"], "1 held-out episode of 14 to 14 frames"),
-        (["--at", "12"], "6 frames from frame 12 on"),
+        (["--at", "12"], "needs an episode of 18 frames"),
         (["--frames", "0"], "must be at least 1"),
         (["--start", "missing.mp4"], "missing.mp4"),
         (["--actions", "missing.txt"], "missing.txt"),

@@ -53,3 +53,15 @@ def test_a_settings_file_a_name_and_moved_data(pictures: Path, tmp_path: Path, c
     assert storage.read(run / "tokenizer").card.training["data"]["path"] == str(data)
     assert main(["evaluate", str(run), "--prior-name", "two", "--device", "cpu"]) == 0
     assert main(["sample", str(run), "--prior-name", "two", "--count", "1", "--out", str(tmp_path / "samples"), "--device", "cpu"]) == 0
+
+
+def test_a_prior_trains_on_shards(run: Path, pictures: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    copy, shards = shutil.copytree(run, tmp_path / "run"), tmp_path / "shards"
+    assert main(["tokenize", str(copy), str(pictures / "train"), "--out", str(shards), "--workers", "1", "--size", "16"]) == 0
+    command = ["train-prior", str(copy), *TINY_PRIOR, "--name", "more"]
+    assert main([*command, "--tokens", str(tmp_path / "nowhere")]) == 1
+    assert "vqvae tokenize RUN DATA --out DIR" in capsys.readouterr().err
+    assert main([*command, "--tokens", str(shards)]) == 0
+    assert storage.read(copy / "priors" / "more").card.training["steps"] == 6
+    (kept,) = (copy / "codes").glob("tokens-*")
+    assert json.loads((kept / "manifest.json").read_text())["header"]["count"] == 24

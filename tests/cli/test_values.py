@@ -33,6 +33,9 @@ class Example:
     """Where ``files`` are kept."""
     names: tuple[str, ...] = ()
     """Names."""
+    speed: int | None = None
+    """A speed that needs a sentence so long that its docstring has a second line, and then a
+    2nd sentence. Default: that of the data."""
     mirror: bool | None = None
     """A switch that may be left open."""
 
@@ -66,6 +69,17 @@ def test_the_help_says_what_values_are(capsys: pytest.CaptureFixture[str]) -> No
         assert words in out
     assert "{None}" not in out and "INT" not in out
     assert "--mirror, --no-mirror" in out and "Where files are kept." in out
+
+
+def test_the_help_shows_a_docstring_as_a_paragraph_and_each_default_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    with pytest.raises(SystemExit):
+        tyro.cli(Example, args=["--help"], registry=VALUES, prog="vqvae")
+    out = capsys.readouterr().out
+    assert "a second line, and then a 2nd sentence. Default: that of the data." in out
+    assert out.count("(default: None)") == 6 and "(default: )" not in out and "(default: 0.5)" in out
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,7 @@ def test_other_settings_for_the_same_run_are_an_error(
 def test_what_stops_it_before_anything_is_trained(
     call: Callable[[str], dict[str, Any]], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    with pytest.raises(ConfigError, match="no experiment 'e12'; there are e1, "):
+    with pytest.raises(ConfigError, match="no experiment 'e12'. Choose one of e1, "):
         call("e12")
     (tmp_path / "results").write_text("a file")
     with pytest.raises(ConfigError, match="Choose another --out"):
@@ -88,6 +88,6 @@ def test_results_of_others_are_not_replaced(call: Callable[[str], dict[str, Any]
 def test_a_folder_of_others_is_no_run(call: Callable[[str], dict[str, Any]], tmp_path: Path) -> None:
     (tmp_path / "runs" / "e11-cpu").mkdir(parents=True)
     (tmp_path / "runs" / "e11-cpu" / "notes").write_text("notes of mine")
-    with pytest.raises(ConfigError, match="holds .'notes'. and no run"):
+    with pytest.raises(ConfigError, match="contains .'notes'. and is not a run"):
         call("e11")
     assert [path.name for path in (tmp_path / "runs" / "e11-cpu").iterdir()] == ["notes"]

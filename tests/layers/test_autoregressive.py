@@ -1,5 +1,6 @@
 """The one sampling loop, on a model whose probabilities are known."""
 
+import inspect
 import itertools
 import math
 from types import SimpleNamespace
@@ -202,3 +203,9 @@ def test_a_generator_where_there_is_no_float64_is_an_error(monkeypatch: pytest.M
     monkeypatch.setattr(exact, "WITHOUT_FLOAT64", frozenset({"cpu"}))
     with pytest.raises(ConfigError, match="uniform numbers needs float64, which cpu does not have"):
         sample(Table(), 2, (3,), generator=torch.Generator())
+
+
+@pytest.mark.parametrize("choice", [{"temperature": "hot"}, {"temperature": True}, {"temperature": 1j}, {"top_p": "all"}, {"top_p": False}])
+def test_what_is_no_number_is_an_error(choice: dict) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(choice))} is .*; it must be a number"):
+        inspect.unwrap(Choice.check)(Choice(**choice))

@@ -1,6 +1,7 @@
 """All products have shapes of their own, whatever is encoded at once, and one thread."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import torch
@@ -22,6 +23,8 @@ def threads(request: pytest.FixtureRequest):
     torch.set_num_threads(request.param)
     yield request.param
     assert torch.get_num_threads() == request.param, "the caller's number of threads stays"
+    with ThreadPoolExecutor(1) as pool:
+        assert pool.submit(torch.get_num_threads).result() == request.param, "and that of threads that start later"
     torch.set_num_threads(before)
 
 
@@ -54,7 +57,7 @@ def test_examples_of_many_sizes_come_back_in_their_order(threads: int) -> None:
     assert encode_rows(model, []) == []
 
 
-@pytest.mark.parametrize(("size", "rows"), [((), 16), ((32, 32), 16), ((84, 84), 4), ((128, 128), 2), ((2**14,), 2), ((2**30,), 1)])
+@pytest.mark.parametrize(("size", "rows"), [((), 16), ((32, 32), 16), ((84, 84), 8), ((128, 128), 4), ((2**14,), 2), ((2**30,), 1)])
 def test_rows_of_a_block_follow_from_the_size(size: tuple[int, ...], rows: int) -> None:
     assert block_rows(size, CPU) == rows
     assert block_rows(size, torch.device("meta")) >= rows

@@ -99,8 +99,8 @@ def test_pictures_do_not_come_in_blocks() -> None:
         next(encode_stream(model, [torch.zeros(1, 1, 4)]))
 
 
-@pytest.mark.parametrize("length", [1, 512, 513, 5_000, 8_191])
-@pytest.mark.parametrize("lengths", [(1_000,), (512,), (90, 0, 7_000), (8_191,)], ids=str)
+@pytest.mark.parametrize("length", [1, 512, 513, 2_500])
+@pytest.mark.parametrize("lengths", [(512,), (90, 0, 7_000)], ids=str)
 def test_a_stream_is_encoded_in_the_pieces_of_the_whole(length: int, lengths: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     model, seen = started("spectral"), []
     wave = torch.rand(2, 1, length, generator=torch.Generator().manual_seed(0)) - 0.5

@@ -84,7 +84,7 @@ def test_a_prior_is_chosen_by_its_name(tmp_path: Path, caplog: pytest.LogCapture
     assert load(tmp_path).prior is None and "the priors big, small" in caplog.text
     assert load(tmp_path, prior="small").prior is not None
     assert prior_names(tmp_path) == ["big", "small"]
-    with pytest.raises(CheckpointError, match="no prior 'other'"):
+    with pytest.raises(CheckpointError, match="no prior 'other'; it has 'big', 'small'"):
         load(tmp_path, prior="other")
     with pytest.raises(ConfigError, match="letters"):
         prior_folder(tmp_path, 0, "../up")

@@ -28,7 +28,7 @@ def test_it_has_scores_with_their_protocol() -> None:
     assert "`vqvae evaluate` of vqvae 0.1.0 on 1,000 held-out images of `photos-2`, which the model was not trained on." in text
     assert "| PSNR | 30.91 dB | " in text and "| Bits per dimension, learned prior | 4.690 bits/dim | " in text
     assert "secret" not in text and "Total time" not in text and 'vqvae.load("hf:alice/photos")' in text
-    assert "- Codes: 1 of 512 for each block of 4 × 4" in text and "84 × 84" in text
+    assert "- Codes: each block of 4 × 4 becomes 1 code out of 512" in text and "84 × 84" in text
 
 
 def test_without_scores_and_licence_it_says_so() -> None:

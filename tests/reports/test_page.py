@@ -198,9 +198,9 @@ def test_classes_and_warnings_are_shown(tmp_path: Path) -> None:
 def test_another_run_stands_beside(tmp_path: Path) -> None:
     other = Beside("second", {"psnr": 21.0, "codes_used": 0.5}, {"samples": np.zeros((2, 2, 3), np.uint8)}, False)
     page = report(tmp_path, metrics={"psnr": 20.0}, beside=other)
-    assert "Beside second" in page.text and "20.00 dB 21.00 dB" in page.text and "do not compare" in page.text
+    assert "Beside second" in page.text and "20.00 dB 21.00 dB" in page.text and "Do not compare" in page.text
     assert "<b>21.00 dB</b>" in (tmp_path / "report.html").read_text(encoding="utf-8")
-    assert "do not compare" not in report(tmp_path, beside=other._replace(same_data=True)).text
+    assert "Do not compare" not in report(tmp_path, beside=other._replace(same_data=True)).text
 
 
 def test_runs_side_by_side(tmp_path: Path) -> None:
@@ -222,5 +222,5 @@ def test_every_picture_has_words_and_every_table_has_headers(tmp_path: Path) -> 
 def test_bits_of_a_density_may_be_negative(tmp_path: Path) -> None:
     scores = {"bits_per_dim_reconstruction": -0.9, "bits_per_dim_uniform": 0.1, "bits_per_dim_learned": -0.5}
     page = report(tmp_path, metrics=scores)
-    assert "bits of a density" in page.text and "data, given the codes" not in page.text and "-0.500" in page.text
+    assert "come from a density" in page.text and "data, given the codes" not in page.text and "-0.500" in page.text
     assert "bits of a density" not in report(tmp_path, metrics={**scores, "bits_per_dim_reconstruction": 0.05}).text

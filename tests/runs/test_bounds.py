@@ -17,7 +17,7 @@ def test_bounds_are_given_or_those_of_the_training(tmp_path):
 
 
 def test_wrong_bounds_are_refused():
-    with pytest.raises(ConfigError, match="a low value and a higher one"):
+    with pytest.raises(ConfigError, match="a low value and then a higher one"):
         bounds_of(RUN, (1.0, 1.0), PICTURES)
     with pytest.raises(ConfigError, match="Sound lies between"):
         bounds_of(RUN, (0.0, 1.0), SOUND)

@@ -46,6 +46,6 @@ def test_a_run_without_scores_says_how_to_get_them(tmp_path: Path) -> None:
     (two / "metrics.json").write_text(json.dumps({"seconds_by_stage": {"tokenizer": 3.0}, "seconds": 3.0}))
     found = compare([one, two])
     assert [run.is_scored for run in found] == [True, False]
-    assert f"two has no scores yet. Score it, then run this command again: vqvae evaluate {two}" in table(found)
+    assert f"two has no scores yet. To score it: vqvae evaluate {two}" in table(found)
     write_comparison(tmp_path / "page.html", found)
     assert "two has no scores yet" in (tmp_path / "page.html").read_text()

@@ -180,7 +180,7 @@ def test_scores_are_of_what_is_given(tmp_path: Path) -> None:
     assert vqvae.evaluate(run, held_out=x[:30], options=OPTIONS, parts=known)["examples"] == 30
     assert vqvae.evaluate(run, x, options=OPTIONS, parts=known)["examples"] < 10
     how = {"steps": 1, "batch_size": 4, "options": OPTIONS, "parts": known}
-    with pytest.raises(ConfigError, match=r"Give it again for the scores: vqvae.train_prior\(run, data=...\)"):
+    with pytest.raises(ConfigError, match=r"Pass the data again: vqvae.train_prior\(run, data=...\)"):
         vqvae.train_prior(run, **how)
     with pytest.raises(ConfigError, match="level is 1; .* has 1"):
         vqvae.train_prior(run, level=1, scored=False, **how)

@@ -165,7 +165,7 @@ def test_scores_that_fail_lose_no_training(tmp_path: Path, monkeypatch: pytest.M
 
     with monkeypatch.context() as patch:
         patch.setattr("vqvae.runs.stages.evaluate", fail)
-        with pytest.raises(VqvaeError, match="tokenizer is trained and saved, but what follows failed: out of memory"):
+        with pytest.raises(VqvaeError, match="tokenizer is trained and saved, but the next step failed: out of memory"):
             train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
     train_tokenizer(tiny.settings(data=DATA, steps=2), OPTIONS, tmp_path, recipe="tiny")
     assert (tmp_path / "report.html").is_file()
@@ -178,5 +178,5 @@ def test_more_steps_of_a_tokenizer_put_its_old_prior_aside(tmp_path: Path, capsy
     train_tokenizer(tiny.settings(data=DATA, steps=4), OPTIONS, tmp_path, recipe="tiny", scored=False)
     assert vqvae.load(tmp_path).prior is None, "it knows other codes"
     train_prior(tiny.settings(model=PRIOR, steps=2), OPTIONS, tmp_path, scored=False)
-    assert "earlier state of the tokenizer" in capsys.readouterr().err
+    assert "earlier codes of the tokenizer" in capsys.readouterr().err
     assert (tmp_path / "former" / "1" / "prior").is_dir() and vqvae.load(tmp_path).prior is not None

@@ -33,5 +33,5 @@ def test_the_start_says_what_is_trained_and_where() -> None:
 def test_a_rise_of_the_held_out_loss_is_said() -> None:
     assert memorised(Best(350, 4.0), 4.05) == ""
     assert memorised(Best(350, -4.0), -3.95) == ""
-    assert "lowest after 350 steps, 4. It is 5 now" in memorised(Best(350, 4.0), 5.0)
+    assert "lowest after 350 steps (4). Now it is 5" in memorised(Best(350, 4.0), 5.0)
     assert "--steps 350" in memorised(Best(350, -4.0), -3.0)

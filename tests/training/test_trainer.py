@@ -145,7 +145,7 @@ def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.Capt
     for name in ("whole", "broken"):
         tiny.trainer(tmp_path / name, tiny.settings()).run()
     tiny.trainer(tmp_path / "whole", tiny.settings(steps=20)).run()
-    assert "step 12 of 20 instead of 12 planned steps. The cosine schedule is stretched" in capsys.readouterr().err
+    assert "Training goes on to 20 instead of the planned 12. The cosine schedule is stretched" in capsys.readouterr().err
     with pytest.raises(Interrupted):
         tiny.trainer(tmp_path / "broken", tiny.settings(steps=20), callbacks=[Signals((signal.SIGTERM,), every=13)]).run()
     tiny.trainer(tmp_path / "broken", tiny.settings(steps=20)).run()
@@ -158,7 +158,7 @@ def test_more_steps_go_on_and_resume_exactly(tmp_path: Path, capsys: pytest.Capt
 def test_minutes_become_no_more_steps_than_help(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("vqvae.training.estimate.Plan.steps", lambda plan, speed, budget: 9)
     tiny.trainer(tmp_path, tiny.settings(steps=4, minutes=0.01, most_steps=5)).run()
-    assert "0.01 minutes would be 9 steps. 5 are enough for this data" in capsys.readouterr().err
+    assert "0.01 minutes would be 9 steps. Only 5 are taken" in capsys.readouterr().err
     assert storage.read(tmp_path / "tokenizer").card.training["steps"] == 5
 
 
@@ -235,7 +235,7 @@ def test_what_is_given_lies_in_memory_as_in_training(tmp_path: Path, precision: 
 
 def test_a_part_that_was_not_trained_here_is_not_replaced(tmp_path: Path) -> None:
     storage.save(build(tiny.settings()), tmp_path / "tokenizer")
-    with pytest.raises(ConfigError, match="not trained here"):
+    with pytest.raises(ConfigError, match="has no training settings"):
         tiny.trainer(tmp_path, tiny.settings()).run()
 
 

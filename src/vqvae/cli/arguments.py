@@ -1,4 +1,4 @@
-"""What the commands share: how arguments are read and results are printed."""
+"""Functions that the commands share: they read arguments and print results."""
 
 import dataclasses
 import json
@@ -22,10 +22,10 @@ RUNS = ("run", "runs", "beside")
 
 
 def parse(kind: type[T], command: str, arguments: Sequence[str], description: str, default: T | None = None) -> T:
-    """Read arguments into a dataclass. Wrong ones end the program with status 2; ``--help-all`` shows all flags and ends it with 0.
+    """Read arguments into a dataclass. Wrong arguments end the program with status 2. ``--help-all`` prints all flags and ends it with 0.
 
     Raises:
-        WrongUse: there is no such flag or no such kind of part.
+        WrongUse: if there is no such flag or no such kind of part.
     """
     rest = ["--help" if argument == "--help-all" else argument for argument in arguments]
     if default is not None:
@@ -35,14 +35,14 @@ def parse(kind: type[T], command: str, arguments: Sequence[str], description: st
     check_known(rest, known, command)
     if default is not None:
         default, rest = without_none(default, rest, known)
-    # A part keeps the kind that it has by now and shows the fields of that kind, rather than becoming a sub-command.
+    # A part keeps the kind that is chosen by now and shows the fields of that kind. Otherwise it would become a sub-command.
     flags = (tyro.conf.AvoidSubcommands,)
     chosen = tyro.cli(kind, args=rest, prog=f"vqvae {command}", description=description, default=default, config=flags, registry=VALUES)
     return _with_local_runs(chosen)
 
 
 def _with_local_runs(chosen: T) -> T:
-    """The arguments with the local copies of runs that are on the Hub."""
+    """The arguments, with local copies in place of runs on the Hub."""
     assert dataclasses.is_dataclass(chosen) and not isinstance(chosen, type)
     given: dict[str, Any] = {name: value for name in RUNS if (value := getattr(chosen, name, None)) is not None}
     found = {name: tuple(map(local_run, value)) if isinstance(value, tuple) else local_run(value) for name, value in given.items()}
@@ -50,7 +50,7 @@ def _with_local_runs(chosen: T) -> T:
 
 
 def first_words(arguments: Sequence[str]) -> list[str]:
-    """The arguments before the first option. They decide the defaults of all others."""
+    """The arguments before the first flag. They determine the defaults of all others."""
     words = []
     for argument in arguments:
         if argument.startswith("-"):
@@ -60,7 +60,7 @@ def first_words(arguments: Sequence[str]) -> list[str]:
 
 
 def option(arguments: Sequence[str], name: str) -> str | None:
-    """The value of ``--name VALUE`` or ``--name=VALUE``, read ahead of all other arguments."""
+    """The value of ``--name VALUE`` or ``--name=VALUE``, read before all other arguments."""
     for i, argument in enumerate(arguments):
         if argument == f"--{name}" and i + 1 < len(arguments):
             return arguments[i + 1]
@@ -70,7 +70,7 @@ def option(arguments: Sequence[str], name: str) -> str | None:
 
 
 def say(values: Mapping[str, Any], as_json: bool) -> None:
-    """Print results on stdout: one JSON object, or a line for each, in words and with units."""
+    """Print results on stdout: as one JSON object, or one line each, in words and with units."""
     if as_json:
         print(json.dumps(values))
     else:
@@ -78,7 +78,7 @@ def say(values: Mapping[str, Any], as_json: bool) -> None:
 
 
 def say_table(rows: Sequence[tuple[str, str]]) -> None:
-    """Print names and what belongs to them in two columns on stdout."""
+    """Print names and their descriptions in two columns on stdout."""
     width = max((len(name) for name, _ in rows), default=0)
     for name, words in rows:
         print(f"{name:<{width}}  {words}")

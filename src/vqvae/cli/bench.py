@@ -1,5 +1,6 @@
 """``vqvae bench codec FOLDER --runs RUN...``."""
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -27,21 +28,22 @@ from vqvae.signals import Signal
 from vqvae.training.machine import pick_device
 
 NAMES = {PICTURES.name: "rate-distortion", SOUND.name: "rate-distortion-speech"}
-"""The results of each kind of data."""
+"""The names of the result files of each kind of data."""
 _NOTES = {
-    PICTURES.name: "Each row is a model in one mode. The other columns are what JPEG, WebP and AVIF (Pillow, default chroma subsampling) "
-    "reach at the same bits per pixel, on a straight line between their nearest qualities. “–”: the codec has no files so small or so "
-    "large. Whole files count, with their headers. PSNR is in dB over all three channels; MS-SSIM is at most 1.",
-    SOUND.name: "Each row is a model in one mode. The Opus columns are what Opus (libopus, variable rate) reaches at the same rate. “–”: "
-    "Opus has no rate so low. Opus counts packets alone, the model whole files. STOI is at most 1; the log-mel distance is in dB, lower is "
-    "better.",
+    PICTURES.name: "Each row is a model in one mode. The other columns show JPEG, WebP and AVIF (Pillow, default chroma subsampling) at "
+    "the same bits per pixel, on a straight line between the two nearest qualities. “–”: the codec makes no files of that size. The "
+    "smallest files of each codec have a row. Sizes are those of whole files, with their headers. PSNR is in dB over all three channels. "
+    "MS-SSIM is at most 1.",
+    SOUND.name: "Each row is a model in one mode. The Opus columns show Opus (libopus, variable rate) at the same rate. “–”: Opus cannot "
+    "go so low. The last row is its lowest rate. The rate of Opus is that of its packets, the rate of a model that of whole files. "
+    "STOI is at most 1. The log-mel distance is in dB; lower is better.",
 }
 
 
 @settings
 class Arguments:
     what: Annotated[tyro.conf.Positional[Literal["codec"]], tyro.conf.arg(metavar="codec")]
-    """What to measure: codec, the rate and the distortion of compressed files."""
+    """What to measure. "codec": the rate and the distortion of compressed files."""
     folder: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FOLDER")]
     """A folder of pictures or recordings that no model was trained on."""
     runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")] = ()
@@ -51,16 +53,17 @@ class Arguments:
     count: int = 32
     """Number of files to measure, spread over the folder."""
     speaker: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
-    """Whose voice speaks, if a decoder has speakers."""
+    """The speaker whose voice is used, by name or number, if a decoder has speakers."""
     overwrite: bool = False
     """Replace existing results."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Measure rate and distortion of runs beside other codecs."""
-    chosen = parse(Arguments, "bench", arguments, "Measure the rate and the distortion of compressed files beside other codecs.")
+    """Measure the rate and the distortion of runs, compared with other codecs."""
+    about = "Measure the rate and the distortion of compressed files, compared with other codecs."
+    chosen = parse(Arguments, "bench", arguments, about)
     if not chosen.runs:
         raise ConfigError("No runs were given: vqvae bench codec FOLDER --runs RUN...")
     check_folder(chosen.out)
@@ -91,7 +94,7 @@ def main(arguments: Sequence[str]) -> int:
         chosen.out,
         name,
         title="Rate and distortion of speech" if kind is SOUND else "Rate and distortion of pictures",
-        command=f"vqvae bench codec {chosen.folder} --runs {' '.join(map(str, chosen.runs))} --count {chosen.count}",
+        command=_command(chosen),
         columns=columns,
         rows=rows,
         values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others)},
@@ -102,27 +105,34 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _command(chosen: Arguments) -> str:
+    """The command as one types it."""
+    speaker = () if chosen.speaker is None else ("--speaker", chosen.speaker)
+    words = ("vqvae", "bench", "codec", chosen.folder, "--runs", *chosen.runs, "--count", chosen.count, *speaker)
+    return shlex.join(map(str, words))
+
+
 def _kind(models: Sequence[Pipeline]) -> tuple[Kind, Signal]:
     """The kind and the signal of all models."""
     kinds = {kind_of(model.signal).name: kind_of(model.signal) for model in models}
     if len(kinds) > 1 or not set(kinds) <= set(NAMES):
-        raise ConfigError(f"The runs have {' and '.join(kinds)}; runs of pictures, or runs of sound, are expected.")
+        raise ConfigError(f"The runs are models of {' and '.join(kinds)}; give runs of pictures only, or of sound only.")
     if len({model.signal for model in models}) > 1:
         raise ConfigError("The runs have different signals: channels, levels or sample rates. Measure them one by one.")
     if kinds.keys() == {PICTURES.name} and models[0].signal.levels != 256:
-        raise ConfigError("The other codecs store 8 bits per channel; runs of pictures with 256 levels are expected.")
+        raise ConfigError("The other codecs store 8 bits per channel. Give runs of pictures with 256 levels.")
     return next(iter(kinds.values())), models[0].signal
 
 
 def _files(folder: Path, kind: Kind, count: int) -> list[Path]:
-    """Some files of a folder, at even steps.
+    """At most ``count`` files of a folder, spread evenly.
 
     Raises:
         ConfigError: if the count is below 1.
-        DataError: if there are none.
+        DataError: if there are no such files.
     """
     if count < 1:
-        raise ConfigError(f"--count is {count}; at least 1 is expected.")
+        raise ConfigError(f"--count is {count}; it must be at least 1.")
     names = find_files(folder, kind.inputs) if folder.is_dir() else []
     if not names:
         raise DataError(f"{folder} holds no {kind.name} ({', '.join(kind.inputs)}). Give a folder of files.")

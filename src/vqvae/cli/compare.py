@@ -16,7 +16,7 @@ from vqvae.runs.comparison import compare, table, write_comparison
 @settings
 class Arguments:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
-    """The run folders, two or more."""
+    """Two or more run folders."""
     out: File = Path("comparison.html")
     """The page to write: scores and pictures of all runs, side by side."""
     overwrite: bool = False

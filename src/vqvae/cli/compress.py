@@ -1,4 +1,4 @@
-"""``vqvae compress RUN FILE... --out DIR``."""
+"""``vqvae compress RUN FILE... --out FOLDER``."""
 
 from collections.abc import Sequence
 
@@ -30,28 +30,28 @@ class Arguments:
     out: Folder
     """Folder for the compressed files, NAME.vqz."""
     mode: Mode = None
-    """The entropy coder: "prior" gives the smallest files, "static" is faster, "packed" is the fastest. The first two need RUN/coder, which
-    is trained if it is missing. Default: the smallest that the run has."""
+    """The entropy coder. "prior": the smallest files. "static": faster. "packed": the fastest. The first two need RUN/coder, which is
+    trained if it is missing. Default: the mode with the smallest files that the run has a coder for."""
     label: Name = None
     """Name or number of the speaker or the class, if the model has any. It is stored in the file."""
     bounds: Range = None
-    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    """The range of float data: the values of black and white in pictures, or of the lowest and the highest level in arrays. Default: as in
     training."""
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Compress files, and print the size of each."""
-    chosen = parse(Arguments, "compress", arguments, "Compress files to codes, with an entropy coder.")
+    chosen = parse(Arguments, "compress", arguments, "Compress files. 'vqvae decompress' with the same run restores them.")
     if not chosen.files:
-        raise ConfigError("No files were given: vqvae compress RUN FILE... --out DIR")
+        raise ConfigError("No files were given: vqvae compress RUN FILE... --out FOLDER")
     if chosen.mode in (StaticCoder.name, PriorCoder.name) and chosen.checkpoint is None:
         fit_if_missing(chosen.run)
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
@@ -66,5 +66,5 @@ def main(arguments: Sequence[str]) -> int:
         say(sizes, as_json=True)
         return 0
     say_table([(place, f"{size:,} bytes") for place, size in sizes.items()])
-    note(f"The compressed files are in {chosen.out}. Restore them: vqvae decompress {chosen.run} {chosen.out}/*{SUFFIX} --out DIR")
+    note(f"The compressed files are in {chosen.out}. Restore them: vqvae decompress {chosen.run} {chosen.out}/*{SUFFIX} --out FOLDER")
     return 0

@@ -21,7 +21,7 @@ from vqvae.pipeline.compression import Coders, Opened, check_model, joined, open
 from vqvae.pipeline.compression import write_file as write_compressed
 
 _DECODED = 2**16
-"""Samples of a recording that are decoded at a time, apart from their context."""
+"""Samples of a recording that are decoded at once, without their context."""
 _ADVICE = "Check that it exists and that you may read it."
 
 
@@ -34,8 +34,8 @@ def compress_file(file: Path, model: Pipeline, out: Path, coders: Coders, label:
     """Compress a file. Returns the number of bytes written.
 
     Raises:
-        ConfigError: the model cannot encode data of this size.
-        DataError: the file cannot be read or is empty, or the place cannot be written.
+        ConfigError: if the model cannot encode data of this size.
+        DataError: if the file cannot be read or is empty, or the result cannot be written.
     """
     codes, length = _encoded(file, model, bounds)
     with atomic(out, DataError, "Choose another --out.") as partial, partial.open("wb") as written:
@@ -43,11 +43,11 @@ def compress_file(file: Path, model: Pipeline, out: Path, coders: Coders, label:
 
 
 def read_facts(file: Path) -> tuple[Header, int]:
-    """What a compressed file says about itself, and the number of bytes that its codes take. Every checksum is checked.
+    """The header of a compressed file, and the number of bytes that its codes take. Every checksum is checked.
 
     Raises:
-        BitstreamError: it is no compressed file, or it is damaged.
-        DataError: it cannot be read.
+        BitstreamError: if it is not a compressed file, or is damaged.
+        DataError: if it cannot be read.
     """
     name = str(file)
     with explained(DataError, file, "cannot be read", _ADVICE):
@@ -67,9 +67,9 @@ def decompress_file(file: Path, model: Pipeline, out: Path, speaker: str | None 
     """Decompress a file. The result is complete or does not exist.
 
     Raises:
-        BitstreamError: the file is damaged, or was written with another model.
-        ConfigError: the decoder needs a speaker.
-        DataError: the file cannot be read, or the place cannot be written.
+        BitstreamError: if the file is damaged, or was written with another model.
+        ConfigError: if the decoder needs a speaker.
+        DataError: if the file cannot be read, or the result cannot be written.
     """
     with explained(DataError, file, "cannot be read", _ADVICE), file.open("rb") as compressed:
         opened = open_file(model, compressed, str(file))
@@ -115,7 +115,7 @@ def _picture_codes(picture: Picture, model: Pipeline, bounds: Bounds) -> Codes:
 
 
 def _sound(opened: Opened, model: Pipeline, voice: str | int | None) -> Iterator[Tensor]:
-    """A recording in pieces, cut to its length: the last code may stand for more."""
+    """A recording in pieces, cut to its length: the last code may cover more samples."""
     (length,), (stride,), made = opened.header.size, model.layout[0].stride, 0
     blocks = (block for codes in opened.codes for block in codes.tensor.split(max(_DECODED // stride, 1), 2))
     for piece in model.decode_stream(blocks, voice):

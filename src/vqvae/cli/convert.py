@@ -1,4 +1,4 @@
-"""``vqvae convert RUN IN --speaker NAME --out OUT``: speaker conversion [VQVAE §4.3]."""
+"""``vqvae convert RUN FILE --speaker NAME --out FILE``: speaker conversion [VQVAE §4.3]."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,15 +24,15 @@ class Arguments:
     file: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="FILE")]
     """A recording of any speaker, length and sample rate."""
     out: File
-    """The WAV or FLAC file to write; with --all-speakers, a folder for one file per speaker."""
+    """The WAV or FLAC file to write. With --all-speakers: a folder, which gets one file per speaker."""
     speaker: Name = None
-    """The target speaker: a name or a number."""
+    """The speaker whose voice is used, by name or number."""
     all_speakers: bool = False
-    """Convert to every speaker of the decoder."""
+    """Convert to the voice of every speaker."""
     overwrite: bool = False
-    """Replace existing files, but never a folder or an input."""
+    """Replace existing files. Folders and inputs are never replaced."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:

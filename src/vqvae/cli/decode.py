@@ -1,4 +1,4 @@
-"""``vqvae decode RUN TOKENS... --out DIR``."""
+"""``vqvae decode RUN TOKENS... --out FOLDER``."""
 
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -26,22 +26,22 @@ class Arguments:
     tokens: Files
     """Files of tokens from 'vqvae encode'."""
     out: Folder
-    """The folder for the decoded files: PNG, WAV or NPY, in the sub-folders that the names have."""
+    """Folder for the decoded files: PNG, WAV, GIF or NPY, with the names and sub-folders of the encoded files."""
     speaker: Name = None
-    """Who speaks, if the decoder has speakers."""
+    """The speaker whose voice is used, by name or number, if the decoder has speakers."""
     overwrite: bool = False
-    """Replace files that exist."""
+    """Replace existing files. Folders and inputs are never replaced."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Decode tokens and write a file for each that was encoded."""
+    """Decode tokens, and write one file for each encoded file."""
     chosen = parse(Arguments, "decode", arguments, "Turn the tokens of 'vqvae encode' back into files.")
     if not chosen.tokens:
-        raise ConfigError("No files were given: vqvae decode RUN tokens.npz --out DIR")
+        raise ConfigError("No files were given: vqvae decode RUN tokens.npz --out FOLDER")
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     layout = tuple((one.num_codebooks, one.codebook_size) for one in model.layout)
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
         found, tokens = read_tokens(path)
         if found.levels != layout:
             raise DataError(
-                f"{path} holds codes of (codebooks, codes) {found.levels}, and {chosen.run} has {layout}. Give the run that encoded it."
+                f"{path} has levels of (codebooks, codes) {found.levels}, but {chosen.run} has {layout}. Give the run that encoded it."
             )
         rows += [(one, found, path) for one in tokens]
     suffix = kind_of(model.signal).suffixes[0]
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _places(names: Sequence[str]) -> list[str]:
-    """Where the files with these names lie below the folder, without a suffix. A stranger's names lead nowhere else."""
+    """The paths of files with these names below the folder, without suffixes. No name leads outside the folder."""
     folders = ["/".join(map(safe_name, PurePosixPath(name).parts[:-1])) for name in names]
     stems: dict[int, str] = {}
     for folder in dict.fromkeys(folders):
@@ -75,10 +75,10 @@ def _places(names: Sequence[str]) -> list[str]:
 
 
 def _codes(row: Tokens, layout: TokenLayout, path: Path, model: Pipeline) -> Codes:
-    """The codes of one file, (1, codebooks, *space) a level.
+    """The codes of one file, (1, codebooks, *space) for each level.
 
     Raises:
-        DataError: if the tokens are no codes of this model, or do not fit the size of the file.
+        DataError: if the tokens are not codes of this model, or do not fit the size of the file.
     """
     where = f"{path}: {row.name}"
     levels = layout.to_codes(row.levels, where)

@@ -1,4 +1,4 @@
-"""``vqvae decompress RUN FILE.vqz... --out DIR``."""
+"""``vqvae decompress RUN FILE.vqz... --out FOLDER``."""
 
 from collections.abc import Sequence
 
@@ -24,20 +24,20 @@ class Arguments:
     out: Folder
     """Folder for the restored files: PNG, WAV, MP4 or NPY."""
     speaker: Name = None
-    """Name or number of the speaker whose voice is used, if the decoder has speakers. Default: the speaker that the file names."""
+    """The speaker whose voice is used, by name or number, if the decoder has speakers. Default: the speaker that the file names."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Restore compressed files."""
     chosen = parse(Arguments, "decompress", arguments, "Restore the files that 'vqvae compress' wrote.")
     if not chosen.files:
-        raise ConfigError("No files were given: vqvae decompress RUN FILE.vqz... --out DIR")
+        raise ConfigError("No files were given: vqvae decompress RUN FILE.vqz... --out FOLDER")
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     places = [chosen.out / f"{file.stem}{suffix_of(kind_of(model.signal))}" for file in chosen.files]

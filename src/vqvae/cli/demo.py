@@ -21,27 +21,27 @@ from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Make data on the spot, train a tokenizer and a prior, score both, and draw samples."
+DESCRIPTION = "Make data, train a tokenizer and a prior on it, score both, and draw samples."
 DEMOS = {"images": ("demo", "runs/demo"), "speech": ("speech-demo", "runs/demo-speech"), "video": ("video-demo", "runs/demo-video")}
-"""The recipe and the run folder of each."""
+"""The recipe and the run folder of each demo."""
 
 
 @settings
 class Arguments:
     modality: Literal["images", "speech", "video"] = "images"
-    """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices. "video": clips of that world, with actions; the
-    tokenizer starts from that of runs/demo, if there is one."""
+    """"images": frames of a ViZDoom world. "speech": sentences in eSpeak's voices. "video": clips of the ViZDoom world, with actions; the
+    tokenizer starts from the one in runs/demo, if there is one."""
     out: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """The run folder. Default: runs/demo, runs/demo-speech or runs/demo-video."""
     data: str | None = field(default=None, metadata={"value": "FOLDER"})
-    """Images and video: the folder that keeps the rendered frames (default: the user's cache). Speech: a folder of your own recordings
+    """Images and video: the folder for the rendered frames (default: the user's cache). Speech: a folder of your own recordings
     (default: sentences in eSpeak's voices)."""
     steps: int | None = None
-    """Training steps of each stage. The default depends on the recipe."""
+    """Training steps of each stage. Default: those of the recipe."""
     prior: Annotated[str | None, tyro.conf.arg(metavar="KIND")] = None
-    """The kind of prior: pixelcnn, wavenet, world, masked or transformer. Default: the recipe's."""
+    """The kind of prior: pixelcnn, wavenet, world, masked or transformer. Default: that of the recipe."""
     minutes: Minutes = None
-    """Minutes for both stages together, instead of steps."""
+    """Time limit for both stages together, in minutes. Default: the number of steps decides."""
     seed: int = field(default=0, metadata=SEED)
     """Seed of both stages."""
     json: bool = False
@@ -64,5 +64,5 @@ def main(arguments: Sequence[str]) -> int:
     kind = None if chosen.prior is None else prior_kind(chosen.prior)
     train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
-    note(f"Open {run / REPORT} in a browser: originals beside reconstructions, samples, curves and scores.")
+    note(f"Open {run / REPORT} in a browser. It shows reconstructions, samples, learning curves and scores.")
     return 0

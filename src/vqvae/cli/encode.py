@@ -17,6 +17,7 @@ from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
 from vqvae.runs.bounds import bounds_of
 from vqvae.training.machine import pick_device
+from vqvae.words import counted
 
 
 @settings
@@ -28,18 +29,18 @@ class Arguments:
     out: File
     """The file for the tokens: NAME.npz, NAME.jsonl or NAME.parquet."""
     offset: int | None = None
-    """The first token in another vocabulary. Each codebook gets a range of its own from there on. Default: tokens are codes."""
+    """The first token in another vocabulary. From there on, each codebook gets its own range of tokens. Default: tokens are codes."""
     bounds: Range = None
-    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    """The range of float data: the values of black and white in pictures, or of the lowest and the highest level in arrays. Default: as in
     training."""
     skip_bad: bool = False
-    """List files that cannot be read and go on without them."""
+    """List files that cannot be read and continue without them."""
     overwrite: bool = False
-    """Replace the file if it exists."""
+    """Replace an existing file."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,15 +55,15 @@ def main(arguments: Sequence[str]) -> int:
     check_outputs([chosen.out], [path for _, path in named], overwrite=chosen.overwrite)
     bounds = bounds_of(chosen.run, chosen.bounds, kind_of(model.signal))
     count = write_tokens(chosen.out, _encoded(named, model, layout, chosen.skip_bad, bounds), layout)
-    note(f"The tokens of {count} files are in {chosen.out}. Decode them: vqvae decode {chosen.run} {chosen.out} --out DIR")
+    note(f"The tokens of {counted(count, 'files')} are in {chosen.out}. Decode them: vqvae decode {chosen.run} {chosen.out} --out FOLDER")
     return 0
 
 
 def _named(places: Sequence[Path], kind: Kind) -> list[tuple[str, Path]]:
-    """Each file with its name: relative to the folder that was given, or the file's own name.
+    """Each file with its name: its path within the given folder, or its own name if the file itself was given.
 
     Raises:
-        DataError: if a place does not exist, or a folder holds no such files.
+        DataError: if a file or folder does not exist, or a folder contains no such files.
     """
     found: list[tuple[str, Path]] = []
     for place in places:
@@ -79,7 +80,7 @@ def _named(places: Sequence[Path], kind: Kind) -> list[tuple[str, Path]]:
 
 
 def _encoded(named: Sequence[tuple[str, Path]], model: Pipeline, layout: TokenLayout, skip: bool, bounds: Bounds) -> Iterator[Tokens]:
-    """The tokens of each file. Each is encoded alone, so that they do not depend on the files beside it.
+    """The tokens of each file. Each file is encoded alone, so its tokens do not depend on the other files.
 
     Raises:
         DataError: if a file cannot be read and may not be skipped, or if none can be read.

@@ -27,23 +27,24 @@ class Arguments:
     run: Run
     """The run folder."""
     data: Data = None
-    """Where the run's data is now, or other data of the same kind. Scores on other data change nothing in the run folder."""
+    """Score on this data: the data of the run at its new place, or other data of the same kind. Other data changes nothing in the run
+    folder. Default: the data of the run."""
     bounds: Range = None
-    """The range of float data, if it is not that of training. Scores with another range change nothing in the run folder."""
+    """The range of float data. Another range than in training changes nothing in the run folder. Default: as in training."""
     prior_name: Name = None
-    """Name of the prior to score. Its scores and its report go to RUN/scores/NAME."""
+    """Name of the prior to score. Its scores and its report go to RUN/scores/NAME. Default: the prior without a name, or the only one."""
     beside: Annotated[Path | None, tyro.conf.arg(metavar="RUN")] = None
     """Another run. The report shows its scores and pictures beside these."""
     phones: Path | None = None
-    """For speech: alignments of phones, as .jsonl or TextGrid files."""
+    """For speech: alignments of phones, as .jsonl or TextGrid files. Prints how well codes predict phones, and nothing else."""
     phones_source: str = "the given alignments"
-    """Source of the alignments; the scores name it."""
+    """Source of the alignments. The scores name it."""
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step. The scores are only printed."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
     threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""
 
@@ -77,7 +78,7 @@ def phones(chosen: Arguments) -> dict[str, Any]:
     """How well the codes of held-out recordings predict the phones of an alignment.
 
     Raises:
-        DataError: the data has no recordings, or no recording has an alignment.
+        DataError: if the data has no recordings, or no recording has an alignment.
     """
     assert chosen.phones is not None
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)

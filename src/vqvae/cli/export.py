@@ -15,20 +15,21 @@ class Arguments:
     run: Run
     """The run folder."""
     out: Folder
-    """Where the programs and their description go."""
+    """Folder for the programs and their description."""
     format: Literal["onnx", "pt2"] = "onnx"
-    """"onnx", or "pt2" for torch.export.load."""
+    """"onnx": ONNX files. "pt2": programs for torch.export.load."""
     encoder_only: bool = False
     """Write no decoder."""
     overwrite: bool = False
     """Replace existing files."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Write the encoder with its quantizer, and the decoder, as programs that run without vqvae."""
-    chosen = parse(Arguments, "export", arguments, "Write the encoder with its quantizer, and the decoder, as programs.")
+    about = "Write the encoder with its quantizer, and the decoder, as programs that run without vqvae."
+    chosen = parse(Arguments, "export", arguments, about)
     model = pipeline.load(chosen.run, checkpoint=chosen.checkpoint)
     for path in export(model, chosen.out, chosen.format, encoder_only=chosen.encoder_only, overwrite=chosen.overwrite):
         print(path)

@@ -32,7 +32,7 @@ def check_file(path: Path, kind: Kind) -> None:
 
 
 def sample_files(path: Path, names: Sequence[str], kind: Kind) -> list[Path]:
-    """The files that ``write_samples`` will write."""
+    """The files that ``write_samples`` writes."""
     return [path] if path.suffix else [path / f"{name}{kind.suffixes[0]}" for name in names]
 
 
@@ -48,8 +48,8 @@ def write_samples(data: Tensor, path: Path, names: Sequence[str], signal: Signal
     """Write examples as one picture (.png, if they can be drawn), one array (.npy), or a folder with one file each.
 
     Raises:
-        ConfigError: another suffix.
-        DataError: the place cannot be written.
+        ConfigError: if the path has another suffix.
+        DataError: if a file cannot be written.
     """
     kind = kind_of(signal)
     check_samples(path, kind)
@@ -67,16 +67,16 @@ def write_file(path: Path, blocks: Blocks, signal: Signal) -> None:
     """Write one example that comes in blocks. The file is complete or does not exist.
 
     Raises:
-        DataError: the place cannot be written.
+        DataError: if the file cannot be written.
     """
     kind_of(signal).write(path, blocks, signal)
 
 
 def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path, bounds: Bounds = None) -> float:
-    """Encode and decode a file, write the result, and return how close it is, by the measure of its kind.
+    """Encode and decode a file, write the result, and return its score by the measure of its kind.
 
     Raises:
-        DataError: the file cannot be read, or the place cannot be written.
+        DataError: if the file cannot be read, or the result cannot be written.
     """
     kind, signal = kind_of(model.signal), model.signal
     if kind is PICTURES and file.suffix.lower() not in READABLE:
@@ -92,7 +92,7 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
 
 
 def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callable[[Tensor, Tensor], None]) -> Iterator[Tensor]:
-    """Reconstructions of blocks, each also given to ``add`` beside its original."""
+    """Reconstructions of blocks. Each is also passed to ``add`` with its original."""
     waiting: list[Tensor] = []
 
     def kept() -> Iterator[Tensor]:
@@ -108,7 +108,7 @@ def _measured(blocks: Blocks, model: Pipeline, speaker: str | None, add: Callabl
 
 
 def _reconstruct_picture(file: Path, model: Pipeline, out: Path, bounds: Bounds) -> float:
-    """Reconstruct a picture of any size; a large one comes and goes in pieces."""
+    """Reconstruct a picture of any size. A large one is read and written in pieces."""
     signal = model.signal
     picture = open_picture(file, levels=signal.levels or 256)
 
@@ -134,7 +134,7 @@ def _reconstruct_picture(file: Path, model: Pipeline, out: Path, bounds: Bounds)
 
 
 def picture_part(picture: Picture, place: Place, signal: Signal, bounds: Bounds) -> Tensor:
-    """A part of a picture as a model takes it."""
+    """A part of a picture, as data for a model: (1, channels, height, width)."""
     down, across = place
     box = Box(down.start, across.start, down.stop, across.stop)
     return torch.from_numpy(picture.read(box, signal.channels, signal.levels or 256, bounds))[None]
@@ -144,7 +144,7 @@ def convert_file(file: Path, model: Pipeline, speaker: str, out: Path) -> None:
     """Convert a recording of any length to another voice, block by block.
 
     Raises:
-        ConfigError: the model has no such speaker.
-        DataError: the file cannot be read, or the place cannot be written.
+        ConfigError: if the model has no such speaker.
+        DataError: if the file cannot be read, or the result cannot be written.
     """
     write_file(out, model.reconstruct_stream(kind_of(model.signal).read(file, model.signal), speaker), model.signal)

@@ -1,4 +1,4 @@
-"""The flags that a command takes, read off its dataclass: which ones exist, which are switches, and which one a wrong flag meant."""
+"""The flags of a command, from its dataclass: which exist, which are switches, and which one a wrong flag probably meant."""
 
 import dataclasses
 import re
@@ -26,7 +26,7 @@ MEANT = {
     **dict.fromkeys(("config", "config-file"), "settings"),
     **dict.fromkeys(("force", "f"), "overwrite"),
 }
-"""What other programs call our flags."""
+"""Names that other programs have for our flags."""
 
 
 class WrongUse(ConfigError):
@@ -76,13 +76,13 @@ def members(annotation: Any) -> tuple[Any, ...]:
 
 
 def flags_of(kind: Any, default: Any = None, prefix: str = "", path: tuple[str, ...] = ()) -> Iterator[Flag]:
-    """The flags of a dataclass, parts before the flags of their fields. Positional words are no flags.
+    """The flags of a dataclass, with each part before the flags of its fields. Positional arguments are not flags.
 
     Args:
         kind: the dataclass.
         default: an instance with the defaults, if they are not those of the class.
-        prefix: what the names begin with.
-        path: what the paths begin with.
+        prefix: the beginning of the names.
+        path: the beginning of the paths.
     """
     hints = typing.get_type_hints(kind, include_extras=True)
     for field in dataclasses.fields(kind):
@@ -141,13 +141,13 @@ def check_known(arguments: Sequence[str], known: Sequence[Flag], command: str) -
 
 
 def flag_name(token: str) -> str:
-    """The name of a flag as it is listed; empty if an argument is no flag."""
+    """The name of a flag as it is listed; empty if an argument is not a flag."""
     found = re.fullmatch(r"(?:--([A-Za-z][\w.-]*)|-([A-Za-z]))(?:=.*)?", token, re.DOTALL)
     return (found[1] or found[2]).replace("_", "-") if found else ""
 
 
 def suggestions(name: str, names: Sequence[str]) -> list[str]:
-    """The flags that a wrong name may have meant, the likeliest first, at most two."""
+    """The flags that a wrong name probably meant: at most two, the likeliest first."""
     last = name.rpartition(".")[2]
     wanted = MEANT.get(last, last)
     exact = [one for one in names if one == wanted] or [one for one in names if one.rpartition(".")[2] == wanted]
@@ -158,7 +158,7 @@ def suggestions(name: str, names: Sequence[str]) -> list[str]:
 
 
 def _bare(annotation: Any) -> tuple[Any, tuple[Any, ...]]:
-    """A type without what ``Annotated`` adds, and what it adds."""
+    """A type without ``Annotated``, and the annotations."""
     if typing.get_origin(annotation) is typing.Annotated:
         first, *marks = typing.get_args(annotation)
         return first, tuple(marks)

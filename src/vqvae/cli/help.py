@@ -1,35 +1,36 @@
-"""What ``vqvae COMMAND --help`` shows: usage, examples, and the flags that most people need. Nothing heavy is imported for it."""
+"""The text of ``vqvae COMMAND --help``: usage, examples, and the flags that most people need. It needs no slow imports."""
 
 import textwrap
 from typing import NamedTuple
 
 WIDTH = 110
-"""Characters a line at most."""
+"""The maximum number of characters in a line."""
 
 
 class Page(NamedTuple):
     """The short help of one command."""
 
     usage: str
-    """What follows ``vqvae COMMAND``."""
+    """The arguments, after ``vqvae COMMAND``."""
     about: str
     """What the command does."""
     examples: tuple[str, ...]
-    """What follows ``vqvae COMMAND`` in each."""
+    """The arguments of each example, after ``vqvae COMMAND``."""
     arguments: tuple[tuple[str, str], ...]
-    """Words and flags with their values, and what each means. The most needed come first."""
+    """Arguments and flags with their values, and the meaning of each. The most needed come first."""
     more: str = ""
-    """What to say at the end."""
+    """A note at the end."""
 
 
 _RUN = ("RUN", "The run folder, or hf:OWNER/NAME for a model on the Hugging Face Hub.")
-_DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". Default: the GPU if there is one.')
+_DEVICE = ("--device NAME", 'Where to compute: "cpu", "cuda", "cuda:1", "mps". Default: CUDA if available.')
 _SEED = ("--seed N", "The same seed gives the same result. Default: 0.")
-_JSON = ("--json", "Print one JSON object.")
-_CHECKPOINT = ("--checkpoint best|STEP", "Use this checkpoint of the tokenizer instead of the finished one.")
+_JSON = ("--json", "Print the results as one JSON object.")
+_CHECKPOINT = ("--checkpoint best|STEP", "Use a checkpoint of the tokenizer instead of the finished one.")
+_SPEAKER = ("--speaker NAME", "The speaker whose voice is used, by name or number.")
 _OVERWRITE = ("--overwrite", "Replace existing files.")
 _BOUNDS = ("--bounds LOW HIGH", "The range of float data. Default: as in training.")
-_ANY = "Any setting is a flag: --model.quantizer.codebook-size 1024. Name another kind of part with --model.quantizer fsq."
+_ANY = "Every setting is a flag: --model.quantizer.codebook-size 1024. To choose another kind of part: --model.quantizer fsq."
 
 PAGES = {
     "train": Page(
@@ -48,14 +49,16 @@ PAGES = {
             ("RECIPE", "What to train, such as images. 'vqvae recipes' lists all recipes. A settings file NAME.json works too."),
             (
                 "--data PATH",
-                "A folder of pictures, recordings or clips, or a file of arrays. test/ is held out; folders are classes or speakers.",
+                "A folder of pictures, recordings or clips, or a file of arrays. A folder test/ is held out. Other folders are classes or "
+                "speakers.",
             ),
-            ("--out RUN", "The run folder: models, scores, report. Default: runs/RECIPE."),
-            ("--minutes N", "Train for about this long in all. A short measurement turns minutes into steps."),
-            ("--steps N", "Training steps of the tokenizer, and no prior. More steps than before continue a finished training."),
+            ("--out RUN", "The run folder, for models, scores and the report. Default: runs/RECIPE."),
+            ("--minutes N", "Train for about N minutes in total. A short measurement turns minutes into steps."),
+            ("--steps N", "Training steps of the tokenizer; no prior is trained. More steps than before continue a finished run."),
             (
                 "--prior auto|yes|no|KIND",
-                "Train the prior too? KIND: pixelcnn, wavenet, world, masked, transformer. Default: auto, which is yes without --steps.",
+                "Whether to train a prior. KIND: pixelcnn, wavenet, world, masked, transformer. Default: auto, which means yes unless "
+                "--steps is given.",
             ),
             ("--batch-size N", "Examples per step. The default depends on the recipe."),
             ("--model.quantizer KIND", "The kind of quantizer: vector, ema, product, residual, fsq, identity."),
@@ -73,13 +76,14 @@ PAGES = {
         (
             ("RUN", "A run folder with a trained tokenizer."),
             ("--name NAME", "A name for this prior, if the run gets several."),
-            ("--minutes N", "Train for about this long. A short measurement turns minutes into steps."),
+            ("--minutes N", "Train for about N minutes. A short measurement turns minutes into steps."),
             ("--steps N", "Training steps. The default depends on the recipe."),
             ("--batch-size N", "Examples per step. The default depends on the recipe."),
-            ("--optimizer.learning-rate X", "The step size of Adam."),
+            ("--optimizer.learning-rate X", "The highest learning rate of Adam."),
             ("--prior KIND", "The kind of prior: pixelcnn, wavenet, world, masked, transformer."),
             ("--model.layers N", "Layers of the prior."),
             ("--model.hidden N", "Channels of each layer of a PixelCNN."),
+            ("--tokens FOLDER", "Train on the shards of 'vqvae tokenize'. Default: the codes of the run's own data."),
             _SEED,
             _DEVICE,
             ("--settings FILE", "Start from a settings file. 'vqvae info RUN --settings --part prior' prints one."),
@@ -88,13 +92,13 @@ PAGES = {
     ),
     "demo": Page(
         "[--modality images|speech|video] [flags]",
-        "Make data on the spot, train a tokenizer and a prior, score both, and draw samples. It takes minutes.",
+        "Make data, train a tokenizer and a prior on it, score both, and draw samples. 'vqvae recipes' says how long it takes.",
         ("", "--modality speech --out runs/voices", "--modality video"),
         (
-            ("--modality NAME", '"images": frames of a game world. "speech": a synthesizer\'s sentences. "video": clips with actions.'),
+            ("--modality NAME", '"images": frames of a game. "speech": sentences by a speech synthesiser. "video": clips with actions.'),
             ("--out RUN", "The run folder. Default: runs/demo, runs/demo-speech or runs/demo-video."),
-            ("--data FOLDER", "Images and video: where frames are kept. Speech: your own recordings to train on."),
-            ("--minutes N", "Train for about this long in all."),
+            ("--data FOLDER", "Images and video: the folder for rendered frames. Speech: a folder of your own recordings."),
+            ("--minutes N", "Train for about N minutes in total."),
             ("--steps N", "Training steps of each stage."),
             ("--prior KIND", "The kind of prior: pixelcnn, wavenet, world, masked, transformer. The default depends on the modality."),
             _SEED,
@@ -104,7 +108,7 @@ PAGES = {
     ),
     "train-coder": Page(
         "RUN",
-        "Train the entropy coder of a run on its codes, for the smallest compressed files. 'vqvae train' does this at its end.",
+        "Train the entropy coder of a run, for the smallest compressed files. 'vqvae train' does this after the prior.",
         ("runs/photos",),
         (("RUN", "A run folder with a trained tokenizer and its codes."), _JSON),
         "A finished coder is kept, because the files that it compressed need it.",
@@ -115,7 +119,7 @@ PAGES = {
         ("runs/photos", "runs/photos --data other-photos --json"),
         (
             _RUN,
-            ("--data FOLDER", "Score on other data of the same kind. The run folder does not change."),
+            ("--data FOLDER", "Score on other data of the same kind, without a change to the run. Or: the run's data at its new place."),
             _BOUNDS,
             ("--phones FILE", "Phone alignments of the recordings, as .jsonl or TextGrid."),
             _CHECKPOINT,
@@ -125,13 +129,13 @@ PAGES = {
     ),
     "reconstruct": Page(
         "RUN FILE... --out FOLDER [flags]",
-        "Encode files to codes, decode the codes, and write what comes out.",
+        "Encode files to codes, decode the codes, and write the reconstructions.",
         ("runs/photos cat.jpg dog.png --out out", "runs/voices talk.wav --out out --speaker 3"),
         (
             _RUN,
-            ("FILE...", "Pictures of any size, recordings of any length, or arrays."),
-            ("--out FOLDER", "Where the reconstructions go."),
-            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            ("FILE...", "Pictures of any size, recordings of any length, clips, or arrays."),
+            ("--out FOLDER", "Folder for the reconstructions."),
+            _SPEAKER,
             _BOUNDS,
             _CHECKPOINT,
             _OVERWRITE,
@@ -146,7 +150,7 @@ PAGES = {
         (
             _RUN,
             ("FILE|FOLDER...", "Files, or folders of files, of the kind that the model was trained on."),
-            ("--out FILE", "Where the tokens go: NAME.npz, NAME.jsonl or NAME.parquet."),
+            ("--out FILE", "The file for the tokens: NAME.npz, NAME.jsonl or NAME.parquet."),
             ("--offset N", "The first token in another vocabulary. Default: tokens are codes."),
             _BOUNDS,
             ("--skip-bad", "List files that cannot be read and continue without them."),
@@ -184,6 +188,19 @@ PAGES = {
         ),
         "An item that cannot be read is listed in manifest.json and stops nothing.",
     ),
+    "flatten": Page(
+        "FOLDER --out NAME.bin [flags]",
+        "Write the codes of a tokenized data set as one flat file of tokens, to train language models.",
+        ("codes --out tokens.bin", "codes --out tokens.bin --offset 32000 --begin 1 --end 2"),
+        (
+            ("FOLDER", "A folder of 'vqvae tokenize' with Parquet shards."),
+            ("--out NAME.bin", "The file for the tokens, uint16 or uint32. NAME.idx says where each item lies."),
+            ("--offset N", "The first token of the codes in another vocabulary. Each codebook gets its own range. Default: 0."),
+            ("--begin N", "A token before each item. Default: none."),
+            ("--end N", "A token after each item. Default: none."),
+            _OVERWRITE,
+        ),
+    ),
     "decode": Page(
         "RUN TOKENS... --out FOLDER [flags]",
         "Turn the tokens of 'vqvae encode' back into files.",
@@ -191,8 +208,8 @@ PAGES = {
         (
             _RUN,
             ("TOKENS...", "Files from 'vqvae encode'."),
-            ("--out FOLDER", "Where the files go."),
-            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            ("--out FOLDER", "Folder for the decoded files."),
+            _SPEAKER,
             _CHECKPOINT,
             _OVERWRITE,
             _DEVICE,
@@ -205,9 +222,9 @@ PAGES = {
         (
             _RUN,
             ("FILE...", "Pictures of any size, recordings of any length, clips, or arrays."),
-            ("--out FOLDER", "Where the compressed files go, as NAME.vqz."),
-            ("--mode NAME", '"prior": smallest. "static": faster. "packed": fastest. Default: the best that the run has.'),
-            ("--label NAME", "The speaker or the class, by name or number. The file stores it."),
+            ("--out FOLDER", "Folder for the compressed files, NAME.vqz."),
+            ("--mode NAME", '"prior": smallest files. "static": faster. "packed": fastest. Default: the smallest that the run has.'),
+            ("--label NAME", "The speaker or class of the files, by name or number. The compressed files store it."),
             _BOUNDS,
             _CHECKPOINT,
             _OVERWRITE,
@@ -220,10 +237,10 @@ PAGES = {
         "Restore the files that 'vqvae compress' wrote.",
         ("runs/photos small/cat.vqz --out restored", "runs/voices small/talk.vqz --out restored --speaker 3"),
         (
-            ("RUN", "The run folder that compressed the files."),
+            ("RUN", "The run that compressed the files."),
             ("FILE.vqz...", "Files from 'vqvae compress'."),
-            ("--out FOLDER", "Where the restored files go, as PNG, WAV, MP4 or NPY."),
-            ("--speaker NAME", "Whose voice speaks, by name or number. Default: the speaker that the file names."),
+            ("--out FOLDER", "Folder for the restored files: PNG, WAV, MP4 or NPY."),
+            ("--speaker NAME", f"{_SPEAKER[1]} Default: the speaker that the file names."),
             _CHECKPOINT,
             _OVERWRITE,
             _DEVICE,
@@ -235,9 +252,9 @@ PAGES = {
         ("runs/photos alice/photos --private", "runs/photos alice/photos --license apache-2.0"),
         (
             _RUN,
-            ("OWNER/NAME", "The model on the Hub. It is created if there is none."),
+            ("OWNER/NAME", "The name of the model on the Hub. The model is created if it does not exist."),
             ("--private", "Make a new model visible only to its owner."),
-            ("--license NAME", "The licence that the model card names, such as apache-2.0 or cc-by-4.0."),
+            ("--license NAME", "The licence for the model card, such as apache-2.0 or cc-by-4.0."),
         ),
         "Log in first: hf auth login, or set HF_TOKEN.",
     ),
@@ -247,8 +264,8 @@ PAGES = {
         ("runs/photos --out exported", "runs/photos --format pt2 --out exported"),
         (
             _RUN,
-            ("--out FOLDER", "Where the programs and their description go."),
-            ("--format onnx|pt2", "ONNX, or a program of torch.export. Default: onnx."),
+            ("--out FOLDER", "Folder for the programs and their description."),
+            ("--format onnx|pt2", "ONNX files, or programs for torch.export.load. Default: onnx."),
             ("--encoder-only", "Write no decoder."),
             _OVERWRITE,
         ),
@@ -266,27 +283,27 @@ PAGES = {
     ),
     "bench": Page(
         "codec FOLDER --runs RUN... [flags]",
-        "Measure the rate and the distortion of compressed files, beside JPEG, WebP and AVIF, or beside Opus.",
+        "Measure the rate and the distortion of compressed files, compared with JPEG, WebP and AVIF, or with Opus.",
         ("codec test-photos --runs runs/photos", "codec test-speech --runs runs/small runs/large --speaker 3 --out results"),
         (
-            ("FOLDER", "Pictures or recordings that no run was trained on."),
+            ("FOLDER", "A folder of pictures or recordings that no run was trained on."),
             ("--runs RUN...", "The runs to measure, all with the same kind of data."),
-            ("--out FOLDER", "Where the table, its numbers and the charts go. Default: rate-distortion."),
+            ("--out FOLDER", "Folder for the table, its numbers as JSON, and the charts. Default: rate-distortion."),
             ("--count N", "Number of files, spread over the folder. Default: 32."),
-            ("--speaker NAME", "Whose voice speaks, by name or number."),
+            _SPEAKER,
             _OVERWRITE,
             _DEVICE,
         ),
     ),
     "convert": Page(
         "RUN FILE --speaker NAME --out FILE [flags]",
-        "Say a recording in another voice.",
+        "Convert a recording to another voice.",
         ("runs/voices talk.wav --speaker p228 --out out.wav", "runs/voices talk.wav --all-speakers --out out"),
         (
             ("RUN", "The run folder of a speech model with speakers."),
             ("FILE", "A recording of any length by any speaker."),
-            ("--speaker NAME", "Whose voice speaks, by name or number."),
-            ("--all-speakers", "Write one file for each voice. --out is a folder then."),
+            _SPEAKER,
+            ("--all-speakers", "Write one file for each voice of the model. Then --out is a folder."),
             ("--out FILE", "The WAV or FLAC file to write."),
             _OVERWRITE,
             _DEVICE,
@@ -294,14 +311,14 @@ PAGES = {
     ),
     "sample": Page(
         "RUN --out FOLDER [flags]",
-        "Draw new pictures, recordings or arrays.",
+        "Draw new pictures, recordings, clips or arrays.",
         ("runs/photos --out samples --count 64", "runs/photos --out samples.png --label cat --temperature 0.9"),
         (
             ("RUN", "A run folder with a trained prior."),
             ("--out FOLDER", "A folder for one file per sample, or NAME.png for one picture, or NAME.npy for one array."),
-            ("--count N", "How many samples. Default: 16."),
-            ("--label NAME", "A class or speaker, by name or number."),
-            ("--seconds X", "How long each sample lasts. Default: as long as a training example."),
+            ("--count N", "Number of samples. Default: 16."),
+            ("--label NAME", "The class or speaker of the samples, by name or number."),
+            ("--seconds X", "Length of each sample in seconds. Default: that of a training example."),
             ("--temperature X", "Below 1, likely codes become more likely. Default: 1."),
             ("--top-k N", "Draw only from the N most likely codes."),
             _SEED,
@@ -319,25 +336,26 @@ PAGES = {
         (
             ("RUN", "A run folder with a trained prior over frames."),
             ("--out FILE", "NAME.gif, NAME.mp4, NAME.webm, NAME.png (a strip of frames) or NAME.npy."),
-            ("--start FILE|N", "A video to start from, or the number of a held-out episode. Default: 0."),
-            ("--at N", "The first frame to use. Default: 0."),
-            ("--action NAME ...", "The action to hold, or one action per frame."),
+            ("--start FILE|N", "A video to start from, or the number of a held-out episode. Default: 0, the first episode."),
+            ("--at N", "The number of the first frame to use. Default: 0."),
+            ("--action NAME ...", "The action to hold, or one action per imagined frame."),
             ("--actions FILE", "A file with one action per line."),
-            ("--frames N", "Frames to imagine. Default: 10."),
-            ("--count N", "Several rollouts from one start. Default: 1."),
+            ("--frames N", "Number of frames to imagine. Default: 10."),
+            ("--count N", "Number of rollouts from the same start. Default: 1."),
             _SEED,
             _OVERWRITE,
             _DEVICE,
         ),
     ),
     "info": Page(
-        "RUN [flags]",
-        "Show what a run is, what it was trained on, and its scores.",
-        ("runs/photos", "runs/photos --settings > settings.json"),
+        "RUN|FILE.vqz [flags]",
+        "Show what a run is, what it was trained on, and its scores. Or show what a compressed file contains.",
+        ("runs/photos", "small/cat.vqz", "runs/photos --settings > settings.json"),
         (
             _RUN,
-            ("--settings", "Print the settings as a file that 'vqvae train --settings' reads."),
-            ("--part NAME", "Whose settings: tokenizer or prior. Default: tokenizer."),
+            ("FILE.vqz", "A file from 'vqvae compress'."),
+            ("--settings", "Print the settings, for a file that 'vqvae train --settings' reads."),
+            ("--part NAME", "The part whose settings are printed: tokenizer or prior. Default: tokenizer."),
             _JSON,
         ),
     ),
@@ -346,11 +364,11 @@ PAGES = {
         "Train and score an experiment of the paper, and write its table.",
         ("e1", "e2 --scale paper --data imagenet"),
         (
-            ("EXPERIMENT", "e1 to e9, or e11."),
-            ("--data FOLDER", "The data, if the experiment does not download or make it."),
+            ("EXPERIMENT", "e1 to e11."),
+            ("--data FOLDER", "The folder of the data, if the experiment does not download or generate it."),
             ("--scale NAME", '"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. Default: cpu.'),
-            ("--out FOLDER", "Where the table goes. Default: docs/results."),
-            ("--runs FOLDER", "Where the run folders go. Default: runs."),
+            ("--out FOLDER", "Folder for the table. Default: docs/results."),
+            ("--runs FOLDER", "Folder for the run folders. Default: runs."),
             _DEVICE,
         ),
     ),
@@ -360,7 +378,7 @@ PAGES = {
 
 
 def short_help(command: str) -> str:
-    """The short help of a command, with a final line that names the full one."""
+    """The short help of a command. Its last line names the full help."""
     page = PAGES[command]
     width = max(len(words) for words, _ in page.arguments)
     lines = [f"usage: vqvae {command} {page.usage}".rstrip(), "", page.about, "", "Examples:"]
@@ -369,5 +387,5 @@ def short_help(command: str) -> str:
     for words, meaning in page.arguments:
         first, *rest = textwrap.wrap(meaning, WIDTH - width - 4)
         lines += [f"  {words:<{width}}  {first}", *(f"  {'':<{width}}  {line}" for line in rest)]
-    last = f"vqvae {command} --help-all lists every flag. A switch such as --json is turned off by --no-json."
+    last = f"vqvae {command} --help-all lists every flag. A prefix no- turns a switch off: --no-json."
     return "\n".join([*lines, "", *([page.more] if page.more else []), last])

@@ -21,15 +21,15 @@ from vqvae.evaluation.kinds import FRAME_RATE, VIDEO, kind_of, whole
 from vqvae.evaluation.video.strips import CONTEXT, IMAGINED
 from vqvae.generation.imagination import action_numbers
 from vqvae.media.video import WRITTEN, write_video
-from vqvae.pipeline import Pipeline
+from vqvae.pipeline import Pipeline, check_frames
 from vqvae.runs.folder import stored_data
 from vqvae.training.machine import pick_device
 from vqvae.words import counted
 
 _LEAST = 64
-"""Bytes that a frame takes at least, beside its pixels."""
+"""The least memory of a frame, in bytes."""
 _DIGITS = 9
-"""Digits of the number of an episode. A longer one is the name of a file."""
+"""The largest number of digits in the number of an episode. A longer number is the name of a file."""
 
 
 @settings
@@ -40,56 +40,57 @@ class Arguments:
     """The file to write: NAME.gif, NAME.mp4, NAME.webm, NAME.png (a strip of frames) or NAME.npy. Several rollouts become NAME-0.gif and
     so on."""
     start: str = field(default="0", metadata={"value": "FILE|N"})
-    """The frames to start from: a video file or .npy file, or the number of a held-out episode of the run."""
+    """The frames to start from: a video file or .npy file, or the number of a held-out episode of the run, from 0."""
     at: int = 0
-    """The first frame to use."""
+    """The number of the first frame to use, from 0."""
     action: tuple[str, ...] = field(default=(), metadata={"value": "NAME ..."})
-    """The action to hold, or one action per frame. Default: the first action of the model."""
+    """The action to hold, or one action per imagined frame. Default: the first action of the model."""
     actions: str | None = field(default=None, metadata={"value": "FILE"})
     """A file with one action per line, as text or JSON."""
     frames: int = IMAGINED
-    """Frames to imagine."""
+    """Number of frames to imagine."""
     context: int = CONTEXT
-    """Known frames before them."""
+    """Number of known frames before the imagined ones."""
     count: int = 1
-    """Number of rollouts."""
+    """Number of rollouts from the same start."""
     known: bool = True
     """Whether the video begins with the known frames."""
     seed: int = field(default=0, metadata=SEED)
     """The same seed gives the same rollouts."""
     temperature: float = 1.0
-    """Divides the logits of the codes. 0: always the most likely code."""
+    """Divides the logits of the codes. Below 1, likely codes become more likely. 0: always the most likely code."""
     top_k: int | None = None
-    """Draw only from the k most likely codes."""
+    """Draw only from the k most likely codes. Default: all codes."""
     top_p: float | None = None
-    """Draw only from the most likely codes that together have this share of the probability."""
+    """Draw only from the most likely codes that together have this share of the probability, from 0 to 1. Default: all codes."""
     frame_rate: float | None = None
     """Frames per second of the file. Default: that of the data, or 10."""
     prior_name: Name = None
-    """Name of the prior, if the run has several."""
+    """Name of the prior, if the run has several. Default: the prior without a name, or the only one."""
     overwrite: bool = False
     """Replace existing files."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
     """Imagine what follows the start, and write it as a video."""
     chosen = parse(Arguments, "imagine", arguments, "Imagine the frames that follow a start, given actions.")
     if min(chosen.frames, chosen.context, chosen.count) < 1 or chosen.at < 0:
-        raise ConfigError("--frames, --context and --count must be at least 1, and --at at least 0.")
+        given = f"--frames {chosen.frames} --context {chosen.context} --count {chosen.count} --at {chosen.at}"
+        raise ConfigError(f"{given}: the first three must be at least 1, and --at at least 0.")
     if chosen.out.suffix.lower() not in WRITTEN:
         raise ConfigError(f"--out is {str(chosen.out)!r}; expected a file that ends in {', '.join(WRITTEN)}.")
     if chosen.frame_rate is not None and not 0 < chosen.frame_rate <= 1000:
         raise ConfigError(f"--frame-rate is {chosen.frame_rate:g}; it must be above 0 and at most 1000.")
     model = pipeline.load(chosen.run, pick_device(chosen.device), prior=chosen.prior_name)
     if kind_of(model.signal) is not VIDEO:
-        raise ConfigError(f"{chosen.run} is a model of {kind_of(model.signal).name}; only models of clips imagine.")
+        raise ConfigError(f"{chosen.run} is a model of {kind_of(model.signal).name}, but only models of clips can imagine.")
     pixels = model.signal.channels * math.prod(model.size[1:] if model.size else (1, 1))
     frames = chosen.count * (chosen.frames + chosen.context)
     check_memory(frames * max(pixels, _LEAST), f"A rollout of {frames:,} frames")
     places = [chosen.out] if chosen.count == 1 else [chosen.out.with_stem(f"{chosen.out.stem}-{i}") for i in range(chosen.count)]
-    check_outputs(places, overwrite=chosen.overwrite)
+    check_outputs(places, inputs_of(chosen), overwrite=chosen.overwrite)
     known, before = start_of(chosen, model)
     names = model.card.action_names
     takes = getattr(model.prior, "actions", 0)
@@ -112,24 +113,32 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def inputs_of(chosen: Arguments) -> list[Path]:
+    """The files that are read: the start, unless it is the number of an episode, and the file of actions."""
+    files = [] if _is_episode(chosen.start) else [chosen.start]
+    return [user_path(file, DataError) for file in (*files, *([] if chosen.actions is None else [chosen.actions]))]
+
+
+def _is_episode(start: str) -> bool:
+    return start.isdecimal() and len(start) <= _DIGITS
+
+
 def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]:
-    """The known frames (1, channels, time, height, width), and the actions between them where they are known.
+    """The known frames (1, channels, time, height, width), and the actions between them; None if these are unknown.
 
     Raises:
         ConfigError: if there is no such episode, or it has too few frames.
         DataError: if a file cannot be read or has too few frames.
     """
     stop = chosen.at + chosen.context
-    if not chosen.start.isdecimal() or len(chosen.start) > _DIGITS:
+    if not _is_episode(chosen.start):
         clip = whole(VIDEO.read(Path(chosen.start), model.signal))
         if len(clip) > 1:
             raise DataError(f"{chosen.start} has {len(clip)} clips; expected one. Save each clip in a file of its own.")
         if clip.shape[2] < stop:
             advice = "Give a longer clip, or lower --context or --at."
             raise DataError(f"{chosen.start} has too few frames ({clip.shape[2]}); --context and --at need {stop}. {advice}")
-        if model.size is not None and tuple(clip.shape[3:]) != model.size[1:]:
-            wanted, found = (" x ".join(map(str, size)) for size in (model.size[1:], tuple(clip.shape[3:])))
-            raise DataError(f"{chosen.start} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
+        check_frames(clip, model.size, chosen.start)
         return clip[:, :, chosen.at : stop], None
     held_out = stored_data(chosen.run).held_out
     if not isinstance(held_out, ClipsDataset):
@@ -137,7 +146,10 @@ def start_of(chosen: Arguments, model: Pipeline) -> tuple[Tensor, Tensor | None]
     episodes, number = held_out.episodes, int(chosen.start)
     if number >= len(episodes.names) or episodes.lengths[number] < stop:
         lengths = f"{counted(len(episodes.names), 'held-out episodes')} of {min(episodes.lengths)} to {max(episodes.lengths)} frames"
-        raise ConfigError(f"--start {number} with {chosen.context} frames from frame {chosen.at} on: there are {lengths}.")
+        raise ConfigError(
+            f"--start {number} needs an episode of {stop} frames (--at plus --context). The run has {lengths}, numbered from 0. "
+            "Lower --start, --at or --context."
+        )
     first = episodes.frames_of(number).start + chosen.at
     rows = slice(first, first + chosen.context)
     frames = torch.from_numpy(episodes.frames[rows].copy()).transpose(0, 1)[None]
@@ -149,7 +161,7 @@ def plan_of(chosen: Arguments, names: tuple[str, ...]) -> list[str]:
     """One action for each imagined frame.
 
     Raises:
-        ConfigError: if both a list and a file are given, or their number is not that of the frames.
+        ConfigError: if both --action and --actions are given, or there are neither one action nor one per frame.
         DataError: if the file cannot be read, has no actions, or has an unknown one.
     """
     given = list(chosen.action)

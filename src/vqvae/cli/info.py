@@ -26,16 +26,17 @@ class Arguments:
     place: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="RUN|FILE.vqz")]
     """The run folder, or a file that 'vqvae compress' wrote."""
     settings: bool = False
-    """Print the settings of a part as a file that 'vqvae train --settings FILE' reads."""
+    """Print the settings of a part, for a file that 'vqvae train --settings FILE' reads."""
     part: Annotated[str, tyro.conf.arg(metavar="NAME")] = TOKENIZER
-    """Whose settings: tokenizer, prior, prior-1, ..."""
+    """The part whose settings are printed: tokenizer, prior, prior-1, ..."""
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Show what a run is, what it was trained on, and its scores; or what a compressed file holds."""
-    chosen = parse(Arguments, "info", arguments, "Show what a run is, what it was trained on, and its scores; or what a file holds.")
+    """Show what a run is, what it was trained on, and its scores; or what a compressed file contains."""
+    about = "Show what a run is, what it was trained on, and its scores. Or show what a compressed file contains."
+    chosen = parse(Arguments, "info", arguments, about)
     if chosen.place.is_file():
         say(_of_file(chosen.place), as_json=chosen.json)
         return 0
@@ -66,11 +67,11 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _of_file(file: Path) -> dict[str, Any]:
-    """What a compressed file holds. All of it is read, and its checksums are checked; no model is needed.
+    """What a compressed file contains. All of it is read, and its checksums are checked. No model is needed.
 
     Raises:
-        BitstreamError: it is damaged, or no compressed file.
-        DataError: it cannot be read.
+        BitstreamError: if it is damaged, or not a compressed file.
+        DataError: if it cannot be read.
     """
     count, (header, coded) = file.stat().st_size, read_facts(file)
     codes = sum(level.num_codebooks * math.prod(space) for level, space in zip(header.layout, header.spaces(), strict=True))
@@ -104,10 +105,10 @@ def _size(size: Sequence[int] | None, signal: Signal) -> str | None:
 
 
 def _data(card: RunCard) -> str | None:
-    """Where the data was when the run was trained, or what it was made from."""
+    """The place of the training data, or the kind of generated data."""
     data = (card.training or {}).get("data")
     if not isinstance(data, dict):
-        return "given as an object" if card.data else None
+        return "an object from Python" if card.data else None
     path = data.get("path")
     return path if isinstance(path, str) else str(data.get("kind", "")).removesuffix("Config")
 

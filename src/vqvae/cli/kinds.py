@@ -1,4 +1,4 @@
-"""Kinds of parts by flags: ``--model.quantizer fsq`` puts a quantizer of that kind in the place of the recipe's."""
+"""Flags that choose kinds of parts: ``--model.quantizer fsq`` replaces the recipe's quantizer by one of that kind."""
 
 import copy
 import dataclasses
@@ -22,7 +22,7 @@ PRIORS: dict[str, type] = {
 }
 """The priors that can be trained."""
 FAMILIES = ("Quantizer", "Encoder", "Decoder", "Prior")
-"""Last words of a class name that the flag says already."""
+"""Last words of class names. The flag already says them, so short names omit them."""
 
 
 def kind_name(kind: type) -> str:
@@ -48,19 +48,19 @@ def prior_kind(words: str, others: Sequence[str] = ()) -> type | None:
 
 
 def choose_kinds(default: T, arguments: Sequence[str]) -> tuple[T, list[str]]:
-    """Replace the parts that flags name. Fields keep their values if both kinds have them.
+    """Replace parts by the kinds that flags name. Fields that both kinds have keep their values.
 
     Returns:
-        The new defaults and the arguments that are left. The defaults are not validated, and a required field that nothing
-        has set is ``tyro.MISSING``: later arguments may set it.
+        The new defaults, and the remaining arguments. The defaults are not validated. A required field without a value is
+        ``tyro.MISSING``: later arguments may set it.
 
     Raises:
-        WrongUse: there is no such kind.
+        WrongUse: if there is no such kind.
     """
     rest, done = list(arguments), set[str]()
     while True:
         flags = list(flags_of(type(default), default))
-        # A plain flag of the command comes before a part of the same name: --data is a folder.
+        # If a plain flag and a part have the same name, the plain flag counts: --data is a folder.
         known = done | {"", *(flag.name for flag in flags if not flag.is_part)}
         flag = next((flag for flag in flags if flag.is_part and flag.name not in known and len(flag.kinds) > 1), None)
         if flag is None:
@@ -72,7 +72,7 @@ def choose_kinds(default: T, arguments: Sequence[str]) -> tuple[T, list[str]]:
 
 
 def without_none(default: T, arguments: Sequence[str], known: Sequence[Flag]) -> tuple[T, list[str]]:
-    """Take out ``--flag None`` for each switch that may be None, and make None its default. See ``vqvae.cli.flags.with_switches``."""
+    """Remove ``--flag None`` for each switch that may be None, and make None its default. See ``vqvae.cli.flags.with_switches``."""
     switches = {f"--{flag.name}": flag for flag in known if flag.is_switch and flag.annotation is not bool}
     rest: list[str] = []
     for token in arguments:
@@ -86,7 +86,7 @@ def without_none(default: T, arguments: Sequence[str], known: Sequence[Flag]) ->
 
 
 def without_value(default: T, path: tuple[str, ...]) -> T:
-    """Defaults in which a field has the default of its class again, or ``tyro.MISSING`` if it has none."""
+    """The defaults, with one field reset to the default of its class, or to ``tyro.MISSING`` if it has none."""
     owner: Any = default
     for name in path[:-1]:
         owner = getattr(owner, name)
@@ -95,7 +95,7 @@ def without_value(default: T, path: tuple[str, ...]) -> T:
 
 
 def kinds_of(flag: Flag) -> dict[str, type]:
-    """The kinds that may take the place of a part, by name. Models replace models and priors priors: those of one folder."""
+    """The kinds that can replace a part, by name. They are in the same folder, so a model replaces a model and a prior a prior."""
     folder = type(flag.value).__module__.rpartition(".")[0]
     return {kind_name(kind): kind for kind in flag.kinds if kind.__module__.rpartition(".")[0] == folder}
 
@@ -110,7 +110,7 @@ def _class_of(flag: Flag, words: str) -> type:
 
 
 def _taken(arguments: list[str], name: str) -> tuple[list[str], str | None]:
-    """The arguments without a flag and its value, and the value; the last one counts."""
+    """The arguments without a flag and its value, and the value. If the flag is given twice, the last value counts."""
     rest, words, i = [], None, 0
     while i < len(arguments):
         token = arguments[i]
@@ -128,7 +128,7 @@ def _taken(arguments: list[str], name: str) -> tuple[list[str], str | None]:
 
 
 def _converted(old: Any, kind: type) -> Any:
-    """A configuration of another kind, not validated. If the old one is made of a part of that kind, it is that part."""
+    """A configuration converted to another kind, not validated. If the old one contains a part of that kind, return that part."""
     inner = next((value for value in (old, *getattr(old, "__dict__", {}).values()) if type(value) is kind), None)
     if inner is not None:
         return inner
@@ -147,7 +147,7 @@ def _converted(old: Any, kind: type) -> Any:
 
 
 def _replaced(tree: Any, path: tuple[str, ...], value: Any) -> Any:
-    """A copy of a frozen tree with one value replaced, not validated."""
+    """A copy of a frozen tree with one value replaced. It is not validated."""
     first, *rest = path
     new = copy.copy(tree)
     object.__setattr__(new, first, _replaced(getattr(tree, first), tuple(rest), value) if rest else value)

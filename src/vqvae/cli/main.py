@@ -1,4 +1,4 @@
-"""``vqvae COMMAND``. A command is imported when it is called, so that help appears at once."""
+"""``vqvae COMMAND``. A command is imported only when it is called, so help appears at once."""
 
 import importlib
 import importlib.metadata
@@ -16,7 +16,7 @@ from vqvae.progress import showing
 from vqvae.words import say
 
 COMMANDS = {
-    "demo": "train on rendered pictures or speech, and look at samples, in minutes",
+    "demo": "train on generated pictures, speech or video, in minutes",
     "recipes": "list what can be trained, and what it costs",
     "train": "train a tokenizer and a prior on your data",
     "train-prior": "train a prior over the codes of a run",
@@ -25,30 +25,31 @@ COMMANDS = {
     "reconstruct": "encode files and decode them again",
     "encode": "write the codes of files as tokens",
     "tokenize": "write the codes of a whole data set to shards",
+    "flatten": "write shards of codes as one file, to train language models",
     "decode": "turn tokens back into files",
     "compress": "compress files",
     "decompress": "restore compressed files",
     "convert": "convert a recording to another voice",
-    "sample": "draw new pictures, speech or arrays",
+    "sample": "draw new pictures, recordings, clips or arrays",
     "imagine": "imagine what follows a few frames of video",
     "info": "show what a run is and how it scores",
     "push": "upload a run to the Hugging Face Hub",
     "export": "write a run as ONNX or PyTorch programs",
     "compare": "compare the scores and pictures of several runs",
-    "bench": "measure compressed files beside other codecs",
+    "bench": "compare compressed files with those of other codecs",
     "reproduce": "repeat an experiment of the paper",
 }
 """The commands; ``train-prior`` is in the module ``cli/train_prior.py``, and so on."""
 QUICK = ("recipes", "info", "compare")
 WORKING = tuple(command for command in COMMANDS if command not in QUICK)
-"""Commands that take a while. They say at once that they have started."""
+"""Commands that take a while. They print at once that they have started."""
 LINE = 120
-"""Characters that are shown of a command."""
+"""The number of characters of a command that are printed."""
 FAILURE, WRONG_USE, INTERRUPTED = 1, 2, 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and give its exit status: 0, 1 for failure, 2 for wrong use, 130 or 143 after an interruption."""
+    """Run one command and return its exit status: 0, 1 for failure, 2 for wrong use, 130 or 143 after an interruption."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     _open_streams()
     command = arguments[0] if arguments else "help"
@@ -60,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"vqvae {command}: {error}")
         return getattr(error, "exit_code", FAILURE)
     except BrokenPipeError:
-        # The reader of the output, such as `head`, has closed it. Python must not write at its exit either.
+        # The reader of the output, such as `head`, has closed it. Python must not write to it when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILURE
     except KeyboardInterrupt:
@@ -101,7 +102,7 @@ def _run(arguments: list[str]) -> int:
         print(short_help(command))
         return 0
     if command in WORKING and "--help-all" not in rest and os.environ.get("RANK", "0") == "0":
-        # A second or more passes before torch is imported.
+        # Importing torch takes a second or more.
         say(f"vqvae {shlex.join(arguments)[:LINE]}\nStarting ...")
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     with showing():
@@ -131,10 +132,10 @@ def usage() -> str:
         [
             "usage: vqvae [--version] COMMAND ...",
             "",
-            "Discrete codes for images and speech, learned without labels; priors over them; samples and likelihoods.",
+            "Learn discrete codes for images, speech, video and arrays, and priors over the codes. Draw samples, compress, and score.",
             "",
             *lines,
             "",
-            "vqvae COMMAND --help tells more about one of them.",
+            "vqvae COMMAND --help explains one of them.",
         ]
     )

@@ -17,11 +17,11 @@ class Arguments:
     run: Run
     """The run folder."""
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="OWNER/NAME")]
-    """The model on the Hub. It is created if there is none."""
+    """The name of the model on the Hub. The model is created if it does not exist."""
     private: bool = False
     """Make a new model visible only to its owner."""
     license: Name = None
-    """The licence that the model card names, such as apache-2.0. Default: none."""
+    """The licence for the model card, such as apache-2.0. Default: none."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -11,7 +11,7 @@ from vqvae.recipes import RECIPES
 @settings
 class Arguments:
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
 
 
 def main(arguments: Sequence[str]) -> int:

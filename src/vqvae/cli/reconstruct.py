@@ -21,31 +21,31 @@ class Arguments:
     run: Run
     """The run folder."""
     files: Files
-    """Files of the kind that the model was trained on: pictures of any size, in colour or grey; recordings of any length and rate; or
-    arrays."""
+    """Files of the kind that the model was trained on: pictures of any size, in colour or grey; recordings of any length and sample rate;
+    clips; or arrays."""
     out: Folder
-    """Folder for the reconstructions: PNG, WAV or NPY files with the names of the inputs."""
+    """Folder for the reconstructions: PNG, WAV, GIF or NPY files with the names of the inputs."""
     speaker: Name = None
-    """Name or number of the speaker whose voice is used, if the model was trained with speakers."""
+    """The speaker whose voice is used, by name or number, if the decoder has speakers."""
     bounds: Range = None
-    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    """The range of float data: the values of black and white in pictures, or of the lowest and the highest level in arrays. Default: as in
     training."""
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
     overwrite: bool = False
     """Replace existing files. Folders and inputs are never replaced."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Encode and decode files, and print how close each result is: the PSNR (dB) of a picture, the log-mel distance (dB) of a recording,
-    the root mean squared error of an array."""
+    """Encode and decode files, and print the score of each result: the PSNR (dB) of a picture or a clip, the log-mel distance (dB) of a
+    recording, the root mean squared error of an array."""
     chosen = parse(Arguments, "reconstruct", arguments, "Encode files to codes and decode them again.")
     if not chosen.files:
-        raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out DIR")
+        raise ConfigError("No files were given: vqvae reconstruct RUN FILE... --out FOLDER")
     model = pipeline.load(chosen.run, pick_device(chosen.device), checkpoint=chosen.checkpoint)
     check_folder(chosen.out)
     suffix = kind_of(model.signal).suffixes[0]

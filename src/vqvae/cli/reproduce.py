@@ -16,8 +16,8 @@ from vqvae.experiments.base import Scale
 from vqvae.experiments.reproduce import EXPERIMENTS, reproduce
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Train and score an experiment of the paper and write its table: " + "; ".join(
-    experiment.title for experiment in EXPERIMENTS.values()
+DESCRIPTION = "\n".join(
+    ["Train and score an experiment of the paper, and write its table.", "", *(f"- {one.title}" for one in EXPERIMENTS.values())]
 )
 
 
@@ -28,13 +28,13 @@ class Arguments:
     scale: Scale = "cpu"
     """"cpu" fits two CPU cores. "paper" has the sizes of the paper and needs a GPU. A stopped experiment continues when it is run again."""
     data: str | None = field(default=None, metadata={"value": "FOLDER"})
-    """The data. e1, e11: binary files of CIFAR-10 (default: downloaded). e2, e3: photographs in train/CLASS/ and val/CLASS/. e4, e5, e10:
-    where rendered frames are kept. e6, e7: VCTK at paper scale (default: eSpeak's voices). e8: LibriSpeech. e9: LibriSpeech (default:
-    eSpeak's voices)."""
+    """The folder of the data. e1, e11: binary files of CIFAR-10; they are downloaded by default. e2, e3: photographs in train/CLASS/ and
+    val/CLASS/. e4, e5, e10: the folder for rendered frames, by default the user's cache. e6, e7: VCTK, only for --scale paper; at scale
+    cpu, eSpeak speaks. e8: LibriSpeech. e9: LibriSpeech; by default, eSpeak speaks."""
     out: Folder = Path("docs/results")
-    """Where NAME.md, NAME.json and the pictures go."""
+    """Folder for the table (NAME.md and NAME.json) and the pictures."""
     runs: Folder = Path("runs")
-    """Where the run folders go."""
+    """Folder for the run folders."""
     options: Options = field(default_factory=RunOptions)
 
 

@@ -20,28 +20,28 @@ class Arguments:
     run: Run
     """A run folder with a trained prior."""
     out: Folder
-    """A folder for one file per sample: PNG for pictures, WAV for sound, NPY for other data. NAME.npy: one array (count, channels,
-    axes ...). NAME.png: one picture of all samples."""
+    """A folder for one file per sample: PNG for pictures, WAV for sound, GIF for clips, NPY for arrays. NAME.npy: one array (count,
+    channels, axes ...). NAME.png: one picture of all samples."""
     count: int = 16
     """Number of samples."""
     seed: int = field(default=0, metadata=SEED)
     """The same seed gives the same samples."""
     seconds: Seconds = None
-    """Length of each sample, for data over time. Default: the length of a training example."""
+    """Length of each sample in seconds, for data over time. Default: the length of a training example."""
     label: Name = None
     """Class or speaker, by name or number, if the model was trained with classes or speakers."""
     prior_name: Name = None
-    """Name of the prior, if the run has several."""
+    """Name of the prior, if the run has several. Default: the prior without a name, or the only one."""
     temperature: float = 1.0
-    """Divides the logits of the codes. 0: always the most likely code."""
+    """Divides the logits of the codes. Below 1, likely codes become more likely. 0: always the most likely code."""
     top_k: int | None = None
-    """Draw only from the k most likely codes."""
+    """Draw only from the k most likely codes. Default: all codes."""
     top_p: float | None = None
-    """Draw only from the most likely codes that together have this share of the probability."""
+    """Draw only from the most likely codes that together have this share of the probability, from 0 to 1. Default: all codes."""
     overwrite: bool = False
     """Replace existing files. Folders are never replaced."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -76,6 +76,6 @@ def size_of(model: Pipeline, seconds: float | None) -> tuple[int, ...] | None:
         return None
     signal, size = model.signal, model.size
     if not signal.sample_rate or size is None or not seconds > 0:
-        raise ConfigError(f"--seconds is {seconds}; a positive number is expected, and a model of data over time, such as speech.")
+        raise ConfigError(f"--seconds is {seconds}; it takes a positive number, and a model of data over time, such as speech.")
     positions = round(seconds * signal.sample_rate)
     return tuple(positions if axis == "time" else length for axis, length in zip(signal.axes, size, strict=True))

@@ -19,7 +19,7 @@ def read_settings(path: Path) -> TrainConfig:
     """Settings from a JSON file, as ``vqvae info RUN --settings`` prints them.
 
     Raises:
-        ConfigError: the file cannot be read, or holds other fields.
+        ConfigError: if the file cannot be read, or has other fields.
     """
     try:
         data = configuration.loads(disk.read_text(disk.user_path(path)), str(path))
@@ -27,6 +27,6 @@ def read_settings(path: Path) -> TrainConfig:
         raise
     except (OSError, ValueError) as error:
         raise ConfigError(
-            f"{path} cannot be read as settings ({error}). Give a JSON file such as 'vqvae info RUN --settings' prints."
+            f"{path} cannot be read as settings ({error}). Give a JSON file, as 'vqvae info RUN --settings' prints it."
         ) from error
     return configuration.from_json(TrainConfig, data, str(path))

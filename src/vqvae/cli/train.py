@@ -21,9 +21,7 @@ from vqvae.runs.folder import REPORT, moved
 from vqvae.runs.stages import train_both, train_tokenizer
 from vqvae.training import RunOptions
 
-DESCRIPTION = (
-    "Train a tokenizer and its prior by a recipe (see 'vqvae recipes') or a settings file. After a stop, the same command continues."
-)
+DESCRIPTION = "Train a tokenizer and a prior, with the settings of a recipe or a file. After a stop, the same command continues."
 
 
 @settings
@@ -31,7 +29,7 @@ class Arguments:
     recipe: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="RECIPE")]
     """The name of a recipe, or a settings file NAME.json."""
     data: Data = None
-    """Your data; short for --data.path."""
+    """Your data: a folder, or a file of arrays. Short for --data.path."""
     out: Annotated[Path, tyro.conf.arg(metavar="RUN")]
     """The run folder. Default: runs/RECIPE."""
     settings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
@@ -39,23 +37,23 @@ class Arguments:
     skip_bad: bool = False
     """List files that cannot be decoded and continue without them. Default: stop before training starts."""
     source: Annotated[Path | None, tyro.conf.arg(name="from", metavar="RUN")] = None
-    """Start from the weights of this run's tokenizer (fine-tuning)."""
+    """Start from the weights of this run's tokenizer (fine-tuning). Short for --start-from."""
     prior: Annotated[str, tyro.conf.arg(metavar="auto|yes|no|KIND")] = "auto"
-    """Whether to train a prior over the codes too, score it, and draw samples. "auto": yes, unless --steps or a settings file is given:
-    these are for the tokenizer alone. KIND (pixelcnn, wavenet, world, masked, transformer): yes, a prior of this kind."""
+    """Whether to train a prior over the codes too, score it, and draw samples. "auto": yes, unless --steps or a settings file is given,
+    because these are for the tokenizer alone. KIND: yes, a prior of this kind (pixelcnn, wavenet, world, masked or transformer)."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Train a tokenizer by a recipe, and its prior too; score them."""
+    """Train a tokenizer and, unless the flags say no, a prior. Score both."""
     default = _default(arguments)
     chosen = parse(Arguments, "train", arguments, DESCRIPTION, default)
     kind = prior_kind(chosen.prior, ("auto", "yes", "no"))
     config = fitted(chosen.config, default.config)
     if chosen.data is not None:
         if config.data is None:
-            raise ConfigError(f"{chosen.settings or chosen.recipe} holds the settings of a prior. Use it with 'vqvae train-prior'.")
+            raise ConfigError(f"{chosen.settings or chosen.recipe} has the settings of a prior. Use it with 'vqvae train-prior'.")
         config = dataclasses.replace(config, data=moved(config.data, chosen.data))
     if chosen.skip_bad:
         data: Any = config.data
@@ -78,8 +76,8 @@ def _default(arguments: Sequence[str]) -> Arguments:
     """The settings of the recipe or the file that the arguments name.
 
     Raises:
-        WrongUse: they name neither.
-        ConfigError: the file cannot be read, or the recipe needs data.
+        WrongUse: if they name neither.
+        ConfigError: if the file cannot be read, or the recipe needs data.
     """
     words, file, helping = first_words(arguments), option(arguments, "settings"), "--help-all" in arguments
     name = words[0] if words else "images" if helping else file or ""
@@ -98,6 +96,6 @@ def _default(arguments: Sequence[str]) -> Arguments:
 
 
 def _looked_at(recipe: Recipe, arguments: Sequence[str]) -> dict[str, str]:
-    """The settings of the data that decide on the recipe's other defaults, as words."""
+    """The settings of the data that affect the recipe's other defaults, as words."""
     words = {name: option(arguments, f"data.{name}") for name in recipe.looks_at}
     return {name: word for name, word in words.items() if word is not None}

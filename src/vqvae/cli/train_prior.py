@@ -22,7 +22,7 @@ from vqvae.runs.sharing import own_copy
 from vqvae.runs.stages import train_prior
 from vqvae.training import RunOptions
 
-DESCRIPTION = "Train the prior over the codes of a run. After a stop, the same command continues."
+DESCRIPTION = "Train a prior over the codes of a run, and score the run. After a stop, the same command continues."
 
 
 @settings
@@ -32,11 +32,13 @@ class Arguments:
     settings: Annotated[Path | None, tyro.conf.arg(metavar="FILE")] = None
     """Start from a settings file instead of the recipe. 'vqvae info RUN --settings --part prior' prints one."""
     name: Annotated[str, tyro.conf.arg(metavar="NAME")] = ""
-    """The name of the prior, if the run gets several."""
+    """A name for this prior, if the run gets several."""
     level: Annotated[int, tyro.conf.arg(metavar="N")] = 0
     """The level of codes to learn, if the tokenizer has several. 0 is the coarsest."""
     data: Data = None
-    """Where the run's data is now, for the scores."""
+    """The data of the run at its new place, for the scores. Default: its place in training."""
+    tokens: Annotated[Path | None, tyro.conf.arg(metavar="DIR")] = None
+    """Train on a folder of 'vqvae tokenize' instead of the training side of the run's codes."""
     config: Settings
     options: Options = field(default_factory=RunOptions)
 
@@ -54,15 +56,15 @@ def main(arguments: Sequence[str]) -> int:
     arguments = [re.sub(r"^--prior(?=$|=)", "--model", argument) for argument in arguments]
     chosen = parse(Arguments, "train-prior", arguments, DESCRIPTION, Arguments(run=run, config=config))
     splits = None if chosen.data is None else found_data(run, chosen.data)
-    train_prior(chosen.config, chosen.options, run, level=chosen.level, name=chosen.name, splits=splits)
+    train_prior(chosen.config, chosen.options, run, level=chosen.level, name=chosen.name, splits=splits, tokens=chosen.tokens)
     report = scores_folder(run, chosen.name) / REPORT
     note(f"The report is {report}." if report.is_file() else f"Score the run: vqvae evaluate {run} --data PATH")
     return 0
 
 
 def _level(arguments: Sequence[str]) -> int:
-    """The level, read ahead of all other arguments: it decides on their defaults."""
+    """The level, read before all other arguments, because it affects their defaults."""
     text = option(arguments, "level") or "0"
     if not text.isdecimal() or len(text) > 9:
-        raise ConfigError(f"--level is {text}; it must be a number from 0.")
+        raise ConfigError(f"--level is {text}; it must be a whole number, 0 or more.")
     return int(text)

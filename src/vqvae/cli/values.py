@@ -1,4 +1,4 @@
-"""How the values of flags are read, and what stands for them in ``--help-all``: N, X, TEXT, FILE."""
+"""How the values of flags are read, and how ``--help-all`` shows them: N, X, TEXT, FILE, and their defaults."""
 
 import dataclasses
 import functools
@@ -121,7 +121,7 @@ _being_read: list[type] = []
 
 @VALUES.struct_rule
 def _configuration(info: StructTypeInfo) -> StructConstructorSpec | None:
-    """What tyro does with a dataclass, with values named as the metadata of the fields say, and a pair of flags for each switch."""
+    """A dataclass as tyro reads it. Values have the names in the metadata of the fields. Each switch has a pair of flags."""
     if not dataclasses.is_dataclass(info.type) or info.type in _being_read:
         return None
     _being_read.append(info.type)
@@ -139,12 +139,21 @@ def _named(field: StructFieldSpec, word: str | None) -> StructFieldSpec:
     kind: Any = field.type
     if kind == bool | None:
         kind = tyro.conf.DisallowNone[kind]  # tyro then has a pair of flags for it.
-    if word is not None:
-        kind = Annotated[kind, tyro.conf.arg(metavar=word)]
-    return dataclasses.replace(field, type=kind, helptext=lambda: _without_marks(field.helptext))
+
+    def text() -> str | None:
+        return _as_shown(field.helptext)
+
+    if not dataclasses.is_dataclass(field.default):
+        kind = Annotated[kind, tyro.conf.arg(metavar=word, help_behavior_hint=lambda default: _default_words(text() or "", default))]
+    return dataclasses.replace(field, type=kind, helptext=text)
 
 
-def _without_marks(words: str | Callable[[], str | None] | None) -> str | None:
-    """A docstring as a terminal shows it: without the marks of code."""
+def _as_shown(words: str | Callable[[], str | None] | None) -> str | None:
+    """A docstring as a terminal shows it: each paragraph on one line, which tyro wraps, and without the marks of code."""
     text = words() if callable(words) else words
-    return text and re.sub("``(.+?)``", r"\1", text, flags=re.DOTALL)
+    return text and re.sub(r"(?<!\n)\n(?!\n)\s*", " ", re.sub("``(.+?)``", r"\1", text, flags=re.DOTALL))
+
+
+def _default_words(text: str, default: str) -> str:
+    """The default after a help text. Empty if there is none, or if the text names it."""
+    return "" if "default:" in text.lower() or default in ("", "''") else f"(default: {default})"

@@ -1,1 +1,1 @@
-"""Evaluates trained models, with a folder for each kind of question."""
+"""Scores of trained models, with a folder for each kind of data or question."""

@@ -18,7 +18,7 @@ from vqvae.reports.sounds import Row
 from vqvae.words import counted
 
 FEW = 100
-"""Scores of fewer examples come with a warning."""
+"""Scores over fewer examples come with a warning."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,9 +63,8 @@ def log_priors(pipeline: Pipeline) -> dict[str, LogPrior]:
 
 @torch.no_grad()
 def bits_of_positions(pipeline: Pipeline, codes: Codes, condition: Condition) -> list[Float[Tensor, "n ..."]]:
-    """The cost of the codes at each position under the learned priors, in bits, one tensor per level. Empty without a learned prior, and
-    if the prior needs a label that is missing.
-    """
+    """The cost in bits of the codes at each position under the learned priors, one tensor per level. Empty if there is no learned prior, or
+    if it needs a label that is missing."""
     if not pipeline.priors or (pipeline.is_conditional and condition.label is None):
         return []
     codes, condition, found = codes.to(pipeline.device), condition.to(pipeline.device), []
@@ -101,8 +100,8 @@ def coded_sizes(raw_bits: float, nats: Mapping[str, float], amount: float) -> di
 
     Args:
         raw_bits: the size of all data, in bits.
-        nats: the cost of all codes under each prior.
-        amount: how many examples or seconds that was.
+        nats: the cost of all codes under each prior, in nats.
+        amount: the number of examples, or of seconds of sound.
     """
     bits = {"raw": raw_bits} | {
         "codes, fixed length" if name == "uniform" else f"codes, {name} prior": cost / math.log(2) for name, cost in nats.items()
@@ -120,7 +119,7 @@ def warnings_about(pipeline: Pipeline, counts: Tensor, examples: int, of: str) -
     """Sentences about scores that may mislead.
 
     Args:
-        pipeline: what was scored.
+        pipeline: the scored model.
         counts: how often each code occurs (codebooks, codebook_size) in the held-out data.
         examples: the number of held-out examples.
         of: what an example is called, in the plural.
@@ -132,7 +131,7 @@ def warnings_about(pipeline: Pipeline, counts: Tensor, examples: int, of: str) -
     held_out = int(counts[0].sum())
     trained = None if pipeline.unigram is None else int(pipeline.unigram.counts[0].sum())
     if trained is not None and trained < size:
-        found.append(f"The training data has {trained} codes, fewer than the {size} of the codebook. Use a smaller codebook or more data.")
+        found.append(f"The training data has {trained} codes, fewer than the {size} in the codebook. Use a smaller codebook or more data.")
     if held_out < size:
         found.append(f"The held-out data has {held_out} codes, so at most {held_out / size:.0%} of the {size} in the codebook can occur.")
     return tuple(found)

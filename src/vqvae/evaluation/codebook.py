@@ -9,7 +9,7 @@ from vqvae.exact import exact
 
 
 class CodebookUsage:
-    """How often each code occurs. Perplexity and share are over the whole set: a batch is too small to use all codes."""
+    """How often each code occurs. Perplexity and share cover the whole set, because a batch is too small to use all codes."""
 
     counts: Int64[Tensor, "codebooks codebook_size"]
     """On the CPU, exact."""

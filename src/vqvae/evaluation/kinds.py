@@ -29,13 +29,16 @@ from vqvae.media.png import write_png_rows
 from vqvae.media.sounds import SUFFIXES as SOUND_SUFFIXES
 from vqvae.media.sounds import audio_blocks, write_audio
 from vqvae.media.video import SUFFIXES as VIDEO_SUFFIXES
-from vqvae.media.video import read_video, write_video
+from vqvae.media.video import frame_rate_of, read_video, write_video
 from vqvae.pipeline import Pipeline
 from vqvae.reports.grids import grid, pair_grid
 from vqvae.signals import Signal
 
 FRAME_RATE = 10.0
-"""Frames per second of videos that are written, if the data does not say."""
+"""Frames per second of written videos if the data has no frame rate."""
+_NEAR_RATE = 0.1
+"""If the frame rates of a video and of the model differ by at most this share, they count as equal. Otherwise frames are repeated or
+skipped."""
 Blocks = Iterable[Tensor]
 """One example (1, channels, *axes) in pieces along its last axis, one after the other."""
 Bounds = tuple[float, float] | None
@@ -49,7 +52,7 @@ class Kind:
     name: str
     """What users call it."""
     unit: str
-    """What its positions are."""
+    """What users call its positions."""
     matches: Callable[[Signal], bool]
     """Whether data with this signal is of this kind."""
     score: Callable[[Pipeline, Dataset], Evaluation]
@@ -64,7 +67,7 @@ class Kind:
     write: Callable[[Path, Blocks, Signal], None]
     """Blocks to a file, whole or not at all."""
     measure: str
-    """The name of the score that says how near a reconstruction is; see ``vqvae.reports.measures``."""
+    """The name of the score that compares a reconstruction with its original; see ``vqvae.reports.measures``."""
     near: Callable[[Tensor, Tensor, Signal], float]
     """That score, from a reconstruction (1, channels, *axes) and the original."""
     running: Callable[[Signal], RunningLogMelDistance] | None = None
@@ -136,7 +139,11 @@ def _read_clip(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Te
     if path.suffix.lower() in READABLE:
         yield from read_examples(path, signal, bounds)
         return
-    yield torch.from_numpy(read_video(path, channels=signal.channels).frames).transpose(0, 1)[None]
+    there = frame_rate_of(path)
+    wanted = signal.sample_rate or there
+    # The times in GIF files are rounded to a hundredth of a second, so a file can be slightly faster than its data.
+    rate = wanted if abs(there - wanted) > _NEAR_RATE * wanted else None
+    yield torch.from_numpy(read_video(path, channels=signal.channels, frame_rate=rate).frames).transpose(0, 1)[None]
 
 
 def _write_clip(path: Path, blocks: Blocks, signal: Signal) -> None:

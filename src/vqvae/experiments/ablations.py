@@ -38,10 +38,10 @@ SETTINGS = ("commitment_cost", "learning", "num_codebooks", "codebook_size")
 NOTES = """![curve]({name}-curve.svg)
 
 Each row changes one setting of `base`. `base` has {codebooks} codes of {codes} at each of 8×8 positions, commitment cost {cost},
-codebooks updated by running means, and {steps} steps of {batch} images. `seed=1` has other initial weights and another order of the data:
-its difference is chance. The likelihood is a mixture of logistics. Bits/dim are measured on {scored} test images: `reconstruction` is
-−log₂ p(x|z) alone; `uniform` and `unigram` add the cost of the codes under that prior. The unigram prior counts {counted} training
-images.
+codebooks updated by running means, and {steps} steps of {batch} images. `seed=1` has other initial weights and another order of the data,
+so it differs only by chance. The likelihood is a mixture of logistics. Bits/dim are measured on {scored} test images: `reconstruction` is
+−log₂ p(x|z) alone; `uniform` and `unigram` add the cost of the codes under that prior. The unigram prior has the frequencies of the codes
+of {counted} training images.
 
 The chart shows the bits of images and codes with the unigram prior, for each number of codes and each length of training. The best tested
 numbers of codes per position are {best}."""
@@ -55,13 +55,13 @@ class AblationSize:
     """Channels of every hidden layer."""
     steps: int
     other_steps: tuple[int, ...]
-    """Lengths of further trainings, shorter or longer, for each number of codebooks."""
+    """Steps of further trainings, shorter or longer, for each number of codebooks."""
     batch_size: int
     optimizer: AdamConfig
     num_codebooks: int
-    """Of ``base``."""
+    """The number of codebooks in ``base``."""
     codebook_size: int = 512
-    """Of ``base``."""
+    """The codebook size in ``base``."""
     commitment_costs: tuple[float, ...] = (0.1, 0.25, 0.5, 1.0, 2.0)
     """The paper tried 0.1 to 2.0 [VQVAE §3.2]."""
     capacities: tuple[int, ...] = (1, 2, 4, 10)
@@ -127,7 +127,7 @@ def settings(scale: Scale, path: str | None) -> dict[str, TrainConfig]:
 
 
 def reproduce_ablations(job: Job) -> dict[str, Any]:
-    """Train the missing models, score all on the same images, and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
+    """E11: train the missing models, score all on the same images, and write ``results/NAME.md``, ``NAME.json`` and ``NAME-curve.svg``.
 
     Raises:
         VqvaeError: if there is no data, or on an interruption. The same call resumes.
@@ -176,7 +176,7 @@ def reproduce_ablations(job: Job) -> dict[str, Any]:
 
 
 def score_ablation(model: nn.Module, train: Dataset, held_out: Dataset, size: AblationSize, device: torch.device) -> dict[str, Any]:
-    """Bits per dimension with the uniform and the unigram prior, PSNR and the usage of the codes, together with the model's settings."""
+    """Bits per dimension with the uniform and the unigram prior, PSNR and the use of the codes, together with the model's settings."""
     assert isinstance(model, VQVAE) and isinstance(model.quantizer, ProductQuantizer)
     unigram = count(model, train, size.counted, device)
     scores = evaluate_tokenizer(

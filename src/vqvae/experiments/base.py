@@ -7,12 +7,12 @@ from typing import Literal
 from vqvae.training import RunOptions
 
 Scale = Literal["cpu", "paper"]
-"""Scales of an experiment: for two cores, or the paper's."""
+"""The scale of an experiment: for two CPU cores, or as in the paper."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One call of an experiment: its inputs and the place of its results."""
+    """The arguments of one call of an experiment: its inputs and the place of its results."""
 
     run: Path
     """The run folder."""

@@ -1,4 +1,4 @@
-"""E5 [VQVAE §4.2]: a second stage with a decoder that could ignore its latents, compared with a VAE of the same size.
+"""E5 [VQVAE §4.2]: a second stage whose decoder could ignore the latents, compared with a VAE of the same size.
 
 RUN/collapse/
   vqvae/, vae/           second stages over the codes of RUN: three codes of 512, or a Gaussian, per image
@@ -44,9 +44,9 @@ LATENTS, DIM = 3, 192
 SHOWN, DRAWS = 8, 3
 NOTES = """![reconstructions]({name}-reconstructions.png)
 
-Bits are per image; the codes can hold {bits}. `bits_without_latents` is the cost with the same decoder, trained without latents.
-`bits_gained` is what the latents save in comparison. `bits_lost_when_shuffled` is the extra cost with the latents of another image.
-Latents without information are noise to their decoder, which may then be worse than one without latents.
+Bits are per image; the codes can hold at most {bits}. `bits_without_latents` is the cost with the same decoder, trained without latents.
+`bits_gained` is how many bits the latents save in comparison. `bits_lost_when_shuffled` is the extra cost with the latents of another
+image. Latents without information are noise to their decoder, so it may be worse than a decoder without latents.
 `vqvae.evaluation.likelihood.collapse.measure_collapse` explains the other rows. The picture shows held-out frames, their reconstructions
 by the first stage, and {rows} draws from the latents of each second stage.
 
@@ -98,10 +98,10 @@ def second_stages(level: Level, space: tuple[int, int], scale: Scale) -> dict[st
 
 
 def reproduce_collapse(job: Job) -> dict[str, Any]:
-    """Train the missing models over the codes of a run, score all three, and write ``results/NAME.md``, ``NAME.json`` and a picture.
+    """E5: train the missing models over the codes of a run, score them, and write ``results/NAME.md``, ``NAME.json`` and a picture.
 
     Raises:
-        VqvaeError: if there is no tokenizer or the codes are another tokenizer's, or on an interruption. The same call resumes.
+        VqvaeError: if there is no tokenizer, or the codes are from another one, or on an interruption. The same call resumes.
     """
     splits, pipeline = read_codes(job.run), load(job.run)
     level, (height, width) = only_level(pipeline.tokenizer.layout), splits.train.batch(np.arange(1)).x.shape[2:]
@@ -136,7 +136,7 @@ def score_latents(model: nn.Module, without: nn.Module, held_out: Dataset, devic
 
 @torch.inference_mode()
 def reconstructed_by(run: Path, models: Mapping[str, nn.Module], held_out: Dataset, device: torch.device) -> dict[str, Tensor]:
-    """Held-out frames, and below them draws from their latents: each second stage draws codes, and the first stage decodes them."""
+    """Held-out frames, and draws from their latents. Each second stage draws codes, and the first stage decodes them."""
     pipeline = load(run, device)
     chosen = spread_indices(held_out, SHOWN)
     batch = held_out.batch(chosen).to(device)

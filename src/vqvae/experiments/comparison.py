@@ -54,14 +54,14 @@ LABELS = {
 NOTES = """Bits/dim are those of the lower bound on log p(x), computed without autocast. All rows score the same {scored} test
 images, spread over the test set. `reconstruction` is −log₂ p(x|z). `latents` is the cost of the latents:
 
-- VQ-VAE: N·log₂ K with the uniform prior, −log₂ p(z) of its codes with another prior
+- VQ-VAE: N·log₂ K with the uniform prior, −log₂ p(z) of the codes with another prior
 - VAE and Gumbel-softmax: KL(q(z|x) ‖ p(z))
 - VIMCO: the difference between its bound and the weighted mean of log p(x|z) over its draws
 
 VIMCO is scored by its bound with as many draws as in training, Gumbel-softmax by one draw of its codes, and the VAE by one draw and by
 the bound with {samples}. All models have the same encoder, decoder, optimizer and likelihood (256 levels without an order; two extra rows
 have a mixture of logistics). VQ-VAE, VIMCO and Gumbel-softmax have {num_codebooks} codes of 512 at each of 8×8 positions (the paper: 10).
-The VAE has {gaussians} Gaussians. The seconds are for training only.
+The VAE has {gaussians} Gaussians at each position. The seconds are for training only.
 
 The VQ-VAE trains in bfloat16 if the hardware gains from it. Its bound is {bits_per_dim_bfloat16:.4f} bits/dim in bfloat16 and
 {bits_per_dim:.4f} without autocast. The sum over other codes, log Σ p(x|z) p(z) instead of the one term of the encoder's codes, is
@@ -77,12 +77,12 @@ class ComparisonSize:
     num_codebooks: int
     """Codes at each of the 8×8 positions."""
     gaussians: int
-    """The VAE's latents at each position. More latents carry more, but in a short training the noise of unused latents does harm."""
+    """The VAE's latents at each position. More latents carry more information, but in a short training, unused latents add noise."""
     steps: int
     batch_size: int
     optimizer: AdamConfig
     compile: bool = False
-    """Whether to compile the models with torch.compile. It takes a minute, which only a long training gains back."""
+    """Whether to compile the models with torch.compile. It takes a minute, which pays off only in a long training."""
     samples: int
     """k of VIMCO, in training and in its bound, and of the VAE's importance-weighted bound."""
     more_samples: int
@@ -92,8 +92,9 @@ class ComparisonSize:
     scored: int
     """Number of held-out images per row, spread over the set."""
     layers: int
-    """Steps of the prior."""
+    """Layers of the prior."""
     hidden: int
+    """Its channels."""
     prior_steps: int
     prior_optimizer: AdamConfig
 
@@ -157,7 +158,7 @@ def prior(scale: Scale, level: Level, classes: int) -> TrainConfig:
 
 
 def others(scale: Scale) -> dict[str, TrainConfig]:
-    """The other models. Network, likelihood and training are the VQ-VAE's, except for the difference in the name."""
+    """The other models, by name. Network, likelihood and training are those of the VQ-VAE, unless the name says otherwise."""
     size = SIZES[scale]
     parts: dict[str, Any] = _parts(size)
     mixture: dict[str, Any] = {**parts, "likelihood": LogisticMixtureConfig(channels=3)}
@@ -179,15 +180,15 @@ def others(scale: Scale) -> dict[str, TrainConfig]:
 
 
 def reproduce_comparison(job: Job) -> dict[str, Any]:
-    """Train the other models that are missing, score all on the same images, and write ``results/NAME.md`` and ``NAME.json``.
+    """E1: train the other models that are missing, score all on the same images, and write ``results/NAME.md`` and ``NAME.json``.
 
     Raises:
-        VqvaeError: if there is no VQ-VAE with a prior or its data is missing, or on an interruption. The same call resumes.
+        VqvaeError: if there is no VQ-VAE with a prior, or its data is missing, or on an interruption. The same call resumes.
     """
     size, configs, device = SIZES[job.scale], others(job.scale), pick_device(job.options.device)
     splits, pipeline = stored_data(job.run), load(job.run, device)
     if pipeline.prior is None or pipeline.unigram is None:
-        raise CheckpointError(f"{job.run} has no prior, and the table shows its bits. Start from the beginning: vqvae reproduce e1")
+        raise CheckpointError(f"{job.run} has no prior, but the table shows the prior's bits. Train it: vqvae reproduce e1")
     models = {stage: train_part(config, splits, job.options, job.run / FOLDER, stage, recipe=FOLDER) for stage, config in configs.items()}
     began = time.perf_counter()
     held_out = list(spread(splits.held_out, size.scored, BATCH))
@@ -237,7 +238,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
     model, unigram, prior = pipeline.tokenizer, pipeline.unigram, pipeline.prior
     assert isinstance(model, VQVAE) and unigram is not None and prior is not None
     row: dict[str, Any] = score_bound(model.bound, held_out, device=device)
-    # Without the label: the prior has not seen it.
+    # Without the label: the prior was not trained with labels.
     priors = {"unigram": unigram.log_prob, "learned": prior.log_prob}
     scores = evaluate_tokenizer(model, (batch.to(device) for batch in held_out), log_priors=priors)
     row |= {f"bits_per_dim_{name}": scores[f"bits_per_dim_{name}"] for name in priors}
@@ -250,7 +251,7 @@ def score_vqvae(pipeline: Pipeline, held_out: Sequence[Batch], device: torch.dev
 
 
 def _labelled(rows: Mapping[str, Mapping[str, Any]], size: ComparisonSize) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """The lines of the table. A model may have several, with other priors or more draws."""
+    """The lines of the table. A model has one line for each prior and each number of draws."""
     labels = {**LABELS, f"vimco-{size.more_samples}": f"VIMCO, {size.more_samples} draws"}
     for stage, row in rows.items():
         yield labels[stage].format(samples=size.samples), row

@@ -3,7 +3,7 @@
 RUNS/
   voices/                 a WaveNet decoder
     without-codes/        the same decoder, trained with one code that carries no information
-    probes/               classifiers of real speech: speaker, phones
+    probes/               classifiers, trained on real speech: of speakers and of phones
   voices-whole-wave/      the same encoder, with a decoder that makes the whole wave at once
 """
 
@@ -66,18 +66,18 @@ SHOWN, ROUNDED = 3, 64
 """Number of recordings whose spectrograms are shown; number of examples that measure the cost of 8-bit weights."""
 NOTES_VOICES = """{pictures}
 
-Both models have the same encoder and codebook. One decoder is a WaveNet over mu-law bins. The other makes the whole wave at once; it has
-no density, so no bits per sample.
+Both models have the same encoder and codebook. One decoder is a WaveNet over mu-law bins. The other makes the whole wave at once. It has
+no density, so there are no bits per sample.
 
 - `bits_given_latents` is −log₂ p(x|z) per sample.
-- `bits_without_latents` is that of the same WaveNet, trained equally long with one code that carries no information.
+- `bits_without_latents` is the same for a WaveNet that was trained for as long with one code that carries no information.
 - `bits_lost_when_shuffled` is the extra cost with the codes of another clip, and `bits_lost_in_int8` that of 8-bit weights.
 - `bits_per_code` is the cost with the learned prior.
 - `phone_trigram_perplexity_…` scores the phones that a recogniser, trained on real speech, finds in real recordings, in samples of the
   prior, and in codes drawn independently by their frequency.
 
-The spectrograms show, from top to bottom, the original, its reconstruction and a conversion to another voice. Voices and exact phones are
-eSpeak's."""
+The spectrograms show, from top to bottom, the original, its reconstruction and a conversion to another voice. Voices and exact phones come
+from eSpeak."""
 NOTES_CONVERSION = """{pictures}
 
 {clips} recordings, each converted to {targets} other voices.
@@ -93,14 +93,14 @@ spectrograms show a source, its conversion, and the same words in the target voi
 PROBE_STEPS = (400, 1_500)
 """Training steps of the speaker classifier and of the phone recogniser."""
 FRAMES = 100
-"""Frames per training example of the phone recogniser: one second."""
+"""Frames in a training example of the phone recogniser, which last one second."""
 
 
 def reproduce_voices(job: Job) -> dict[str, Any]:
     """E6: train the missing models, score both decoders, and write ``results/NAME.md``, ``NAME.json`` and spectrograms.
 
     Raises:
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     runs = decoders(job)
     metrics = {}
@@ -125,7 +125,7 @@ def reproduce_conversion(job: Job) -> dict[str, Any]:
     """E7: train the missing models, convert held-out sentences, and let classifiers of real speech name the speaker and the phones.
 
     Raises:
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     runs = decoders(job)
     splits = stored_data(job.run)
@@ -162,7 +162,7 @@ def decoders(job: Job) -> dict[str, Path]:
 
 
 def score_use(job: Job, splits: Splits) -> dict[str, float]:
-    """Whether the WaveNet uses its codes: its bits per sample, those with another clip's codes, and those of a decoder without codes."""
+    """Whether the WaveNet uses its codes: its bits per sample, the bits with another clip's codes, and those of a decoder without codes."""
     config, device = without_codes(stored_config(job.run)), pick_device(job.options.device)
     bare = train_part(config, splits, job.options, job.run, WITHOUT, recipe=WITHOUT)
     pipeline = load(job.run, device)
@@ -196,7 +196,7 @@ def int8_cost(pipeline: Pipeline, held_out: Dataset) -> float:
 
 
 def without_codes(config: TrainConfig) -> TrainConfig:
-    """The same training with one code that carries no information: the decoder only has the speaker and the earlier samples. There is
+    """The same training with one code that carries no information: the decoder gets only the speaker and the earlier samples. There is
     nothing to encode, so the encoder is as small as possible."""
     model = config.model
     assert isinstance(model, VQVAEConfig) and isinstance(model.quantizer, EMAQuantizerConfig)
@@ -215,7 +215,7 @@ class Probes(NamedTuple):
 
 
 def train_probes(job: Job, splits: Splits) -> Probes:
-    """Classifiers of the recordings that the tokenizer was trained on, as far as these exist."""
+    """Train the classifiers on the recordings that the tokenizer was trained on, or load them. Without phones, there is no recogniser."""
     device = pick_device(job.options.device)
     train, held_out = recordings_of(splits.train), recordings_of(splits.held_out)
     who = SpeakerClassifierConfig(speakers=len(train.label_names), rate=train.rate)
@@ -252,8 +252,11 @@ def labelled(audio: AudioDataset) -> list[LabelledClip]:
 
 
 def parallel_speech(data: DataConfig | None, held_out: AudioDataset) -> tuple[AudioDataset, AudioDataset | None]:
-    """The recordings to convert, and the same texts by all known voices: recording ``voice * texts + text``. With eSpeak, these are new
-    sentences by unseen voices. With other data, they are held-out recordings of its own speakers, and nobody else speaks the same text."""
+    """The recordings to convert, and the same texts by all known voices: recording ``voice * texts + text``.
+
+    With eSpeak, the recordings are new sentences by unseen voices. With other data, they are held-out recordings of its own speakers. Then
+    nobody else speaks the same text, and the second result is None.
+    """
     if not isinstance(data, VoicesConfig):
         return held_out, None
     texts = untrained(data, TEXTS, "conversion")
@@ -262,7 +265,7 @@ def parallel_speech(data: DataConfig | None, held_out: AudioDataset) -> tuple[Au
 
 @torch.inference_mode()
 def convert_all(pipeline: Pipeline, said: AudioDataset, wanted: AudioDataset | None) -> list[Conversion]:
-    """Recordings of ``said`` in ``TARGETS`` voices each, all voices in turn, together with the same text by these voices in ``wanted``."""
+    """Recordings of ``said``, each in ``TARGETS`` voices, with all voices in turn. ``wanted`` has the same text by these voices."""
     conversions, texts = [], 1 if wanted is None else len(wanted.recordings) // len(pipeline.speakers)
     for index in spread_indices(said.recordings, CONVERTED).tolist():
         source = torch.from_numpy(said.clip(index))
@@ -321,7 +324,7 @@ def score_babble(pipeline: Pipeline, recogniser: PhoneRecogniser, splits: Splits
 
 
 def draw_unigram(pipeline: Pipeline, count: int, size: tuple[int]) -> Tensor:
-    """Waves of codes that are drawn independently, each by its frequency."""
+    """Waves decoded from codes that are drawn independently, each by its frequency."""
     assert pipeline.unigram is not None
     level, generator = only_level(pipeline.tokenizer.layout), seeding.generator(0, "unigram")
     shares = (pipeline.unigram.counts.cpu().double() + 1).expand(count, -1, -1)

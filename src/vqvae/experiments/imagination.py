@@ -1,9 +1,9 @@
-"""E10 [VQVAE §4.4]: world models in codes that obey their actions, scored against the engines.
+"""E10 [VQVAE §4.4]: world models that obey actions, purely in codes, scored against the engines.
 
 RUN/                    a tokenizer of frames and a prior over frames, given actions
 RUN/with-actions/       the same prior, trained for as many steps as the next two
 RUN/without-actions/    the same prior without actions
-RUN/single-frames/      the same prior of single frames
+RUN/single-frames/      the same prior, of single frames
 RUN/priors/masked/      a prior that draws a frame in a few passes
 RUN/probes/             a classifier of the action between two real frames
 """
@@ -45,17 +45,17 @@ from vqvae.training.machine import pick_device
 
 WITH_ACTIONS, WITHOUT_ACTIONS, SINGLE, PROBES = "with-actions", "without-actions", "single-frames", "probes"
 WORLDS, CRAFTER = "worlds-video", "crafter"
-"""The recipes, which also name the run folders."""
+"""The recipes. Their names are also those of the run folders."""
 HELD = {WORLDS: ("forward", "left", "right"), CRAFTER: ("move_left", "move_right", "move_up", "move_down")}
-"""The actions that are held. The worlds' other actions are two of these at once, and a wall in front hides the difference."""
+"""The actions that are held. Each other action of the worlds is two of these at once, and a wall in front hides the difference."""
 ROLLOUTS: dict[Scale, int] = {"cpu": 512, "paper": 2_048}
-"""Rollouts, over all actions."""
+"""The number of rollouts, over all actions."""
 COMPARED_STEPS: dict[Scale, int | None] = {"cpu": 600, "paper": None}
 """Training steps of the priors that are compared with each other. None: those of the run's prior."""
 MASKED, MASKED_STEPS = "masked", 2_500
 """The name of the masked prior, and its training steps at CPU scale."""
 PROBE_STEPS, CALIBRATED = 3_000, 2_000
-"""Training steps of the classifier of actions; pairs of real frames for the calibration of rotation."""
+"""Training steps of the classifier of actions, and the number of pairs of real frames for the calibration of rotation."""
 NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
 
 ![imagined frames of Crafter]({name}-crafter.png)
@@ -63,20 +63,20 @@ NOTES = """![imagined frames of ViZDoom]({name}-worlds-video.png)
 After {context} known frames, an action is held. The model draws the codes of all further frames and then decodes them. Each strip of
 imagined frames is followed by the engine's own frames after the same start and action.
 
-- `action_named`: the share of imagined steps at which a classifier, trained on real frames, names the held action among those that are
-  held. `…_real` is the same for the engine's frames, walls included, and `…_held_out` for single steps of held-out episodes.
-- `bits_per_frame`: the cost of the codes of a held-out frame. `…_copy` is that of a prior that copies codes or draws them by frequency,
-  `…_shifted_…` that with each action replaced by the one before or after.
+- `action_named`: the share of imagined steps at which a classifier, trained on real frames, names the held action out of all held actions.
+  `…_real` is the same for the engine's frames, walls included. `…_held_out` is the same for single steps of held-out episodes.
+- `bits_per_frame`: the cost of the codes of a held-out frame. `…_copy` is the cost under a prior that copies codes or draws them by
+  frequency. `…_shifted_…` is the cost if each action is replaced by the one before or after.
 - `bits_per_frame_compared`, `…_without_actions` and `…_single` (a prior of single frames) belong to three priors that were trained for
-  {compared} each. `bits_saved_over_…` has the 95 % interval over resampled episodes.
+  {compared} each. `bits_saved_over_…` has its 95 % interval over resampled episodes.
 - `frechet_ratio_step_N`: the Fréchet distance of imagined from real frames at step N, divided by that at step 1.
-  `frechet_share_of_copy_step_N`: the same distance, divided by that of the last known frame, repeated. The features describe single frames.
-  To these, a repeated frame looks as real as any other. Those of `frechet_motion_…` describe how a frame follows the one before it.
+  `frechet_share_of_copy_step_N`: the same distance, divided by that of the last known frame, repeated. The features describe single frames,
+  so a repeated frame looks as real as any other. The features of `frechet_motion_…` describe how a frame follows the one before it.
 - `rotation_…`: degrees per step, from the movement of the picture, calibrated on real frames.
 - `masked_…`: the same for a prior that draws a frame in 8 passes (`MaskedPrior`). `masked_frechet_over_frechet` compares both at step 10.
-- `position_right_step_N`: the share of rollouts of Crafter with the player where the engine has it, after N steps that all move it. The
-  cells of the first 3 steps are in view at the start, those of later steps are not. `position_free_step_N`: of the rollouts that move for
-  3 steps, the share that moves for N in the engine. About as often, a perfect model would imagine that the way is free."""
+- `position_right_step_N`: the share of rollouts of Crafter in which the player is where the engine has it, after N steps that all move it.
+  The cells of the first 3 steps are in view at the start; those of later steps are not. `position_free_step_N`: of the rollouts that move
+  for 3 steps, the share that moves for N steps in the engine. A perfect model would imagine a free way about as often."""
 
 
 def reproduce_imagination(job: Job) -> dict[str, Any]:
@@ -84,9 +84,9 @@ def reproduce_imagination(job: Job) -> dict[str, Any]:
     used as they are, whatever their settings.
 
     Raises:
-        ConfigError: if the run's data has no actions or cannot be rolled out, or its prior takes no actions.
+        ConfigError: if the run's data has no actions or no engine, or its prior takes no actions.
         MissingExtraError: if an engine is not installed.
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     found = {name: score_world(dataclasses.replace(job, run=job.run.with_name(name)), name) for name in (WORLDS, CRAFTER)}
     return tabulate_imagination(job, found)
@@ -207,13 +207,13 @@ def mean(costs: Sequence[torch.Tensor]) -> float:
 
 
 def saved(name: str, costs: Sequence[torch.Tensor], ours: Sequence[torch.Tensor]) -> dict[str, Any]:
-    """What our frames cost less, with an interval over resampled episodes."""
+    """How many bits per frame ours save, with the interval over resampled episodes."""
     found = compare(costs, ours)
     return {f"bits_saved_over_{name}": found.mean, f"bits_saved_over_{name}_interval": [found.low, found.high]}
 
 
 def score_held_out(classifier: InverseDynamics, held_out: ClipsDataset, names: Sequence[str]) -> dict[str, float]:
-    """The share of held-out steps with one of the named actions for which the classifier names it among them."""
+    """Of the held-out steps with one of these actions, the share for which the classifier names it out of them."""
     among = [held_out.action_names.index(name) for name in names]
     right = []
     for batch in in_order(ClipsDataset(held_out.episodes, 2, "pairs"), 64):

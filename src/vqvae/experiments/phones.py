@@ -33,7 +33,7 @@ from vqvae.training import TrainConfig
 from vqvae.training.machine import pick_device
 
 ALIGNMENTS = "phones.jsonl"
-"""The file with the alignments, in the folder of recordings that --data names."""
+"""The name of the file with the alignments, in the folder of recordings that --data gives."""
 STRANGERS, TEXTS = VoicesConfig().unseen_voices, 60
 """eSpeak voices that are not in the training data, and the number of new sentences that each speaks."""
 EXACT, GIVEN = "eSpeak's own times", f"machine alignments, {ALIGNMENTS}"
@@ -41,20 +41,20 @@ PUBLISHED = {"phoneme_accuracy": "0.493", "phoneme_majority": "0.072"}
 MEASURES = ("phoneme_accuracy", "phoneme_accuracy_bigram", "phoneme_accuracy_trigram", "phoneme_accuracy_random", "phoneme_majority")
 NOTES_PHONES = """![phones of the codes]({name}-phonemes.svg)
 
-Each code is mapped to its most frequent phone. The table shows the share of correct frames without silence, the share of the most
-frequent phone, and the accuracy of random codes with the same frequencies. Bigrams and trigrams map two and three codes at once. {frames}
-frames are scored, with {inventory} phones besides silence. The labels are {source}. {sides}
+Each code is mapped to its most frequent phone. The table shows the share of right frames without silence, the share of the most frequent
+phone, and the accuracy of random codes with the same frequencies. Bigrams and trigrams map two and three codes at once. {frames} frames
+are scored, with {inventory} phones besides silence. The labels are {source}. {sides}
 
-The paper reports 49.3 % with 128 codes at 25 Hz, and 7.2 % for the most frequent phone: on other speech, with a WaveNet decoder."""
+The paper reports 49.3 % with 128 codes at 25 Hz, and 7.2 % for the most frequent phone, on other speech and with a WaveNet decoder."""
 UNSEEN = """The maps are fitted on the training data, and scored on other sentences by voices that were not in the training data.
 
-`base` is the recipe's model. Each other model has one changed setting and was trained for as many steps. `waveform` and `log-mel` are
-inputs of the encoder instead of mel cepstra. All predict the same cepstra."""
+`base` is the recipe's model. Each other model has one changed setting and was trained for as many steps. In `waveform` and `log-mel`, these
+are the input of the encoder instead of mel cepstra. All models predict the same cepstra."""
 HALVES = "The maps are fitted on half of the held-out speakers and scored on the others."
 
 
 def variants(base: TrainConfig) -> dict[str, TrainConfig]:
-    """The base's training with one setting changed, by the name of the change."""
+    """The training of ``base`` with one setting changed, by the name of the change."""
     model = base.model
     assert isinstance(model, VQVAEConfig)
     assert isinstance(model.encoder, CepstralEncoderConfig) and isinstance(model.decoder, CepstralDecoderConfig)
@@ -78,14 +78,14 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
 
     Raises:
         DataError: if no held-out recording has an alignment.
-        VqvaeError: on an interruption, or if the folder holds another training. The same call resumes.
+        VqvaeError: on an interruption, or if the folder belongs to another training. The same call resumes.
     """
     splits, base, device = stored_data(job.run), stored_config(job.run), pick_device(job.options.device)
     with_strange = splits if job.data else with_strangers(splits, base.data)
     scores, seconds, chart = {}, {}, ""
     for name, config in {"base": base, **({} if job.data else variants(base))}.items():
         stage = TOKENIZER if name == "base" else name.replace(" ", "-")
-        # The base is only loaded: it has been trained before.
+        # The base is only loaded: ``reproduce`` has trained it.
         tokenizer = train_part(config, splits, job.options, job.run, stage, recipe=recipe_of(job.run))
         assert isinstance(tokenizer, VQVAE)
         pipeline = Pipeline(tokenizer.to(device), label_names=splits.train.label_names)
@@ -123,7 +123,7 @@ def reproduce_phones(job: Job) -> dict[str, Any]:
 
 
 def with_strangers(splits: Splits, data: DataConfig | None) -> Splits:
-    """The splits, with new sentences by unseen voices as the held-out side: the decoder knows the usual held-out voices."""
+    """The splits, with new sentences by unseen voices as the held-out side. The decoder knows the voices of the usual held-out side."""
     assert isinstance(data, VoicesConfig)
     return splits._replace(held_out=render(untrained(data, TEXTS, "phones"), STRANGERS, rate=data.rate))
 

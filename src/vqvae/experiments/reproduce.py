@@ -1,4 +1,4 @@
-"""The paper's experiments as stages, with published numbers beside ours. Every stage resumes where it stopped."""
+"""The paper's experiments in stages, with published numbers beside ours. Every stage resumes where it stopped."""
 
 import dataclasses
 import math
@@ -42,7 +42,7 @@ WITHOUT_CLASS = "prior-without-class"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Both stages of one run; experiments that share a run share its folder."""
+    """The settings of both stages of a run. Experiments that share a run share its folder."""
 
     run: str
     tokenizer: Callable[[str | None], TrainConfig]
@@ -85,11 +85,11 @@ class Experiment:
     settings: str | None = None
     """A key of ``SETTINGS``; None if ``after`` does all training, in a run folder with the experiment's name."""
     stages: int = 0
-    """1: the tokenizer; 2: the prior too."""
+    """The stages to train. 1: the tokenizer. 2: also the prior."""
     published: dict[str, str] = field(default_factory=dict)
     """The paper's numbers, by the names of our measures."""
     run: str = ""
-    """The run folder's name if it is neither that of the settings nor that of the experiment."""
+    """The name of the run folder, if it differs from those of the settings and of the experiment."""
     after: Callable[[Job], dict[str, Any]] | None = None
     """A function that replaces the table of the run and returns the record."""
 
@@ -165,7 +165,7 @@ def reproduce(name: str, scale: Scale, *, data: str | None, results: Path, runs:
         VqvaeError: if a stage fails. The same call resumes.
     """
     if name not in EXPERIMENTS:
-        raise ConfigError(f"There is no experiment {name!r}; there are {', '.join(EXPERIMENTS)}.")
+        raise ConfigError(f"There is no experiment {name!r}. Choose one of {', '.join(EXPERIMENTS)}.")
     if distributed.started() > 1:
         raise ConfigError("Experiments run as one process, but torchrun has started several. Start 'vqvae reproduce' without torchrun.")
     experiment = EXPERIMENTS[name]
@@ -196,12 +196,12 @@ def times_fewer_bits(tokenizer: Tokenizer) -> float:
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Make the folder for results before hours of training, and check that no other files would be overwritten.
+    """Make the folder for results before hours of training, and check that no other file would be overwritten.
 
     Raises:
-        ConfigError: if it cannot be made or written to, or holds other files of these names.
+        ConfigError: if it cannot be made or written to, or contains other files with these names.
     """
-    with explained(ConfigError, folder, "cannot be written to, so there is no place for results", "Choose another --out."):
+    with explained(ConfigError, folder, "cannot be written, so there is no place for results", "Choose another --out."):
         folder.mkdir(parents=True, exist_ok=True)
         tempfile.TemporaryFile(dir=folder).close()
     if not is_record(folder / f"{name}.json", name):

@@ -15,8 +15,10 @@ from vqvae.errors import ConfigError, DataError
 from vqvae.generation.sampling import sample_codes
 from vqvae.priors import SamplingPrior
 
-Actions = Sequence[str | int] | Tensor | np.ndarray
-"""Names or numbers, one per frame, for all clips; or integers (clips, frames)."""
+Actions = str | int | Sequence[str | int] | Tensor | np.ndarray | None
+"""Names or numbers, one per frame, for all clips; or integers (clips, frames). A name or number alone is one action, None is no action."""
+_WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
+"""The types of actions in a tensor."""
 
 
 def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int64[Tensor, "clips frames"]:
@@ -28,10 +30,12 @@ def action_numbers(actions: Actions, names: tuple[str, ...], clips: int) -> Int6
     """
     if isinstance(actions, np.ndarray) and actions.ndim == 2 and actions.dtype.kind in "iu":
         actions = torch.from_numpy(actions.astype(np.int64))
-    if isinstance(actions, str):
+    if actions is None:
+        actions = ()
+    if isinstance(actions, str | int | Integral):
         actions = (actions,)
     if isinstance(actions, Tensor):
-        if actions.ndim != 2 or len(actions) != clips or actions.is_floating_point():
+        if actions.ndim != 2 or len(actions) != clips or actions.dtype not in _WHOLE:
             raise DataError(f"actions is {actions.dtype} {tuple(actions.shape)}; expected integers (clips, frames) for {clips} clips.")
         given = actions.long().cpu()
     else:

@@ -3,13 +3,14 @@
 import math
 from collections.abc import Callable
 from importlib.util import find_spec
+from numbers import Real
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float, Int64, Integer
 from torch import Tensor, nn
 
-from vqvae.config import check_at_least
+from vqvae.config import check_at_least, shown
 from vqvae.errors import ConfigError, DataError, MissingExtraError
 from vqvae.exact import check_float64, exact, exact_device
 from vqvae.progress import tracked
@@ -68,6 +69,9 @@ class Choice(NamedTuple):
 
     def check(self) -> None:
         """Raise ConfigError if a number is out of range."""
+        for name, value in (("temperature", self.temperature), ("top_p", self.top_p)):
+            if isinstance(value, bool) or not isinstance(value, Real | None):
+                raise ConfigError(f"{name} is {shown(value)}; it must be a number.")
         if not (math.isfinite(self.temperature) and self.temperature >= 0):
             raise ConfigError(f"temperature is {self.temperature}; it must be 0 or more.")
         check_at_least(1, "", top_k=self.top_k)

@@ -46,7 +46,7 @@ class Video(NamedTuple):
     """Frames per second."""
 
 
-def read_video(path: Path | str, size: int | tuple[int, int] | None = None, *, channels: int = 3) -> Video:
+def read_video(path: Path | str, size: int | tuple[int, int] | None = None, *, channels: int = 3, frame_rate: float | None = None) -> Video:
     """All frames of a video file; see ``video_frames``.
 
     Raises:
@@ -55,12 +55,12 @@ def read_video(path: Path | str, size: int | tuple[int, int] | None = None, *, c
     """
     frames: list[np.ndarray] = []
     taken = 0
-    for frame in video_frames(path, size, channels=channels):
+    for frame in video_frames(path, size, channels=channels, frame_rate=frame_rate):
         frames.append(frame)
         taken += frame.nbytes
         if taken > MOST_BYTES:
             raise DataError(f"{path} has more than {MOST_BYTES / 2**30:g} GiB of frames. Give a smaller size, or cut the video.")
-    return Video(np.stack(frames), frame_rate_of(path))
+    return Video(np.stack(frames), frame_rate or frame_rate_of(path))
 
 
 def frame_rate_of(path: Path | str) -> float:

@@ -19,8 +19,9 @@ from vqvae.codes import Codes
 from vqvae.data.base import Batch
 from vqvae.models.base import Tokenizer
 
-FULL, FULL_GPU = 2**15, 2**21
-"""Positions in a block, on a CPU and on other devices. Fewer cost time for each call; more leave the cache of a CPU."""
+FULL, FULL_SEQUENCE, FULL_GPU = 2**16, 2**15, 2**21
+"""Positions in a block: on a CPU, of sequences on a CPU, and on other devices. Fewer cost time for each call; more leave the cache of a
+CPU. Recordings seldom have one length, so blocks of them are often filled up."""
 MOST, MOST_GPU = 16, 256
 """Rows in a block."""
 _ALONE = threading.Lock()
@@ -55,7 +56,8 @@ def encode_rows(model: Tokenizer, rows: Sequence[Tensor]) -> list[Codes]:
 
 def block_rows(size: tuple[int, ...], device: torch.device) -> int:
     """Rows in a block of examples of a size: a power of two, and at least 1."""
-    full, most = (FULL, MOST) if device.type == "cpu" else (FULL_GPU, MOST_GPU)
+    on_cpu = FULL_SEQUENCE if len(size) == 1 else FULL
+    full, most = (on_cpu, MOST) if device.type == "cpu" else (FULL_GPU, MOST_GPU)
     fitting = full // max(math.prod(size), 1)
     return min(1 << max(fitting.bit_length() - 1, 0), most)
 

@@ -6,6 +6,7 @@ from vqvae.pipeline.folder import (
     LOCK,
     PRIOR,
     SCORES,
+    TOKENS,
     TRAVELS,
     UNIGRAM,
     about,
@@ -20,7 +21,7 @@ from vqvae.pipeline.folder import (
     tokenizer_digest,
 )
 from vqvae.pipeline.model import Pipeline
-from vqvae.pipeline.parts import check_actions, mixture_log_prob
+from vqvae.pipeline.parts import check_actions, check_frames, mixture_log_prob
 
 __all__ = [
     "CHECKPOINTS",
@@ -30,12 +31,14 @@ __all__ = [
     "SCORES",
     "STATE",
     "TOKENIZER",
+    "TOKENS",
     "TRAVELS",
     "UNIGRAM",
     "Pipeline",
     "about",
-    "check_actions",
     "best_step",
+    "check_actions",
+    "check_frames",
     "checkpoint_steps",
     "chosen_checkpoint",
     "fits_codes",

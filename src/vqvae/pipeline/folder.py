@@ -40,6 +40,8 @@ _log = logging.getLogger(__name__)
 P = TypeVar("P", bound=Prior)
 T = TypeVar("T")
 PRIOR, PRIORS, UNIGRAM, CODES = "prior", "priors", "unigram", "codes"
+TOKENS = "tokens-"
+"""How the folders in ``codes`` begin that hold codes of tokenized data."""
 LOCK = ".lock"
 """The file that marks a folder as a run's from the first step on."""
 TRAVELS = tuple(
@@ -95,7 +97,7 @@ def load(
     found = None
     if prior is not None:
         if part_of(run, prior_folder(run, 0, prior)) is None:
-            raise CheckpointError(f"{run} has no prior {prior!r}; it has {prior_names(run)}. Train it: vqvae train-prior {run} --name NAME")
+            raise CheckpointError(f"{run} has no prior {prior!r}; it has {_names(run)}. Train it: vqvae train-prior {run} --name NAME")
         found = _priors(run, prior, tokenizer, parts)
     elif name is not None:
         found = _usable(lambda: _priors(run, name, tokenizer, parts))
@@ -166,11 +168,15 @@ def prior_names(run: Path) -> list[str]:
     return [*([""] if part_of(run, run / PRIOR) else []), *named]
 
 
+def _names(run: Path) -> str:
+    return ", ".join(repr(name) if name else "one without a name" for name in prior_names(run)) or "no prior"
+
+
 def prior_name(run: Path) -> str | None:
     """The name of the default prior: the one without a name, or the only one. None if there is no default."""
     names = prior_names(run)
     if len(names) > 1 and names[0]:
-        _log.warning("%s has the priors %s; none is used until one is chosen (--prior, prior=).", run, ", ".join(names))
+        _log.warning("%s has the priors %s; none is used until one is chosen (--prior-name, prior=).", run, ", ".join(names))
         return None
     return names[0] if names else None
 
@@ -185,17 +191,17 @@ def about(run: Path, parts: Parts = ()) -> RunCard:
 
 
 def fits_codes(run: Path, prior: RunCard, level: int) -> bool:
-    """Whether a prior with this card was trained on the codes of this run. True if unknown."""
+    """Whether a prior with this card was trained on codes of this run: those of its own data, or tokens. True if unknown."""
     if not prior.data.startswith("codes-") or not (run / CODES / "train" / MANIFEST).is_file():
         return True
     try:
-        manifest = read_manifest(run / CODES / "train")
+        manifests = [read_manifest(folder) for folder in (run / CODES / "train", *sorted((run / CODES).glob(f"{TOKENS}*")))]
     except VqvaeError:
         return True
     suffix = f"-{level}" if level else ""
-    source = manifest.header.source
-    ours = not source.startswith("tokenizer ") or source.startswith(f"tokenizer {tokenizer_digest(run)},")
-    return ours and (prior.data or "").split(CLIPS)[0] == f"codes-{manifest.digest}{suffix}"
+    own = f"tokenizer {tokenizer_digest(run)},"
+    ours = [one for one in manifests if not one.header.source.startswith("tokenizer ") or one.header.source.startswith(own)]
+    return (prior.data or "").split(CLIPS)[0] in {f"codes-{manifest.digest}{suffix}" for manifest in ours}
 
 
 def tokenizer_digest(run: Path) -> str:

@@ -25,7 +25,7 @@ from vqvae.models.streaming import decode_stream, decode_whole, encode_stream
 from vqvae.models.tiling import decode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
 from vqvae.pipeline.compression import Opened, coders_of, joined, open_file, refusing_spaces, write_file
-from vqvae.pipeline.parts import batches, codes_of, continuation, log_prob, whole_codes
+from vqvae.pipeline.parts import batches, check_frames, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
 
@@ -338,6 +338,7 @@ class Pipeline(TrainedParts):
             raise ConfigError(f"count is {count!r}; it must be a whole number, at least 1.")
         x = self.signal.batch(frames)
         prior, (level, *_) = self.prior, self.layout
+        check_frames(x, self.size)
         given = continuation(prior, level, self.card.action_names, x, actions, before, steps)
         assert prior is not None, "continuation checks"
         x = whole_codes(x, level)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from numbers import Integral
 from typing import NamedTuple
 
 import numpy as np
@@ -10,6 +11,7 @@ from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from vqvae.codes import Codes, Level
+from vqvae.config import shown
 from vqvae.data.base import Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.imagination import Actions, action_numbers
@@ -108,6 +110,15 @@ def whole_codes(x: Tensor, level: Level) -> Tensor:
     return x[:, :, -((x.shape[2] + lead) // step * step - lead) :]
 
 
+def check_frames(clips: Tensor, size: tuple[int, ...] | None, where: str = "frames") -> None:
+    """Raise DataError unless clips (clips, channels, time, height, width) have a frame, and frames of the size (time, height, width)."""
+    if not clips.shape[2]:
+        raise DataError(f"{where} has no frames. Give at least one known frame.")
+    if size is not None and tuple(clips.shape[3:]) != size[1:]:
+        wanted, found = (" x ".join(map(str, pixels)) for pixels in (size[1:], tuple(clips.shape[3:])))
+        raise DataError(f"{where} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
+
+
 class Continuation(NamedTuple):
     """What ``Pipeline.imagine`` draws."""
 
@@ -130,12 +141,14 @@ def continuation(
         raise ConfigError("This model cannot imagine: it has no prior over frames of codes. Train one on clips: vqvae train worlds-video")
     check_actions(prior, level)
     takes = getattr(prior, "actions", 0)
+    if steps is not None and (isinstance(steps, bool) or not isinstance(steps, Integral) or steps < 1):
+        raise ConfigError(f"steps is {shown(steps)}; it must be a whole number, at least 1.")
     if not takes:
-        if len(actions) or before is not None:
+        if before is not None or (actions is not None and (isinstance(actions, int | Integral) or len(actions))):
             raise ConfigError("This model was trained without actions. Omit the actions.")
-        if steps is None or steps < 1:
-            raise ConfigError(f"This model takes no actions, so it needs the number of frames to imagine; steps is {steps}.")
-        return Continuation(steps, None)
+        if steps is None:
+            raise ConfigError("This model takes no actions, so it needs the number of frames to imagine: steps=10")
+        return Continuation(int(steps), None)
     names = names if len(names) == takes else tuple(map(str, range(takes)))
     after = action_numbers(actions, names, len(x))
     wanted = after.shape[1] if steps is None else steps

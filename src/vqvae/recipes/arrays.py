@@ -1,4 +1,4 @@
-"""Any .npy or .npz file. Its shape and values determine the network, the likelihood and the prior."""
+"""Any array file (.npy or .npz). Its shape and values determine the network, the likelihood and the prior."""
 
 import logging
 import math
@@ -24,7 +24,7 @@ _READ: dict[str, Callable[[str], Any]] = {"layout": str, "key": str, "window": i
 _WIDTHS = {1: 128, 2: 96, 3: 48}
 """Channels of the network, by number of axes."""
 _BATCH_VALUES, _MOST = 2**18, 64
-"""The approximate number of values per batch, and the largest number of examples."""
+"""The approximate number of values in a batch, and the largest number of examples."""
 
 
 def tokenizer(path: str | None, **words: str) -> TrainConfig:
@@ -57,7 +57,8 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def strides(size: tuple[int, ...]) -> tuple[int, ...]:
-    """Positions per code along each axis: about 32 codes for a series, 8 to 16 along each side of a picture."""
+    """Positions per code along each axis. A series gets about 32 codes, but at most 64 positions per code. The axes of pictures and volumes
+    get 1, 2, 4 or 8 positions per code, by their lengths."""
     if len(size) == 1:
         return (min(64, max(1, 2 ** round(math.log2(max(size[0], 8) / 32)), 2 if size[0] >= 8 else 1)),)
     large = 160 if len(size) == 2 else 96
@@ -66,7 +67,7 @@ def strides(size: tuple[int, ...]) -> tuple[int, ...]:
 
 
 def likelihood(signal: Signal, centre: tuple[float, ...], unit: tuple[float, ...]) -> LikelihoodConfig:
-    """Categorical for few levels, a Gaussian for pictures, a mixture for all other levels, a density for floats."""
+    """Categorical for few levels, a Gaussian for pictures, a mixture of logistics for all other levels, a density for floats."""
     if signal.levels is None:
         return GaussianDensityConfig(channels=signal.channels, low=signal.low, high=signal.high, centre=centre, unit=unit)
     if signal.levels <= FEW_LEVELS:
@@ -98,7 +99,7 @@ def _settings(data: ArrayConfig, signal: Signal, size: tuple[int, ...], centre: 
 
 
 def _choice(source: Source, config: TrainConfig) -> str:
-    """The choice of model, in a line."""
+    """A sentence about the chosen model."""
     model: Any = config.model
     stride = "×".join(map(str, strides(source.size)))
     codes = math.prod(-(-length // step) for length, step in zip(source.size, strides(source.size), strict=True))

@@ -17,7 +17,7 @@ from vqvae.training import AdamConfig, TrainConfig
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """Complete settings for one data set: a tokenizer and the prior over its codes. Every field of both can be overridden."""
+    """Complete settings for one data set: a tokenizer and the prior over its codes. Users can override every field of both."""
 
     name: str
     """The name on the command line."""
@@ -26,7 +26,7 @@ class Recipe:
     paper: str
     """The experiment in [VQVAE §4] that it follows."""
     cost: str
-    """The time and hardware that it needs."""
+    """The time and the hardware that it needs."""
     expected: str
     """Measured results."""
     tokenizer: Callable[..., TrainConfig]
@@ -37,15 +37,15 @@ class Recipe:
     sized: Callable[[TrainConfig, int], TrainConfig] | None = None
     """Adapts the settings of the second stage to the number of codes. None if they do not depend on it."""
     tokenizer_share: float = 0.6
-    """The share of a time limit that the tokenizer gets if a prior follows."""
+    """The tokenizer's share of a time limit, if a prior follows."""
     looks_at: tuple[str, ...] = ()
     """Settings of the data that affect other settings. ``tokenizer`` gets them together with the path."""
     command: str = ""
-    """The command that runs both stages, if it is not ``vqvae train`` and ``vqvae train-prior``."""
+    """The command that runs both stages, if it is not ``vqvae train``."""
 
 
 def codebook(revive_after: int = 100, *, decay: float = 0.99, commitment_cost: float = 0.25) -> EMAQuantizerConfig:
-    """The paper's codebook: K = 512, updated by running means. A code without a latent for ``revive_after`` steps is replaced."""
+    """The paper's codebook: K = 512, updated by running means. A code that is unused for ``revive_after`` steps is replaced."""
     return EMAQuantizerConfig(dim=64, codebook_size=512, revive_after=revive_after, decay=decay, commitment_cost=commitment_cost)
 
 
@@ -108,5 +108,5 @@ def pixelcnn(level: Level, *, layers: int, hidden: int, kernel: int = 5, classes
 
 
 def cosine(learning_rate: float, warmup_steps: int = 100) -> AdamConfig:
-    """Adam with a short warm-up, then half a cosine down to a learning rate of zero: the best schedule for a fixed number of steps."""
+    """Adam with a short warm-up, then half a cosine down to a learning rate of zero. This suits a fixed number of steps."""
     return AdamConfig(learning_rate=learning_rate, schedule="cosine", warmup_steps=warmup_steps)

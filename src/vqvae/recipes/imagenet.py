@@ -51,7 +51,7 @@ def cpu_prior(level: Level, classes: int) -> TrainConfig:
 
 def _photographs(path: str | None) -> ImageFolderConfig:
     if path is None:
-        raise ConfigError("This trains on photographs in folders train/CLASS/ and val/CLASS/. Give the folder with both: --data FOLDER")
+        raise ConfigError("Photographs in folders train/CLASS/ and val/CLASS/ are needed. Give the folder with both: --data FOLDER")
     return ImageFolderConfig(path=path, size=128, classes=True, mirror=True)
 
 

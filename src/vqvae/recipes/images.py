@@ -13,17 +13,17 @@ from vqvae.training import TrainConfig
 
 STEPS, FEWEST_STEPS, BATCH = 20_000, 1_000, 32
 SMALL = 32 * 32
-"""Batches of images with at most this many pixels are twice as large: more latents per step use the codebook more evenly."""
+"""If images have at most this many pixels, batches are twice as large: more latents per step use the codebook more evenly."""
 EPOCHS = 500
 """The largest number of epochs over a small set of images."""
 MANY_CODES, FEW_CODES = 1_000_000, 100_000
-"""With at least this many codes, the prior trains for all steps. With fewer than this, it is small, so that it does not memorise images."""
+"""From the first number of codes on, the prior trains for all steps. Below the second, it is small, so that it does not memorise images."""
 _UNSEEN = Look(count=STEPS * BATCH, size=64, channels=3, levels=256, classes=False)
-"""What is assumed of a folder that does not exist."""
+"""The assumed contents of a folder that does not exist."""
 
 
 def tokenizer(path: str | None) -> TrainConfig:
-    """4 x 4 pixels per code, K = 512, and a network that two CPU cores train in an hour. The settings of the data fit the folder."""
+    """4×4 pixels per code, K = 512, and a network that two CPU cores train in an hour. The settings of the data fit the folder."""
     if path is None:
         raise ConfigError("The recipe 'images' trains on your own images. Give their folder: --data FOLDER")
     found = look(path) or _UNSEEN

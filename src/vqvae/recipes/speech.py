@@ -18,13 +18,13 @@ from vqvae.training import TrainConfig
 KNOWN = VoicesConfig(unseen_voices=(), chunk=16_384, hop=1_024)
 """Twenty voices, all of them known to the decoder. The held-out side has other sentences."""
 PHRASES = {"chunk": 65_536, "hop": 4_096}
-"""Examples of four seconds: the mean that the encoder subtracts should cover more than a word or two."""
+"""Examples of four seconds. The encoder subtracts a mean over the example, which should cover more than a word or two."""
 VCTK_SPEAKERS = 110
 FEW_CODES, MANY_CODES = 50_000, 450_000
 """The number of codes in seven minutes, and in an hour, of speech at 125 codes per second."""
 CROP, WAVENET = 8_192, dataclasses.replace(cosine(4e-3), encoder_share=0.02)
-"""The best settings for a WaveNet in an hour of one core: many small steps at a high learning rate. The encoder has a low learning rate;
-at a high one it collapses to a single code."""
+"""The best tested settings for a WaveNet in an hour of one core: many small steps at a high learning rate. The encoder has a low learning
+rate, because at a high one it collapses to a single code."""
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
@@ -78,7 +78,7 @@ def whole_wave_tokenizer(path: str | None) -> TrainConfig:
 
 
 def phonemes_tokenizer(path: str | None) -> TrainConfig:
-    """E9: K = 128 at 25 codes per second, from mel cepstra to mel cepstra, on eSpeak's voices or a folder such as LibriSpeech."""
+    """E9: K = 128 at 25 codes per second, with mel cepstra as input and output, on eSpeak's voices or a folder such as LibriSpeech."""
     data: DataConfig = dataclasses.replace(KNOWN, **PHRASES)
     if path is not None:
         data = AudioFolderConfig(path=path, held_out_speakers=test_speakers(path), **PHRASES)
@@ -98,7 +98,7 @@ def phonemes_tokenizer(path: str | None) -> TrainConfig:
 
 
 def phonemes_prior(level: Level, classes: int) -> TrainConfig:
-    """A small WaveNet, since there are few codes per second."""
+    """A small WaveNet, because there are few codes per second."""
     return TrainConfig(model=wavenet(level, layers=8, residual=64, skip=128), steps=1_500, batch_size=16, optimizer=cosine(2e-3))
 
 
@@ -163,7 +163,7 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
 
 
 def own_tokenizer(path: str | None) -> TrainConfig:
-    """E8's network for two cores, on a user's own recordings, with a voice for each speaker if there are at least two."""
+    """E8's network for two cores, for a user's own recordings. If there are at least two speakers, each gets a voice."""
     if path is None:
         raise ConfigError("The recipe 'speech' trains on your own recordings; give their folder, or one long recording: --data FOLDER")
     names = speaker_names(path)
@@ -175,8 +175,8 @@ def own_tokenizer(path: str | None) -> TrainConfig:
 
 
 def own_prior(config: TrainConfig, codes: int) -> TrainConfig:
-    """The demo's prior. It is smaller for less than seven minutes of speech, so that it does not memorise the recordings, and trains longer
-    on more than an hour."""
+    """The demo's prior. Below seven minutes of speech, it is smaller, so that it does not memorise the recordings. Above an hour, it trains
+    longer."""
     if codes < FEW_CODES:
         assert isinstance(config.model, WaveNetConfig), "set by demo_prior"
         model = dataclasses.replace(config.model, layers=8, residual=32, skip=64)
@@ -206,14 +206,14 @@ def paper_phonemes_tokenizer(path: str | None) -> TrainConfig:
 
 
 def test_speakers(path: str) -> tuple[str, ...]:
-    """The speakers of LibriSpeech's test and dev parts that are in a folder."""
+    """The speakers in those test and dev parts of LibriSpeech that a folder contains."""
     root = user_path(path)
     parts = [part for top in (root, root / "LibriSpeech") for kind in ("dev-*", "test-*") for part in top.glob(kind)]
     return tuple(sorted({place.name for part in parts for place in part.iterdir() if place.is_dir()}))
 
 
 def long_prior(level: Level, classes: int) -> TrainConfig:
-    """A deep WaveNet over the codes, not conditioned on the speaker."""
+    """A deep WaveNet over the codes. It is not conditioned on the speaker."""
     return TrainConfig(
         model=wavenet(level, layers=20, residual=128, skip=256),
         steps=100_000,
@@ -234,7 +234,7 @@ DEMO = Recipe(
     name="speech-demo",
     summary="sentences in eSpeak's voices to 250 codes a second, and their prior",
     paper="E6 and E7, short",
-    cost="10 minutes on two cores without AVX-512",
+    cost="10 minutes on 2 cores without AVX-512",
     expected="4.6 bits/code (unigram 8.5), log-mel distance 6.9 dB",
     tokenizer=demo_tokenizer,
     prior=demo_prior,
@@ -245,7 +245,7 @@ VOICES = Recipe(
     summary="sentences in eSpeak's voices to 250 codes a second, decoded by a WaveNet in any of these voices",
     paper="E6 and E7, for two cores",
     cost="an hour and a half of one core",
-    expected="3.5 bits/sample, 4.7 bits/code (unigram 8.7); it whispers, with formants but without pitch",
+    expected="3.5 bits/sample, 4.7 bits/code (unigram 8.7); the speech is a whisper, with formants but without pitch",
     tokenizer=voices_tokenizer,
     prior=demo_prior,
 )
@@ -263,7 +263,7 @@ PHONEMES = Recipe(
     summary="sentences in eSpeak's voices to 25 codes per second (K = 128), scored against phones",
     paper="E9",
     cost="seven minutes of one core",
-    expected="single codes predict 50.6 % of phones, pairs 59 %; the most frequent phone alone 6 %",
+    expected="single codes predict 50.6 % of phones, pairs of codes 59 %, the most frequent phone 6 %",
     tokenizer=phonemes_tokenizer,
     prior=phonemes_prior,
 )
@@ -278,7 +278,7 @@ VCTK = Recipe(
 )
 LIBRISPEECH = Recipe(
     name="librispeech128",
-    summary="LibriSpeech to 125 codes a second, and a WaveNet prior over 2.56 s of them",
+    summary="LibriSpeech to 125 codes a second, and a WaveNet prior over 2.56 s of codes",
     paper="E8",
     cost="a GPU",
     expected="not measured",
@@ -287,7 +287,7 @@ LIBRISPEECH = Recipe(
 )
 OWN = Recipe(
     name="speech",
-    summary="your own recordings to 125 codes a second, in the voices of its sub-folders, or of one speaker",
+    summary="your own recordings to 125 codes a second; sub-folders are speakers",
     paper="the setup of E8",
     cost="about an hour of one core for the tokenizer",
     expected="depends on the recordings; the same network reached a log-mel distance of 6.1 dB and STOI 0.76 on LibriSpeech",

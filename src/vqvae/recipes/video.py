@@ -16,8 +16,8 @@ from vqvae.training import TrainConfig
 
 
 def worlds(path: str | None) -> TrainConfig:
-    """The demo's tokenizer, frame by frame, on clips of one frame. At one tic per frame a turn moves the picture by one column of codes,
-    so that most codes move along; at four tics it moves by 4.25 columns, and the codes change."""
+    """The demo's tokenizer, frame by frame, on clips of one frame. At one tic per frame, a turn moves the picture by one column of codes,
+    so most codes move along unchanged. At four tics, it moves by 4.25 columns, and the codes change."""
     base = demo_tokenizer(path)
     return dataclasses.replace(
         base,
@@ -27,8 +27,8 @@ def worlds(path: str | None) -> TrainConfig:
 
 
 def crafter(path: str | None) -> TrainConfig:
-    """8×8 pixels per code, and nothing beyond: one code per cell of Crafter's map, so that a step moves the codes by one row or column. The
-    episodes end before nightfall, which hides the map, and the actions are the four moves and a pause."""
+    """One code for each cell of Crafter's map. It depends only on the 8×8 pixels of the cell, so a step moves the codes by one row or
+    column. Episodes end before nightfall, which hides the map. The actions are the four moves and a pause."""
     return TrainConfig(
         model=FrameTokenizerConfig(model=_by_cell()),
         data=GymConfig(
@@ -49,7 +49,7 @@ def crafter(path: str | None) -> TrainConfig:
 
 
 def clips(path: str | None) -> TrainConfig:
-    """4×4 pixels per code of frames of 64×64 pixels, with K = 512."""
+    """Frames of 64×64 pixels, 4×4 pixels per code, K = 512."""
     if path is None:
         raise ConfigError("The recipe 'video' trains on your own clips. Give their folder: --data FOLDER")
     return TrainConfig(
@@ -73,7 +73,7 @@ def prior(level: Level, classes: int) -> TrainConfig:
 
 
 def demo(path: str | None) -> TrainConfig:
-    """Fewer episodes."""
+    """``worlds`` with fewer episodes."""
     config = worlds(path)
     assert isinstance(config.data, WorldsConfig), "set by worlds"
     return dataclasses.replace(config, data=dataclasses.replace(config.data, episodes=80))
@@ -91,8 +91,8 @@ def demo_prior(level: Level, classes: int) -> TrainConfig:
 
 
 def crafter_prior(level: Level, classes: int) -> TrainConfig:
-    """The same prior with larger batches, because a frame has fewer codes, and with an overview: the cell in front of the player decides
-    whether the whole map moves."""
+    """The same prior with larger batches, because a frame has fewer codes. It also has an overview, because the cell in front of the player
+    decides whether the whole map moves."""
     config = prior(level, classes)
     assert isinstance(config.model, WorldPriorConfig), "set by prior"
     model = dataclasses.replace(config.model, overview=4)
@@ -100,8 +100,8 @@ def crafter_prior(level: Level, classes: int) -> TrainConfig:
 
 
 def _by_cell() -> VQVAEConfig:
-    """Three halvings instead of two, without overlap. Crafter has about 50 kinds of cells. With 64 codes, a kind keeps its code when the
-    daylight changes; with 512, each kind has codes for many shades, and a prior loses rare kinds among them."""
+    """The resolution is halved three times instead of twice, without overlap. Crafter has about 50 kinds of cells. With 64 codes, a kind
+    keeps its code when the daylight changes. With 512, each kind has codes for many shades, and a prior loses rare kinds among them."""
     return VQVAEConfig(
         quantizer=dataclasses.replace(codebook(revive_after=50), codebook_size=64),
         likelihood=GaussianConfig(channels=3),
@@ -114,7 +114,7 @@ WORLDS_VIDEO = Recipe(
     name="worlds-video",
     summary="clips of a ViZDoom world to 21×21 codes per frame, and a prior that imagines frames from actions",
     paper="E10",
-    cost="an hour of one core for the prior, six minutes for the tokenizer, by estimate",
+    cost="an hour of one core for the prior and six minutes for the tokenizer (estimated)",
     expected="docs/results/e10.md, with the tokenizer of the demo",
     tokenizer=worlds,
     prior=prior,
@@ -123,7 +123,7 @@ DEMO = Recipe(
     name="video-demo",
     summary="clips of a ViZDoom world to 21×21 codes per frame, and a prior that imagines frames from actions, in minutes",
     paper="E10, short",
-    cost="about 12 minutes on 2 cores by estimate, rendering included",
+    cost="about 12 minutes on 2 cores, rendering included (estimated)",
     expected="not measured",
     tokenizer=demo,
     prior=demo_prior,
@@ -133,7 +133,7 @@ CRAFTER = Recipe(
     name="crafter",
     summary="72×72 frames of the game Crafter to 9×9 codes, one per cell, and a prior that imagines frames from moves",
     paper="E10, in a world of cells",
-    cost="an hour of one core of a busy machine for the prior; ten minutes for playing and the tokenizer, by estimate",
+    cost="an hour of one core of a busy machine for the prior; ten minutes for playing and the tokenizer (estimated)",
     expected="docs/results/e10.md",
     tokenizer=crafter,
     prior=crafter_prior,

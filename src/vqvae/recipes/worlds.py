@@ -7,7 +7,7 @@ from vqvae.training import TrainConfig
 
 
 def demo_tokenizer(path: str | None) -> TrainConfig:
-    """84×84×3 to 21×21 codes, K = 512, narrow enough for three minutes on two cores. Many small batches train it best."""
+    """84×84×3 to 21×21 codes, K = 512, in three minutes on two cores. In this time, many small batches train it best."""
     return TrainConfig(
         model=narrow(codebook(revive_after=50)),
         data=WorldsConfig(path=path),
@@ -19,8 +19,8 @@ def demo_tokenizer(path: str | None) -> TrainConfig:
 
 
 def demo_prior(level: Level, classes: int) -> TrainConfig:
-    """A gated PixelCNN for three minutes on two cores. Narrow filters and small batches use this time best: half the operations
-    per code, four times the steps."""
+    """A gated PixelCNN for three minutes on two cores. Narrow filters and small batches use this time best: half the operations per code,
+    and four times the steps."""
     return TrainConfig(
         model=pixelcnn(level, layers=6, hidden=64, kernel=3),
         steps=2_700,

@@ -22,7 +22,7 @@ _MOST_POINTS = 400
 _LINE = 18
 COLOURS = "abcd"
 QUIET, DARK = "#667080", "#2f6db3"
-"""Colours of text and shapes, visible on white and on black."""
+"""Colours of text and shapes that are visible on white and on black."""
 _CELL, _WIDE, _FAINTEST = 12, 640, 0.005
 _COLOURED = """
 text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }

@@ -10,7 +10,7 @@ from vqvae.reports.charts import Series, line_chart
 
 _NOT_SHOWN = {"step", "stage", "seconds", "learning_rate", "examples_per_second", "waited_share", "gradient_norm"}
 _TITLES = {"annealed": "weight of the cost of codes", "price": "squared distance per nat"}
-"""Titles of metrics whose names do not say what they are."""
+"""Titles of metrics whose names explain too little."""
 _SIDES = ("training", "held out")
 
 Curves = dict[str, list[tuple[float, float]]]
@@ -18,8 +18,10 @@ Curves = dict[str, list[tuple[float, float]]]
 
 
 def curves(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The curves as HTML, from the rows of ``metrics.jsonl``, with nats as bits. Metrics that never change are left out, and so is a loss
-    that is another metric in nats."""
+    """The curves as HTML, from the rows of ``metrics.jsonl``. Nats become bits.
+
+    Metrics that never change are omitted. So is the loss, if it only repeats another metric in nats.
+    """
     found: dict[str, dict[str, Curves]] = {}
     for row in rows:
         stage = found.setdefault(str(row.get("stage", "training")), {})
@@ -41,14 +43,14 @@ def curves(rows: Sequence[Mapping[str, Any]]) -> str:
         panels = "".join(f'<div class="chart">{chart}</div>' for chart in charts if chart)
         text += f'<h3>{escape(stage)}</h3><div class="charts">{panels}</div>' if panels else ""
     words = (
-        "By training step. If the training curve still falls and the held-out curve does not, the model overfits. "
-        "Metrics that did not change are left out."
+        "By training step. If the training curve still falls but the held-out curve does not, the model overfits. "
+        "Metrics that did not change are omitted."
     )
     return f"<h2>Learning curves</h2><p>{words}</p>{text}" if text else ""
 
 
 def is_number(value: Any) -> bool:
-    """Whether something is a finite number, and no bool."""
+    """Whether something is a finite number and not a bool."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 

@@ -1,5 +1,5 @@
-"""Grids of images, as uint8 arrays (height, width, 3), with 2 white pixels between images. One channel is shown as grey. int32 images
-have 65,536 levels; their high byte is shown."""
+"""Grids of images, as uint8 arrays (height, width, 3), with 2 white pixels between images. A single channel is shown as grey. int32 images
+have 65,536 levels, of which the high byte is shown."""
 
 from collections.abc import Mapping
 
@@ -47,7 +47,7 @@ def pair_grid(
 
 
 def labelled_rows(rows: Mapping[str, Integer[Tensor, "_ _ height width"]], zoom: int = 1) -> UInt8[np.ndarray, "_ _ 3"]:
-    """Rows of images of one size, with the name of each row on the left. Images are enlarged by ``zoom``, names are not.
+    """Rows of images of one size, with the name of each row on the left. Images are enlarged by ``zoom``; names are not.
 
     Raises:
         DataError: if there are no images, or they have neither 1 nor 3 channels.

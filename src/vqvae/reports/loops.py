@@ -1,4 +1,4 @@
-"""Short animations that repeat, and how a page shows them: without scripts, and still for readers who ask for less motion."""
+"""Short animations that repeat, and their HTML without scripts. Readers who ask for less motion see a still picture."""
 
 import base64
 import io
@@ -15,7 +15,7 @@ from torch import Tensor
 from vqvae.reports.grids import as_bytes
 
 RATE = 5.0
-"""Frames per second. Slow enough to follow, whatever the rate of the data."""
+"""Frames per second, slow enough to follow. The frame rate of the data does not matter."""
 REAL, MADE = (128, 128, 128), (217, 119, 43)
 """Colours of the borders of real frames and of imagined ones."""
 BORDER = 2
@@ -36,7 +36,7 @@ class Animation(NamedTuple):
 
 
 def marked(frames: Integer[Tensor, "time channels height width"], real: int) -> UInt8[Tensor, "time 3 marked_height marked_width"]:
-    """Frames with a border of 2 pixels that tells the first ``real`` ones, in grey, from the imagined ones after them, in orange.
+    """Frames with a border of 2 pixels: grey around the first ``real`` frames, orange around the imagined ones after them.
 
     Raises:
         DataError: if there are no frames, or they have neither 1 nor 3 channels.
@@ -60,7 +60,7 @@ def animate(frames: UInt8[Tensor, "time 3 height width"]) -> Animation:
 
 
 def loop_row(loops: Mapping[str, Animation], words: str) -> str:
-    """Animations side by side as HTML, each above its name, small ones enlarged. ``words`` describe them all."""
+    """Animations side by side as HTML, each above its name. Small ones are enlarged. ``words`` describe all of them."""
     return f'<div class="loops">{"".join(_loop(name, loop, words) for name, loop in loops.items())}</div>'
 
 

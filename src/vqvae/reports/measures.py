@@ -12,7 +12,7 @@ class Words(NamedTuple):
     example: str = "example"
     """One example; "s" makes the plural."""
     dim: str = "value"
-    """What a dimension is."""
+    """What users call a dimension."""
     raw: str = ""
     """A sentence with the bits per dimension of uncompressed data. Empty if the data has no fixed levels."""
     stored: str = "bytes per example"
@@ -69,7 +69,7 @@ MEASURES = {
     "bits_per_code_unigram": Measure("Bits per code, unigram prior", ".3f", "bits", _CODE + _SAME, better=-1),
     "bits_per_code_coder": Measure("Bits per code, compressed files", ".3f", "bits", _CODE, better=-1),
     "bits_per_code_uniform": Measure("Bits per code, uniform prior", ".3f", "bits", "log₂ of the number of codes in the codebook."),
-    "psnr": Measure("PSNR", ".2f", "dB", "Pixel error of the reconstructions. 3 dB more is half the squared error.", better=1),
+    "psnr": Measure("PSNR", ".2f", "dB", "Accuracy of the reconstructions. 3 dB more means half the squared error.", better=1),
     "flicker": Measure("Flicker", ".2f", "levels", "Mean change of the reconstruction where the original stands still.", better=-1),
     "ssim": Measure("SSIM", ".4f", "", "Similarity of local structure. 1 means equal.", better=1),
     "rmse": Measure("Root mean squared error", ".4g", "in units of the data", "Error of the reconstructions. 0 means equal.", better=-1),
@@ -77,22 +77,22 @@ MEASURES = {
     "log_mel_distance": Measure("Log-mel distance", ".2f", "dB", "Difference of the log-mel spectrograms. 0 means equal.", better=-1),
     "stft_distance": Measure("STFT distance", ".3f", "", "Difference of spectrograms at several resolutions. 0 means equal.", better=-1),
     "mel_cepstral_distance": Measure("Mel cepstral distance", ".2f", "dB", "Difference of timbre. 0 means equal.", better=-1),
-    "f0_cents": Measure("Pitch error", ".0f", "cents", "Where both are voiced. 100 cents are a semitone.", better=-1),
-    "f0_voicing": Measure("Voicing error", ".1f", "%", "Frames that are voiced in only one of the two.", 100.0, better=-1),
+    "f0_cents": Measure("Pitch error", ".0f", "cents", "Where both recordings are voiced. 100 cents are a semitone.", better=-1),
+    "f0_voicing": Measure("Voicing error", ".1f", "%", "Share of frames that are voiced in only one recording.", 100.0, better=-1),
     "stoi": Measure("Intelligibility, STOI", ".3f", "", "Predicted intelligibility. 1 is best.", better=1),
     "compression_ratio": Measure("Compression", ".1f", "times", "Raw size divided by the size of the codes. Codes are lossy.", better=1),
-    "perplexity": Measure("Perplexity of the codes", ".1f", "codes", "The number of equally frequent codes that carry as much."),
+    "perplexity": Measure("Perplexity of the codes", ".1f", "codes", "The number of equally frequent codes with the same entropy."),
     "codes_used": Measure("Codes used", ".1f", "%", "Share of the codebook that occurs in held-out {examples}.", 100.0),
     "examples": Measure("Held-out {examples}", ".0f", "", "The model was scored on these. It was not trained on them."),
     "frames": Measure("Held-out frames", ".0f", "", "The model was scored on these. It was not trained on them."),
     "seconds_scored": Measure("Held-out audio", ".1f", "s", "The codes were scored on this much audio."),
     "seconds": Measure("Total time", ".0f", "s", "The sum over the stages of this run."),
     # Metrics of training.
-    "loss": Measure("Loss", ".4g", "", "What training minimizes.", better=-1),
+    "loss": Measure("Loss", ".4g", "", "What training minimises.", better=-1),
     "nats_per_dim": Measure(_DIM, ".3f", "bits/dim", "The bound on these examples, with a uniform prior.", 1 / math.log(2), better=-1),
     "nats_per_code": Measure("Bits per code", ".3f", "bits/code", _CODE, 1 / math.log(2), better=-1),
     "distance_per_dim": Measure("Distance", ".4g", "", "Distance between the data and its reconstruction.", better=-1),
-    "adversary_loss": Measure("Loss of the adversary", ".4g", "", "What the adversary minimizes."),
+    "adversary_loss": Measure("Loss of the adversary", ".4g", "", "What the adversary minimises."),
     "examples_per_second": Measure("Speed", ".4g", "examples/s", "Training examples per second.", better=1),
 }
 

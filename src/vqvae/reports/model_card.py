@@ -1,4 +1,4 @@
-"""The model card of a run: a README.md with what the model is, how to load it, and its scores with their protocol."""
+"""The model card of a run, a README.md: what the model is, how to load it, its scores, and how they were measured."""
 
 import json
 import re
@@ -9,6 +9,7 @@ from vqvae.errors import ConfigError
 from vqvae.reports.measures import MEASURES, Words, in_words, measure
 from vqvae.signals import AXES, Signal
 from vqvae.storage import RunCard
+from vqvae.words import counted
 
 _LICENSE = re.compile(r"[a-z0-9][a-z0-9.-]{0,63}")
 _TAGS = {AXES[1]: "audio", AXES[2]: "image", AXES[3]: "video"}
@@ -26,7 +27,7 @@ def model_card(name: str, card: RunCard, scores: Mapping[str, Any], parts: Seque
         license: the identifier of a licence, such as "apache-2.0". None: no licence.
 
     Raises:
-        ConfigError: the licence is not such an identifier.
+        ConfigError: if the licence is not such an identifier.
     """
     if license is not None and not _LICENSE.fullmatch(license):
         raise ConfigError(f"The licence is {license!r}; expected an identifier in small letters, such as apache-2.0, mit or cc-by-4.0.")
@@ -49,7 +50,7 @@ def model_card(name: str, card: RunCard, scores: Mapping[str, Any], parts: Seque
 def _usage(name: str) -> str:
     """Python that loads the model."""
     lines = ["import vqvae", "", f'model = vqvae.load("hf:{name}")', "codes = model.encode(data)", "again = model.decode(codes)"]
-    return "```python\n" + "\n".join(lines) + "\n```\n\nOnly JSON and safetensors files are read. No code of the model is run."
+    return "```python\n" + "\n".join(lines) + "\n```\n\n`load` reads only JSON and safetensors files. It runs no code from the Hub."
 
 
 def _data(card: RunCard, words: Words) -> str:
@@ -59,7 +60,7 @@ def _data(card: RunCard, words: Words) -> str:
         lines.append(f"- Size of a training example: {' × '.join(map(str, card.size))}")
     for level in card.layout:
         stride = " × ".join(map(str, level.stride))
-        lines.append(f"- Codes: {level.num_codebooks} of {level.codebook_size:,} for each block of {stride}")
+        lines.append(f"- Codes: each block of {stride} becomes {counted(level.num_codebooks, 'codes')} out of {level.codebook_size:,}")
     lines += [f"- Recipe: {_code(card.recipe)}" if card.recipe else "", f"- Training data: {_code(card.data)}" if card.data else ""]
     lines.append(f"- Held-out data: {_code(card.held_out_data)}" if card.held_out_data else "")
     lines.append(f"- Labels: {', '.join(map(_code, card.label_names))}" if card.label_names else "")
@@ -68,7 +69,7 @@ def _data(card: RunCard, words: Words) -> str:
 
 
 def _scores(card: RunCard, scores: Mapping[str, Any], words: Words) -> str:
-    """A table of scores, with what was measured and how."""
+    """A table of scores, and a sentence about how they were measured."""
     numbers = {name: value for name, value in scores.items() if isinstance(value, int | float) and not isinstance(value, bool)}
     shown = {name: value for name, value in numbers.items() if _is_score(name)}
     if not shown:

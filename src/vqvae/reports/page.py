@@ -1,4 +1,4 @@
-"""A run as one HTML page that needs nothing else: no scripts, no requests, pictures and charts inside."""
+"""A run as one self-contained HTML page: no scripts, no requests, with pictures and charts inside."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -24,7 +24,7 @@ _STYLE = "page.css"
 _WIDTH, _MOST_ZOOM, _CARDS = 900, 8, 4
 _MOST_CODEBOOKS, _MOST_CLASSES = 16, 12
 CAPTIONS = {
-    "reconstructions": "Rows alternate: held-out images, then the images that are decoded from their codes.",
+    "reconstructions": "Each row of held-out images is above a row of their reconstructions.",
     "samples": "New images. The prior draws codes one after the other, and the decoder turns them into an image.",
     "code_maps": "Held-out images and their codes. Each code has its own colour.",
 }
@@ -39,7 +39,7 @@ class Beside(NamedTuple):
     same_data: bool
     """Whether it was scored on the same held-out data."""
     missing: str = ""
-    """Why it has no scores, and what to do about it."""
+    """Why it has no scores, and how to make them. Empty if it has scores."""
 
 
 def write_report(
@@ -121,7 +121,7 @@ def write_side_by_side(
         names: the names of the runs.
         scores: the scores of each run, by name.
         pictures: rows of pictures. Each row has uint8 arrays (height, width, 3) by caption.
-        warnings: why the scores may not compare.
+        warnings: why the scores cannot be compared.
 
     Raises:
         CheckpointError: if the file cannot be written.
@@ -168,7 +168,7 @@ def _begin(summary: str, words: Words) -> str:
 
 
 def _cards(numbers: Mapping[str, float], words: Words) -> str:
-    """The numbers to know."""
+    """The most important scores."""
     kinds = ("bits_per_dim", "bits_per_sample")
     best = next((f"{kind}_{name}" for name in ("learned", "unigram", "uniform") for kind in kinds if f"{kind}_{name}" in numbers), "")
     near = next((name for name in ("psnr", "log_mel_distance", "nmse") if name in numbers), "")
@@ -238,7 +238,7 @@ def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], ro
         words = captions.get(name, CAPTIONS.get(name, ""))
         zoom = min(_MOST_ZOOM, max(1, room // pixels.shape[1]))
         shown = picture(pixels, f"{_title(name)}. {words}".strip(), zoom=zoom)
-        if zoom == 1:  # It may have words inside, which stay legible on a narrow screen.
+        if zoom == 1:  # A large picture may contain words. It scrolls, so that they stay legible on a narrow screen.
             shown = f'<div class="wide" tabindex="0">{shown}</div>'
         figures += f'<figure class="picture">{_caption(name, words)}{shown}</figure>'
     return figures
@@ -247,7 +247,7 @@ def _figures(pictures: Mapping[str, np.ndarray], captions: Mapping[str, str], ro
 def _beside(numbers: Mapping[str, float], beside: Beside | None) -> str:
     if beside is None:
         return ""
-    different = "" if beside.same_data else "The runs were scored on different held-out data, so their scores do not compare."
+    different = "" if beside.same_data else "The runs were scored on different held-out data. Do not compare their scores."
     warning = beside.missing or different
     shown = {f"{name.replace('_', ' ')}, {beside.name}": pixels for name, pixels in beside.pictures.items()}
     table = "" if beside.missing else _comparison(("this run", beside.name), (numbers, numbers_of(beside.scores)))
@@ -293,8 +293,8 @@ def _likelihood(numbers: Mapping[str, float], words: Words) -> str:
             legend = ["codes"] if data < 0 else ["data, given the codes", "codes"]
             if data < 0:
                 text += (
-                    " The values are continuous, so their part is the bits of a density, which may be negative. The numbers are sums; the "
-                    "bars show the codes alone."
+                    " The data is continuous, so its bits come from a density and can be negative. The numbers are sums of both parts. The "
+                    "bars show only the codes."
                 )
             chart = bar_chart(f"bits per {'dimension' if dim == 'dim' else dim}", bars, legend)
             return f"<h2>Likelihood of held-out {escape(words.examples)}</h2><p>{escape(text)}</p>{chart}"
@@ -350,8 +350,9 @@ def _usage(counts: Tensor | None) -> str:
         Series(f"codebook {number}", [(float(rank), share) for rank, share in enumerate(row, start=1)])
         for number, row in enumerate(ordered)
     ]
-    which = "" if books == 1 else f" Each of the {books} codebooks." if books <= len(series) else f" The first {len(series)} of {books}."
-    words = f"All {size} codes, the most frequent first. 1 is the frequency of evenly used codes.{which}"
+    which = "" if books == 1 else " Each codebook has its own area."
+    which += f" Only the first {len(series)} of {books} codebooks are shown." if books > len(series) else ""
+    words = f"All {size} codes, the most frequent first. If all codes were equally frequent, each would be at 1.{which}"
     return f'<h2>Use of the codebook</h2><p>{words}</p><div class="chart">{area_chart("frequency by rank", series)}</div>'
 
 

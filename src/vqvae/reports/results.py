@@ -1,4 +1,4 @@
-"""Results as NAME.md for people and NAME.json for programs, both with the command, commit and hardware to repeat them."""
+"""Results as NAME.md for people and NAME.json for programs. Both name the command, commit and hardware that repeat them."""
 
 import datetime
 import json
@@ -42,14 +42,14 @@ def write_results(
     notes: str = "",
     device: torch.device | str = "cpu",
 ) -> dict[str, Any]:
-    """Write ``folder/name.md`` and ``folder/name.json``, each whole or not at all, and return the JSON object. Without a folder,
+    """Write ``folder/name.md`` and ``folder/name.json``, each whole or not at all, and return the JSON object. If ``folder`` is None,
     nothing is written.
 
     Args:
         columns, rows: the table, with formatted cells.
         values: JSON values by name, with unrounded floats. They are stored beside ``name``, ``command``, ``commit``,
             ``hardware``, ``date`` (UTC), ``steps`` and ``seconds``. Numbers that are not finite become null.
-        seconds: wall time of everything measured.
+        seconds: wall time of the measurement.
         notes: Markdown below the table, such as definitions and limits.
         device: the device of the measurement. Default: the CPU.
 
@@ -70,7 +70,7 @@ def write_results(
     }
     taken = sorted(set(record) & set(values))
     if taken:
-        raise ValueError(f"values has {taken}, which write_results fills in itself; choose other names.")
+        raise ValueError(f"values has {taken}, which write_results sets itself; choose other names.")
     record |= _portable(values)
     if folder is not None:
         folder = user_path(folder)
@@ -107,7 +107,7 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 def in_words(value: Any) -> str:
-    """A number with four digits, or a dash for None."""
+    """A number with four significant digits, or a dash for None."""
     return "–" if value is None else f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
@@ -124,7 +124,7 @@ def this_command() -> str:
 def commit(ignoring: Path | None = None) -> str:
     """The commit that this package runs from. It ends in "-dirty" if the working tree has changes outside the folder ``ignoring``, to which
     results are written. Outside a checkout it is "unknown"."""
-    # Installed below a checkout of something else, the package is no file of that checkout.
+    # The package may be installed inside the checkout of another project. Then git does not track its files.
     if _git("ls-files", "--error-unmatch", "../errors.py") is None:
         return "unknown"
     head, root = _git("rev-parse", "HEAD"), _git("rev-parse", "--show-toplevel")

@@ -23,13 +23,13 @@ class Panel(NamedTuple):
     lines: Sequence[Real[np.ndarray, " positions"]]
     """One line or more, all of the same length."""
     error: Real[np.ndarray, " positions"] | None = None
-    """Numbers from 0, drawn as an area below the lines."""
+    """Numbers of at least 0, drawn as an area below the lines."""
 
 
 def series_chart(title: str, names: Sequence[str], panels: Sequence[Panel], across: str) -> str:
     """Panels below each other as a stand-alone SVG picture. All errors share a scale; each panel has its own scale of values.
 
-    Long lines are drawn by the minimum and the maximum of each column, so no peak is lost.
+    Of a long line, each column of pixels shows the minimum and the maximum, so no peak is lost.
 
     Args:
         title: what a screen reader says.
@@ -69,7 +69,7 @@ def _legend(names: Sequence[str]) -> str:
 
 
 def _scale(low: float, high: float, top: int, height: int) -> str:
-    """The frame of a panel, with its ends on the left."""
+    """The frame of a panel, with the ends of its scale on the left."""
     edges = "".join(
         f'<line x1="{_LEFT}" x2="{_LEFT + _WIDTH}" y1="{y}" y2="{y}" stroke="{QUIET}" stroke-width="0.4" stroke-opacity="0.6"/>'
         for y in (top, top + height)

@@ -1,4 +1,4 @@
-"""Sounds of a report, in rows to compare: a player each, and below it the waveform, the spectrogram and the codes."""
+"""Sounds of a report, in rows to compare. Each has a player, and below it a waveform, a spectrogram and codes."""
 
 import base64
 import io
@@ -28,10 +28,10 @@ class Sound(NamedTuple):
     sample_rate: int
     """In Hz."""
     codes: Integer[Tensor, "codebooks positions"] | None = None
-    """The codes that it was made from, or that it is encoded to."""
+    """The codes that it was decoded from, or encoded to."""
     codebook_size: int = 1
     original: Float[Tensor, " time"] | None = None
-    """What it should sound like, of the same length. The difference is drawn below."""
+    """The sound that it should equal, of the same length. The difference is drawn below."""
 
 
 class Row(NamedTuple):
@@ -42,7 +42,7 @@ class Row(NamedTuple):
 
 
 def picture(pixels: UInt8[np.ndarray, "height width 3"], said: str, style: str = "", zoom: int = 1) -> str:
-    """An image with its pixels inside, at ``zoom`` times its size."""
+    """An HTML image that contains its pixels, at ``zoom`` times its size. A screen reader says ``said``."""
     file = io.BytesIO()
     Image.fromarray(pixels).save(file, format="PNG", optimize=True)
     height, width = pixels.shape[:2]
@@ -76,7 +76,7 @@ def _column(given: tuple[Sound, float]) -> str:
 
 def _drawn(sound: Sound, seconds: float) -> list[str]:
     parts = []
-    with suppress(DataError):  # It is shorter than a window of the spectrogram.
+    with suppress(DataError):  # The sound is too short for a spectrogram.
         parts.append(picture(spectrogram(sound.samples, sound.sample_rate), f"spectrogram, {sound.title}", "strip"))
     if sound.codes is not None and sound.codes.numel():
         shown = code_colours(sound.codes[:_MOST_BOOKS].cpu().numpy(), sound.codebook_size)

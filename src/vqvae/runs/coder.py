@@ -19,14 +19,14 @@ from vqvae.storage import RunCard
 from vqvae.training.checkpoint import check_run_folder, only_writer
 
 BITS, BITS_FLOAT = "bits_per_code_coder", "bits_per_code_coder_float"
-"""What the card of a coder says: bits per held-out code, and the same before its weights became integers."""
+"""Scores on the card of a coder: bits per held-out code, with its integer weights and with the floats before rounding."""
 BESIDE = ("bits_per_code", "bits_per_code_unigram")
 
 
 def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) -> dict[str, float]:
-    """Train the coder of every level whose coder is missing or was trained on other codes, and write it to ``RUN/coder``.
+    """Train the entropy coder of each level that has none, or one of other codes. Write it to ``RUN/coder``.
 
-    A finished coder is kept: files that it wrote need it. If the process is killed, the same call gives the same coder.
+    A finished coder is kept, because the files that it compressed need it. After a kill, the same call gives the same coder.
 
     Args:
         run: a run folder with a tokenizer and its codes.
@@ -57,7 +57,7 @@ def train_coder(run: Path, options: FitConfig = FitConfig(), parts: Parts = ()) 
 
 
 def fit_if_missing(run: Path, parts: Parts = ()) -> None:
-    """Train the coders of a run unless it has them, in the first of several processes.
+    """Train the missing coders of a run. Of several processes, only the first does this.
 
     Raises:
         CheckpointError, DataError: see ``train_coder``.
@@ -67,7 +67,7 @@ def fit_if_missing(run: Path, parts: Parts = ()) -> None:
 
 
 def config_of(codes: CodesDataset, layout: tuple[Level, ...], level: int) -> IntegerPriorConfig:
-    """The coder of a level of codes."""
+    """The configuration of the coder of a level."""
     own, above = codes.header.levels[level], codes.header.levels[:level]
     return IntegerPriorConfig(
         codebook_size=own.codebook_size,
@@ -83,7 +83,7 @@ def config_of(codes: CodesDataset, layout: tuple[Level, ...], level: int) -> Int
 
 
 def _is_done(run: Path, level: int) -> bool:
-    """Whether a level has a coder of its codes."""
+    """Whether a level has a coder that was trained on its codes."""
     folder = coder_folder(run, level)
     if not exists(folder):
         return False

@@ -15,12 +15,12 @@ from vqvae.reports.measures import in_words, measure
 from vqvae.reports.page import write_side_by_side
 from vqvae.runs.folder import read_metrics, scores_folder
 from vqvae.storage import hub
-from vqvae.words import duration
+from vqvae.words import counted, duration
 
 PICTURES = ("reconstructions", "samples")
 
 DIFFERENT = "These runs were scored on different held-out data. Do not compare their scores."
-NO_SCORES = "has no scores yet. Score it, then run this command again"
+NO_SCORES = "has no scores yet. To score it"
 
 
 class Scored(NamedTuple):
@@ -31,7 +31,7 @@ class Scored(NamedTuple):
     """Where its scores and pictures are."""
     metrics: dict[str, Any]
     data: str
-    """The name of its held-out data, by its content."""
+    """Identifies its held-out data by content."""
 
     @property
     def is_scored(self) -> bool:
@@ -43,11 +43,11 @@ def compare(runs: Sequence[Path], parts: Parts = ()) -> list[Scored]:
     """Read the scores of runs. A run with named priors has an entry for each prior that has scores.
 
     Raises:
-        ConfigError: if there are fewer than two runs, or a run comes twice.
+        ConfigError: if there are fewer than two runs, or a run is given twice.
         CheckpointError: if one is not a run, or its scores are damaged.
     """
     if len(runs) < 2:
-        raise ConfigError(f"{len(runs)} run was given; give two or more: vqvae compare RUN RUN")
+        raise ConfigError(f"Got {counted(len(runs), 'runs')}; give two or more: vqvae compare RUN RUN")
     if len({os.path.realpath(run) for run in runs}) < len(runs):
         raise ConfigError("A run was given twice. Give each run once.")
     names = [hub.cached_name(path) or path.resolve().name for path in runs]
@@ -83,7 +83,7 @@ def write_comparison(path: Path, found: Sequence[Scored]) -> None:
     """Write the table and the pictures of runs as one page.
 
     Raises:
-        CheckpointError: the page cannot be written.
+        CheckpointError: if the page cannot be written.
     """
     drawn = [{f"{kind}, {one.name}": pixels for one in found if (pixels := picture_of(one, kind)) is not None} for kind in PICTURES]
     title = f"Comparison of {', '.join(one.name for one in found)}"
@@ -92,7 +92,7 @@ def write_comparison(path: Path, found: Sequence[Scored]) -> None:
 
 
 def warnings(found: Sequence[Scored]) -> list[str]:
-    """Why the scores of runs may not compare: different data, or no scores."""
+    """Why the scores cannot be compared: different data, or no scores."""
     missing = [f"{one.name} {NO_SCORES}: vqvae evaluate {one.place}" for one in found if not one.is_scored]
     return [*([DIFFERENT] if len({one.data for one in found}) > 1 else []), *missing]
 
@@ -106,7 +106,7 @@ def _cell(name: str, value: float | None) -> str:
 
 
 def picture_of(one: Scored, kind: str) -> np.ndarray | None:
-    """A picture of a run, (height, width, 3); None if there is none that can be read."""
+    """A picture of a run, uint8 (height, width, 3). None if it is missing or damaged."""
     try:
         return np.ascontiguousarray(read_image(one.place / f"{kind}.png").transpose(1, 2, 0))
     except VqvaeError:

@@ -1,4 +1,4 @@
-"""What a run's recipe sets by itself, and the commands that repeat the run: all other settings become flags, or a settings file."""
+"""The defaults of a run's recipe, and the commands that repeat the run. Settings that differ from the defaults become flags or a file."""
 
 import dataclasses
 import re
@@ -18,18 +18,19 @@ from vqvae.recipes import RECIPES, Recipe, fitted
 from vqvae.runs.encoding import read_codes
 from vqvae.runs.folder import recipe_of, stored_config
 from vqvae.training import TrainConfig
+from vqvae.words import counted
 
 FALLBACK = {1: "speech-demo", 2: "images", 3: "worlds-video"}
-"""The recipe of the prior by the number of axes of the codes, for a tokenizer that was trained by no recipe of ours."""
+"""If a tokenizer has no recipe, the number of axes of its codes selects the recipe of its prior."""
 _BY_DATA = {("data", "path"), ("minutes",)}
-"""Settings without a flag of their own here: ``--data`` is the path, and the steps that followed from the minutes are stored."""
+"""Settings that do not become flags. ``--data`` gives the path. ``--steps`` gives the steps that the minutes became."""
 _DASHED = re.compile(r"-(?!\d+(\.\d+)?$)")
-"""Words that the command line reads as a flag: they begin with a dash and are no plain number."""
+"""Words that the command line reads as a flag: they begin with a dash and are not plain numbers."""
 _PYTHON = "# Trained by a Python program. Run it again with the settings below and the same data."
 
 
 def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
-    """The settings of the second stage by the recipe of the run's tokenizer. Without a recipe, the number of axes of its codes decides.
+    """Return the settings of a level's prior, from the recipe of the run's tokenizer. Without a recipe, see ``FALLBACK``.
 
     Raises:
         ConfigError: if there is no such level of codes.
@@ -49,16 +50,16 @@ def prior_config(run: Path, level: int = 0, parts: Parts = ()) -> TrainConfig:
 def check_level(layout: Sequence[Level], level: int) -> None:
     """Raise ConfigError unless there is such a level of codes."""
     if not 0 <= level < len(layout):
-        raise ConfigError(f"level is {level}; the run has {len(layout)}, and the first is 0.")
+        raise ConfigError(f"level is {level}; the run has {counted(len(layout), 'levels')} of codes, numbered from 0.")
 
 
 def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
-    """The commands, one per line, that train the tokenizer and the priors of a run again, in the folder ``RUN-again``.
+    """Return the commands, one per line, that train the tokenizer and the priors of a run again, in the folder ``RUN-again``.
 
     Args:
         run: the run folder.
         prior: the name of the prior.
-        parts: configurations of the caller's own that the run contains.
+        parts: the caller's own configurations in the run.
     """
     recipe, again = about(run, parts).recipe, _plain(f"{run}-again")
     try:
@@ -83,8 +84,10 @@ def commands(run: Path, prior: str = "", parts: Parts = ()) -> str:
 
 
 def _priors(run: Path, again: str, name: str, seed: int, parts: Parts, *, by_file: bool) -> Iterator[str]:
-    """The commands of a run's priors; "" for one with all settings of the recipe. With ``by_file``, all settings come from a file, since
-    a tokenizer that is trained from a file has no recipe."""
+    """The command of each prior of a run; "" if all its settings are the defaults of the recipe.
+
+    If ``by_file``, all settings come from a file, because a tokenizer that is trained from a file has no recipe.
+    """
     for level in range(len(about(run, parts).layout)):
         folder = prior_folder(run, level, name)
         if part_of(run, folder) is None:
@@ -108,7 +111,7 @@ def _priors(run: Path, again: str, name: str, seed: int, parts: Parts, *, by_fil
 
 
 def _defaults(recipe: Recipe, config: TrainConfig, path: str | None) -> TrainConfig | None:
-    """What the recipe sets by itself for the data of a run; None if it cannot be told, such as when the data has moved."""
+    """The defaults of the recipe for the data of a run. None if they cannot be found, for example because the data has moved."""
     words = {}
     for name in recipe.looks_at:
         value = getattr(config.data, name, None)
@@ -127,7 +130,7 @@ def _seed(seed: int) -> list[str]:
 
 
 def _flags(config: Any, default: Any, path: tuple[str, ...] = ()) -> list[str] | None:
-    """Flags for all values that differ from the defaults. None if flags cannot say it: another kind of part, or one more."""
+    """Flags for all values that differ from the defaults. None if flags cannot express them, such as a part of another kind."""
     if type(config) is not type(default):
         return None
     flags: list[str] = []
@@ -146,7 +149,7 @@ def _flags(config: Any, default: Any, path: tuple[str, ...] = ()) -> list[str] |
 
 
 def _flag(name: str, value: Any) -> list[str] | None:
-    """A flag with a plain value. None if the command line would read the value as something else."""
+    """A flag and its value. None if the command line would read the value as something else."""
     values = value if isinstance(value, tuple) else (value,)
     if not all(one is None or isinstance(one, (int, float, str)) for one in values):
         return None

@@ -26,7 +26,7 @@ def write_codes(run: Path, splits: Splits, options: RunOptions, parts: Parts = (
     pipeline = load(run, pick_device(options.device), parts)
     for side, whole in zip(SIDES, splits, strict=True):
         dataset = whole.apart()
-        # Actions lie between frames. Codes of several frames have none between them.
+        # An action lies between two frames. If a code covers several frames, no single action lies between two codes.
         has_actions = pipeline.layout[0].stride[0] == 1
         header = CodesHeader.of(
             source=_source(run, side, parts),
@@ -85,7 +85,7 @@ def read_codes(run: Path, *, level: int = 0, parts: Parts = ()) -> Splits:
 
 
 def _source(run: Path, side: str, parts: Parts) -> str:
-    """Identifies a tokenizer's weights and a side of its data, so that other codes are never mistaken for these."""
+    """Identifies a tokenizer's weights and a side of its data, so that codes are never mistaken for those of another tokenizer or data."""
     card = about(run, parts)
     data = card.data if side == SIDES[0] else card.held_out_data
     return f"tokenizer {tokenizer_digest(run)}, {data}, {side}"

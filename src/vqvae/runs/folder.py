@@ -1,4 +1,4 @@
-"""What a run folder holds besides its trained parts, and how they were trained.
+"""The files of a run folder besides its trained parts, and the settings and data of the training.
 
 RUN/
   tokenizer/, unigram/, prior/   trained parts (see vqvae.pipeline)
@@ -9,7 +9,7 @@ RUN/
   metrics.json                   the scores on held-out data
   report.html, reconstructions.png, samples.png
   scores/NAME/                   scores and report with the prior NAME
-  former/N/                      priors of codes that the tokenizer no longer has
+  former/N/                      priors that were trained on earlier codes
 """
 
 import dataclasses
@@ -44,14 +44,14 @@ def recipe_of(run: Path, parts: Parts = ()) -> str:
 
 
 def stored_config(run: Path, part: str = TOKENIZER, parts: Parts = ()) -> TrainConfig:
-    """The training settings of a part of a run.
+    """Read the training settings of a part of a run.
 
     Raises:
-        CheckpointError: if the part has none.
+        CheckpointError: if the part has no training settings.
     """
     card = about(run, parts) if part == TOKENIZER else storage.read(part_of(run, run / part) or run / part, parts).card
     if card.training is None:
-        raise CheckpointError(f"{run / part} does not say what it was trained on; it was not trained by vqvae.train or 'vqvae train'.")
+        raise CheckpointError(f"{run / part} has no training settings: it was not trained by vqvae.train or 'vqvae train'.")
     return configuration.from_json(TrainConfig, dict(card.training), parts=parts)
 
 
@@ -61,18 +61,18 @@ def stored_data(run: Path, path: str | None = None, parts: Parts = (), *, bounds
     Args:
         run: the run folder.
         path: where the data is now.
-        parts: configurations of the caller's own that the run contains.
+        parts: the caller's own configurations in the run.
         bounds: the range of float data. Default: as in training.
 
     Raises:
-        CheckpointError: if the run was trained on data that was not given as settings.
+        CheckpointError: if the training data was an object from Python.
         ConfigError: if the data takes no bounds.
         DataError: if the data is no longer there.
     """
     data = stored_config(run, parts=parts).data
     if data is None:
         raise CheckpointError(
-            f"{run / TOKENIZER} was trained on data that was given as an object, which is not stored. Pass it again: "
+            f"{run / TOKENIZER} was trained on an object from Python, which the run does not store. Pass the data again: "
             "vqvae.evaluate(run, data)."
         )
     data = kept_here(data) if path is None else moved(data, path)
@@ -87,20 +87,21 @@ def bounded(data: DataConfig, bounds: tuple[float, float]) -> DataConfig:
         return dataclasses.replace(changed, bounds=bounds)
     if "low" in names:
         return dataclasses.replace(changed, low=bounds[0], high=bounds[1])
-    raise ConfigError(f"{type(data).__name__} takes no bounds: they are the range of pictures and arrays of floats. Omit the flag.")
+    raise ConfigError(f"{type(data).__name__} takes no bounds: only pictures and arrays of floats have them. Omit the flag.")
 
 
 def found_data(run: Path, path: str, parts: Parts = ()) -> Splits:
-    """The training data of a run, which is at ``path`` now. The run stores the new place.
+    """Read the training data of a run at its new place, ``path``, and store this place in the run.
 
     Raises:
-        ConfigError: if it is other data.
-        DataError: if it cannot be read.
+        ConfigError: if the data at ``path`` is not that of the run.
+        DataError: if the data cannot be read.
     """
     splits = stored_data(run, path, parts)
     if not is_own(run, splits, parts):
         raise ConfigError(
-            f"{path} is not the data that {run} was trained on. Give that data. To score the run on it: vqvae evaluate {run} --data {path}"
+            f"{path} is not the data that {run} was trained on. Give the data of the run. To score the run on {path}: "
+            f"vqvae evaluate {run} --data {path}"
         )
     keep_place(run, path, parts)
     return splits
@@ -128,8 +129,10 @@ def keep_place(run: Path, path: str, parts: Parts = ()) -> None:
 
 
 def kept_here(data: DataConfig) -> DataConfig:
-    """The data of a run. It is kept where the run says only if it is there already, otherwise in the user's cache: a run from somebody
-    else must not decide where files are made."""
+    """The data of a run, at the place in its settings if files are there already, otherwise in the user's cache.
+
+    So a run from somebody else does not decide where files are written.
+    """
     field, files = getattr(data, "kept_in", ("", ""))
     place = getattr(data, field, None)
     if place is None or any(user_path(place).glob(files)):
@@ -162,14 +165,14 @@ def read_metrics(run: Path) -> dict[str, Any]:
     Raises:
         CheckpointError: if it is damaged or cannot be read.
     """
-    path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes it anew."
+    path, advice = run / METRICS, f"Remove it; 'vqvae evaluate {run}' writes a new one."
     try:
         with explained(CheckpointError, path, "cannot be read", advice):
             metrics = configuration.loads(disk.read_text(path)) if os.path.lexists(path) else {}
     except (ConfigError, ValueError):
         metrics = None
     if not isinstance(metrics, dict) or not isinstance(metrics.get("seconds_by_stage", {}), dict):
-        raise CheckpointError(f"{path} is damaged: it holds no scores in JSON. {advice}")
+        raise CheckpointError(f"{path} is damaged: it does not contain scores in JSON. {advice}")
     return metrics
 
 
@@ -187,10 +190,10 @@ def record_seconds(run: Path, **seconds: float) -> None:
 
 
 def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> None:
-    """Move a prior of old codes and its checkpoints to ``RUN/former/``, so that a prior of the new codes can be trained.
+    """Move a prior of earlier codes and its checkpoints to ``RUN/former/``, so that a prior of the new codes can be trained.
 
     Raises:
-        CheckpointError: if it cannot be moved.
+        CheckpointError: if they cannot be moved.
     """
     place = part_of(run, folder)
     if place is None or fits_codes(run, storage.read(place, parts).card, level):
@@ -203,7 +206,7 @@ def put_aside_stale(run: Path, folder: Path, level: int, parts: Parts = ()) -> N
             with explained(CheckpointError, source, "cannot be moved", f"Move it out of {run}."):
                 to.parent.mkdir(parents=True, exist_ok=True)
                 source.rename(to)
-    say(f"{folder} was trained on codes of an earlier state of the tokenizer. It is now in {run / FORMER / str(number)}.")
+    say(f"{folder} was trained on earlier codes of the tokenizer. It is now in {run / FORMER / str(number)}.")
 
 
 def read_rows(run: Path) -> list[dict[str, Any]]:
@@ -212,5 +215,5 @@ def read_rows(run: Path) -> list[dict[str, Any]]:
 
 
 def trained_seconds(run: Path, stage: str) -> float:
-    """Training time of a stage, including all resumed parts."""
+    """Training time of a stage in seconds, over all starts of the run."""
     return max((row.get("seconds", 0.0) for row in read_rows(run) if row["stage"] == stage), default=0.0)

@@ -10,7 +10,7 @@ from vqvae.config import Parts, kinds
 from vqvae.data.base import Splits
 from vqvae.data.own import splits_of
 from vqvae.disk import user_path
-from vqvae.errors import ConfigError
+from vqvae.errors import ConfigError, DataError
 from vqvae.pipeline import Pipeline, about, load
 from vqvae.progress import showing
 from vqvae.runs.defaults import prior_config
@@ -55,10 +55,10 @@ def train(
         minutes: minutes of training, instead of ``steps``. A short measurement sets the steps, which the run stores.
         batch_size: examples per step.
         held_out: the held-out data. Default: a twentieth of ``data``.
-        signal: what arrays and items are. Default: found by looking at them.
+        signal: describes the arrays or items. Default: derived from them.
         optimizer: the settings of Adam.
         seed: seed of the initial weights, the order of the data and all noise.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         scored: whether to write scores and a report.
         settings: further fields of ``TrainConfig``.
 
@@ -74,7 +74,7 @@ def train(
         check_storable(module)
         check_rebuilt(module)
     elif not dataclasses.is_dataclass(model):
-        raise ConfigError(f"model came as {type(model).__name__}; a configuration such as VQVAEConfig, or a module, is expected.")
+        raise ConfigError(f"model is of type {type(model).__name__}; give a configuration, such as VQVAEConfig, or a module.")
     if (steps is None) == (minutes is None):
         raise ConfigError(f"steps is {steps} and minutes is {minutes}; give one of the two.")
     config = model if module is None else module.config
@@ -98,6 +98,7 @@ def train_prior(
     level: int = 0,
     data: Any = None,
     held_out: Any = None,
+    tokens: Path | str | None = None,
     options: RunOptions = RunOptions(),
     scored: bool = True,
     parts: Parts = (),
@@ -112,10 +113,14 @@ def train_prior(
         level: the level of codes, if there are several.
         data: the data to score, if the run was trained on an object; or the path of the run's data, if it moved.
         held_out: as in ``train``.
-        options: how training is carried out.
+        tokens: a folder of ``vqvae tokenize`` to train on. Default: the training side of the run's codes.
+        options: settings that do not affect what is learned.
         scored: whether to write scores and a report, which needs the data.
         parts: your own configurations in the run.
         settings: fields of ``TrainConfig`` that replace those of the recipe: ``steps``, ``batch_size``, ``optimizer``, ...
+
+    Returns:
+        The run with this prior, as ``vqvae.load(run, prior=name)`` gives it.
 
     Raises:
         ConfigError: if settings do not fit the codes.
@@ -132,11 +137,12 @@ def train_prior(
     splits = found_data(run, str(data), parts) if isinstance(data, str | Path) else _given(run, data, held_out, parts)
     if scored and splits is None and stored_config(run, parts=parts).data is None:
         raise ConfigError(
-            f"{run} was trained on data that was given as an object, which is not stored. Give it again for the scores: "
-            "vqvae.train_prior(run, data=...), or leave them out with scored=False."
+            f"{run} was trained on an object from Python, which the run does not store. Pass the data again: "
+            "vqvae.train_prior(run, data=...). Or train without scores: scored=False."
         )
     parts = (*parts, *kinds(training.model))
-    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, parts=parts)
+    place = None if tokens is None else user_path(tokens, DataError)
+    train_prior_stage(training, options, run, level=level, name=name, scored=scored, splits=splits, tokens=place, parts=parts)
     return load(run, pick_device(options.device), parts, prior=name)
 
 
@@ -162,6 +168,11 @@ def evaluate(
 
     Returns:
         The scores by name, as in metrics.json.
+
+    Raises:
+        CheckpointError: if another process trains in the run folder, or the run does not store its data.
+        ConfigError: if the data is of another kind than the run's.
+        VqvaeError: if the data cannot be read.
     """
     run = own_copy(run)
     if isinstance(data, str | Path):
@@ -172,13 +183,13 @@ def evaluate(
 
 
 def _given(run: Path, data: Any, held_out: Any, parts: Parts) -> Splits | None:
-    """The data to score, if the caller gives any. The signal of the run says what arrays and items are."""
+    """The data to score, if the caller gives any. The signal of the run describes arrays and items."""
     if data is None and held_out is None:
         return None
     card = about(run, parts)
     itself = isinstance(data, Splits) or hasattr(data, "build")
     if data is None:
-        # Only what is held out is scored.
+        # Only the held-out side is scored.
         data = held_out
     splits = splits_of(data, held_out=held_out, signal=None if itself else card.signal)
     if card.signal is not None and not card.signal.fits(splits.held_out.signal):

@@ -39,7 +39,7 @@ def evaluate(
         run: the run folder. Scores with a named prior go to ``RUN/scores/NAME``.
         held_out: the data.
         options: device and threads.
-        parts: configurations of the caller's own that the run contains.
+        parts: the caller's own configurations in the run.
         prior: the name of the prior. Default: as in ``vqvae.load``.
         beside: another run. The report also shows its scores and pictures.
 
@@ -114,7 +114,7 @@ def stage_settings(run: Path, prior: str = "", parts: Parts = ()) -> dict[str, A
 
 
 def title_of(run: Path, parts: Parts = ()) -> str:
-    """The title of a report: the name of the data folder and the recipe, as far as the run has them. Default: the name of the run."""
+    """The title of a report: the name of the data folder and the recipe, if the run has them, otherwise the name of the run."""
     card = about(run, parts)
     data = (card.training or {}).get("data")
     path = data.get("path") if isinstance(data, dict) else None
@@ -136,9 +136,9 @@ def facts(held_out: Dataset, training: Mapping[str, Any] | None, grouped_by: str
 
 
 def beside_of(found: Sequence[Scored], held_out: Dataset, options: RunOptions, parts: Parts = ()) -> Beside:
-    """The scores and pictures of the last run, for the report of the first.
+    """Return the scores and pictures of the last run, for the report of the first.
 
-    If the last run has no scores and has the same held-out data, it is scored here. Its folder does not change.
+    If the last run has no scores but the same held-out data, it is scored here. Its folder does not change.
     """
     first, last = found[0], found[-1]
     same_data = first.data == last.data
@@ -155,7 +155,7 @@ def score(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """Score a model on held-out data of its kind.
 
     Raises:
-        ConfigError: if the model knows speakers or classes, and the data has others.
+        ConfigError: if the model knows speakers or classes, but the data has others.
     """
     if held_out.label_names != pipeline.label_names and (pipeline.speakers or pipeline.is_conditional):
         held_out = held_out.named(pipeline.label_names)

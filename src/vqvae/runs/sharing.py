@@ -1,4 +1,4 @@
-"""Runs that travel: a run folder to the Hugging Face Hub, and a model on the Hub to a run folder of one's own."""
+"""Upload a run folder to the Hugging Face Hub, and copy a model from the Hub to a run folder."""
 
 import json
 import shutil
@@ -22,23 +22,23 @@ CARD = "README.md"
 def push_to_hub(run: Path | str | Pipeline, name: str, *, private: bool = False, license: str | None = None, parts: Parts = ()) -> str:
     """Upload a run to the Hugging Face Hub: its parts as JSON and safetensors, its scores, and a model card.
 
-    A model on the Hub becomes what the run is: older parts are deleted. Paths of this machine in the training settings are reduced to
-    their last name.
+    Afterwards, the model on the Hub has exactly the parts of the run: other parts are deleted. Of each absolute path in the training
+    settings, only the last name is uploaded.
 
     Args:
         run: the run folder, or a pipeline.
         name: OWNER/NAME. The model is created if there is none.
         private: whether a new model is visible only to its owner.
         license: the identifier of a licence for the model card, such as "apache-2.0".
-        parts: the caller's own configuration classes that the run contains.
+        parts: the caller's own configurations in the run.
 
     Returns:
-        The page of the model.
+        The address of the model's page.
 
     Raises:
-        CheckpointError: the run has no tokenizer, or a part is damaged.
-        ConfigError: the name or the licence is not valid.
-        HubError: there is no token or no network, or access is denied.
+        CheckpointError: if the run has no tokenizer, or a part is damaged.
+        ConfigError: if the name or the licence is not valid.
+        HubError: if there is no token or no network, or access is denied.
     """
     hub.read_address(name)
     with tempfile.TemporaryDirectory() as temporary:
@@ -48,7 +48,7 @@ def push_to_hub(run: Path | str | Pipeline, name: str, *, private: bool = False,
 
 
 def write_shared(run: Path | str | Pipeline, name: str, folder: Path, *, license: str | None = None, parts: Parts = ()) -> None:
-    """Write the files that ``push_to_hub`` uploads into a new folder. ``vqvae.load`` reads it.
+    """Write the files that ``push_to_hub`` uploads to a new folder, which ``vqvae.load`` reads.
 
     Raises:
         CheckpointError, ConfigError: as in ``push_to_hub``.
@@ -70,12 +70,12 @@ def write_shared(run: Path | str | Pipeline, name: str, folder: Path, *, license
 
 
 def own_copy(run: Path | str) -> Path:
-    """The folder of a run that may be changed: that of a path, or a new copy of a model on the Hub in ``runs/NAME``.
+    """Return a run folder that may be changed. A path is returned as it is; a model on the Hub is copied to ``runs/NAME``.
 
     Raises:
-        CheckpointError: the copy cannot be written.
-        ConfigError: ``runs/NAME`` exists.
-        HubError: the model does not exist or cannot be reached.
+        CheckpointError: if the copy cannot be written.
+        ConfigError: if ``runs/NAME`` exists.
+        HubError: if the model does not exist or cannot be reached.
     """
     if not hub.is_address(run):
         return local_run(run)
@@ -93,7 +93,7 @@ def own_copy(run: Path | str) -> Path:
 
 
 def _copy_parts(run: Path, folder: Path, levels: int) -> None:
-    """Copy the files of the parts of a run. A part whose training has stopped is its last checkpoint, as in ``load``."""
+    """Copy the files of the parts of a run. For a part whose training has stopped, copy its last checkpoint, which ``load`` uses too."""
     wanted = [run / TOKENIZER, run / UNIGRAM]
     wanted += [prior_folder(run, level, name) for name in prior_names(run) for level in range(levels)]
     for part in wanted:
@@ -111,12 +111,12 @@ def _copy_parts(run: Path, folder: Path, levels: int) -> None:
 
 
 def _travelling(run: Path) -> list[Path]:
-    """The files of a run that the Hub takes."""
+    """The files of a run that are uploaded."""
     return sorted(path for pattern in (*TRAVELS, METRICS) for path in run.glob(pattern) if path.is_file())
 
 
 def _hide_paths(config: Path) -> None:
-    """Reduce absolute paths in the training settings of a part to their last name: they say where the owner's files are."""
+    """Reduce absolute paths in the training settings of a part to their last name. They would show where the owner's files are."""
     data = storage.read_json(config)
     for card in (data.get("card"), data.get("extra")):
         if isinstance(card, dict) and isinstance(card.get("training"), dict):

@@ -25,6 +25,7 @@ from vqvae.runs.defaults import check_level, prior_config
 from vqvae.runs.encoding import read_codes, write_codes
 from vqvae.runs.folder import put_aside_stale, read_metrics, recipe_of, record_seconds, stored_data, trained_seconds
 from vqvae.runs.scores import evaluate
+from vqvae.runs.tokenized import tokenized_codes
 from vqvae.storage import RunCard
 from vqvae.training import Callback, ReconstructionGrid, RunOptions, SampleGrid, TrainConfig, Trainer, build
 from vqvae.training.checkpoint import check_run_folder, only_writer
@@ -33,7 +34,7 @@ from vqvae.training.machine import pick_device
 from vqvae.words import say
 
 AXES: dict[type, tuple[int, ...]] = {PixelCNNConfig: (2,), MaskedPriorConfig: (2, 3)}
-"""How many axes of space the kinds of priors take, if not any number."""
+"""The numbers of axes of codes that a kind of prior takes. Kinds that are not listed take any number."""
 
 
 def train_tokenizer(
@@ -51,10 +52,10 @@ def train_tokenizer(
 
     Args:
         config: the settings.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
-        recipe: the name of the settings.
-        scored: whether to score. False if the prior follows at once, because both are scored then.
+        recipe: the name of the recipe; "" if there is none.
+        scored: whether to score. False if a prior is trained next: then both are scored together.
         splits: the data. Default: built from ``config``.
         module: a model made of the caller's own modules; ``config.model`` is its configuration.
         parts: the caller's own configurations inside the model.
@@ -100,18 +101,20 @@ def train_prior(
     name: str = "",
     scored: bool = True,
     splits: Splits | None = None,
+    tokens: Path | None = None,
     parts: Parts = (),
 ) -> None:
     """Train a prior on the codes of a run, then score the run. If the run's data cannot be found, there are no scores.
 
     Args:
         config: the settings.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
         level: the level of codes to learn; the levels above are its condition.
         name: the prior's name, if the run has several.
         scored: whether to score.
         splits: the data to score. Default: that of the run's settings.
+        tokens: a folder of ``vqvae tokenize`` to train on. Default: the training side of the run's codes.
         parts: the caller's own configurations in the run.
 
     Raises:
@@ -124,7 +127,10 @@ def train_prior(
     stored = load(run, pick_device(options.device), parts)
     prior = build(config)
     check_prior(prior, stored.layout, level)
-    codes = in_clips(read_codes(run, level=level, parts=parts), prior)
+    codes = read_codes(run, level=level, parts=parts)
+    if tokens is not None:
+        codes = codes._replace(train=tokenized_codes(run, tokens, level=level, parts=parts))
+    codes = in_clips(codes, prior)
     scored_on = _held_out(run, splits, parts) if scored else None
     kind = kind_of(stored.signal)
     callbacks: list[Callback] = []
@@ -154,12 +160,11 @@ def train_both(
 
     Args:
         config: the settings of the tokenizer. Both stages use its seed and share its minutes.
-        options: how training is carried out.
+        options: settings that do not affect what is learned.
         run: the run folder.
-        recipe: the name of the settings, whose prior is trained.
-        prior_kind: the class of the prior's configuration, which takes all that it shares with that of the recipe. Default: that of the
-            recipe.
-        prior_steps: training steps of the prior; default: those of the recipe.
+        recipe: the name of the recipe, which also gives the settings of the prior.
+        prior_kind: another class for the prior's configuration. Fields that it shares with the recipe's class keep their values.
+        prior_steps: training steps of the prior. Default: those of the recipe.
 
     Raises:
         VqvaeError: for wrong data or settings, an interruption, or a folder of another run.
@@ -174,7 +179,7 @@ def train_both(
     axes = splits.train.signal.axes
     if prior_kind is not None and len(axes) not in AXES.get(prior_kind, (len(axes),)):
         wanted = " or ".join(map(str, AXES[prior_kind]))
-        raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {axes}. Choose the prior 'wavenet'.")
+        raise ConfigError(f"A {prior_kind.__name__} needs codes with {wanted} axes; the data has {len(axes)}. Choose the prior 'wavenet'.")
     first = config if minutes is None else dataclasses.replace(config, minutes=minutes * share)
     train_tokenizer(first, options, run, recipe=recipe, scored=False, splits=splits)
     if distributed.is_main():
@@ -239,13 +244,13 @@ def _kept(part: Path, run: Path) -> Iterator[None]:
         raise
     except (VqvaeError, OSError, RuntimeError) as error:
         raise VqvaeError(
-            f"{part} is trained and saved, but what follows failed: {error} Run the same command again, or score it with: "
+            f"{part} is trained and saved, but the next step failed: {error} Run the same command again, or score the run with: "
             f"vqvae evaluate {run}"
         ) from error
 
 
 def train_part(config: TrainConfig, splits: Splits, options: RunOptions, folder: Path, stage: str, *, recipe: str) -> nn.Module:
-    """Train one model as ``folder/stage``, or load it if it is finished. No codes, no scores, no pictures.
+    """Train one model as ``folder/stage``, or load it if it is finished. Writes no codes, scores or pictures.
 
     Raises:
         VqvaeError: for an interruption, or a folder of another training.

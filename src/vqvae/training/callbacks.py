@@ -20,7 +20,7 @@ from vqvae.words import say
 GRIDS = "grids"
 """The folder of a run for pictures that are drawn during training."""
 EARLY, SOON = 50, 30.0
-"""The first pictures are drawn after 50 steps, or after 30 seconds if steps are slow, so they appear within a minute."""
+"""The first pictures are drawn after 50 steps. If steps are slow, they are drawn after 30 seconds."""
 Picture = UInt8[np.ndarray, "height width 3"]
 Pictures = Mapping[str, Picture]
 Pairs = Callable[[Tensor, Tensor, int], Picture]
@@ -31,7 +31,7 @@ Grid = Callable[[Tensor, int], Picture]
 
 @runtime_checkable
 class Callback(Protocol):
-    """A function that the first process calls every ``every`` steps, once in the first minute, and at the end.
+    """A function that the first process calls every ``every`` steps, once early (see ``EARLY``), and at the end.
 
     If ``every`` is 0, it is called only at the end. The module is in evaluation mode and gradients are off. ``folder`` is the run folder.
     TensorBoard shows the pictures that it returns.
@@ -56,7 +56,7 @@ class Early:
 
 
 def is_due(callback: Callback, step: int, early: bool) -> bool:
-    """Whether to call a callback after this step. ``early``: the first pictures are due. The end of training is not considered."""
+    """Whether to call a callback after this step. ``early``: whether the first pictures are due. The end of training is not considered."""
     return (early and step < callback.every) or (callback.every > 0 and step % callback.every == 0)
 
 

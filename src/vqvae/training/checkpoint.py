@@ -30,7 +30,7 @@ from vqvae.training.optimizers import Adam
 
 UNAVERAGED, OPTIMIZER = "unaveraged.safetensors", "optimizer.safetensors"
 ADAM, MUON, COUNT = {"exp_avg", "exp_avg_sq"}, {"momentum"}, "step"
-"""What optimizers keep for a parameter. Adam: two running means, and the number of steps. Muon: one running mean."""
+"""What an optimizer stores for a parameter. Adam: two running means and the number of steps. Muon: one running mean."""
 MEANS = ADAM | MUON
 T = TypeVar("T")
 NAME = re.compile(r"step-(\d{6,})")
@@ -46,7 +46,7 @@ class Best(NamedTuple):
 
 
 class Progress(NamedTuple):
-    """What a run knows besides its tensors."""
+    """The state of a run besides its tensors."""
 
     step: int
     """Number of completed steps."""
@@ -78,7 +78,7 @@ class Checkpoints:
         self.folder, self.keep_last = folder, keep_last
 
     def path(self, step: int) -> Path:
-        """Where the checkpoint after ``step`` steps lies."""
+        """The folder of the checkpoint after ``step`` steps."""
         return self.folder / f"step-{step:06d}"
 
     def steps(self) -> list[int]:
@@ -99,7 +99,7 @@ class Checkpoints:
         """Save a checkpoint, then remove those that are neither the best nor among the last ``keep_last``.
 
         Raises:
-            CheckpointError: if the disk is full or cannot be written. Earlier checkpoints are unchanged.
+            CheckpointError: if the disk is full, or the folder cannot be written. Earlier checkpoints are unchanged.
         """
         with storage.replacing(self.path(state.step)) as temporary:
             storage.write(learner.evaluated, temporary, card)
@@ -194,17 +194,19 @@ def only_writer(run: Path) -> Iterator[None]:
 
 
 def check_run_folder(folder: Path) -> None:
-    """Check that a folder that a user names can hold a run: it does not exist yet, is empty, or holds a run already.
+    """Check that a folder from a user can become a run folder: it does not exist, is empty, or is a run already. Nothing is changed.
 
     Raises:
-        ConfigError: if it holds other files, even hidden ones, or is a file itself. Nothing is changed.
+        ConfigError: if it contains other files, even hidden ones, or is itself a file.
     """
     with disk.explained(ConfigError, folder, "cannot be a run folder", "Choose another one."):
         if not os.path.lexists(folder):
             return
         names = sorted(set(os.listdir(folder)) - {disk.TEMPORARY})
         if names and not _holds_run(folder):
-            raise ConfigError(f"{folder} holds {names[:4]} and no run. Choose another folder: a run is not mixed with other files.")
+            raise ConfigError(
+                f"{folder} contains {names[:4]} and is not a run. Choose another folder: a run cannot share one with other files."
+            )
 
 
 def _holds_run(folder: Path) -> bool:
@@ -239,7 +241,7 @@ def _moments(learner: Learner, tensors: Mapping[str, Tensor], where: Path) -> di
 
 
 def _entries(optimizer: torch.optim.Optimizer) -> set[str]:
-    """The names of what an optimizer keeps for a parameter."""
+    """The names of the tensors that an optimizer stores for a parameter."""
     return MUON if isinstance(optimizer, Muon) else ADAM | {COUNT}
 
 

@@ -85,14 +85,14 @@ def measure(step: Callable[[int], object], forward: Callable[[int], object], sec
 
 
 def introduction(module: nn.Module, device: torch.device, folder: Path) -> str:
-    """What is trained, and where: a sentence."""
+    """A sentence with the number of parameters, the device and the run folder."""
     return f"{sum(parameter.numel() for parameter in module.parameters()):,} parameters on {device}; the run folder is {folder}."
 
 
 def budgeted(config: TrainConfig, planned: int, steps: int, speed: Speed) -> str:
-    """How many steps a time limit became: a sentence."""
+    """A sentence that says how many steps a time limit became."""
     if planned > steps:
-        return f"{config.minutes:g} minutes would be {planned:,} steps. {steps:,} are enough for this data: more would memorise it."
+        return f"{config.minutes:g} minutes would be {planned:,} steps. Only {steps:,} are taken: more would memorise this data."
     return f"{config.minutes:g} minutes are {steps:,} steps of {speed.step:.3g} s each."
 
 
@@ -101,6 +101,6 @@ def memorised(best: Best | None, loss: float) -> str:
     if best is None or loss - best.held_out_loss <= MEMORISED * abs(best.held_out_loss):
         return ""
     return (
-        f"The loss on held-out data was lowest after {best.step:,} steps, {best.held_out_loss:.4g}. It is {loss:.4g} now: the model has "
-        f"memorised its training data. Train it for fewer steps, such as --steps {best.step}, or on more data."
+        f"The held-out loss was lowest after {best.step:,} steps ({best.held_out_loss:.4g}). Now it is {loss:.4g}: the model has memorised "
+        f"its training data. Train for fewer steps, such as --steps {best.step}, or on more data."
     )

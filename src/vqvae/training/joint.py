@@ -32,12 +32,12 @@ class JointConfig:
     """A tokenizer and a prior over its codes, trained on the same batches."""
 
     tokenizer: VQVAEConfig
-    """Converts data to codes and back. ``rated`` is always set, whatever this says."""
+    """Converts data to codes and back. ``rated`` is always set, whatever its value here."""
     prior: PixelCNNConfig
     """p(codes), with as many codebooks and codes as the tokenizer."""
     choice_weight: float = 0.3
     """Weight of a code's cost in the choice of codes. 1: a nat of codes counts like a nat of data. 0: choose the nearest code. The cost is
-    an average over positions; at its own position a code costs less."""
+    an average over positions. Given its neighbours, a code usually costs less."""
     loss_weight: float = 1.0
     """Weight of the codes' cost, at their positions, in the tokenizer's loss. 1: a nat counts like a nat of data. 0: off."""
     alone_steps: int = 1000

@@ -1,4 +1,4 @@
-"""What a step minimises, and the checks before it is taken."""
+"""The losses that a step minimises, and the checks before the step."""
 
 import math
 from collections.abc import Mapping

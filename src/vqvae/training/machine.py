@@ -52,8 +52,8 @@ def check_compiler() -> None:
 def keep_freed_memory() -> bool:
     """Make this process keep freed memory, if its allocator allows it (glibc). Returns whether it does.
 
-    By default, the memory of large tensors returns to the system, and each step clears and maps it again, page by page. With E1's network
-    that takes a quarter of a step (decision 10). With this setting, the process keeps its peak size.
+    By default, the memory of large tensors returns to the system. Each step maps and clears it again, page by page. With the network of E1
+    this takes a quarter of a step (decision 10). With this setting, the process keeps its peak size.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     # The threshold is a 32-bit int, at most 2 GiB. Only the very top of the heap is ever returned.

@@ -16,7 +16,7 @@ MOMENTUM = 0.95
 class Muon(torch.optim.Optimizer):
     """Muon [Jordan 2024, kellerjordan.github.io/posts/muon; arXiv 2502.16982] with Nesterov momentum.
 
-    A convolution counts as a matrix (outputs, inputs × taps). Differs from ``torch.optim.Muon``, which takes no convolutions.
+    A convolution counts as a matrix (outputs, inputs × taps). ``torch.optim.Muon`` does not take convolutions.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter] | Iterable[dict[str, Any]], lr: float) -> None:

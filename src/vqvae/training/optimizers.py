@@ -78,7 +78,7 @@ class Adam:
         groups, hidden = _groups(config, module, self.parameters), _matrices(module) if config.muon else set()
         theirs = [{**group, "params": [p for p in group["params"] if id(p) not in hidden]} for group in groups]
         matrices = [{**group, "params": [p for p in group["params"] if id(p) in hidden]} for group in groups]
-        # Each with its highest learning rate.
+        # Each optimizer with its highest learning rate.
         self.parts: list[tuple[torch.optim.Optimizer, float]] = []
         if theirs := [group for group in theirs if group["params"]]:
             self.parts.append((torch.optim.AdamW(theirs, config.learning_rate, config.betas, fused=fused), config.learning_rate))

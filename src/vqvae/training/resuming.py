@@ -1,4 +1,4 @@
-"""What must agree before a run resumes: its settings, its steps and its data. And the weights that a run starts from."""
+"""The checks of settings, steps and data before a run resumes, and the weights that a run starts from."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,7 +27,7 @@ def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path
     """
     trained = stored.training
     if trained is None:
-        raise ConfigError(f"{where} holds a part that was not trained here. Choose another folder.")
+        raise ConfigError(f"{where} has no training settings, so its training cannot continue. Choose another folder.")
     lines = _settings(dict(trained), config, parts)
     data = _data(stored, splits)
     if lines:
@@ -37,7 +37,7 @@ def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path
         listed = "\n  ".join(data)
         raise ConfigError(
             f"{where} was trained on other data:\n  {listed}\n"
-            "Give the data that it was trained on. To train its weights on this data, start a new run with --from (start_from in settings)."
+            "Give the data of the run. To continue from its weights on this data, start a new run with --from (start_from in settings)."
         )
 
 
@@ -52,14 +52,14 @@ def check_steps(trained: Mapping[str, Any], done: int, steps: int, where: Path) 
 
 
 def more_steps(config: TrainConfig, trained: Mapping[str, Any], done: int) -> str:
-    """A line for the user, if a run resumes with another number of steps than planned."""
+    """A sentence for the user if the planned number of steps has changed."""
     schedule = config.optimizer.schedule
     if schedule == "constant":
         rate = "The learning rate stays the same."
     else:
         rate = f"The {schedule} schedule is stretched over all {config.steps:,} steps, so the learning rate changes from here on."
-    planned = f"{trained['steps']:,} planned steps" if isinstance(trained.get("steps"), int) else "the plan"
-    return f"step {done:,} of {config.steps:,} instead of {planned}. {rate}"
+    planned = f" instead of the planned {trained['steps']:,}" if isinstance(trained.get("steps"), int) else ""
+    return f"{done:,} steps are done. Training goes on to {config.steps:,}{planned}. {rate}"
 
 
 def _settings(trained: dict[str, Any], config: TrainConfig, parts: Parts) -> list[str]:
@@ -86,7 +86,7 @@ def _place(path: str | None) -> Path | None:
 
 
 def _data(stored: RunCard, splits: Splits) -> list[str]:
-    """Sides whose data differs from the run's, one line each. Names depend on the content, never on a path."""
+    """The sides whose data differs from the run's, one line each. Names depend on the content, not on the path."""
     if not stored.library:
         return []  # Cards of version 1 have names of another form.
     sides = (("training", stored.data, splits.train.name), ("held-out", stored.held_out_data, splits.held_out.name))

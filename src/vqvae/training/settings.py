@@ -29,25 +29,26 @@ class TrainConfig:
     steps: int
     """Training steps."""
     minutes: float | None = field(default=None, metadata=INCIDENTAL | {"value": "MINUTES"})
-    """Time limit of the stage in minutes. A short measurement before training sets the number of steps, which the run stores."""
+    """Time limit in minutes; 'vqvae train' divides it between the tokenizer and the prior. A short measurement before training sets the
+    number of steps, which the run stores."""
     most_steps: int | None = field(default=None, metadata=INCIDENTAL)
-    """The most steps that ``minutes`` may become, for data of which more steps would only memorise. None: no limit."""
+    """The largest number of steps that a time limit may become. More steps would only memorise a small data set. None: no limit."""
     batch_size: int
     """Examples per step, over all processes."""
     seed: int = field(default=0, metadata=SEED)
     """Seed of the initial weights, the order of the data and all noise."""
     accumulate: int = field(default=1, metadata=INCIDENTAL)
-    """Number of parts into which each process splits its batch to save memory; gradients are summed."""
+    """Number of parts into which each process splits its batch, to save memory. Gradients are added up."""
     optimizer: AdamConfig = field(default_factory=AdamConfig)
     """The optimizer."""
     adversary_optimizer: AdamConfig = field(default_factory=AdamConfig)
     """The optimizer of adversaries among the criteria; unused without adversaries."""
     average_decay: float = 0.0
-    """Decay of the running mean of weights. The mean replaces the weights in evaluation and in the saved model. 0: off."""
+    """Decay per step of the running mean of weights. The mean replaces the weights in evaluation and in the saved model. 0: off."""
     precision: Precision = "auto"
     """Number format of matrix products and convolutions. "auto": bfloat16 if the hardware is faster with it, otherwise float32."""
     compile: bool = field(default=False, metadata=INCIDENTAL)
-    """Compile the model with torch.compile. Needs a C++ compiler and takes about a minute at the start."""
+    """Compile the model with torch.compile. This needs a C++ compiler and takes about a minute at the start."""
     evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
     """Steps between evaluations on held-out data. 0: only at the end."""
     start_from: str | None = field(default=None, metadata={"value": "RUN"})
@@ -68,13 +69,14 @@ class RunOptions:
     """How a run is carried out. None of this affects what is learned."""
 
     checkpoint_every: int = 1000
-    """Steps between checkpoints. A checkpoint is also saved at the end, on an interruption and after the best evaluation. 0: only then."""
+    """Steps between checkpoints. A checkpoint is also saved at the end, on an interruption and after each evaluation that is the best so
+    far. 0: only then."""
     keep_last: int = 2
     """Number of checkpoints to keep, in addition to the best."""
     log_every: int = 50
     """Steps between rows of metrics."""
     device: str = field(default="auto", metadata={"value": "DEVICE"})
-    """"auto", "cpu", "cuda", "cuda:1", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
     threads: int | None = field(default=None, metadata=THREADS)
     """CPU threads. None: torch's default."""
 

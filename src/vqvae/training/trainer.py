@@ -206,12 +206,12 @@ class Trainer:
         self.card = dataclasses.replace(self.card, training=self.training)
 
     def _plan(self, state: Progress) -> Progress | None:
-        """Say how long the training will take; find its steps if minutes are given. None if a finished run's minutes are used up."""
+        """Print how long training will take, and set the steps if minutes are given. None if the minutes of a finished run are used up."""
         config, what = self.config, introduction(self.module, self.device, self.folder)
         plan = Plan.of(config, self.splits, coded=isinstance(self.module, Tokenizer))
         if config.minutes is None or not self._open:
             estimate = ""
-            # An estimate is worth neither a failure, which training itself explains better, nor a minute of compilation.
+            # The estimate must not fail, because training explains the error better. It is not worth a minute of compilation.
             with suppress(Exception):
                 if self.options.estimate and not config.compile and config.steps > state.step:
                     seconds = plan.seconds(self._measure(_GLANCE, _GLANCED), config.steps - state.step)

@@ -54,6 +54,6 @@ def test_it_is_symmetric_and_small_images_have_a_score() -> None:
 
 def test_what_cannot_be_compared_is_refused() -> None:
     images, others = noisy(1, (15, 40))
-    for pair, words in (((images, others), "at least 16"), ((images, others[:1]), "one type"), ((images.float(), others), "integers")):
+    for pair, words in (((images, others), "at least 16"), ((images, others[:1]), "one type"), ((images.float(), others), "integer")):
         with pytest.raises(DataError, match=words):
             ms_ssim(*pair)

@@ -20,6 +20,7 @@ def test_the_mean_of_examples() -> None:
 def test_tables_and_lines_hold_every_mode_and_the_cheapest_one() -> None:
     columns, rows = table({"run": OURS}, {"JPEG": JPEG}, ["PSNR"], "bpp")
     assert columns == ["model", "mode", "bpp", "PSNR vqvae", "PSNR JPEG"]
-    assert rows == [["run", "packed", "0.600", "30", "28.8"], ["run", "prior", "0.200", "30", "–"]]
+    smallest = ["JPEG", JPEG[1].setting, "0.500", "–", "28"]
+    assert rows == [["run", "packed", "0.600", "30", "28.8"], ["run", "prior", "0.200", "30", "–"], smallest]
     ours, jpeg = lines({"run": OURS}, {"JPEG": JPEG}, "PSNR", 1.5)
     assert ours.points == [(0.2, 30.0)] and jpeg.points == [(0.5, 28.0), (1.0, 32.0)]

@@ -1,1 +1,1 @@
-"""Evaluates models of any kind of data."""
+"""Scores of models of any kind of data."""

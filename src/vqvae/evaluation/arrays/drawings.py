@@ -27,7 +27,7 @@ class Drawing(NamedTuple):
 
 
 def columns_of(signal: Signal, size: tuple[int, ...]) -> int:
-    """How many examples of this size stand beside each other in a picture, or below each other in a chart."""
+    """How many examples of this size fit beside each other in a picture, or below each other in a chart."""
     if len(size) == 1:
         return 3 if signal.channels == 1 else 2
     down, across = _drawn_size(size)
@@ -87,7 +87,7 @@ def draw_error(error: Float[Tensor, "*space"], signal: Signal, title: str) -> Dr
 
 
 def _with_error(error: np.ndarray, channels: int) -> list[tuple[int, np.ndarray | None]]:
-    """The error stands below the last of the channels."""
+    """The channels to draw. The error is drawn below the last one."""
     return [(channel, error if channel == channels - 1 else None) for channel in range(channels)]
 
 
@@ -96,7 +96,7 @@ def _named(example: int, channel: int, signal: Signal) -> str:
 
 
 def _axes(signal: Signal) -> str:
-    """How a picture lies, if that is not obvious. Ends with a space."""
+    """Which axes a picture shows, if that is not obvious. Ends with a space."""
     *rest, down, across = signal.axes
     slices = f"Each picture is the middle slice along {rest[0]}. " if rest else ""
     return slices if (down, across) == ("height", "width") else f"{slices}Down: {down}. Across: {across}. "
@@ -110,7 +110,7 @@ def _drawn_size(size: tuple[int, ...]) -> tuple[int, int]:
 def _coloured(
     maps: tuple[Tensor, ...], signal: Signal, ends: tuple[float, float] | None = None
 ) -> tuple[list[UInt8[Tensor, "n 3 height width"]], tuple[float, float]]:
-    """Maps (n, *axes) as pictures with one scale, and the ends of the scale. Without ``ends``, these are those of the first maps."""
+    """Maps (n, *axes) as pictures with one scale, and the ends of that scale. Default: the minimum and the maximum of the first maps."""
     flat = [_slice(one) for one in maps]
     first = exact(flat[0])
     low, high = ends or (float(first.min()), float(first.max()))

@@ -48,7 +48,7 @@ def examples_of(array: np.ndarray, signal: Signal, bounds: tuple[float, float] |
     wrong_kind = x.dtype.kind not in ("biu" if signal.levels is not None else "biuf")
     if x.ndim != axes + 2 or x.shape[1] != channels or 0 in x.shape or wrong_kind:
         raise DataError(
-            f"{path} holds {array.dtype} of shape {array.shape}; examples {signal.shape()} of {signal.values()} are expected."
+            f"{path} holds {array.dtype} of shape {array.shape}; expected examples {signal.shape()} of {signal.values()}."
             f"{_advice(array, signal)}"
         )
     if signal.levels is not None and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
@@ -57,7 +57,7 @@ def examples_of(array: np.ndarray, signal: Signal, bounds: tuple[float, float] |
 
 
 def _advice(array: np.ndarray, signal: Signal) -> str:
-    """What to do about floats where levels are expected."""
+    """Advice if the array has floats but levels are expected."""
     if array.dtype.kind != "f" or signal.levels is None:
         return ""
     return " Convert it to whole numbers. Commands with --bounds LOW HIGH also take floats."
@@ -72,10 +72,10 @@ def _to_levels(array: np.ndarray, bounds: tuple[float, float], levels: int, path
 
 
 def write_examples(path: Path, blocks: Iterable[Tensor], signal: Signal) -> None:
-    """Write blocks along the last axis as one array: (channels, *axes) of one example, (n, channels, *axes) of several.
+    """Join blocks along the last axis and write them as one array: (channels, *axes) for one example, (n, channels, *axes) for several.
 
     Raises:
-        DataError: if the place cannot be written.
+        DataError: if the file cannot be written.
     """
     x = torch.cat(list(blocks), -1)
     write_array(path, np.ascontiguousarray((x[0] if len(x) == 1 else x).numpy()))

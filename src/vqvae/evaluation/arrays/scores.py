@@ -56,7 +56,7 @@ def score_arrays(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
 
 
 def drawings_of(pipeline: Pipeline, held_out: Dataset, error: "SquaredError") -> dict[str, Drawing]:
-    """Reconstructions, the worst cases, samples, and where the error lies. Empty for data without axes, or with four axes or more."""
+    """Reconstructions, the worst cases, samples, and the error at each position. Empty for data without axes, or with more than three."""
     signal = pipeline.signal
     if not 1 <= len(signal.axes) <= 3:
         return {}
@@ -80,7 +80,7 @@ def drawings_of(pipeline: Pipeline, held_out: Dataset, error: "SquaredError") ->
 
 
 class SquaredError:
-    """The squared error of reconstructions beside the variance of their data, in float64. Masked positions do not count."""
+    """The squared error of reconstructions, and the variance of the data, in float64. Masked positions do not count."""
 
     def __init__(self) -> None:
         self._count, self._sum, self._squares, self._error = 0, 0.0, 0.0, 0.0

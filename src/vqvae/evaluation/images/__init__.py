@@ -1,1 +1,1 @@
-"""How well a model does on images."""
+"""Scores of models of images."""

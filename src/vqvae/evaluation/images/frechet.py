@@ -61,9 +61,9 @@ class Moments:
             self.mean = rows.new_zeros(rows.shape[1])
             self._scatter = rows.new_zeros(rows.shape[1], rows.shape[1])
         if rows.shape[1] != len(self.mean):
-            raise DataError(f"{rows.shape[1]} features an image came after {len(self.mean)}; one extractor must make all of them.")
+            raise DataError(f"An image has {rows.shape[1]} features, but earlier images have {len(self.mean)}. Use one extractor for all.")
         if not torch.isfinite(rows).all():
-            raise DataError("A feature is infinite or not a number; the mean of all would be so, too.")
+            raise DataError("A feature is infinite or not a number, so there is no mean. Check the extractor.")
         if len(rows) == 0:
             return
         # Joined from deviations [Chan et al. 1979]: sums of squares would lose the digits that the means share.
@@ -79,15 +79,15 @@ class Moments:
         """The unbiased covariance, as in FID.
 
         Raises:
-            DataError: fewer than two rows were added.
+            DataError: if fewer than two rows were added.
         """
         if self.count < 2:
-            raise DataError(f"{self.count} images came; a covariance takes at least 2.")
+            raise DataError(f"A covariance needs at least 2 images; {self.count} were added.")
         return self._scatter / (self.count - 1)
 
 
 def frechet_score(first: Moments, second: Moments) -> float | None:
-    """``frechet_distance``, or None if there are fewer than two examples, which have no covariance."""
+    """``frechet_distance``, or None if a side has fewer than two examples: then it has no covariance."""
     return None if min(first.count, second.count) < 2 else frechet_distance(first, second)
 
 
@@ -95,11 +95,11 @@ def frechet_distance(first: Moments, second: Moments) -> float:
     """|μ₁ − μ₂|² + tr(C₁ + C₂ − 2 (C₁ C₂)^½): at least 0, and 0 for equal moments. There may be more features than images.
 
     Raises:
-        DataError: different numbers of features, or fewer than two images on a side.
+        DataError: if the numbers of features differ, or a side has fewer than two images.
     """
     if first.mean.shape != second.mean.shape:
-        raise DataError(f"{len(first.mean)} features an image are to be compared with {len(second.mean)}; take one extractor for both.")
-    # tr (C₁ C₂)^½ is the sum of the singular values of C₁^½ C₂^½. No root of a product's rounding errors is taken.
+        raise DataError(f"One side has {len(first.mean)} features per image, the other {len(second.mean)}. Use one extractor for both.")
+    # tr (C₁ C₂)^½ is the sum of the singular values of C₁^½ C₂^½. The root of the product would amplify its rounding errors.
     roots = _root(first.covariance) @ _root(second.covariance)
     shared = torch.linalg.svdvals(roots).sum()
     apart = (first.mean - second.mean).square().sum()

@@ -27,11 +27,11 @@ def code_maps(batch: Batch, codes: Codes, layout: Sequence[Level]) -> UInt8[np.n
 
 
 def surprise_maps(batch: Batch, bits: Sequence[Float[Tensor, "n _ _"]]) -> tuple[UInt8[np.ndarray, "_ _ 3"], float]:
-    """Images above heat maps of what their codes cost, one row per level, with the cost of the brightest colour.
+    """Images above heat maps of the cost of their codes, one row per level. Returns the picture, and the cost of the brightest colour.
 
     Args:
         batch: the images.
-        bits: the cost at each position, one tensor per level.
+        bits: the cost at each position in bits, one tensor per level.
     """
     most = max(float(one.max()) for one in bits)
     rows = {"image": batch.x}
@@ -43,7 +43,8 @@ def surprise_maps(batch: Batch, bits: Sequence[Float[Tensor, "n _ _"]]) -> tuple
 def error_maps(
     images: Integer[Tensor, "n channels height width"], made: Integer[Tensor, "n channels height width"]
 ) -> tuple[UInt8[np.ndarray, "_ _ 3"], float]:
-    """Images, reconstructions and heat maps of the mean absolute error over the channels, with the error of the brightest colour."""
+    """Images, reconstructions, and heat maps of the mean absolute error over channels. Returns the picture, and the error of the brightest
+    colour."""
     error = (exact(images) - exact(made)).abs().mean(1).cpu()
     most = float(error.max())
     shown = torch.from_numpy(heat(error.numpy() / max(most, 1e-9))).permute(0, 3, 1, 2)

@@ -17,9 +17,9 @@ SMALLEST = 2 ** (len(WEIGHTS) - 1)
 def ms_ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Tensor, " batch"]:
     """MS-SSIM [Wang, Simoncelli & Bovik 2003] of images (batch, channels, height, width) of integer levels, from 0 to 1.
 
-    Five scales, each the mean of 2×2 pixels of the one before. The contrast and structure of every scale count, and the luminance of the
-    coarsest. The window and its constants are those of ``ssim``; negative means count as 0. The result is the mean over channels. Differs
-    from the paper: an image narrower than 11 pixels at a scale gets a window of its width there.
+    There are five scales. Each is the next finer one, averaged over 2×2 pixels. Contrast and structure count at every scale, luminance only
+    at the coarsest. The window and its constants are those of ``ssim``; negative means count as 0. The result is the mean over channels.
+    Differs from the paper: an image narrower than 11 pixels at a scale gets a window of its width there.
 
     Raises:
         DataError: if the two differ in shape or type, are not integers, or have a side shorter than 16 pixels.
@@ -27,8 +27,8 @@ def ms_ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[
     for tensor in (images, reconstructions):
         if tensor.is_floating_point() or tensor.dtype != images.dtype or tensor.shape != images.shape or tensor.ndim != 4:
             raise DataError(
-                f"Images came as {images.dtype} {tuple(images.shape)} and {reconstructions.dtype} {tuple(reconstructions.shape)}; MS-SSIM "
-                "takes two of one type and shape, integers (batch, channels, height, width)."
+                f"MS-SSIM got {images.dtype} {tuple(images.shape)} and {reconstructions.dtype} {tuple(reconstructions.shape)}; expected "
+                "two integer tensors (batch, channels, height, width) of one type and shape."
             )
     if min(images.shape[2:]) < SMALLEST:
         raise DataError(f"Images have {images.shape[2]} × {images.shape[3]} pixels; MS-SSIM needs at least {SMALLEST} on each side.")

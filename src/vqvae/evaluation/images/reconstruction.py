@@ -43,7 +43,7 @@ class SquaredError:
         """
         _check(image, reconstruction)
         self._count += image.numel()
-        # 8 bytes a value are taken for the difference, so few rows at a time.
+        # The difference takes 8 bytes per value, so only a few rows are compared at a time.
         for part, other in zip(image.split(32, 2), reconstruction.split(32, 2), strict=True):
             self._sum += int(_squared_error(part, other).sum())
 
@@ -65,7 +65,7 @@ def ssim(images: Tensor, reconstructions: Tensor, peak: int = PEAK) -> Float[Ten
     _check(images, reconstructions)
     if images.ndim != 4 or 0 in images.shape[1:]:
         raise DataError(f"Images have the shape {tuple(images.shape)}; SSIM takes (batch, channels, height, width), none of them empty.")
-    # Moved by the middle level, which changes no variance and keeps the digits that squaring would lose.
+    # The middle level is subtracted: variances stay the same, and squares keep digits that they would lose.
     middle = peak / 2
     luminance, structure = similarity(images.float() - middle, reconstructions.float() - middle, middle, float(peak))
     return (luminance * structure).flatten(1).mean(1)
@@ -117,7 +117,7 @@ class NormalisedError:
         self._error += int(_squared_error(images, reconstructions).sum())
 
     def value(self) -> float:
-        """The NMSE of everything added so far. NaN if that is nothing, or if all values are equal."""
+        """The NMSE of everything added so far. NaN if nothing was added, or if all values are equal."""
         if self._count == 0:
             return math.nan
         variance = self.variance

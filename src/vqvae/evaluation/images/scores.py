@@ -19,7 +19,7 @@ from vqvae.reports.grids import grid, pair_grid
 
 SHOWN, SHOWN_SAMPLES, SHOWN_CLASSES, SAMPLES, COLUMNS = 16, 32, 20, 256, 8
 PACKED = 64
-"""Held-out images that are stored as PNG to compare sizes."""
+"""Number of held-out images that are stored as PNG, to compare sizes."""
 
 
 def score_images(pipeline: Pipeline, held_out: Dataset) -> Evaluation:

@@ -59,7 +59,7 @@ class TokenizerEvaluation:
         """Score one batch of images, on the tokenizer's device.
 
         Raises:
-            DataError: if the batch does not fit the tokenizer, or holds no images.
+            DataError: if the batch does not fit the tokenizer, or has no images.
         """
         codes = self.tokenizer.encode(batch)
         made = self.tokenizer.reconstruct(batch, codes)

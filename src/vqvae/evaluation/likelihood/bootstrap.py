@@ -26,7 +26,7 @@ class Difference(NamedTuple):
 def compare(
     first: Sequence[Float[Tensor, " _"]], second: Sequence[Float[Tensor, " _"]], *, seed: int = 0, resamples: int = RESAMPLES
 ) -> Difference:
-    """The mean of ``first - second`` over all frames, and the interval that holds 95 % of the means of resampled episodes.
+    """The mean of ``first - second`` over all frames, and the interval with the middle 95 % of the means of resampled episodes.
 
     Whole episodes are resampled, because neighbouring frames are not independent.
 

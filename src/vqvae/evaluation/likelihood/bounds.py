@@ -1,4 +1,4 @@
-"""A row of a table of likelihoods: the bound on log p(x) of any model over held-out data, split into data and latents."""
+"""The bound on log p(x) of any model over held-out data, split into the cost of the data and of the latents."""
 
 import math
 from collections.abc import Callable, Iterable
@@ -27,8 +27,9 @@ def score_bound(bound: Bounding, batches: Iterable[Batch], *, seed: int = 0, dev
 
     Args:
         bound: the bound of a model in evaluation mode, on ``device``.
-        batches: held-out examples, the same for all rows of a table.
-        seed: seed of the latents' draws.
+        batches: held-out examples. Use the same for all models of a table.
+        seed: seed of the draws of latents.
+        device: the model's device.
 
     Raises:
         DataError: if there are no examples.

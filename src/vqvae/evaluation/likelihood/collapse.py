@@ -76,8 +76,8 @@ def measure_collapse(
     these examples. It is at most log₂ of their number.
     ``active_units`` of ``units``: the latents that change with the example, by ``ACTIVE_BITS`` or ``ACTIVE_VARIANCE``.
     ``bits_given_latents``: −log₂ p(x|z) for one z drawn from q(z|x).
-    ``bits_lost_when_shuffled``: how many more these are if every example gets another example's z.
-    ``bits_gained``, if ``without`` is given: how many fewer these are than ``bits_without_latents``.
+    ``bits_lost_when_shuffled``: the increase of ``bits_given_latents`` if every example gets another example's z.
+    ``bits_gained``, if ``without`` is given: ``bits_without_latents`` minus ``bits_given_latents``.
 
     Args:
         model: the model, in evaluation mode, on ``device``.
@@ -85,8 +85,8 @@ def measure_collapse(
         without: log p(x) in nats by the same decoder, trained without latents.
         seed: seed of the posterior's draws and of the shuffle.
         device: the model's device.
-        batch_size: examples at once.
-        count: the most examples to use, spread over the set; None for all.
+        batch_size: examples per batch.
+        count: the largest number of examples to use, spread over the set. None: all.
 
     Raises:
         DataError: if there are fewer than two examples.

@@ -1,4 +1,4 @@
-"""The cost of held-out data in bits: its codes under each prior, and the data given the codes. All scores use this loop."""
+"""The cost of held-out data in bits: of its codes under each prior, and of the data given the codes. All scores use this loop."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -43,10 +43,10 @@ class Costs:
         self._nats, self._data_nats = dict.fromkeys(self._log_priors, 0.0), 0.0
 
     def add(self, batch: Batch, codes: Codes, log_likelihood: Tensor | None) -> Tensor:
-        """Add a batch with its codes, on one device, and log p(x | codes) of each example, or None without a likelihood.
+        """Add a batch and its codes, on one device, and log p(x | codes) of each example in nats; None if there is no likelihood.
 
         Returns:
-            log p(codes) of each example under the last prior, in nats; under the uniform one without priors.
+            log p(codes) of each example in nats, under the last of ``log_priors``. If there are none, under the uniform prior.
         """
         self.examples += len(batch.x)
         self.dims += batch.x.numel() if batch.mask is None else int(batch.mask.sum()) * batch.x.shape[1]
@@ -71,7 +71,7 @@ class Costs:
 
     @property
     def nats(self) -> dict[str, float]:
-        """The cost of all codes under each prior."""
+        """The cost of all codes under each prior, in nats."""
         uniform = sum(count * math.log(level.codebook_size) for count, level in zip(self._counts, self.layout, strict=True))
         return {UNIFORM: uniform, **self._nats}
 
@@ -80,7 +80,7 @@ class Costs:
 
         ``bits_per_DIM_NAME`` is −log₂ of the bound log p(x|z) + log p(z) per dimension, with the prior of that name [VQVAE §3.2];
         ``bits_per_DIM_reconstruction`` is its first term alone, the bits of the data given the codes. Both need a likelihood.
-        ``bits_per_code_NAME`` is the cost per code. Then follow perplexity and the share of codes used.
+        ``bits_per_code_NAME`` is the cost per code. For perplexity and the share of codes used, see ``usage_scores``.
 
         Args:
             dim: the name of a dimension.
@@ -99,6 +99,6 @@ class Costs:
         return scores
 
     def usage_scores(self) -> dict[str, float]:
-        """Perplexity and share of codes used. With several levels, names have the level's number."""
+        """Perplexity and share of codes used. If there are several levels, the names end in the number of the level."""
         named = [("" if len(self.usage) == 1 else f"_level_{number}", usage) for number, usage in enumerate(self.usage)]
         return {f"{name}{of}": getattr(usage, name) for of, usage in named for name in ("perplexity", "codes_used")}

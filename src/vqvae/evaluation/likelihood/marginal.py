@@ -1,4 +1,4 @@
-"""How much other codes than the encoder's add to p(x): log Σ_z p(x|z) p(z) beside log p(x|z_q) p(z_q) [VQVAE §3.2]."""
+"""How much codes other than the encoder's add to p(x): log Σ_z p(x|z) p(z) beside log p(x|z_q) p(z_q) [VQVAE §3.2]."""
 
 import math
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ class NearCodes:
         return drawn
 
     def log_prob(self, codes: Int[Tensor, "batch places"]) -> Float[Tensor, " batch"]:
-        """log r(codes), in nats; -inf of z_q itself."""
+        """log r(codes), in nats; -inf for z_q itself."""
         changed = codes != self.own
         log_codes = self.others.gather(2, codes.unsqueeze(2))[..., 0].log()
         number = changed.sum(1, keepdim=True)
@@ -87,7 +87,7 @@ class NearCodes:
         return torch.where(changed.any(1), whole, -math.inf)
 
     def _changed(self, uniforms: Float[Tensor, "2 batch 1"], each: Float[Tensor, "batch places"]) -> Bool[Tensor, "batch places"]:
-        """Which places are replaced: the first by inverse CDF given that there is one, later ones independently."""
+        """Which places are replaced. The first is drawn by inverse CDF, given that there is one; later places are drawn independently."""
         kind, first = uniforms
         chance = self.chances[(kind * len(self.chances)).long()]
         log_keep = torch.log1p(-chance)

@@ -1,4 +1,4 @@
-"""Classifiers trained on real data and applied to models' outputs."""
+"""Classifiers that are trained on real data and applied to the outputs of models."""
 
 from vqvae.evaluation.probes.dynamics import InverseDynamicsConfig
 from vqvae.evaluation.probes.phones import PhoneRecogniserConfig

@@ -1,4 +1,4 @@
-"""What speech probes share: 100 log-mel frames per second, residual convolutions, and recordings with their phones."""
+"""The parts that speech probes share: 100 log-mel frames per second, residual convolutions, and recordings with their phones."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -22,7 +22,7 @@ FRAME_RATE = 100
 SILENCE = 0
 """The class of a silent frame."""
 SPREAD = 3.0
-"""About the standard deviation of log-mel frames of speech, in nats."""
+"""The approximate standard deviation of log-mel frames of speech, in nats."""
 _WINDOW_SECONDS = 0.025
 _KERNEL = 5
 
@@ -37,8 +37,8 @@ class LabelledClip(NamedTuple):
 
 
 class LabelledAudio(Dataset):
-    """Chunks of recordings with the phone number of each frame in ``targets``: (batch, frames), 0 for silence and ``UNLABELLED`` if
-    unknown. Beyond a recording's end there is digital silence without a label."""
+    """Chunks of recordings. ``targets`` (batch, frames) has the number of each frame's phone: 0 for silence, ``UNLABELLED`` if unknown.
+    After the end of a recording, there is digital silence without a label."""
 
     def __init__(self, clips: Sequence[LabelledClip], *, phones: Sequence[str], sample_rate: int, chunk: int, name: str) -> None:
         """Lay out the chunks, end to end.
@@ -81,7 +81,7 @@ class LabelledAudio(Dataset):
 
 
 class Convolutions(nn.Module):
-    """A residual convolution over time."""
+    """Residual convolutions over time. The dilation doubles from each to the next."""
 
     def __init__(self, mels: int, width: int, layers: int) -> None:
         super().__init__()

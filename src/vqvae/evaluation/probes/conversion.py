@@ -1,7 +1,7 @@
-"""Whether a converted voice is the target voice and still says the same: E7 of [VQVAE §4.3], which gives only sound examples.
+"""Whether a conversion has the target voice and keeps the words: E7 of [VQVAE §4.3], which gives only sound examples.
 
-Classifiers trained on real speech name the speaker and the phones. If there is a recording of the same
-words in the target voice, distances show whether a conversion is closer to it.
+Classifiers trained on real speech name the speaker and the phones. If the target voice has recorded the same words, distances show whether
+the conversion is closer to that recording than its source is.
 """
 
 from collections.abc import Sequence
@@ -31,7 +31,7 @@ class Conversion(NamedTuple):
     speaker: int
     """The number of the target voice."""
     target: Float[Tensor, " other_time"] | None = None
-    """The same words in that voice, if there is such a recording; its tempo may differ."""
+    """A recording of the same words in that voice, if there is one. Its tempo may differ."""
 
 
 def score_conversions(conversions: Sequence[Conversion], classifier: SpeakerClassifier, sample_rate: int) -> dict[str, float]:

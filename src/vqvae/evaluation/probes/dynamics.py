@@ -1,6 +1,6 @@
-"""An inverse-dynamics classifier: it names the action between two frames. Trained on real frames and applied to imagined ones.
+"""An inverse-dynamics classifier: it names the action between two frames. It is trained on real frames and applied to imagined ones.
 
-What it still names in imagined frames is what a world model has learned to obey.
+If it names the given action in imagined frames, the world model has obeyed that action.
 """
 
 from collections.abc import Iterator, Sequence
@@ -20,12 +20,12 @@ _AT_ONCE = 128
 _REACH = (1, 5)
 """The largest shift of the correlation, in rows and columns of 4 pixels."""
 _FEATURES = 64
-"""Numbers that the classifier's last layer takes."""
+"""Channels of the convolutions of pairs."""
 
 
 @settings
 class InverseDynamicsConfig:
-    """Convolutions of each frame, convolutions of both frames, their difference and their correlation, a layer of logits."""
+    """Convolutions of each frame; convolutions of both frames, their difference and their correlation; a layer of logits."""
 
     actions: int
     """Number of actions."""
@@ -56,7 +56,7 @@ class InverseDynamics(nn.Module):
         self.head = nn.Linear(2 * _FEATURES, config.actions)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats of the right actions, and the share of pairs for which they come first.
+        """The cross-entropy of the right actions in nats, and the share of pairs for which the right action is the likeliest.
 
         Args:
             batch: ``x`` (batch, channels, 2, height, width), pairs of frames, and ``condition.actions`` (batch, 2), of which the first is
@@ -77,13 +77,13 @@ class InverseDynamics(nn.Module):
     def logits(
         self, before: UInt8[Tensor, "batch channels height width"], after: UInt8[Tensor, "batch channels height width"]
     ) -> Float[Tensor, "batch actions"]:
-        """Scores of all actions."""
+        """The logits of all actions."""
         found = self._of_pair(before, after)
         return self.head(torch.cat([found.mean(2), found.amax(2)], 1))
 
     @torch.inference_mode()
     def predict(self, clips: UInt8[Tensor, "clips channels time height width"], among: Sequence[int] = ()) -> Int[Tensor, "clips steps"]:
-        """The most likely action between each frame and the next, on the CPU: one fewer than frames.
+        """The likeliest action between each frame and the next, on the CPU. There is one action less than frames.
 
         Args:
             clips: consecutive frames.
@@ -99,7 +99,7 @@ class InverseDynamics(nn.Module):
     @torch.inference_mode()
     def appearance(self, clips: UInt8[Tensor, "clips channels time height width"]) -> Float[Tensor, "clips steps features"]:
         """What each frame but the first looks like: the mean and the standard deviation over space of the convolutions of single frames,
-        2 width numbers, on the CPU.
+        2 · width numbers per frame, on the CPU.
 
         Raises:
             DataError: if the frames have other channels than the training data.
@@ -142,7 +142,7 @@ class InverseDynamics(nn.Module):
 def _correlation(first: Tensor, second: Tensor) -> Float[Tensor, "batch shifts height width"]:
     """How well each place of the first map fits the second map at each shift. It makes motion visible to the next convolution.
 
-    The maps are detached: this gradient would cost more than all others, and they learn from the other inputs.
+    Give detached maps: this gradient would cost more than all others, and the maps learn from the other inputs.
     """
     rows, columns = _REACH
     height, width = first.shape[2:]

@@ -1,6 +1,6 @@
 """A small phone recogniser, trained on real recordings and applied to reconstructions and conversions.
 
-What it still recognises is what a tokenizer has kept of the words.
+If it still recognises their phones, the tokenizer has kept the words.
 """
 
 import itertools
@@ -18,7 +18,7 @@ from vqvae.evaluation.speech.phonemes import UNLABELLED, is_silence
 from vqvae.exact import exact
 
 _MEAN = -14.0
-"""About the mean of log-mel frames of speech, in nats."""
+"""The approximate mean of log-mel frames of speech, in nats."""
 
 
 @settings
@@ -34,7 +34,7 @@ class PhoneRecogniserConfig:
     width: int = 128
     """Channels of the convolutions."""
     layers: int = 3
-    """Residual convolutions over 5 frames; the dilation doubles from each to the next, so that 3 see 160 ms to either side."""
+    """Number of residual convolutions over 5 frames. The dilation doubles from each to the next: 3 of them see 160 ms to either side."""
 
     def __post_init__(self) -> None:
         check_probe(self, "rate", "mels", "width")
@@ -59,8 +59,8 @@ class PhoneRecogniser(nn.Module):
         self.head = nn.Conv1d(config.width, SILENCE + 1 + len(config.phones), 1)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats per labelled frame, with ``targets`` from ``LabelledAudio``, and the share of right predictions among frames with
-        a phone.
+        """The cross-entropy in nats per labelled frame, with ``targets`` from ``LabelledAudio``, and the share of right predictions among
+        frames with a phone.
 
         Raises:
             DataError: if there are no labels, they have the wrong length or range, or a wave is too short.
@@ -80,23 +80,23 @@ class PhoneRecogniser(nn.Module):
         return Objective(loss, {"accuracy": right.sum() / spoken.sum().clamp(min=1)})
 
     def logits(self, batch: Batch) -> Float[Tensor, "batch classes frames"]:
-        """Scores of silence and of all phones, at every frame."""
+        """The logits of silence and of all phones, at every frame."""
         return self.head(self.body((self.mel(batch.x[:, 0]) - _MEAN) / SPREAD))
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, "batch frames"]:
-        """The most likely class at every frame: ``SILENCE``, or the phone's index in ``config.phones`` plus one. The result is on the
-        CPU, whatever the batch's device."""
+        """The likeliest class at every frame: ``SILENCE``, or the phone's index in ``config.phones`` plus one. The batch may be on any
+        device; the result is on the CPU."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()
 
     def sequences(self, batch: Batch) -> list[tuple[str, ...]]:
-        """The phones of each example: the most likely ones, without silence and repeats in adjacent frames."""
+        """The likeliest phones of each example, without silence and without repeats in adjacent frames."""
         found = self.predict(batch).tolist()
         return [tuple(self.config.phones[one - 1] for one, _ in itertools.groupby(row) if one != SILENCE) for row in found]
 
 
 def frame_accuracy(predicted: Int[Tensor, "batch frames"], labels: Int[Tensor, "batch frames"]) -> float:
-    """The share of frames with a phone that are right, over a whole set. Labels may come from a parallel recording, such as the
+    """The share of right predictions among frames with a phone, over a whole set. Labels may come from a parallel recording, such as the
     original of a reconstruction.
 
     Raises:

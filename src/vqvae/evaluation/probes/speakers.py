@@ -1,6 +1,6 @@
 """A small speaker classifier, trained on real recordings and applied to reconstructions and conversions.
 
-What it still recognises is what a tokenizer has kept of a speaker.
+If it still recognises the speaker, the tokenizer has kept the voice.
 """
 
 import torch
@@ -27,7 +27,7 @@ class SpeakerClassifierConfig:
     width: int = 128
     """Channels of the convolutions."""
     layers: int = 3
-    """Residual convolutions over 5 frames; the dilation doubles from each to the next."""
+    """Number of residual convolutions over 5 frames. The dilation doubles from each to the next."""
 
     def __post_init__(self) -> None:
         check_probe(self, "speakers", "rate", "mels", "width")
@@ -50,7 +50,7 @@ class SpeakerClassifier(nn.Module):
         self.head = nn.Linear(2 * config.width, config.speakers)
 
     def forward(self, batch: Batch) -> Objective:
-        """Nats of the right speakers, ``condition.label``, and the share of examples in which they come first.
+        """The cross-entropy of the right speakers, ``condition.label``, in nats, and the share of examples whose speaker is the likeliest.
 
         Raises:
             DataError: if there are no labels, a label is out of range, or a wave is too short.
@@ -63,7 +63,7 @@ class SpeakerClassifier(nn.Module):
         return Objective(F.cross_entropy(logits, label), {"accuracy": (logits.detach().argmax(1) == label).float().mean()})
 
     def logits(self, batch: Batch) -> Float[Tensor, "batch speakers"]:
-        """Scores of all speakers. With a mask, only frames count of which at least half is data."""
+        """The logits of all speakers. With a mask, only frames count whose middle sample is data."""
         frames = self.mel(batch.x[:, 0])
         found = self.body((frames - frames.mean(1, keepdim=True)) / SPREAD)
         weights = torch.ones_like(found[:, :1])
@@ -77,5 +77,5 @@ class SpeakerClassifier(nn.Module):
 
     @torch.inference_mode()
     def predict(self, batch: Batch) -> Int[Tensor, " batch"]:
-        """The most likely speakers, on the CPU, whatever the batch's device."""
+        """The likeliest speakers. The batch may be on any device; the result is on the CPU."""
         return self.logits(batch.to(self.head.weight.device)).argmax(1).cpu()

@@ -1,1 +1,1 @@
-"""Rate and distortion: compressed data of a model beside other codecs."""
+"""Rate and distortion of models, compared with other codecs."""

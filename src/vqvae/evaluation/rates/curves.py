@@ -1,4 +1,4 @@
-"""Points of rate and distortion, and what a codec reaches at the rate of another."""
+"""Points of rate and distortion, and the scores of one codec at the rate of another."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -8,7 +8,7 @@ from vqvae.reports.charts import Series
 
 
 class Point(NamedTuple):
-    """What a codec does at one setting, as means over all examples."""
+    """The rate and the scores of a codec at one setting, as means over all examples."""
 
     rate: float
     """Bits per pixel, or kilobits per second."""
@@ -26,7 +26,7 @@ def mean_point(points: Sequence[Point]) -> Point:
 
 
 def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
-    """The score of a codec at a rate, on the straight line between its two nearest points. None if it has no files so small or so large."""
+    """The score of a codec at a rate, on the straight line between the nearest points. None if the rate is outside the curve."""
     points = sorted((point.rate, point.scores[score]) for point in curve)
     for (low, below), (high, above) in zip(points, points[1:], strict=False):
         if low <= rate <= high:
@@ -38,7 +38,8 @@ def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
 def table(
     models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], scores: Sequence[str], unit: str
 ) -> tuple[list[str], list[list[str]]]:
-    """Columns and rows: each point of each model, with its scores and those of the other codecs at the same rate."""
+    """Columns and rows: each point of each model, with its scores and those of the other codecs at the same rate; then the smallest files
+    of each other codec."""
     columns = ["model", "mode", unit, *(f"{score} {name}" for score in scores for name in ("vqvae", *others))]
     rows = []
     for name, points in models.items():
@@ -46,12 +47,20 @@ def table(
             cells = []
             for score in scores:
                 cells += [point.scores[score], *(at_rate(curve, point.rate, score) for curve in others.values())]
-            rows.append([name, point.setting, f"{point.rate:.3f}", *("–" if cell is None else f"{cell:.4g}" for cell in cells)])
+            rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
+    for name, curve in others.items():
+        point = min(curve, key=lambda point: point.rate)
+        cells = [point.scores[score] if column == name else None for score in scores for column in ("vqvae", *others)]
+        rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     return columns, rows
 
 
+def _cell(score: float | None) -> str:
+    return "–" if score is None else f"{score:.4g}"
+
+
 def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
-    """The curves as lines of a chart, up to a rate. The models are one line, through the cheapest mode of each."""
+    """The curves as lines of a chart, up to the rate ``most``. One line joins the models, each in its mode with the smallest files."""
     best = [min(points, key=lambda point: point.rate) for points in models.values()]
     curves = {"vqvae": best, **others}
     return [

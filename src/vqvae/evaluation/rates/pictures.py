@@ -21,7 +21,7 @@ QUALITIES = (0, 2, 5, 8, 12, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90)
 
 
 def model_points(model: Pipeline, pictures: Iterable[Tensor]) -> list[Point]:
-    """The points of a model: one for each mode that it has, smallest files last.
+    """The points of a model, one for each mode that it has. The mode with the smallest files is last.
 
     Args:
         model: a model of pictures.

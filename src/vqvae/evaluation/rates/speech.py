@@ -17,16 +17,16 @@ from vqvae.pipeline.compression import coders_of, modes_of, write_file
 SCORES = ("STOI", "log-mel distance")
 UNIT = "kbit/s"
 BITS_PER_SECOND = (6_000, 8_000, 10_000, 12_000, 16_000, 24_000)
-"""The rates of Opus. It has none below 6,000."""
+"""The rates of Opus, in bits per second. 6,000 is its lowest."""
 
 
 def model_points(model: Pipeline, waves: Iterable[Tensor], speaker: str | int | None = None) -> list[Point]:
-    """The points of a model: one for each mode that it has, smallest files last.
+    """The points of a model, one for each mode that it has. The mode with the smallest files is last.
 
     Args:
         model: a model of speech.
         waves: float32 (1, 1, time).
-        speaker: whose voice speaks, if the decoder has speakers.
+        speaker: the speaker whose voice is used, if the decoder has speakers.
     """
     rate, found = sample_rate_of(model.signal), {mode: [] for mode in modes_of(model)}
     for x in waves:

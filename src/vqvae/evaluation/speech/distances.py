@@ -104,7 +104,7 @@ def multi_resolution_stft_distance(
 
 
 def mel_cepstra(wave: Float[Tensor, "*batch time"], sample_rate: int) -> Float[Tensor, "*batch frames cepstra"]:
-    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms. They describe the shape of the spectrum, whatever its loudness.
+    """Cepstra 1 to 13 of the log-mel spectrum, every 5 ms. They describe the shape of the spectrum, independent of its loudness.
 
     They are the cosine transform c_d = (1/M) Σ_m log P_m cos(π d (m + ½) / M) of the power P in M = 80 bands, so that
     log P = c_0 + 2 Σ_d c_d cos(…).
@@ -159,7 +159,7 @@ def stoi(reference: Float[Tensor, " time"], other: Float[Tensor, " other_time"],
             shortage = None
         except RuntimeWarning as warning:
             shortage = warning
-    raise DataError(f"STOI needs {_STOI_SECONDS} s of speech in the reference; these {seconds:.2f} s hold less.") from shortage
+    raise DataError(f"STOI needs {_STOI_SECONDS} s of speech in the reference; these {seconds:.2f} s contain less.") from shortage
 
 
 def _log_mel(sample_rate: int, device: torch.device) -> LogMel:

@@ -1,4 +1,4 @@
-"""How well codes predict phones, without any training: each code is mapped to its most frequent phone [VQVAE §4.3].
+"""How well codes predict phones without further training: each code is mapped to its most frequent phone [VQVAE §4.3].
 
 The paper maps single codes and mentions maps of several codes. This module maps one, two and three codes. It also measures the information
 that codes hold about phones, as a share of the information in the phones: the phone-normalised mutual information of HuBERT (Hsu et al.
@@ -95,7 +95,7 @@ class PhonemeProbe:
         return phones
 
     def accuracy(self, codes: Sequence[Int64[np.ndarray, " _"]], labels: Sequence[Int64[np.ndarray, " _"]]) -> float:
-        """The share of correct predictions among the frames with a phone.
+        """The share of right predictions among the frames with a phone.
 
         Raises:
             DataError: see ``fit``.

@@ -38,8 +38,7 @@ SCORED, SPOKEN = 512, 240
 SHUFFLED = 160
 """Number of examples that are decoded with the codes of others. It is small, because a WaveNet runs several times on each."""
 RECONSTRUCTED, PLAYED, WORST = 12, 2, 2
-"""Numbers of recordings: those reconstructed for the distances; of these, those that the report plays; and the worst ones, which it also
-plays."""
+"""Numbers of recordings. The first are reconstructed for the distances. Of these, the report plays some, and also the worst ones."""
 SECONDS = 2.5
 """Seconds of each recording to decode. A WaveNet is slow."""
 SAMPLE_SECONDS = 2.56
@@ -308,7 +307,7 @@ def score_phonemes(clips: Sequence[SpokenCodes], pipeline: Pipeline, sample_rate
         )
     found = evaluate_phonemes(*sides, code_rate=sample_rate / level.stride[0], codebook_size=level.codebook_size, label_source=label_source)
     inventory = len(found.pop("inventory"))
-    # NaN is the share of nothing.
+    # NaN: there was nothing to average.
     return {name: None if value != value else value for name, value in found.items()} | {"phoneme_inventory": inventory}
 
 

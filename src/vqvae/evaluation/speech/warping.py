@@ -13,7 +13,7 @@ _BOTH, _FIRST, _SECOND = range(3)
 
 
 class Warp(NamedTuple):
-    """Pairs of aligned frames, from the two first frames to the two last."""
+    """Pairs of aligned frames, from the first frames of both to the last."""
 
     first: Int64[np.ndarray, " length"]
     second: Int64[np.ndarray, " length"]

@@ -69,10 +69,10 @@ def first_frame_bits(log_probs: LogProbs, episode: CodedEpisode, device: torch.d
 
 
 def shifted_bits(log_probs: LogProbs, episodes: Sequence[CodedEpisode], device: torch.device | str = "cpu") -> dict[int, float]:
-    """The mean bits per frame if each action is replaced by the one before (-1), by itself (0), and by the next (1).
+    """The mean bits per frame if each action is replaced by the one before (-1), kept (0), or replaced by the next (1).
 
-    A prior that uses actions, trained on well-aligned tracks, costs least at 0. All three score the same frames: the first and the last
-    frame of each episode are not used, because one shift has no action there.
+    If a prior uses actions, and its training data assigns them to the right frames, the bits are lowest at 0. All three score the same
+    frames: the first and the last frame of each episode are not used, because one shift has no action there.
 
     Raises:
         DataError: if actions are unknown, or no episode has four frames.

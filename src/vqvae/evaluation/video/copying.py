@@ -15,7 +15,7 @@ _HALVINGS = 60
 class CopyPrior:
     """p(frame | the frame before): each code is copied with probability ``share``; otherwise it is drawn from the unigram prior.
 
-    All codes of the first frame are drawn. ``count`` the training codes, then ``fit``.
+    All codes of the first frame are drawn. Call ``count`` on the training codes, then ``fit``.
     """
 
     def __init__(self, unigram: UnigramPrior) -> None:
@@ -44,7 +44,7 @@ class CopyPrior:
         self._changed += int((~stays & counted).sum())
 
     def fit(self) -> "CopyPrior":
-        """Set ``share`` to the value of highest likelihood. A change counts once more than seen, so that it remains possible."""
+        """Set ``share`` to the value of highest likelihood. One change is added to the counts, so that changes remain possible."""
         drawn = exact(self._shares().cpu())
         same, low, high = exact(self._same), 0.0, 1.0
         for _ in range(_HALVINGS):

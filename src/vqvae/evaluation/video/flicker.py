@@ -6,7 +6,7 @@ from jaxtyping import Integer
 from torch import Tensor
 
 STILL = 2
-"""Levels. A value that changes by no more from a frame to the next stands still."""
+"""A value stands still if it changes by at most this many levels from a frame to the next."""
 
 
 class Flicker:
@@ -26,5 +26,5 @@ class Flicker:
 
     @property
     def mean(self) -> float:
-        """NaN if nothing stands still."""
+        """The mean change, in levels. NaN if nothing stands still."""
         return self._sum / self._count if self._count else math.nan

@@ -13,9 +13,9 @@ from vqvae.evaluation.images.frechet import Moments, frechet_distance
 from vqvae.words import counted
 
 ENOUGH = 512
-"""Rollouts for a reliable distance."""
+"""Number of rollouts for a reliable distance."""
 MOST_FEATURES = 64
-"""Features: more would need more rollouts."""
+"""The largest number of features. More would need more rollouts."""
 Features = Callable[[Tensor], Tensor]
 """Clips (clips, channels, time, height, width) to numbers that describe each frame but the first (clips, time - 1, features)."""
 

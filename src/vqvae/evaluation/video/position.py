@@ -12,9 +12,9 @@ from vqvae.errors import DataError
 from vqvae.exact import exact
 
 VIEW, ROWS = 9, 7
-"""Columns and rows of cells in a frame; the rows of the map. The inventory is below."""
+"""Cells in each row and column of a frame, and the rows of them that show the map. The inventory is below."""
 IN_VIEW = ROWS // 2
-"""Steps in any direction whose cells are in view from the start."""
+"""Steps that a player can take in any direction before leaving the cells that are in view at the start."""
 STEPS = ((0, 0), (-1, 0), (1, 0), (0, -1), (0, 1))
 """How a player can move in one step: cells to the right, and cells down."""
 _MOST = 1.0

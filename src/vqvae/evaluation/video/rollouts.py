@@ -1,4 +1,4 @@
-"""Imagination with an action held, beside what the engine really showed after the same frames and action."""
+"""Imagination with an action held, beside what the engine showed after the same frames and action."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -91,7 +91,7 @@ def imagine_held(
 
 
 def actions_named(classifier: InverseDynamics, clips: Tensor, held: Sequence[int], there: Tensor) -> list[float]:
-    """For each action, the share of steps at which the classifier names it among them.
+    """For each action, the share of its steps at which the classifier names it, out of all held actions.
 
     Args:
         classifier: trained on real frames.
@@ -115,11 +115,11 @@ def score_actions(imagined: Imagined, classifier: InverseDynamics) -> dict[str, 
 
 
 def score_distances(imagined: Imagined, features: Features, reconstructed: Tensor | None = None, name: str = "frechet") -> dict[str, Any]:
-    """Fréchet distances of each step from the real frames at that step: of imagined frames, of the last known frame, of reconstructions
-    of the real frames if these are given, and of one half of the real rollouts from the other.
+    """Fréchet distances from the real frames at each step: of imagined frames, of the last known frame, and of reconstructions of the real
+    frames if they are given. For comparison, also the distance between two halves of the real rollouts.
 
-    ``frechet_ratio_step_N`` is the distance at the last step N divided by that at step 1; ``frechet_share_of_copy_step_N`` is it divided by
-    that of the last known frame. Rollouts whose episode ended do not count.
+    ``frechet_ratio_step_N`` is the distance at the last step N, divided by that at step 1. ``frechet_share_of_copy_step_N`` is the distance
+    at step N, divided by that of the last known frame. Rollouts whose episode ended do not count.
 
     Args:
         imagined: the rollouts.
@@ -168,11 +168,11 @@ def score_positions(imagined: Imagined, places: tuple[int, int]) -> dict[str, An
     """The share of rollouts of Crafter whose imagined position is the engine's, ``position_right_step_N``: after the last step whose cells
     were in view at the start, and after the last step of all.
 
-    Only rollouts count in which the engine moves the player at all N steps, and in which the real frames show it: in a view of grass alone,
-    no step can be seen. ``position_seen_step_N`` is the share of the moved rollouts that show it. Scores are None without any.
+    Only rollouts count in which the engine moves the player at all N steps, and in which the real frames show it: if only grass is in view,
+    no step can be seen. ``position_seen_step_N`` is the share of the moved rollouts that show it. Scores are None if no rollouts count.
 
-    Of the rollouts that move in view, ``position_free_step_N`` is the share that the engine moves at all N steps. What stands beyond the
-    view is not known, so a model of the world is right about as often.
+    Of the rollouts that move in view, ``position_free_step_N`` is the share that the engine moves at all N steps. Nobody can know what is
+    beyond the view, so even a perfect model is right only about as often.
 
     Args:
         imagined: rollouts of Crafter.

@@ -86,8 +86,8 @@ def turned(angles: Num[Tensor, "*clips time"]) -> Float[Tensor, "*clips steps"]:
 
 
 def calibrate(pixels: Float[Tensor, " pairs"], degrees: Num[Tensor, " pairs"], rounds: int = 10) -> Calibration:
-    """Fit the line to real pairs by least squares, again and again without the pairs that are more than 4 median errors off: near walls
-    and in the dark a movement can be ambiguous. ``r_squared`` and ``error`` count all pairs.
+    """Fit the line to real pairs by least squares, ``rounds`` times. Each round omits the pairs whose error exceeds 4 times the median:
+    near walls and in the dark, a movement can be ambiguous. ``r_squared`` and ``error`` include all pairs.
 
     Raises:
         DataError: if there are fewer than 3 pairs, or all moved equally far.

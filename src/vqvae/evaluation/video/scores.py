@@ -20,8 +20,8 @@ from vqvae.progress import tracked
 def score_video(pipeline: Pipeline, held_out: Dataset) -> Evaluation:
     """Score a model of clips. Each held-out frame counts once.
 
-    ``bits_per_frame_NAME`` is the cost of a frame's codes under each prior. ``psnr`` is the mean over frames, in dB. ``flicker`` is how
-    much the reconstruction changes where the original stands still, in levels; see ``Flicker``.
+    ``bits_per_frame_NAME`` is the cost of a frame's codes under each prior. ``psnr`` is the mean over frames, in dB. ``flicker`` is the
+    mean change of the reconstruction where the original stands still, in levels; see ``Flicker``.
     """
     tokenizer, peak = pipeline.tokenizer, (pipeline.signal.levels or 2) - 1
     costs, flicker, decibels, frames = Costs(tokenizer.layout, log_priors(pipeline)), Flicker(), [], 0

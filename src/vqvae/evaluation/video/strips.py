@@ -42,14 +42,14 @@ class _Future(NamedTuple):
 
     made: Tensor
     real: Tensor | None
-    """None if nobody knows."""
+    """None if unknown."""
 
 
 def shown(pipeline: Pipeline, held_out: Dataset) -> Shown:
-    """Held-out clips beside their reconstructions and, with a prior of frames, what the model imagines beside what really followed.
+    """Held-out clips with their reconstructions and, with a prior over frames, imagined frames with those that really followed.
 
     With actions, each action is held for the imagined frames. If the data has an engine that can do the same, its frames are shown below.
-    Clips with other than 1 or 3 channels are not shown.
+    Only clips with 1 or 3 channels are shown.
     """
     whole = held_out.apart()
     indices = spread_indices(whole, _CLIPS)
@@ -76,7 +76,7 @@ def _reconstructed(pipeline: Pipeline, clips: Sequence[Tensor]) -> Shown:
     loops = {f"clip {number}": animate(torch.cat([marked(one, len(one)) for one in pair], 2)) for number, pair in enumerate(pairs, start=1)}
     strip = grid(torch.cat([one[:columns] for pair in pairs for one in pair]), columns)
     captions = {
-        "reconstructions": "Held-out clips from left to right, each with its reconstruction below.",
+        "reconstructions": "Frames of held-out clips from left to right. Below each clip is its reconstruction.",
         "moving_reconstructions": f"Held-out clips, each with its reconstruction below, at {RATE:g} frames per second.",
     }
     return Shown({"reconstructions": strip}, captions, {"moving_reconstructions": loops})
