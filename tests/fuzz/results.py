@@ -20,6 +20,8 @@ traceback. Each case has a limit of time (`--seconds`, default: 20) and 3 GiB of
 - `values of runs`: every value in the JSON files of a run, replaced by hostile ones.
 - `kills of …`: a stage dies before one of its calls that change the file system, and is started again. It holds if the run is then the
   same as without the kill, and no temporary file is left.
+- `SIGKILL of tokenize`: a tokenization is killed at random moments, with its workers at work, and is started again. It holds if the shards
+  and the manifest are then the same as without the kill.
 
 Repeat them with `make fuzz` and `make kills`."""
 
