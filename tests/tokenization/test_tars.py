@@ -18,6 +18,7 @@ def test_a_sample_per_item(make_job, tmp_path):
     written = [Row(number, f"n{number}", (codes + number,), (4, 6), 5, (1,)) for number in (12, 14)]
     outcome = write_tar(tmp_path / "a.tar", iter([written[0], BadRecord("b", "bad"), written[1]]), plan, 2)
     with tarfile.open(tmp_path / "a.tar") as tar:
+        assert all(member.mtime == 0 for member in tar), "the time would change the bytes"
         content = {member.name: tar.extractfile(member).read() for member in tar}
     assert list(content) == [f"0000000000{name}" for name in ("12.codes.npy", "12.json", "14.codes.npy", "14.json")] + ["__vqvae__"]
     assert np.array_equal(np.load(io.BytesIO(content["000000000014.codes.npy"])), codes + 14)
