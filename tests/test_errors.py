@@ -23,3 +23,12 @@ def test_damaged_files_are_no_value_errors() -> None:
 def test_a_missing_extra_says_what_to_install() -> None:
     with pytest.raises(ImportError, match=r"'numba'.*pip install 'vqvae\[fast\]'"):
         raise errors.MissingExtraError("numba", "fast")
+
+
+def test_too_little_memory_is_known_by_any_of_its_errors() -> None:
+    class OutOfMemoryError(RuntimeError):
+        pass
+
+    for error in (MemoryError(), OutOfMemoryError("CUDA"), RuntimeError("[enforce fail] DefaultCPUAllocator: not enough memory")):
+        assert errors.is_out_of_memory(error)
+    assert not errors.is_out_of_memory(RuntimeError("the shapes differ")) and not errors.is_out_of_memory(errors.ConfigError("memory"))

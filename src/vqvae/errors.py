@@ -39,3 +39,8 @@ class MissingExtraError(VqvaeError, ImportError):
 
     def __init__(self, package: str, extra: str) -> None:
         super().__init__(f"This needs the package '{package}'. Install it with: pip install 'vqvae[{extra}]'")
+
+
+def is_out_of_memory(error: Exception) -> bool:
+    """Whether there was not enough memory. Torch has an error of its own only for accelerators."""
+    return isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)

@@ -17,42 +17,48 @@ from tests.fuzz.kills import contents, leftovers
 from tests.fuzz.results import add
 
 RUN = Path(__file__).parents[1] / "golden" / "run-images" / "run"
+SHARDS, SHARD_SIZE = 200, 100
 DATA = (
-    "from vqvae.data import SyntheticImagesConfig as Data; from pathlib import Path; import numpy as np, sys;"
-    "np.save(sys.argv[1], Data(count=20_000, size=16).build().train.batch(np.arange(20_000)).x.numpy())"
+    "from vqvae.data import SyntheticImagesConfig as Data; import numpy as np, sys;"
+    f"count = {SHARDS * SHARD_SIZE}; data = Data(count=count, size=16).build().train;"
+    "np.save(sys.argv[1], data.batch(np.arange(count)).x.numpy())"
 )
 """Writes pictures for some seconds of work."""
 
 
 def command(folder: Path, engine: str) -> list[str]:
     """The command to kill."""
-    words = ["tokenize", str(RUN), str(folder.parent / "x.npy"), "--out", str(folder), "--shard-size", "100", "--workers", "2"]
+    words = ["tokenize", "--shard-size", str(SHARD_SIZE), str(RUN), str(folder.parent / "x.npy"), "--out", str(folder), "--workers", "2"]
     return [sys.executable, "-c", "import sys; from vqvae.cli.main import main; sys.exit(main())", *words, "--engine", engine]
 
 
+def shards(folder: Path) -> int:
+    """The number of shards in a folder."""
+    return len(list((folder / "shards").glob("*.parquet")))
+
+
 def sweep(count: int, seed: int, engine: str) -> list[str]:
-    """Kill at ``count`` random moments. Returns the faults that they showed."""
+    """Kill at ``count`` random moments while shards are written. Returns the faults that they showed."""
     chance, faults = random.Random(seed), []
     with tempfile.TemporaryDirectory() as top:
         subprocess.run([sys.executable, "-c", DATA, str(Path(top, "x.npy"))], check=True)
-        began = time.monotonic()
         subprocess.run(command(Path(top, "whole"), "local"), check=True, capture_output=True)
-        seconds, wanted = time.monotonic() - began, contents(Path(top, "whole"), (".",))
+        wanted, folder = contents(Path(top, "whole"), (".",)), Path(top, "killed")
         for number in range(count):
-            folder, moment = Path(top, "killed"), chance.uniform(0.2, 1) * seconds
+            least, pause = chance.randrange(SHARDS), chance.uniform(0, 0.1)
             child = subprocess.Popen(command(folder, engine), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-            try:
-                child.wait(moment)
-            except subprocess.TimeoutExpired:
-                child.send_signal(signal.SIGKILL)
-                child.wait()
-            there = len(list((folder / "shards").glob("*.parquet")))
+            while child.poll() is None and shards(folder) < least:
+                time.sleep(0.002)
+            time.sleep(pause)
+            child.send_signal(signal.SIGKILL)
+            child.wait()
+            there = shards(folder)
             again = subprocess.run(command(folder, engine), capture_output=True, text=True)
             found = contents(folder, (".",))
-            print(f"kill {number + 1} after {moment:.1f} s, with {there} shards", flush=True)
+            print(f"kill {number + 1}: {there} of {SHARDS} shards", flush=True)
             if again.returncode or found != wanted or leftovers(folder):
                 different = sorted(name for name in wanted.keys() | found.keys() if wanted.get(name) != found.get(name))
-                faults.append(f"after {moment:.1f} s: status {again.returncode}, different: {different}; {again.stderr[-300:]}")
+                faults.append(f"at {there} shards: status {again.returncode}, different: {different}; {again.stderr[-300:]}")
             shutil.rmtree(folder)
     return faults
 

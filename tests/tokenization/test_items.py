@@ -58,3 +58,11 @@ def test_errors_name_the_item_and_no_place(tmp_path):
         assert str(tmp_path) not in str(error.value) and "/" not in str(error.value).split()[2]
     with pytest.raises(DataError, match="the item holds 2 examples"):
         read(np.stack([PIXELS, PIXELS]), pictures())
+
+
+def test_numbers_that_no_column_holds_are_refused():
+    with closing(Items(pictures(), Reading())) as items:
+        for record in (Record("the item", PIXELS, 2**63), Record("the item", PIXELS, 0, (1, 2**31)), Record("the item", PIXELS, -(2**64))):
+            with pytest.raises(DataError, match="the item has the label .* too large to store"):
+                items.read(record)
+        assert len(items.read(Record("the item", PIXELS, 2**63 - 1, (-(2**31),)))) == 1

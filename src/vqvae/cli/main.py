@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from vqvae.cli.help import short_help
-from vqvae.errors import VqvaeError
+from vqvae.errors import VqvaeError, is_out_of_memory
 from vqvae.progress import showing
 from vqvae.words import say
 
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(f"vqvae {command}: the input is nested too deeply. Check the files that the command reads.")
         return FAILURE
     except RuntimeError as error:
-        if not _is_out_of_memory(error):
+        if not is_out_of_memory(error):
             raise
         say(f"vqvae {command}: not enough memory on the device. Choose a smaller batch or smaller sizes.")
         return FAILURE
@@ -122,11 +122,6 @@ def _open_streams() -> None:
             setattr(sys, name, os.fdopen(nowhere, "w", encoding="utf-8"))
         elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-
-
-def _is_out_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not allocate memory. It has an error of its own only for accelerators."""
-    return type(error).__name__ == "OutOfMemoryError" or "DefaultCPUAllocator" in str(error)
 
 
 def usage() -> str:

@@ -86,7 +86,7 @@ def tokenize(
     records = _records(run, model, data, side, column, label_column, parts)
     plan = Plan.of(model, records.facts, format=format, shard_size=shard_size, reading=reading)
     job = Job(run=run.absolute(), records=records, plan=plan, out=place, device=str(where), checkpoint=checkpoint, parts=tuple(parts))
-    return tokenize_records(job, model, engine, workers or _workers(str(where)))
+    return tokenize_records(job, model, engine, _workers(str(where)) if workers is None else workers)
 
 
 def _records(run: Path, model: Pipeline, data: Any, side: str, column: str | None, label_column: str | None, parts: Parts) -> Records:

@@ -21,6 +21,10 @@ _STARTS = {b"\x93NUMPY": ".npy", b"PK": ".npz", b"GIF8": ".gif"}
 """The first bytes of formats whose reader goes by the suffix."""
 
 
+_LABELS, _ACTIONS = 2**63, 2**31
+"""Bounds of the numbers that shards store."""
+
+
 class Items:
     """Reads records. The content of files inside other files passes through one temporary file."""
 
@@ -36,8 +40,9 @@ class Items:
         """The example of a record, (1, channels, *axes).
 
         Raises:
-            DataError: if it cannot be read, does not fit the signal, or is several examples.
+            DataError: if it cannot be read, does not fit the signal, is several examples, or has a label or actions that are too large.
         """
+        _check_numbers(record)
         data = record.data
         if isinstance(data, Encoded):
             x = self._content(data, record.id)
@@ -73,6 +78,15 @@ class Items:
         signal, reading = self._signal, self._reading
         settings = {"channels": signal.channels, "levels": signal.levels or 256, "bounds": reading.bounds}
         return torch.from_numpy(read_image(path, reading.size, **settings, content=content))[None]
+
+
+def _check_numbers(record: Record) -> None:
+    """Raise DataError unless the label and the actions fit the columns of a shard."""
+    label, actions = record.label, record.actions or (0,)
+    if isinstance(label, int) and not -_LABELS <= label < _LABELS or not -_ACTIONS <= min(actions) <= max(actions) < _ACTIONS:
+        raise DataError(
+            f"{record.id} has the label {label} and actions from {min(actions)} to {max(actions)}, which are too large to store."
+        )
 
 
 def _suffix(data: Encoded, default: str) -> str:

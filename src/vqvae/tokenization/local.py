@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -41,6 +42,7 @@ def run_local(job: Job, shards: Sequence[int], workers: int, model: Pipeline) ->
         return
     # A forked process would share the locks of torch's threads.
     context = multiprocessing.get_context("spawn")
+    others = set(multiprocessing.active_children())
     pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(job,))
     try:
         for done in as_completed([pool.submit(_write, shard) for shard in shards]):
@@ -50,6 +52,11 @@ def run_local(job: Job, shards: Sequence[int], workers: int, model: Pipeline) ->
             "A worker process ended before its work was done; perhaps the memory is full. Run the same command again with fewer --workers. "
             'A Python program calls vqvae.tokenize below: if __name__ == "__main__":'
         ) from error
+    except BaseException:
+        # An interruption or an error: half a shard is of no use.
+        for child in set(multiprocessing.active_children()) - others:
+            child.terminate()
+        raise
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -60,6 +67,7 @@ def _begin(job: Job) -> None:
     parent = multiprocessing.parent_process()
     assert parent is not None
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes; the parent decides.
     single_threaded()
     _worker = Worker(job)
 

@@ -13,7 +13,7 @@ from vqvae.codec.fingerprint import fingerprint
 from vqvae.config import Parts
 from vqvae.data.records.base import BadRecord, Record, Records
 from vqvae.disk import atomic
-from vqvae.errors import CheckpointError, DataError, VqvaeError
+from vqvae.errors import CheckpointError, DataError, VqvaeError, is_out_of_memory
 from vqvae.pipeline import Pipeline, load
 from vqvae.tokenization.formats import FORMATS
 from vqvae.tokenization.items import Items
@@ -100,20 +100,22 @@ class Worker:
         with closing(Items(self._model.signal, self._plan.reading)) as items:
             for number, record in zip(numbers, records, strict=True):
                 if isinstance(record, BadRecord):
-                    yield record
+                    yield BadRecord(_plain(record.id), _plain(record.error))
                     continue
+                record = record._replace(id=_plain(record.id))
                 try:
                     yield Read(number, record, self._model.signal.check(items.read(record)))
-                except (VqvaeError, MemoryError) as error:
+                except (VqvaeError, MemoryError, RuntimeError) as error:
                     yield _bad(record, error)
 
     def _encoded(self, several: list[Read]) -> Iterator[Row | BadRecord]:
         """The rows of several examples. If they cannot be encoded together, each is tried alone."""
         try:
             found = self._model.encode_each([one.x for one in several])
-        except (VqvaeError, MemoryError) as error:
+        except (VqvaeError, MemoryError, RuntimeError) as error:
+            bad = _bad(several[0].record, error)
             if len(several) == 1:
-                yield _bad(several[0].record, error)
+                yield bad
             else:
                 for one in several:
                     yield from self._encoded([one])
@@ -124,7 +126,17 @@ class Worker:
 
 
 def _bad(record: Record, error: Exception) -> BadRecord:
-    return BadRecord(record.id, str(error) if isinstance(error, VqvaeError) else "It takes more memory than there is.")
+    """An item that cannot be read or encoded. Any error that is not about the item is raised again."""
+    if isinstance(error, VqvaeError):
+        return BadRecord(record.id, _plain(str(error)))
+    if not is_out_of_memory(error):
+        raise error
+    return BadRecord(record.id, "It takes more memory than there is.")
+
+
+def _plain(text: str) -> str:
+    """Text that every format can store: names of files may not be Unicode."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def single_threaded() -> None:

@@ -70,6 +70,11 @@ def test_rows_of_an_array_are_items(tmp_path):
     found = list(records.read(1, 3))
     assert records.facts.items == 4 and [record.id for record in found] == ["x.npy#1", "x.npy#2"]
     assert np.array_equal(found[1].data, array[2])
+    assert "_unpacked" not in vars(records), "a mapped file is closed after each part"
+    np.savez_compressed(tmp_path / "z.npz", array)
+    packed = ArrayRecords(tmp_path / "z.npz")
+    assert [record.data.tolist() for record in packed.read(1, 3)] == array[1:3].tolist() and "_unpacked" in vars(packed)
+    assert len(list(pickle.loads(pickle.dumps(packed)).read(0, 4))) == 4
     np.save(tmp_path / "y.npy", np.arange(3))
     with pytest.raises(DataError, match=r"y.npy holds an array of the shape \(3,\)"):
         ArrayRecords(tmp_path / "y.npy")

@@ -10,7 +10,7 @@ import numpy as np
 from vqvae.data.base import Dataset
 from vqvae.data.records.base import BadRecord, Facts, Record, Records, digest_of
 from vqvae.errors import ConfigError, DataError, VqvaeError
-from vqvae.media.arrays import read_array
+from vqvae.media.arrays import open_arrays, read_array
 
 SIDES = ("train", "held-out")
 _AT_ONCE = 16
@@ -82,18 +82,21 @@ class ArrayRecords(Records):
             DataError: if the file cannot be read, or its array has no rows.
         """
         self._path = path
-        array = self._array
+        array = read_array(path)
+        self._is_mapped = all(one.offset is not None for one in open_arrays(path).values())
         if array.ndim < 2:
             raise DataError(f"{path} holds an array of the shape {array.shape}; rows of examples are expected.")
         about = [path.name, path.stat().st_size, list(array.shape), str(array.dtype)]
         self.facts = Facts("rows of an array", digest_of(about), len(array))
 
     @cached_property
-    def _array(self) -> np.ndarray:
+    def _unpacked(self) -> np.ndarray:
         return read_array(self._path)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name != "_array"}
+        return {name: value for name, value in vars(self).items() if name != "_unpacked"}
 
     def read(self, start: int, stop: int) -> Iterator[Record]:
-        return (Record(f"{self._path.name}#{number}", self._array[number]) for number in range(start, stop))
+        # Pages of a mapped file stay in memory until it is closed, so it is mapped again.
+        array = read_array(self._path) if self._is_mapped else self._unpacked
+        return (Record(f"{self._path.name}#{number}", array[number]) for number in range(start, stop))
