@@ -1,21 +1,22 @@
 # Every target installs what it needs: Python 3.11 or newer with pip, and make, are enough.
 PYTHON ?= python3
-EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,video,worlds,tensorboard,docs,dev
-# Called by hand: recipe.py takes a name, earlier.py a worktree, and the next two train for an hour or more. turns.py is shared.
-BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
+EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,serve,video,worlds,tensorboard,docs,dev
+# Called by hand: recipe.py takes a name, earlier.py a worktree, play.py two runs, and the next two train for an hour or more. turns.py is shared.
+BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py play.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 COUNT ?= 1000
 EVERY ?= 1
 SEED ?= 0
+AXE_CORE := 4.14.1
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test fuzz kills check docs bench clean
+.PHONY: help install demo test test-browser fuzz kills check docs bench clean
 
 help:  ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 install: $(STAMP)  ## .venv with the package (editable) and every extra, at the versions of constraints.txt
 
@@ -30,8 +31,13 @@ $(STAMP): pyproject.toml constraints.txt
 demo: install  ## train, score and sample on rendered 3-D worlds; a few minutes (OUT=runs/demo)
 	$(BIN)/vqvae demo --out $(OUT)
 
-test: install  ## the tests
-	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2
+test: install  ## the tests, without those of the page in a browser
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 -rs
+
+test-browser: install  ## the tests of the page in Chromium, which it installs where it may
+	@tests/serving/browser/tools.sh
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && npm install --silent --no-save --prefix "$$folder" axe-core@$(AXE_CORE) && \
+	OMP_NUM_THREADS=1 AXE_CORE="$$folder/node_modules/axe-core/axe.min.js" $(BIN)/pytest -q -rs -m browser tests/serving/browser
 
 fuzz: install  ## fuzzers, COUNT=1000 cases of each kind from SEED=0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz --count $(COUNT) --seed $(SEED)

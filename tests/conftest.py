@@ -9,6 +9,15 @@ from huggingface_hub import constants
 from tests.storage.hub_server import TOKEN, Hub, serving
 
 
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip the tests that drive a browser, unless they are asked for: not every machine has one."""
+    if "browser" in config.option.markexpr:
+        return
+    for item in items:
+        if item.get_closest_marker("browser") is not None:
+            item.add_marker(pytest.mark.skip(reason="drives Chromium: make test-browser"))
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     """A server, a token for it, and an empty cache."""

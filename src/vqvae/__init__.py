@@ -160,6 +160,7 @@ if TYPE_CHECKING:
         VectorQuantizerConfig,
     )
     from vqvae.runs import evaluate, push_to_hub, tokenize, train, train_prior
+    from vqvae.serving import Client, ServerError
     from vqvae.signals import Signal
     from vqvae.storage import RunCard
     from vqvae.training import AdamConfig, Joint, JointConfig, RunOptions, TrainConfig, Trainer
@@ -322,11 +323,13 @@ __all__ = [
     "CepstralDecoder",
     "CepstralDecoderConfig",
     "CepstralEncoder",
+    "Client",
+    "ServerError",
 ]
 # A name that several of them have is that of the first: load and save are the pipeline's.
 _HOMES = (
     *("errors", "signals", "codes", "data", "quantizers", "likelihoods", "networks", "models", "priors"),
-    *("training", "pipeline", "runs", "storage"),
+    *("training", "pipeline", "runs", "storage", "serving"),
 )
 
 

@@ -101,3 +101,14 @@ def test_speech_takes_recordings_of_ones_own(tmp_path: Path, monkeypatch: pytest
         assert main(words) == 0
         model = vqvae.load(run)
         assert model.speakers == speakers and model.prior is not None and (run / "report.html").exists()
+
+
+def test_open_serves_the_run_at_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    served: list[tuple[object, ...]] = []
+    monkeypatch.setattr("vqvae.cli.demo.train_both", lambda *given, **settings: None)
+    monkeypatch.setattr("vqvae.cli.demo.read_metrics", lambda run: {})
+    monkeypatch.setattr("vqvae.cli.demo.serve", lambda runs, host, *rest, open_page: served.append((runs, host, open_page)))
+    assert main(["demo", "--out", str(tmp_path / "run"), "--steps", "1"]) == 0
+    assert not served and f"vqvae serve {tmp_path / 'run'} --open" in capsys.readouterr().err
+    assert main(["demo", "--out", str(tmp_path / "run"), "--steps", "1", "--open"]) == 0
+    assert served == [([tmp_path / "run"], "127.0.0.1", True)]

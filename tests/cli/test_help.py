@@ -8,8 +8,9 @@ from importlib import import_module
 import pytest
 
 from vqvae.cli.flags import flags_of
-from vqvae.cli.help import PAGES, WIDTH, short_help
+from vqvae.cli.help import WIDTH, short_help
 from vqvae.cli.main import COMMANDS, main
+from vqvae.cli.pages import PAGES
 
 
 def test_every_command_has_a_page() -> None:

@@ -44,7 +44,7 @@ def write_clips(folder: Path) -> None:
         (folder / f"{name}.jsonl").write_text("\n".join(lines))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A run folder of clips, trained for a few steps."""
     folder = tmp_path_factory.mktemp("imagine")

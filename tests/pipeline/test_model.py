@@ -230,7 +230,7 @@ def test_a_decoder_speaks_only_as_those_that_it_has() -> None:
     for unknown in ("unseen", 2):
         with pytest.raises(ConfigError, match="knows a, b "):
             both.label_number(unknown)
-    assert set(both._labels(40, None, 0).tolist()) == {0, 1}
+    assert set(both.draw_labels(40, None, 0).tolist()) == {0, 1}
 
 
 @pytest.mark.parametrize("name", PARTS)

@@ -84,6 +84,11 @@ def test_every_measure_is_shown_with_its_unit_and_meaning(tmp_path: Path) -> Non
     assert "absent" not in page.text
 
 
+def test_the_command_that_serves_the_run_is_shown(tmp_path: Path) -> None:
+    assert "Try it" not in report(tmp_path).text
+    assert "vqvae serve 'a <b>' --open" in report(tmp_path, serve="vqvae serve 'a <b>' --open").text
+
+
 def test_the_gain_of_the_prior_is_worked_out(tmp_path: Path) -> None:
     page = report(tmp_path, metrics={"bits_per_code": 2.0, "bits_per_code_unigram": 8.0})
     assert "75% fewer" in page.text

@@ -10,6 +10,7 @@ import tyro
 
 from vqvae.cli.arguments import note, parse, say
 from vqvae.cli.kinds import prior_kind
+from vqvae.cli.serve import serve
 from vqvae.cli.settings import Options
 from vqvae.cli.values import Minutes
 from vqvae.config import SEED, settings
@@ -19,6 +20,7 @@ from vqvae.recipes import RECIPES
 from vqvae.recipes.video import from_pictures
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.runs.stages import train_both
+from vqvae.serving.settings import ServeOptions
 from vqvae.training import RunOptions
 
 DESCRIPTION = "Make data, train a tokenizer and a prior on it, score both, and draw samples."
@@ -46,6 +48,8 @@ class Arguments:
     """Seed of both stages."""
     json: bool = False
     """Print the scores as one JSON object."""
+    open: bool = False
+    """At the end, serve the run and open its page in a browser."""
     options: Options = field(default_factory=RunOptions)
 
 
@@ -65,4 +69,8 @@ def main(arguments: Sequence[str]) -> int:
     train_both(config, chosen.options, run, recipe=recipe, prior_kind=kind, prior_steps=chosen.steps)
     say(read_metrics(run), chosen.json)
     note(f"Open {run / REPORT} in a browser. It shows reconstructions, samples, learning curves and scores.")
+    if chosen.open:
+        serve([run], "127.0.0.1", 0, None, chosen.options.device, ServeOptions(), open_page=True)
+    else:
+        note(f"Look, listen and play: vqvae serve {run} --open")
     return 0

@@ -32,6 +32,7 @@ COMMANDS = {
     "convert": "convert a recording to another voice",
     "sample": "draw new pictures, recordings, clips or arrays",
     "imagine": "imagine what follows a few frames of video",
+    "serve": "serve runs to programs and on a page",
     "info": "show what a run is and how it scores",
     "push": "upload a run to the Hugging Face Hub",
     "export": "write a run as ONNX or PyTorch programs",

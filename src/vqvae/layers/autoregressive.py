@@ -1,7 +1,7 @@
 """Ancestral sampling of codes from any model that predicts them one after another [VQVAE §3.3]."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from numbers import Real
 from typing import Any, NamedTuple, Protocol, runtime_checkable
@@ -129,10 +129,30 @@ def sample(
     if fused is not None:
         codes = fused(state, uniforms, choice)
     else:
-        known = None if prefix is None else prefix.to(uniforms.device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
-        codes = _loop(model, state, uniforms, known, choice, state.position)
+        codes = _loop(model, state, uniforms, _in_order(prefix, uniforms.device), choice, state.position)
     books = model.num_codebooks
     return codes.view(batch_size, math.prod(space), books).transpose(1, 2).reshape(batch_size, books, *space)
+
+
+@torch.no_grad()
+def watch(
+    model: Autoregressive,
+    space: tuple[int, ...],
+    uniforms: Float[Tensor, "batch draws"],
+    condition: Any = None,
+    prefix: Integer[Tensor, "batch codebooks *space"] | None = None,
+    choice: Choice = Choice(),
+) -> Iterator[tuple[int, Int64[Tensor, " batch"]]]:
+    """``sample`` code by code: the number of each draw in raster order, codebook fastest, and its codes. Leading known codes are left out.
+
+    Raises:
+        ConfigError, DataError: see ``sample``.
+    """
+    choice.check()
+    state = model.start(len(uniforms), space, prefix=prefix, **({} if condition is None else {"condition": condition}))
+    check_uniforms(uniforms, (len(uniforms), math.prod(space) * model.num_codebooks))
+    uniforms = to_draw_by(uniforms, state.device)
+    yield from _steps(model, state, uniforms, _in_order(prefix, uniforms.device), choice, state.position)
 
 
 @torch.no_grad()
@@ -159,6 +179,19 @@ def extend(
     if codes.shape[1]:
         state.value = codes[:, -1].clone()
     return codes
+
+
+def draw_all(model: Any, state: Any, uniforms: Float[Tensor, "batch draws"], choice: Choice) -> Int64[Tensor, "batch draws"]:
+    """Draw all codes of a fresh state with ``feed`` and ``logits``: in the compiled loop of the model if there is one."""
+    fused = _fused(model, state, None)
+    if fused is not None:
+        return fused(state, uniforms, choice)
+    drawn: list[Tensor] = []
+    for position in range(uniforms.shape[1]):
+        if drawn:
+            state.feed(drawn[-1])
+        drawn.append(draw(state.logits(), uniforms[:, position : position + 1], choice).to(state.device))
+    return torch.stack(drawn, 1)
 
 
 def draw(
@@ -188,21 +221,33 @@ def to_draw_by(uniforms: Float[Tensor, "batch draws"], device: torch.device) -> 
     return uniforms.to(exact_device(device), torch.float64).clamp(0, _BELOW_ONE)
 
 
+def _in_order(prefix: Tensor | None, device: torch.device) -> Tensor | None:
+    """Known codes as they are drawn: (batch, draws), codebook fastest."""
+    return None if prefix is None else prefix.to(device, torch.int64).flatten(2).transpose(1, 2).flatten(1)
+
+
 def _loop(
     model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice, first: int = 0
 ) -> Int64[Tensor, "batch draws"]:
     """Draw one code after another, from the state's position on."""
     codes = uniforms.new_full(uniforms.shape, -1, dtype=torch.int64) if known is None else known.clone()
-    is_known = None if known is None else known >= 0
-    code = None
-    positions = range(first, uniforms.shape[1])
-    for position in tracked(positions, "sampling", len(positions)):
-        logits, state = model.step(None if code is None else code.to(state.device), state)
-        code = draw(logits, uniforms[:, position : position + 1], choice)
-        if is_known is not None:
-            code = torch.where(is_known[:, position], codes[:, position], code)
+    count = uniforms.shape[1] - first
+    for position, code in tracked(_steps(model, state, uniforms, known, choice, first), "sampling", count):
         codes[:, position] = code
     return codes.to(state.device)
+
+
+def _steps(
+    model: Autoregressive, state: Any, uniforms: Tensor, known: Tensor | None, choice: Choice, first: int
+) -> Iterator[tuple[int, Tensor]]:
+    """Draw one code after another, from the position ``first`` on: each position, and its code for every example."""
+    code = None
+    for position in range(first, uniforms.shape[1]):
+        logits, state = model.step(None if code is None else code.to(state.device), state)
+        code = draw(logits, uniforms[:, position : position + 1], choice)
+        if known is not None:
+            code = torch.where(known[:, position] >= 0, known[:, position], code)
+        yield position, code
 
 
 def _likeliest(logits: Float[Tensor, "batch codebook_size"], choice: Choice) -> Float[Tensor, "batch codebook_size"]:

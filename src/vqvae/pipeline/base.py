@@ -150,7 +150,14 @@ class TrainedParts:
         """The valid labels. The data may name speakers that the decoder does not have. Classes without names go by their numbers."""
         return self.speakers or self.label_names or tuple(map(str, range(max((prior.classes for prior in self.priors), default=0))))
 
-    def _labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"]:
+    def draw_labels(self, count: int, label: str | int | None, seed: int) -> Int64[Tensor, " count"] | None:
+        """The class or the speaker of each sample: the given one, or one drawn for each. None if the model has neither.
+
+        Raises:
+            ConfigError: the label is unknown, or the model takes none.
+        """
+        if not self.is_conditional and not self.speakers:
+            return self._no_label(label)
         if label is not None:
             return torch.full((count,), self.label_number(label), device="cpu")
         # One generator a sample, so that sample i has the same class whatever the count.

@@ -13,25 +13,25 @@ from torch import Tensor
 
 from vqvae import seeding
 from vqvae.bits import bits_per_dim
-from vqvae.codes import Codes, size_of, space_of, uniform_log_prob
+from vqvae.codes import Codes, size_of, uniform_log_prob
 from vqvae.data.base import Batch, Condition
 from vqvae.devices import pick_device
 from vqvae.errors import ConfigError, DataError
 from vqvae.generation.imagination import Actions, imagine_codes
-from vqvae.generation.sampling import sample_codes
+from vqvae.layers.autoregressive import Choice
 from vqvae.models.autoencoder import CodeAutoencoder
 from vqvae.models.encoding import encode_each, encode_masked
 from vqvae.models.streaming import decode_stream, decode_whole, encode_stream
 from vqvae.models.tiling import decode_large, is_tiled
 from vqvae.pipeline.base import TrainedParts
 from vqvae.pipeline.compression import Opened, coders_of, joined, open_file, refusing_spaces, write_file
+from vqvae.pipeline.drawing import SAMPLED, Draw, Drawn, draw_codes
 from vqvae.pipeline.parts import batches, check_frames, codes_of, continuation, log_prob, whole_codes
 from vqvae.progress import tracked
 from vqvae.signals import as_tensor
 
 Data = Any
 """What ``Signal.batch`` takes: a tensor, a NumPy array, a PIL picture, or a list of them."""
-SAMPLED = 64  # Samples that are drawn at once.
 
 
 class Pipeline(TrainedParts):
@@ -276,31 +276,15 @@ class Pipeline(TrainedParts):
         Raises:
             ConfigError: there is no prior, the label is unknown, or a number is out of range.
         """
-        if not self.priors:
-            raise ConfigError("This model has no prior yet, so it cannot sample. Train one: vqvae train-prior RUN")
-        size = size or self.size
-        if size is None:
-            raise ConfigError(
-                f"This model does not say how large its training data was; give a size: the length of {' and '.join(self.signal.axes)}."
-            )
-        wanted = self.is_conditional or bool(self.speakers)
-        labels = self._labels(count, label, seed) if wanted else self._no_label(label)
-        condition = Condition(label=None if labels is None else labels.to(self.device))
-        levels: list[Tensor] = []
-        for level, prior in zip(self.layout, self.priors, strict=True):
-            codes = sample_codes(
-                *(prior, count, space_of(size, level.stride, level.lead)),
-                condition=condition._replace(codes=tuple(levels)),
-                seed=seed,
-                temperature=temperature,
-                top_k=top_k,
-                top_p=top_p,
-                batch_size=SAMPLED,
-            )
-            levels.append(codes)
+        wanted = Draw(count=count, seed=seed, label=label)
+        (drawn,) = draw_codes(self, [wanted], Choice(temperature, top_k, top_p), size)
+        return self.decode_drawn(drawn, seed)
+
+    def decode_drawn(self, drawn: Drawn, seed: int = 0) -> Tensor:
+        """Decode the codes that ``draw_codes`` drew, as ``sample`` does."""
         # One by one, because convolutions round by the shape of the batch; a decoder that draws is too slow for that.
         at_once = self.batch_size if self.tokenizer.draws else 1
-        return self._decode(Codes(levels), size, labels if self.speakers else None, seed, at_once)
+        return self._decode(drawn.codes, drawn.size, drawn.labels if self.speakers else None, seed, at_once)
 
     @torch.no_grad()
     def imagine(

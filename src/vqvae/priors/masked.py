@@ -1,8 +1,9 @@
 """A prior over pictures or frames of codes that draws many codes at once, in a few passes."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import field
+from functools import reduce
 from typing import NamedTuple
 
 import torch
@@ -218,6 +219,46 @@ class MaskedPrior(SamplingPrior):
             ]
         return torch.cat(drawn).view(shape)
 
+    @torch.no_grad()
+    def watch(
+        self,
+        uniforms: Float[Tensor, "batch draws"],
+        space: tuple[int, ...],
+        condition: Condition = Condition(),
+        prefix: Integer[Tensor, "batch codebooks height width"] | None = None,
+        choice: Choice = Choice(),
+    ) -> Iterator[tuple[Int64[Tensor, " positions"], Int64[Tensor, "batch codebooks height width"]]]:
+        """``draw`` for pictures, pass by pass: the positions that a pass draws, and all codes after it, -1 where they are not yet drawn.
+
+        Raises:
+            ConfigError, DataError: see ``SamplingPrior.draw``.
+        """
+        choice.check()
+        shape = (len(uniforms), self.num_codebooks, *space)
+        if len(space) != 2:
+            raise DataError(f"The space of these codes has {len(space)} axes {space}; only the drawing of pictures can be watched.")
+        check_uniforms(uniforms, (len(uniforms), math.prod(shape[1:])))
+        check_label(condition, self.classes, len(uniforms))
+        device = self.logits_bias.device
+        known = torch.full(shape, -1, device=device)
+        if prefix is not None:
+            known = check_prefix(prefix, shape, self.codebook_size, "MaskedPrior").to(device)
+        numbers = to_draw_by(uniforms, device).view(len(known), -1, self.num_codebooks)
+        memory = None if self.memory is None else self.memory.nothing(len(known), space)
+        given = self._given(memory, space, len(known), None if self.label is None else condition.label)
+        yield from self._passes(numbers, known, given, choice)
+
+    @torch.no_grad()
+    def draw_frame(
+        self, memory: Float[Tensor, "batch memory height width"], uniforms: Float[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch codebooks height width"]:
+        """Draw the next frame, given what is remembered; see ``WorldPrior.draw_frame``."""
+        choice.check()
+        space, batch = tuple(memory.shape[2:]), len(memory)
+        numbers = to_draw_by(uniforms, memory.device).view(batch, -1, self.num_codebooks)
+        unknown = torch.full((batch, self.num_codebooks, *space), -1, device=memory.device)
+        return self._draw_frame(numbers, unknown, self._given(memory, space, batch, None), choice)
+
     def _draw(
         self,
         uniforms: Float64[Tensor, "batch time height width codebooks"],
@@ -247,7 +288,18 @@ class MaskedPrior(SamplingPrior):
         given: Given,
         choice: Choice,
     ) -> Int64[Tensor, "batch codebooks height width"]:
-        """Draw the unknown codes of a frame, group by group. A group without unknown codes needs no pass."""
+        """Draw the unknown codes of a frame."""
+        return reduce(lambda before, drawn: drawn[1], self._passes(uniforms, frame, given, choice), frame)
+
+    def _passes(
+        self,
+        uniforms: Float64[Tensor, "batch positions codebooks"],
+        frame: Int64[Tensor, "batch codebooks height width"],
+        given: Given,
+        choice: Choice,
+    ) -> Iterator[tuple[Int64[Tensor, " positions"], Int64[Tensor, "batch codebooks height width"]]]:
+        """Draw the unknown codes of a frame, group by group: the positions of each group, and the frame after it. A group without unknown
+        codes needs no pass."""
         space = tuple(frame.shape[2:])
         order, codes = self._order(space), frame.flatten(2).clone()
         for group in cosine_groups(len(order), self.config.passes):
@@ -258,7 +310,7 @@ class MaskedPrior(SamplingPrior):
                 found = draw(logits.flatten(0, 2), uniforms[:, positions].flatten()[:, None], choice).to(codes.device)
                 found = found.view(logits.shape[:3]).transpose(1, 2)
                 codes[:, :, positions] = torch.where(before < 0, found, before)
-        return codes.view(frame.shape)
+                yield positions, codes.view(frame.shape)
 
     def _each(self, codes: Tensor, condition: Condition) -> Float[Tensor, "batch codebooks *space"]:
         """The log-probability of each code: one pass per group, over all frames at once."""

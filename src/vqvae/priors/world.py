@@ -12,7 +12,7 @@ from vqvae.codes import check_prefix
 from vqvae.config import CODEBOOK, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Objective
 from vqvae.errors import DataError
-from vqvae.layers.autoregressive import Choice
+from vqvae.layers.autoregressive import Choice, draw_all, to_draw_by
 from vqvae.layers.code_pixelcnn import CodesPixelCNN, Packed, PixelCNNState, check_pixelcnn
 from vqvae.layers.frame_memory import FrameMemory
 from vqvae.layers.neighbours import start_from_neighbours
@@ -179,6 +179,25 @@ class WorldPrior(CodesPixelCNN, AutoregressivePrior):
         told = self.tell(self.memory.features(memory, self.place(tuple(memory.shape[2:]))))
         hidden = self.config.hidden
         return Surroundings(told[..., :hidden], told[..., hidden : 2 * hidden], told[..., 2 * hidden :])
+
+    @torch.no_grad()
+    def draw_frame(
+        self, memory: Float[Tensor, "batch memory height width"], uniforms: Float[Tensor, "batch draws"], choice: Choice = Choice()
+    ) -> Int64[Tensor, "batch codebooks height width"]:
+        """Draw the next frame, given what is remembered: what ``draw`` draws for it.
+
+        Args:
+            memory: what is remembered; see ``FrameMemory``.
+            uniforms: numbers in [0, 1), one for each code of the frame in raster order, codebook fastest.
+            choice: how a code is chosen from its logits.
+
+        Raises:
+            ConfigError: if a number of ``choice`` is out of range.
+        """
+        choice.check()
+        with torch.autocast(memory.device.type, enabled=False):
+            codes = draw_all(self, self.start_frame(self._packed(), memory, None), to_draw_by(uniforms, memory.device), choice)
+        return codes.view(len(codes), *memory.shape[2:], self.num_codebooks).movedim(-1, 1)
 
     def start_frame(
         self,

@@ -54,6 +54,7 @@ def write_report(
     summary: str = "",
     data: Sequence[str] = (),
     command: str = "",
+    serve: str = "",
     counts: Int[Tensor, "codebooks codebook_size"] | None = None,
     captions: Mapping[str, str] = {},
     animations: Mapping[str, Mapping[str, Animation]] = {},
@@ -74,7 +75,7 @@ def write_report(
         rows: the rows of ``metrics.jsonl``, in order.
         settings, words, summary: the settings as JSON text, what the data is called, and a sentence or two about the model.
         data: sentences about the data.
-        command: the commands that repeat this run, or a sentence after "# ".
+        command, serve: the commands that repeat this run, or a sentence after "# "; and the command that serves it.
         counts: how often each code occurs.
         animations, sounds: rows of animations, by the name of the row, and rows of sounds to compare.
         captions: captions of animations, and of pictures and charts that have none in ``CAPTIONS``.
@@ -91,15 +92,14 @@ def write_report(
         _sounds(sounds),
         _pictures(pictures, charts, captions, animations),
         _beside(numbers, beside),
-        _likelihood(numbers, words),
-        _sizes(sizes, words),
+        _likelihood(numbers, words) + _sizes(sizes, words),
         _classes(classes, words, grouped_by),
         curves(rows),
         _usage(counts),
         _table(numbers, words),
         _data(data),
         _times(metrics.get("seconds_by_stage") or {}),
-        _again(command, settings),
+        _serve(serve) + _again(command, settings),
     ]
     _write(path, title, sections)
 
@@ -377,6 +377,11 @@ def _data(sentences: Sequence[str]) -> str:
 def _times(seconds: Mapping[str, Any]) -> str:
     bars = [Bar(str(stage), (float(value),), duration(float(value))) for stage, value in seconds.items() if is_number(value)]
     return f"<h2>Time</h2>{bar_chart('time by stage', bars)}" if bars else ""
+
+
+def _serve(command: str) -> str:
+    shown = f"<pre>{escape(command)}</pre>"
+    return f"<h2>Try it</h2><p>This command serves the run on a page, to look, listen and draw.</p>{shown}" if command else ""
 
 
 def _again(command: str, settings: str) -> str:

@@ -1,6 +1,7 @@
 """Score a run on held-out data, and write its pictures and its report."""
 
 import json
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -84,6 +85,7 @@ def _evaluate(
         settings=json.dumps(stage_settings(run, name, parts), indent=2),
         data=facts(held_out, about(run, parts).training, evaluation.grouped_by),
         command=commands(run, name, parts),
+        serve="" if parts else shlex.join(["vqvae", "serve", str(run), "--open"]),  # The command line does not know the caller's parts.
         counts=evaluation.counts,
         sounds=evaluation.sounds,
         charts={name: chart for name, chart in evaluation.charts.items() if name not in evaluation.only_files},
