@@ -1,8 +1,9 @@
 # Every target installs what it needs: Python 3.11 or newer with pip, and make, are enough.
 PYTHON ?= python3
 EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,serve,video,worlds,tensorboard,docs,dev
-# Called by hand: recipe.py takes a name, earlier.py a worktree, play.py two runs, and the next two train for an hour or more. turns.py is shared.
-BENCHMARKS ?= $(filter-out $(addprefix benchmarks/,recipe.py earlier.py joint_training.py play.py sonnet_parity.py turns.py),$(wildcard benchmarks/*.py))
+# Called by hand: these need a run, data or a name, or train for an hour or more. turns.py is shared.
+BY_HAND := earlier invariance joint_training own_pictures own_speech play recipe server sonnet_parity speech_fsdd turns video_demo
+BENCHMARKS ?= $(filter-out $(BY_HAND:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 COUNT ?= 1000
 EVERY ?= 1
