@@ -47,6 +47,12 @@ def test_filters_move_to_channels_last_for_bfloat16() -> None:
     assert lay_out(module, torch.bfloat16).weight.is_contiguous(memory_format=torch.channels_last)
 
 
+def test_filters_of_clips_stay_as_they_are() -> None:
+    module = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv3d(4, 4, 3))
+    of_images, of_clips = (layer.weight for layer in lay_out(module, torch.bfloat16))
+    assert of_images.is_contiguous(memory_format=torch.channels_last) and of_clips.is_contiguous()
+
+
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other allocators keep or give back as they please")
 def test_freed_memory_is_kept() -> None:
     script = """

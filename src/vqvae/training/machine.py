@@ -33,10 +33,12 @@ def pick_dtype(precision: Precision, device: torch.device) -> torch.dtype:
 
 def lay_out(module: nn.Module, dtype: torch.dtype) -> nn.Module:
     """Move image filters to channels_last if the module runs in bfloat16, for faster convolutions."""
-    if dtype != torch.bfloat16:
-        return module
-    # pyrefly: ignore[no-matching-overload]  # torch documents memory_format, but its stubs lack it.
-    return module.to(memory_format=torch.channels_last)
+    if dtype == torch.bfloat16:
+        # Module.to(memory_format=...) refuses modules that have filters of clips, too.
+        for tensor in (*module.parameters(), *module.buffers()):
+            if tensor.ndim == 4:
+                tensor.data = tensor.data.contiguous(memory_format=torch.channels_last)
+    return module
 
 
 def check_compiler() -> None:
