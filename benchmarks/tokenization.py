@@ -54,7 +54,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, default=Path("runs/demo"), help="a run of colour pictures")
     parser.add_argument("--data", type=Path, help="the folder of CIFAR-10; default: download it")
-    parser.add_argument("--items", type=int, default=50_000, help="pictures to time")
+    parser.add_argument("--items", type=int, default=50_000, help="pictures to time; beyond 50,000, they repeat")
     parser.add_argument("--many", type=int, default=100_000, help="items of the larger measurement of memory")
     parser.add_argument("--rounds", type=int, default=3, help="rounds of each engine")
     parser.add_argument("--out", type=Path, help="folder for tokenization.md and tokenization.json, such as docs/results")
@@ -62,7 +62,7 @@ def main() -> None:
     began = time.perf_counter()
     os.environ["OMP_NUM_THREADS"] = "1"  # Of the workers.
     images = Cifar10Config(path=None if arguments.data is None else str(arguments.data)).build().train
-    batch = images.batch(np.arange(arguments.items))
+    batch = images.batch(np.arange(arguments.items) % len(images))
     with tempfile.TemporaryDirectory() as top:
         place = Path(top)
         np.save(place / "x.npy", batch.x.numpy())
