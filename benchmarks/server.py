@@ -271,7 +271,7 @@ def report(chosen: argparse.Namespace, values: dict[str, float], statuses: Count
         seconds=seconds,
         notes=(
             f"Medians of {chosen.rounds} rounds of {chosen.seconds:g} s, in turns, with {torch.get_num_threads()} threads in each server. "
-            f"Then {chosen.minutes:g} minutes of {HOSTILE} hostile clients: {told}. Requests in flight at the end: "
+            f"Then {chosen.minutes:g} min of {HOSTILE} hostile clients: {told}. Requests in flight at the end: "
             f"{values['requests_in_flight_at_end']:g}; exit status after SIGTERM: {values['exit_status']:g}. "
             f"Clients and other programs ran on the same machine (load average {load:.1f})."
         ),
