@@ -134,7 +134,7 @@ def main() -> None:
         seconds=time.perf_counter() - began,
         notes=f"Medians of {arguments.rounds} rounds of fresh processes, in turns, and of {arguments.trainings} trainings on {IMAGES:,} "
         f"colour images of {SIZE}×{SIZE} pixels in a folder, with the settings that the command chooses "
-        f"and {os.environ.get('OMP_NUM_THREADS', 'all')} threads. Other programs were running on the machine.",
+        f"and {os.environ.get('OMP_NUM_THREADS', 'all')} threads.",
     )
     print(json.dumps(record))
 

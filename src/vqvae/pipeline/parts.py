@@ -119,6 +119,11 @@ def check_frames(clips: Tensor, size: tuple[int, ...] | None, where: str = "fram
         raise DataError(f"{where} has frames of {found} pixels; this model was trained on {wanted}. Resize the video.")
 
 
+def names_of_actions(count: int, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of so many actions. Without names that fit, actions go by their numbers."""
+    return names if len(names) == count else tuple(map(str, range(count)))
+
+
 class Continuation(NamedTuple):
     """What ``Pipeline.imagine`` draws."""
 
@@ -149,7 +154,7 @@ def continuation(
         if steps is None:
             raise ConfigError("This model takes no actions, so it needs the number of frames to imagine: steps=10")
         return Continuation(int(steps), None)
-    names = names if len(names) == takes else tuple(map(str, range(takes)))
+    names = names_of_actions(takes, names)
     after = action_numbers(actions, names, len(x))
     wanted = after.shape[1] if steps is None else steps
     if after.shape[1] != wanted or not wanted:

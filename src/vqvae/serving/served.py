@@ -17,6 +17,7 @@ from vqvae.evaluation.kinds import ARRAYS, PICTURES, SOUND, VIDEO, kind_of
 from vqvae.layers.autoregressive import Choice
 from vqvae.pipeline import Pipeline
 from vqvae.pipeline.compression import modes_of
+from vqvae.pipeline.parts import names_of_actions
 from vqvae.reports.measures import MEASURES, in_words, measure, words_of
 from vqvae.reports.page import numbers_of
 from vqvae.runs.folder import REPORT, read_metrics
@@ -120,8 +121,8 @@ class Served:
     @property
     def action_names(self) -> tuple[str, ...]:
         """The actions that the prior takes."""
-        takes, names = getattr(self.model.prior, "actions", 0), self.model.card.action_names
-        return () if not takes else names if len(names) == takes else tuple(map(str, range(takes)))
+        takes = getattr(self.model.prior, "actions", 0)
+        return names_of_actions(takes, self.model.card.action_names) if takes else ()
 
     def about(self) -> dict[str, Any]:
         """What ``/v1/models`` says."""

@@ -1,0 +1,45 @@
+"""A run that is served."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from tests.serving.conftest import OPTIONS
+from vqvae.codes import Codes
+from vqvae.errors import CheckpointError, ConfigError, DataError
+from vqvae.serving.served import Served, load_all
+
+
+def test_what_a_model_can_follows_from_its_parts(models: dict[str, Served]) -> None:
+    can = {name: model.about()["can"] for name, model in models.items()}
+    assert can["photos"]["sample"] and can["photos"]["complete"] and not can["photos"]["convert"] and not can["photos"]["play"]
+    assert can["voices"]["convert"] and not can["voices"]["sample"]
+    assert can["worlds"]["imagine"] and can["worlds"]["play"] and not can["worlds"]["sample"]
+
+
+def test_a_model_names_its_voices_and_actions(models: dict[str, Served]) -> None:
+    assert models["voices"].about()["voices"] == ["ann", "bob"] and models["photos"].about()["voices"] is None
+    assert models["worlds"].action_names == ("left", "right") and models["photos"].action_names == ()
+
+
+def test_limits_are_in_positions_of_data(models: dict[str, Served]) -> None:
+    assert models["photos"].most_positions == OPTIONS.most_pixels
+    assert models["voices"].most_positions == int(OPTIONS.most_seconds * 2000)
+
+
+def test_a_size_must_fit_the_codes(models: dict[str, Served]) -> None:
+    photos = models["photos"]
+    stride = photos.model.layout[0].stride
+    codes = Codes([torch.zeros(1, photos.model.layout[0].num_codebooks, 2, 2, dtype=torch.int64)])
+    size = [2 * stride[0], 2 * stride[1]]
+    assert photos.size_of(codes, size) == tuple(size) and photos.size_of(codes, None) is None
+    with pytest.raises(DataError, match="do not fit"):
+        photos.size_of(codes, [2 * stride[0] + 1, 2 * stride[1]])
+
+
+def test_runs_are_named_by_their_folders(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="No run was given"):
+        load_all([], torch.device("cpu"), OPTIONS, lambda model, kind, count: None)
+    with pytest.raises(CheckpointError, match="no trained tokenizer"):
+        load_all([tmp_path], torch.device("cpu"), OPTIONS, lambda model, kind, count: None)
