@@ -34,7 +34,7 @@ class CodesPixelCNN(CodesOutput, ABC):
     ) -> None:
         super().__init__()
         self.num_codebooks, self.codebook_size = num_codebooks, codebook_size
-        self.embedding = nn.Parameter(torch.randn(num_codebooks, codebook_size, hidden) / num_codebooks**0.5)
+        self.embedding = nn.Parameter(torch.randn(num_codebooks, codebook_size, hidden).div_(num_codebooks**0.5))
         self.place = Places(hidden)
         self.stack = GatedPixelCNN(hidden, layers, kernel, dropout)
         self._make_output(hidden, output_hidden)
