@@ -11,6 +11,8 @@ from torch import Tensor
 
 from vqvae.data import ClipsDataset
 from vqvae.data.base import Dataset, Splits
+from vqvae.data.engines import Engine
+from vqvae.data.episodes import Episodes
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.evaluation.video.strips import CONTEXT
 from vqvae.pipeline import Pipeline
@@ -64,17 +66,29 @@ class Material:
         Raises:
             ConfigError: there is no such start.
         """
-        found = self._starts()
-        if not 0 <= number < len(found):
-            raise ConfigError(f"start is {number}; this run has {len(found)} real starts here, numbered from 0.")
-        held_out = self._held_out()
-        assert held_out is not None
-        episodes = held_out.episodes
-        first = episodes.frames_of(found[number]).start
+        episodes, place = self._place(number)
+        first = episodes.frames_of(place).start
         rows = slice(first, first + CONTEXT)
         frames = torch.from_numpy(episodes.frames[rows].copy()).transpose(0, 1)[None]
         actions = None if episodes.actions is None else torch.from_numpy(episodes.actions[rows].copy()).long()[None, :-1]
         return Start(frames, actions)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether the engine that made the episodes can continue them."""
+        held_out = self._held_out()
+        return held_out is not None and held_out.episodes.live is not None
+
+    def engine(self, number: int) -> Engine:
+        """The engine after the frames of ``start``, to be closed at the end.
+
+        Raises:
+            ConfigError: there is no such start.
+            DataError: the engine does not repeat the start.
+        """
+        episodes, place = self._place(number)
+        assert episodes.live is not None
+        return episodes.live(place, CONTEXT)
 
     def codebook(self, model: Pipeline) -> dict[str, Any]:
         """Patches of training data for each code, a sheet for each level.
@@ -90,6 +104,13 @@ class Material:
             codes = read_codes(self._run, level=number).train
             levels.append(_sheet(data, codes, model, number))
         return {"levels": levels}
+
+    def _place(self, number: int) -> tuple[Episodes, int]:
+        """The held-out episodes, and which of them a start belongs to."""
+        found, held_out = self._starts(), self._held_out()
+        if held_out is None or not 0 <= number < len(found):
+            raise ConfigError(f"start is {number}; this run has {len(found)} real starts here, numbered from 0.")
+        return held_out.episodes, found[number]
 
     def _held_out(self) -> ClipsDataset | None:
         held_out = None if self._splits is None else self._splits.held_out

@@ -72,6 +72,11 @@ class Served:
         self.is_warm = True
         _log.info("The model %s is ready after %s.", self.name, duration(time.monotonic() - began))
 
+    def close(self) -> None:
+        """Stop the thread of the model, and close all worlds."""
+        self.worlds.clear()
+        self.worker.close()
+
     @property
     def can_sample(self) -> bool:
         """Whether the prior draws examples."""
@@ -195,7 +200,7 @@ class Served:
             "convert": bool(model.speakers),
             "imagine": self.can_imagine,
             "play": self.can_imagine and can_play(model) and self.material.starts > 0,
-            "engine": False,
+            "engine": self.material.has_engine,
             "phones": False,
         }
 

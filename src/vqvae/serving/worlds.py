@@ -1,5 +1,7 @@
-"""Imagined worlds that clients play, and clips that models imagine."""
+"""Imagined worlds that clients play, beside the engine if it is here, and clips that models imagine."""
 
+import asyncio
+import logging
 import secrets
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -11,7 +13,8 @@ from torch import Tensor
 
 from vqvae.codes import Codes
 from vqvae.data.base import Batch
-from vqvae.errors import ConfigError
+from vqvae.data.engines import Engine
+from vqvae.errors import ConfigError, DataError, VqvaeError
 from vqvae.generation.imagination import action_numbers
 from vqvae.generation.playing import Play, memory_of
 from vqvae.layers.autoregressive import Choice
@@ -27,6 +30,10 @@ def can_play(model: Pipeline) -> bool:
     return memory_of(model.prior) is not None and model.layout[0].stride[0] == 1 and not model.tokenizer.streams
 
 
+_log = logging.getLogger(__name__)
+_OVER = "The engine's episode has ended here. The imagined world goes on."
+
+
 @dataclass(kw_only=True)
 class World:
     """A world that somebody plays."""
@@ -35,15 +42,67 @@ class World:
     model: Pipeline
     names: tuple[str, ...]
     used: float = field(default_factory=time.monotonic)
+    engine: Engine | None = None
+    """The engine after the same start and the same actions."""
+    engine_words: str | None = None
+    """Why the engine shows nothing more."""
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held during a step: the model and the engine get the actions in one order."""
+    is_closed: bool = False
 
     def step(self, action: str | int | None) -> Tensor:
-        """The next frame (1, channels, height, width).
+        """The next frame (1, channels, height, width). The engine gets the same action and works meanwhile.
 
         Raises:
             ConfigError: there is no such action.
         """
-        codes = self.play.step(self.number(action))
-        return _decoded(self.model, codes)
+        number = self.number(action)
+        if self.engine is not None:
+            try:
+                self.engine.act(number)
+            except DataError as error:
+                self._end_engine(str(error))
+        return _decoded(self.model, self.play.step(number))
+
+    def begin_engine(self, begin: Callable[[], Engine]) -> Tensor | None:
+        """Begin the engine, and return its frame (1, channels, height, width) at the start. None if it fails; ``engine_words`` says why."""
+        try:
+            self.engine = begin()
+        except (VqvaeError, OSError) as error:
+            self._end_engine(str(error))
+            return None
+        if self.is_closed:  # Meanwhile.
+            self.close()
+        return torch.from_numpy(self.engine.first.copy())[None]
+
+    def engine_frame(self) -> Tensor | None:
+        """The engine's frame (1, channels, height, width) after the last action. None if there is no more; ``engine_words`` says why."""
+        engine = self.engine
+        if engine is None:
+            return None
+        try:
+            frame = engine.frame()
+        except DataError as error:
+            self._end_engine(str(error))
+            return None
+        if frame is None:
+            self._end_engine(_OVER)
+            return None
+        return torch.from_numpy(frame.copy())[None]
+
+    def close(self) -> None:
+        """End the engine."""
+        self.is_closed = True
+        if self.engine is not None:
+            self.engine.close()
+
+    def _end_engine(self, why: str) -> None:
+        if why != _OVER and not self.is_closed:
+            _log.warning("A world goes on without its engine: %s", why)
+        self.engine_words = why
+        if self.engine is not None:
+            self.engine.close()
+            self.engine = None
 
     def number(self, action: str | int | None) -> int:
         """The number of an action.
@@ -64,6 +123,7 @@ class Worlds:
     def __init__(self, options: ServeOptions, now: Callable[[], float] = time.monotonic) -> None:
         self._options, self._now = options, now
         self._open: dict[str, World] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
     def __len__(self) -> int:
         return len(self._open)
@@ -95,19 +155,34 @@ class Worlds:
         return self._open[name]
 
     def close(self, name: str) -> None:
-        """Forget a world.
+        """Close a world.
 
         Raises:
             Refusal: there is none.
         """
         self.get(name)
-        del self._open[name]
+        self._open.pop(name).close()
 
     def expire(self) -> None:
-        """Forget the worlds that nobody has played for a while."""
+        """Close the worlds that nobody has played for a while."""
         until = self._now() - self._options.world_seconds
         for name in [name for name, world in self._open.items() if world.used < until]:
-            del self._open[name]
+            self._open.pop(name).close()
+
+    def clear(self) -> None:
+        """Close all worlds."""
+        for name in list(self._open):
+            self._open.pop(name).close()
+
+    def watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Close worlds that nobody plays when it is time, although nobody asks for another: an engine takes memory."""
+        if self._timer is None and self._open:
+            self._timer = loop.call_later(self._options.world_seconds / 2, self._look, loop)
+
+    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._timer = None
+        self.expire()
+        self.watch(loop)
 
 
 def begun(model: Pipeline, start: Start, names: tuple[str, ...], seed: int, choice: Choice) -> World:

@@ -70,10 +70,9 @@ export class World {
     this.count = 0;
     find("world-rate").textContent = "–";
     find("world-stage").hidden = false;
-    find("world-engine-view").hidden = !found.engine;
+    find("world-engine-view").hidden = true;
     this.#buttons();
-    show(find("world-frame"), await pixelsOf(found.frames.at(-1)));
-    if (found.engine) show(find("world-engine"), await pixelsOf(found.engine_frame ?? found.frames.at(-1)));
+    await this.#show({ ...found, frame: found.frames.at(-1) });
     find("world-words").textContent = `Start ${asked.start}.`;
     announce("The world is open. Arrow keys move.");
     find("world-frame").focus();
@@ -143,15 +142,22 @@ export class World {
     }
   }
 
+  /** Show both frames at the same time. The engine's last one stays when it ends. */
+  async #show({ frame, engine_frame: beside, engine_words: why }) {
+    const [imagined, real] = await Promise.all([frame, beside].map((url) => url && pixelsOf(url)));
+    show(find("world-frame"), imagined);
+    if (real) show(find("world-engine"), real);
+    if (real) find("world-engine-view").hidden = false;
+    find("world-engine-words").textContent = why ?? "";
+  }
+
   async #step(action) {
     const { world } = this;
     const began = performance.now();
     const found = await postJSON(at(this.model, "worlds", world, "step"), { json: { action } });
     if (this.world !== world) return;
     if (!found.frame) throw new Sentence("The world has ended. Press Start for another walk.");
-    const frames = [[find("world-frame"), found.frame], [find("world-engine"), found.engine_frame]];
-    await Promise.all(frames.map(async ([canvas, url]) => url && show(canvas, await pixelsOf(url))));
-    find("world-engine-view").hidden = !found.engine_frame;
+    await this.#show(found);
     this.count += 1;
     this.times = [...this.times.slice(1 - STEPS), performance.now() - began];
     const mean = this.times.reduce((one, other) => one + other) / this.times.length;
