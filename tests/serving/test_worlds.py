@@ -10,16 +10,26 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from tests.data.test_gym import environment  # noqa: F401
+from tests.networks.test_video import model as causal
 from tests.serving.conftest import OPTIONS, pixels_of, playable
 from vqvae.data import ClipsDataset, GymConfig
+from vqvae.errors import MissingExtraError
 from vqvae.layers.autoregressive import Choice
+from vqvae.likelihoods import GaussianConfig
+from vqvae.models import VQVAE, VQVAEConfig
+from vqvae.networks import ArrayDecoderConfig, ArrayEncoderConfig
+from vqvae.pipeline import Pipeline
+from vqvae.priors import WorldPrior, WorldPriorConfig
+from vqvae.quantizers import FSQConfig
 from vqvae.serving.app import build_app
+from vqvae.serving.material import Material, Start
 from vqvae.serving.measures import Measures
 from vqvae.serving.served import Served
-from vqvae.serving.worlds import Worlds, begun
+from vqvae.serving.worlds import Worlds, begun, unplayable
 
 PATH = "/v1/models/road/worlds"
 
@@ -66,12 +76,15 @@ def processes(road: Served) -> list[int]:
 
 def test_the_engine_shows_what_really_follows_the_same_start_and_actions(client: TestClient, road: Served) -> None:
     assert road.about()["can"]["engine"]
-    episodes, number = road.material._place(0)
+    longest = max(range(road.material.starts), key=lambda start: road.material._place(start)[0].lengths[road.material._place(start)[1]])
+    episodes, number = road.material._place(longest)
     at = episodes.frames_of(number).start + 5
-    found = begin(client)
+    found = begin(client, start=longest)
     assert found["engine"] and np.array_equal(seen(found["engine_frame"]), seen(found["frames"][-1]))
     names = episodes.action_names
-    for place in range(at, at + min(3, int(episodes.lengths[number]) - 6)):
+    done = episodes.actions[at : episodes.frames_of(number).stop - 1]
+    assert set(done) == {0, 1}, "the walk goes both ways"
+    for place in range(at, at + len(done)):
         made = step(client, found["world"], names[int(episodes.actions[place])])
         assert np.array_equal(seen(made["engine_frame"]), episodes.frames[place + 1]) and made["engine_words"] is None
         assert made["frame"] != made["engine_frame"], "the model has learned nothing"
@@ -135,3 +148,65 @@ def test_worlds_that_nobody_plays_are_closed_although_nobody_asks(models: dict[s
 
     asyncio.run(wait())
     assert world.is_closed and len(worlds) == 0
+
+
+@pytest.mark.parametrize("stride", [1, 2, 4])
+def test_frames_that_depend_on_earlier_ones_are_those_that_the_model_imagines(stride: int) -> None:
+    model = Pipeline(causal(stride), still(), size=(1, 8, 12))
+    known = torch.randint(0, 256, (1, 3, 6, 8, 12), dtype=torch.uint8)
+    assert unplayable(model) is None
+    world = begun(model, Start(known, None), (), 4, Choice())
+    made = torch.cat([world.step(None) for _ in range(3)], 2)
+    expected = model.imagine(known, steps=3 * stride, seed=4)
+    assert made.shape == expected.shape == (1, 3, 3 * stride, 8, 12)
+    assert (made.int() - expected.int()).abs().max() <= 1, "up to rounding"
+
+
+def test_a_code_for_several_frames_sends_all_of_them(models: dict[str, Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    served = models["worlds"]
+    monkeypatch.setattr(served, "model", Pipeline(causal(2), still(), size=(1, 8, 12)))
+    client = TestClient(build_app({"worlds": served}, OPTIONS, Measures()))
+    found = client.post("/v1/models/worlds/worlds", json={"start": 0}).json()
+    assert found["actions"] == [] and found["engine"] is False
+    step = client.post(f"/v1/models/worlds/worlds/{found['world']}/step", json={}).json()
+    assert len(step["before"]) == 1 and step["before"][0] != step["frame"]
+    served.worlds.clear()
+
+
+def test_what_cannot_be_played_says_why(models: dict[str, Served], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    served = models["worlds"]
+    assert served.about()["unplayable"] is None and models["photos"].about()["unplayable"] is None
+    client = TestClient(build_app({"worlds": served}, OPTIONS, Measures()))
+
+    def refused() -> str:
+        answer = client.post("/v1/models/worlds/worlds", json={})
+        assert answer.status_code == 422 and not served.about()["can"]["play"]
+        assert served.about()["unplayable"] in answer.json()["error"]["message"]
+        return answer.json()["error"]["message"]
+
+    def unreadable(run: Path) -> None:
+        raise MissingExtraError("vizdoom", "worlds")
+
+    monkeypatch.setattr("vqvae.serving.material.stored_data", unreadable)
+    monkeypatch.setattr(served, "material", Material.of(tmp_path))
+    assert "pip install 'vqvae[worlds]'" in refused()
+    monkeypatch.setattr(served, "model", Pipeline(ahead(), still(), size=(1, 8, 12)))
+    assert "Its decoder sees later frames." in refused()
+
+
+def still() -> WorldPrior:
+    """A prior over the codes of ``causal`` that takes no actions."""
+    torch.manual_seed(0)
+    small = {"memory": 3, "reach": 1, "blocks": 1, "width": 4, "layers": 1, "hidden": 4, "output_hidden": 5}
+    return WorldPriorConfig(codebook_size=125, actions=0, **small).build().eval()
+
+
+def ahead() -> VQVAE:
+    """A tokenizer of clips whose frames depend on later ones."""
+    parts = {"stride": (1, 4, 4), "width": 4, "residual_blocks": 1}
+    return VQVAEConfig(
+        quantizer=FSQConfig(dim=3, levels=(5, 5, 5)),
+        likelihood=GaussianConfig(channels=3),
+        encoder=ArrayEncoderConfig(axes=("time", "height", "width"), **parts),
+        decoder=ArrayDecoderConfig(**parts),
+    ).build()

@@ -13,7 +13,7 @@ from vqvae.data import ClipsDataset
 from vqvae.data.base import Dataset, Splits
 from vqvae.data.engines import Engine
 from vqvae.data.episodes import Episodes
-from vqvae.errors import ConfigError, VqvaeError
+from vqvae.errors import ConfigError, MissingExtraError, VqvaeError
 from vqvae.evaluation.video.strips import CONTEXT
 from vqvae.pipeline import Pipeline
 from vqvae.runs.encoding import read_codes
@@ -43,8 +43,10 @@ class Start(NamedTuple):
 class Material:
     """The data of a run, if it is here."""
 
-    def __init__(self, run: Path, splits: Splits | None) -> None:
+    def __init__(self, run: Path, splits: Splits | None, why: str = "The server's log says why.") -> None:
         self._run, self._splits = run, splits
+        self.missing = None if splits is not None else f"The training data of this run is not here. {why}"
+        """Why the data is not here, without places of this machine. None if it is."""
 
     @classmethod
     def of(cls, run: Path) -> "Material":
@@ -53,7 +55,7 @@ class Material:
             return cls(run, stored_data(run))
         except VqvaeError as error:
             _log.warning("%s is served without its training data: %s", run, error)
-            return cls(run, None)
+            return cls(run, None, str(error)) if isinstance(error, MissingExtraError) else cls(run, None)
 
     @property
     def starts(self) -> int:
@@ -97,7 +99,7 @@ class Material:
             ConfigError: the data or its codes are not here.
         """
         if self._splits is None:
-            raise ConfigError("The training data of this run is not here, so there are no patches. See the server's log.")
+            raise ConfigError(f"There are no patches. {self.missing}")
         data = self._splits.train.apart()
         levels = []
         for number in range(len(model.layout)):

@@ -18,7 +18,7 @@ from vqvae.serving.material import Start
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.served import Served
 from vqvae.serving.wire import MEDIA, Sent, frame_of
-from vqvae.serving.worlds import World, begun, can_play, filmed, imagined, told
+from vqvae.serving.worlds import World, begun, filmed, imagined, told
 
 router = APIRouter(prefix="/v1/models/{name}", tags=["worlds"])
 _FIELDS = ImagineBody.model_json_schema()["properties"]
@@ -100,10 +100,8 @@ async def begin(request: Request, name: str, body: WorldBody) -> dict[str, Any]:
     If the engine that made the start is installed, it repeats the start and gets the same actions.
     """
     model = served(request, name)
-    if not (model.can_imagine and can_play(model.model)):
-        raise Refusal(422, f"The model {name} cannot be played: it has no prior that draws frames one by one.")
-    if not model.material.starts:
-        raise Refusal(422, f"The data of the model {name} is not here, so there are no real starts. See the server's log.")
+    if (why := model.unplayable) is not None:
+        raise Refusal(422, f"The model {name} cannot be played. {why}")
     model.worlds.check()
     number = body.seed % model.material.starts if body.start is None else body.start
     start = await anyio.to_thread.run_sync(model.material.start, number)
@@ -111,7 +109,7 @@ async def begin(request: Request, name: str, body: WorldBody) -> dict[str, Any]:
     world = await model.worker.alone("world", lambda: begun(model.model, start, model.action_names, body.seed, choice))
     key, beside = model.worlds.add(world), None
     model.worlds.watch(asyncio.get_running_loop())
-    if body.engine and model.material.has_engine:
+    if body.engine and model.has_engine:
         try:
             beside = await anyio.to_thread.run_sync(world.begin_engine, lambda: model.material.engine(number))
         except BaseException:  # Also if the client leaves.
@@ -125,14 +123,14 @@ async def begin(request: Request, name: str, body: WorldBody) -> dict[str, Any]:
 
 @router.post("/worlds/{world}/step")
 async def step(request: Request, name: str, world: str, body: StepBody) -> dict[str, Any]:
-    """Act, and see the next frame, and the engine's if it plays too."""
+    """Act, and see the next frame, and the engine's if it plays too. Where a code stands for several frames, ``before`` has the others."""
     model = served(request, name)
     played, began = model.worlds.get(world), time.perf_counter()
     async with played.turn:
-        frame = await model.worker.alone("step", lambda: played.step(body.action))
+        made = await model.worker.alone("step", lambda: played.step(body.action))
         beside = None if played.engine is None else await anyio.to_thread.run_sync(played.engine_frame)
-    url = frame_of(frame).url
-    return {"frame": url, **_beside(played, beside), "seconds": round(time.perf_counter() - began, 4)}
+    *before, frame = (frame_of(frame).url for frame in made.unbind(2))
+    return {"frame": frame, "before": before, **_beside(played, beside), "seconds": round(time.perf_counter() - began, 4)}
 
 
 def _beside(world: World, frame: Tensor | None) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import { at, postJSON } from "./server.js";
 const KEYS = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" };
 const SIGNS = { up: "↑", down: "↓", left: "←", right: "→" };
 const STEPS = 12;
+const RATE = 10;
 
 /** The directions in an action's name, such as "left up" of "forward_left". */
 function directions(action) {
@@ -142,8 +143,12 @@ export class World {
     }
   }
 
-  /** Show both frames at the same time. The engine's last one stays when it ends. */
-  async #show({ frame, engine_frame: beside, engine_words: why }) {
+  /** Show the frames, where a code stands for several, and the engine's beside the last. The engine's last one stays when it ends. */
+  async #show({ frame, before = [], engine_frame: beside, engine_words: why }) {
+    for (const url of before) {
+      show(find("world-frame"), await pixelsOf(url));
+      await new Promise((later) => setTimeout(later, 1000 / (this.model.frame_rate || RATE)));
+    }
     const [imagined, real] = await Promise.all([frame, beside].map((url) => url && pixelsOf(url)));
     show(find("world-frame"), imagined);
     if (real) show(find("world-engine"), real);
@@ -159,7 +164,7 @@ export class World {
     if (!found.frame) throw new Sentence("The world has ended. Press Start for another walk.");
     await this.#show(found);
     this.count += 1;
-    this.times = [...this.times.slice(1 - STEPS), performance.now() - began];
+    this.times = [...this.times.slice(1 - STEPS), (performance.now() - began) / (1 + found.before.length)];
     const mean = this.times.reduce((one, other) => one + other) / this.times.length;
     find("world-rate").textContent = (1000 / mean).toFixed(1);
     find("world-words").textContent = `Frame ${this.count}: ${named(action)}.`;
