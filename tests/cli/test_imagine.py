@@ -12,7 +12,7 @@ from PIL import Image
 import vqvae
 from vqvae import storage
 from vqvae.cli.main import main
-from vqvae.data import VideosConfig
+from vqvae.data import DataConfig, VideosConfig
 from vqvae.errors import ConfigError, VqvaeError
 from vqvae.evaluation.kinds import VIDEO, whole
 from vqvae.likelihoods import GaussianConfig
@@ -50,6 +50,11 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("imagine")
     write_clips(folder / "clips")
     data = VideosConfig(path=str(folder / "clips"), size=16, clip_length=1, frame_rate=5)
+    return train_clips(data, folder / "run", actions=2)
+
+
+def train_clips(data: DataConfig, place: Path, actions: int) -> Path:
+    """Train a tokenizer of single frames and a prior over them for a few steps."""
     model = VQVAEConfig(
         quantizer=EMAQuantizerConfig(dim=4, codebook_size=8),
         likelihood=GaussianConfig(channels=3),
@@ -57,11 +62,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         decoder=ImageDecoderConfig(**NETWORK),
     )
     options = RunOptions(device="cpu", estimate=False)
-    place = folder / "run"
     config = TrainConfig(model=FrameTokenizerConfig(model=model), data=data, steps=3, batch_size=4, evaluate_every=0)
     train_tokenizer(config, options, place, recipe="own", scored=False)
     small = {"memory": 4, "width": 4, "blocks": 1, "layers": 1, "hidden": 4, "output_hidden": 4, "reach": 1}
-    prior = WorldPriorConfig(codebook_size=8, actions=2, clip_length=4, **small)
+    prior = WorldPriorConfig(codebook_size=8, actions=actions, clip_length=4, **small)
     train_prior(TrainConfig(model=prior, steps=3, batch_size=2, evaluate_every=0), options, place)
     return place
 

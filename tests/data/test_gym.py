@@ -37,13 +37,24 @@ class Dot(gymnasium.Env):
         frame[4:6, self.place] = 255
         return frame
 
+class Road(Dot):
+    """The same without waiting."""
+
+    action_space = gymnasium.spaces.Discrete(2)
+
+    def get_action_meanings(self):
+        return ["LEFT", "RIGHT"]
+
+    def step(self, action):
+        return super().step(2 * action)
+
 class Blind(Dot):
     metadata = {"render_modes": ["ansi"]}
 
 class Steered(Dot):
     action_space = gymnasium.spaces.Box(-1.0, 1.0)
 
-for kind in (Dot, Blind, Steered):
+for kind in (Dot, Road, Blind, Steered):
     gymnasium.register(f"Tiny{kind.__name__}-v0", kind)
 '''
 _SMALL = {"episodes": 3, "steps": 40, "size": 10}
@@ -132,6 +143,38 @@ def test_a_rollout_goes_on_from_the_state_after_its_start(played):
     assert not found.frames[0, 0, place:].any()
     with pytest.raises(ConfigError, match="no action 'jump'; the actions are left, wait, right"):
         config.rollouts([(0, 1)], ["jump"], 1)
+
+
+def test_an_engine_goes_on_step_by_step_from_the_state_after_its_start(played):
+    config, (_, held_out) = played
+    episodes = held_out.episodes
+    number = int(np.argmax(episodes.lengths))
+    engine = episodes.live(number, 2)
+    try:
+        at = int(episodes.starts[number]) + 1
+        assert np.array_equal(engine.first, episodes.frames[at])
+        engine.act(1)
+        assert np.array_equal(engine.frame(), episodes.frames[at]), "waiting changes nothing"
+        for place in range(_places(episodes.frames)[at] - 1, -1, -1):
+            engine.act(0)
+            frame = engine.frame()
+            assert frame is not None and _places(frame[None]) == [place]
+        engine.act(2)
+        assert engine.frame() is None and engine.is_over, "it ended at place 0"
+    finally:
+        engine.close()
+    with pytest.raises(ConfigError, match="cannot start after 99 frames"):
+        config.live(number, 99)
+
+
+def test_an_engine_that_shows_another_start_is_refused(environment, tmp_path):
+    config = GymConfig(environment=environment("Dot"), path=str(tmp_path), clip_length=2, **_SMALL)
+    config.build()
+    frames = np.load(next(tmp_path.glob("*/frames.npy")), mmap_mode="r+")
+    frames[:] = 0
+    frames.flush()
+    with pytest.raises(DataError, match="does not repeat an episode from its seed and its actions"):
+        config.live(0, 2)
 
 
 @pytest.mark.parametrize(

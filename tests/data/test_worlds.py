@@ -235,3 +235,17 @@ def test_a_killed_render_leaves_neither_processes_nor_half_a_cache(tmp_path):
         for number in _renderers(tmp_path):
             os.kill(number, signal.SIGKILL)
     assert not [path for path in tmp_path.iterdir() if not path.name.startswith(".")]
+
+
+def test_the_engine_goes_on_step_by_step_as_the_walk_did(worlds):
+    held_out = worlds[0].held_out.episodes
+    engine = held_out.live(0, 5)
+    try:
+        assert np.array_equal(engine.first, held_out.frames[4])
+        for time in range(4, 12):
+            engine.act(int(held_out.actions[time]))
+            assert np.array_equal(engine.frame(), held_out.frames[time + 1])
+        engine.act((int(held_out.actions[12]) + 1) % len(held_out.action_names))
+        assert not np.array_equal(engine.frame(), held_out.frames[13]), "another action leads elsewhere"
+    finally:
+        engine.close()

@@ -47,6 +47,13 @@ def episodes() -> Splits:
     return Splits(clips, clips)
 
 
+def playable(name: str, run: Path, splits: Splits) -> Served:
+    """The model of clips with these episodes, to be closed at the end."""
+    found = Served(name, run, video_model(), Material(run, splits), Worker(name, OPTIONS), OPTIONS)
+    found.is_warm = True
+    return found
+
+
 @pytest.fixture(scope="session")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     """A run of pictures with a prior, and one of sound in two voices."""
@@ -61,13 +68,12 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 def models(runs: list[Path]) -> Iterator[dict[str, Served]]:
     """The models of both runs, and one of clips."""
     found = load_all(runs, torch.device("cpu"), OPTIONS, lambda model, kind, count: None)
-    worker = Worker("worlds", OPTIONS)
-    found["worlds"] = Served("worlds", runs[0].parent / "worlds", video_model(), Material(runs[0], episodes()), worker, OPTIONS)
+    found["worlds"] = playable("worlds", runs[0], episodes())
     for model in found.values():
         model.is_warm = True
     yield found
     for model in found.values():
-        model.worker.close()
+        model.close()
 
 
 @pytest.fixture(autouse=True)

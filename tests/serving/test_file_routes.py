@@ -2,6 +2,7 @@
 
 import base64
 import json
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,16 @@ import pytest
 import torch
 from fastapi.testclient import TestClient
 
-from tests.serving.conftest import pixels_of, png, wav
+from tests.pipeline.test_model import NAMES, prior, tokenizer
+from tests.serving.conftest import OPTIONS, pixels_of, png, wav
+from vqvae.data.base import Batch, Condition
 from vqvae.evaluation.images.reconstruction import psnr
+from vqvae.pipeline import Pipeline
+from vqvae.serving.app import build_app
+from vqvae.serving.material import Material
+from vqvae.serving.measures import Measures
 from vqvae.serving.served import Served
+from vqvae.serving.worker import Worker
 
 PHOTOS, VOICES = "/v1/models/photos", "/v1/models/voices"
 
@@ -31,6 +39,29 @@ def test_a_reconstruction_says_all_about_a_picture(client: TestClient, models: d
     assert found["bits"]["codes_uniform"] == pytest.approx(20 * np.log2(5)) and found["bits"]["raw"] == 16 * 20 * 3 * 8
     assert found["bits"]["png"] > found["bits"]["jpeg"] > 0
     assert pixels_of(content(found["difference"])).shape == (1, 3, 16, 20)
+
+
+def test_a_class_gives_the_bits_of_each_code_under_a_prior_of_classes(models: dict[str, Served]) -> None:
+    model = Pipeline(tokenizer(), prior(3), size=(16, 20), label_names=NAMES)
+    served = Served("kinds", Path("kinds"), model, Material(Path("kinds"), None), Worker("kinds", OPTIONS), OPTIONS)
+    client = TestClient(build_app({"kinds": served, "photos": models["photos"]}, OPTIONS, Measures()))
+
+    def asked(name: str = "kinds", **fields: str) -> Any:
+        return client.post(f"/v1/models/{name}/reconstruct", files={"file": ("a.png", png())}, data=fields).json()
+
+    try:
+        codes, mixture = model.encode_batch(Batch(pixels_of(png()))), asked()
+        assert mixture["bits_per_code"] is None and served.about()["classes"] == list(NAMES)
+        for number, label in enumerate(NAMES):
+            found = asked(label=label)
+            expected = float(-model.log_prior(codes, Condition(label=torch.tensor([number]))).detach()[0]) / np.log(2)
+            assert sum(found["bits_per_code"]["levels"][0]["data"]) == pytest.approx(expected, rel=1e-3)
+            assert found["bits"]["codes_prior"] == pytest.approx(expected, rel=1e-5)
+        assert mixture["bits"]["codes_prior"] != pytest.approx(expected, rel=1e-5)
+        assert "this model knows church, truck, dog" in asked(label="cat")["error"]["message"]
+        assert "has no classes" in asked("photos", label="dog")["error"]["message"]
+    finally:
+        served.close()
 
 
 def test_parts_ask_for_less(client: TestClient) -> None:

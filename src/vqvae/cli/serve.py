@@ -86,6 +86,6 @@ def serve(
 
         def stop() -> None:
             for model in models.values():
-                model.worker.close()
+                model.close()
 
         process.run(gate, opened, options, stop)

@@ -11,6 +11,7 @@ from jaxtyping import Float32, Int, Shaped, UInt8
 
 from vqvae.data.arrays import ArrayDataset
 from vqvae.data.base import Batch, Condition, Dataset
+from vqvae.data.engines import Engine
 from vqvae.errors import ConfigError, DataError
 from vqvae.signals import AXES, Signal
 
@@ -43,6 +44,9 @@ class Episodes:
     """Frames per second. None if unknown."""
     engine: Callable[..., Any] | None = None
     """Continues these episodes with actions held, such as ``WorldsConfig.rollouts``. None if no engine can."""
+    live: Callable[[int, int], Engine] | None = None
+    """Opens an engine that has repeated the first frames of an episode, given its number and how many, such as ``WorldsConfig.live``.
+    None if no engine can."""
     extra: Mapping[str, Shaped[np.ndarray, "_ ..."]] = field(default_factory=dict)
     """Further arrays of an environment with one entry per frame, such as maps of objects."""
 

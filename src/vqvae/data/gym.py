@@ -15,6 +15,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.engines import Engine
 from vqvae.data.episodes import Episodes, dataset_of, examples_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
@@ -26,6 +27,7 @@ from vqvae.seeding import mix
 _log = logging.getLogger(__name__)
 
 _PLAYER = Path(__file__).with_name("play.py")
+_CRASH = "run it by itself to see why"
 _VERSION = 1  # Of how episodes are played. A change makes other frames, which need another place in the cache.
 _ADVICE = f"{ADVICE[:-1]}, or give another one with --data."
 
@@ -72,7 +74,7 @@ class GymConfig:
             MissingExtraError: if the package of the environment is not installed.
         """
         train, held_out = _sides(self)
-        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts, live=self.live)
         sides = ((_episodes(train), train.name), (continued, held_out.name))
         splits = Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
         return splits.say(examples_of(self.environment, self.clip_length))
@@ -85,6 +87,15 @@ class GymConfig:
             DataError: if the environment does not repeat an episode, or as ``build``.
         """
         return _rollouts(self, starts, actions, frames)
+
+    def live(self, number: int, context: int) -> Engine:
+        """Repeat the start of a held-out episode in the environment, to continue it step by step; see ``WorldsConfig.live``.
+
+        Raises:
+            ConfigError: if the start lies outside its episode.
+            DataError: if the environment does not repeat the episode, or as ``build``.
+        """
+        return _live(self, (number, context))
 
 
 class _Side(NamedTuple):
@@ -169,7 +180,7 @@ def _play(config: GymConfig, folder: Path) -> None:
 
 
 def _run(tasks: Sequence[dict[str, Any]], folder: Path, config: GymConfig) -> None:
-    run_renderers(_PLAYER, tasks, folder, f"The environment {config.environment!r}", "run it by itself to see why")
+    run_renderers(_PLAYER, tasks, folder, f"The environment {config.environment!r}", _CRASH)
 
 
 def _episodes(side: _Side) -> Episodes:
@@ -194,7 +205,7 @@ def _episodes(side: _Side) -> Episodes:
 
 def _rollouts(config: GymConfig, starts: Sequence[Start], actions: Sequence[str], frames: int) -> Rollouts:
     _, side = _sides(config)
-    episodes, steps = _episodes(side), config.steps
+    episodes = _episodes(side)
     held = check_starts(episodes, starts, actions, frames)
 
     def fill(folder: Path) -> None:
@@ -202,13 +213,28 @@ def _rollouts(config: GymConfig, starts: Sequence[Start], actions: Sequence[str]
         poses = (np.float32, (*shape, max(1, len(side.about["poses"]))))  # An empty file cannot be memory-mapped.
         make_arrays(folder, frames=(np.uint8, (*shape, 3, *size)), poses=poses, lengths=(np.int64, shape[:2]))
         rows = []
-        for row, (number, context) in enumerate(starts):
-            seed, _, own = episodes.names[number].rpartition("/")
-            walk, first = divmod(int(episodes.starts[number]), steps)
-            rows.append((row, seed, int(own), side.rows.start + walk, first, context))
+        for row, start in enumerate(starts):
+            rows.append((row, *_place(side, episodes, start)))
         task = {"held": held, "environment": config.environment, "size": size}
         task |= {"walks": str(side.folder.resolve()), "folder": str(folder.resolve())}
         workers = worker_count(len(rows))
         _run([{**task, "rollouts": rows[worker::workers]} for worker in range(workers)], folder, config)
 
     return kept_rollouts(_root(config), side.folder.name, [starts, actions, frames], fill)
+
+
+def _live(config: GymConfig, start: Start) -> Engine:
+    _, side = _sides(config)
+    episodes = _episodes(side)
+    check_starts(episodes, [start], episodes.action_names, 1)
+    size = frame_size(config.size, "GymConfig")
+    task = {"walk": _place(side, episodes, start), "environment": config.environment, "size": size, "walks": str(side.folder.resolve())}
+    return Engine(_PLAYER, task, (3, *size), f"The environment {config.environment!r}", _CRASH)
+
+
+def _place(side: _Side, episodes: Episodes, start: Start) -> tuple[str, int, int, int, int]:
+    """What repeats the start of an episode: seed and number of the episode in its row, row and time of its first frame, and frames."""
+    number, context = start
+    seed, _, own = episodes.names[number].rpartition("/")
+    row, first = divmod(int(episodes.starts[number]), side.config.steps)
+    return seed, int(own), side.rows.start + row, first, context

@@ -238,11 +238,7 @@ def _roll(
     for row, seed, number, walk, first, context in rollouts:
         last = first + context - 1
         for column, action in enumerate(held):
-            moment = env.reset(_seed(seed, number))
-            for before in done[walk, first:last].tolist():
-                moment = env.step(before)
-            if not (moment.frame == seen[walk, last]).all():
-                sys.exit("it does not repeat an episode from its seed and its actions, so no action can be held after one")
+            moment = _repeat(env, _seed(seed, number), done[walk, first:last].tolist(), seen[walk, last])
             for time in range(arrays["frames"].shape[2]):
                 if moment.is_over:
                     break
@@ -251,6 +247,38 @@ def _roll(
                 arrays["lengths"][row, column] = time + 1
     for array in arrays.values():
         array.flush()
+
+
+def _repeat(env: "_Environment | _Crafter", seed: int, actions: list[int], expected: np.ndarray) -> Moment:
+    """Repeat the start of an episode, and return its last moment."""
+    moment = env.reset(seed)
+    for action in actions:
+        moment = env.step(action)
+    if not (moment.frame == expected).all():
+        sys.exit("it does not repeat an episode from its seed and its actions, so nothing can follow one")
+    return moment
+
+
+def _live(walk: tuple[str, int, int, int, int], environment: str, size: tuple[int, int], walks: str, commands: int, answers: int) -> None:
+    """Repeat the start of an episode, then act as commanded; ``engines.py`` describes commands and answers.
+
+    Args:
+        walk: seed, number of the episode in its row, row and time in ``walks`` of its first frame, and how many of its frames to repeat.
+    """
+    seed, number, row, first, context = walk
+    seen, done = (_array(walks, f"{name}.npy", "r") for name in ("frames", "actions"))
+    env, last = _made(environment, size), first + context - 1
+    moment = _repeat(env, _seed(seed, number), done[row, first:last].tolist(), seen[row, last])
+    with open(commands, encoding="ascii") as asked, open(answers, "wb") as told:
+        told.write(b"\0" + moment.frame.tobytes())
+        told.flush()
+        for line in asked:
+            # The moment of the end has a frame of its own, and nothing follows it.
+            moment = None if moment is None or moment.is_over else env.step(int(line))
+            told.write(b"\1" if moment is None else b"\0" + moment.frame.tobytes())
+            told.flush()
+            if moment is None:
+                break
 
 
 def _pose_names(folder: str) -> list[str]:
@@ -266,6 +294,6 @@ if __name__ == "__main__":
     _task = json.loads(sys.argv[1])
     _task["size"] = tuple(_task["size"])
     try:
-        (_describe if "path" in _task else _roll if "rollouts" in _task else _play)(**_task)
+        (_describe if "path" in _task else _live if "walk" in _task else _roll if "rollouts" in _task else _play)(**_task)
     except Exception as _error:  # Environments raise all kinds of errors; the message is the reason.
         sys.exit(_line(_error))

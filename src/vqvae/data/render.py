@@ -179,6 +179,14 @@ def _replay(game: vizdoom.DoomGame, seed: str, actions: list[int], frame_skip: i
     return not game.is_episode_finished() and bool((_picture(game.get_state(), expected.shape[-1]) == expected).all())
 
 
+def _repeat(game: vizdoom.DoomGame, seed: str, actions: list[int], frame_skip: int, expected: np.ndarray, first: int = 0) -> int:
+    """Repeat a walk whose seed needed an unknown number of attempts, at least ``first``. Returns that number."""
+    for attempt in range(first, _ATTEMPTS):
+        if _replay(game, f"{seed}/{attempt}", actions, frame_skip, expected):
+            return attempt
+    sys.exit("the engine does not repeat the walk; remove the folder of rendered frames to render them anew")
+
+
 def _roll(rollouts: list[tuple[int, str, str, int, int]], held: list[int], frame_skip: int, walks: str, folder: str) -> None:
     """Repeat the start of walks, then hold an action.
 
@@ -193,12 +201,7 @@ def _roll(rollouts: list[tuple[int, str, str, int, int]], held: list[int], frame
         for row, _, seed, walk, context in group:
             first, before = 0, done[walk, : context - 1].tolist()
             for column, action in enumerate(held):
-                for attempt in range(first, _ATTEMPTS):
-                    if _replay(game, f"{seed}/{attempt}", before, frame_skip, seen[walk, context - 1]):
-                        first = attempt
-                        break
-                else:
-                    sys.exit("the engine does not repeat the walk; remove the folder of rendered frames to render them anew")
+                first = _repeat(game, seed, before, frame_skip, seen[walk, context - 1], first)
                 lengths[row, column] = _hold(game, action, frame_skip, frames[row, column], poses[row, column])
         game.close()
     for array in (frames, poses, lengths):
@@ -216,10 +219,33 @@ def _hold(game: vizdoom.DoomGame, action: int, frame_skip: int, frames: np.ndarr
     return len(frames)
 
 
+def _live(walk: tuple[str, str, int, int], frame_skip: int, walks: str, commands: int, answers: int) -> None:
+    """Repeat the start of a walk, then act as commanded; ``engines.py`` describes commands and answers.
+
+    Args:
+        walk: scenario, seed, row of the arrays in ``walks``, and frames of the walk to repeat.
+    """
+    scenario, seed, row, context = walk
+    seen, done = (_array(walks, name, "r") for name in ("frames", "actions"))
+    game, size = _game(scenario), seen.shape[-1]
+    _repeat(game, seed, done[row, : context - 1].tolist(), frame_skip, seen[row, context - 1])
+    with open(commands, encoding="ascii") as asked, open(answers, "wb") as told:
+        told.write(b"\0" + _picture(game.get_state(), size).tobytes())
+        told.flush()
+        for line in asked:
+            _act(game, int(line), frame_skip)
+            is_over = game.is_episode_finished()
+            told.write(b"\1" if is_over else b"\0" + _picture(game.get_state(), size).tobytes())
+            told.flush()
+            if is_over:
+                break
+    game.close()
+
+
 def _array(folder: str, name: str, mode: Literal["r", "r+"] = "r+") -> np.memmap:
     return np.lib.format.open_memmap(os.path.join(folder, f"{name}.npy"), mode)
 
 
 if __name__ == "__main__":
     _task = json.loads(sys.argv[1])
-    (_roll if "rollouts" in _task else _render)(**_task)
+    (_live if "walk" in _task else _roll if "rollouts" in _task else _render)(**_task)

@@ -19,6 +19,7 @@ import numpy as np
 from vqvae.config import INCIDENTAL, SEED, check_at_least, settings, to_json
 from vqvae.data.base import Splits
 from vqvae.data.cache import ADVICE, user_cache, user_path
+from vqvae.data.engines import Engine
 from vqvae.data.episodes import Episodes, dataset_of, examples_of, frame_size
 from vqvae.data.renderers import make_arrays, run_renderers, worker_count
 from vqvae.data.rollouts import Rollouts, Start, check_starts, kept_rollouts
@@ -36,6 +37,7 @@ POSE_NAMES = ("x", "y", "angle")
 _TICS = 35.0
 """Tics per second."""
 _RENDERER = Path(__file__).with_name("render.py")
+_CRASH = "not every scenario runs without other players"
 _VERSION = 1  # Of the explorer and the view. A change to either makes other frames, which need another place in the cache.
 _SHORT_VERSION = 2  # The same for one or two tics a frame, when the explorer holds its decisions for several frames.
 
@@ -81,7 +83,7 @@ class WorldsConfig:
             MissingExtraError: if ViZDoom is not installed.
         """
         train, held_out = _sides(self)
-        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts)
+        continued = dataclasses.replace(_episodes(held_out), engine=self.rollouts, live=self.live)
         sides = ((_episodes(train), train.name), (continued, held_out.name))
         splits = Splits(*(dataset_of(episodes, self.clip_length, name) for episodes, name in sides))
         return splits.say(examples_of(", ".join((self.scenario, *self.scenarios)), self.clip_length))
@@ -101,6 +103,19 @@ class WorldsConfig:
             DataError: if the engine does not repeat the walk; see also ``build``.
         """
         return _rollouts(self, starts, actions, frames)
+
+    def live(self, number: int, context: int) -> Engine:
+        """Repeat the start of a held-out walk in the engine, to continue it step by step.
+
+        Args:
+            number: the held-out episode, counted from 0.
+            context: the number of its frames to repeat.
+
+        Raises:
+            ConfigError: if the start lies outside its episode.
+            DataError: if the engine does not repeat the walk; see also ``build``.
+        """
+        return _live(self, (number, context))
 
 
 class _Walk(NamedTuple):
@@ -216,6 +231,16 @@ def _rollouts(config: WorldsConfig, starts: Sequence[Start], actions: Sequence[s
     return kept_rollouts(_root(config), side.folder.name, [starts, actions, frames], fill)
 
 
+def _live(config: WorldsConfig, start: Start) -> Engine:
+    _, side = _sides(config)
+    check_starts(_episodes(side), [start], ACTION_NAMES, 1)
+    number, context = start
+    walk = side.walks[number]
+    task = {"walk": (walk.scenario, str(walk.seed), side.first + number, context), "frame_skip": config.frame_skip}
+    task |= {"walks": str(side.folder.resolve())}
+    return Engine(_RENDERER, task, (3, config.size, config.size), f"The scenario {walk.scenario!r}", _CRASH)
+
+
 def _check_scenarios(config: WorldsConfig) -> None:
     """Check the names of maps before they become parts of paths."""
     spec = importlib.util.find_spec("vizdoom")
@@ -252,4 +277,4 @@ def _run(kind: str, rows: Sequence[tuple[Any, ...]], task: dict[str, Any], folde
     tasks = [
         {kind: [(row, name, str(seed), *rest) for row, name, seed, *rest in rows[worker::workers]], **task} for worker in range(workers)
     ]
-    run_renderers(_RENDERER, tasks, folder, f"The scenario {maps!r}", "not every scenario runs without other players")
+    run_renderers(_RENDERER, tasks, folder, f"The scenario {maps!r}", _CRASH)

@@ -87,6 +87,8 @@ class WorldBody(_Body):
     """The number of a real start. Default: one drawn by the seed."""
     seed: Seed = 0
     temperature: Temperature = 1.0
+    engine: bool = True
+    """Show the engine's frames too, if it is installed."""
 
 
 class StepBody(_Body):

@@ -15,21 +15,28 @@ from vqvae.serving.wire import MEDIA, Sent, file_of, suffix_of
 router = APIRouter(prefix="/v1/models/{name}", tags=["files"])
 Parts = Annotated[str | None, Form(description=f"What to answer, separated by commas: {', '.join(PARTS)}. Default: all.")]
 Compressed = Annotated[UploadFile, File(description="A file from compress.")]
+Label = Annotated[str | None, Form(description="The class of the picture, by name or number, for priors that take one.")]
 AsFormat = Annotated[Format, Form(description="The format of the answer: png, wav, gif, mp4 or npy. Default: the usual one of the kind.")]
 NewVoice = Annotated[str, Form(description="Whose voice speaks, by name or number.")]
 Mode = Annotated[str | None, Form(description="The entropy coder: prior, static or packed. Default: the smallest that the model has.")]
 
 
 @router.post("/reconstruct")
-async def reconstruct(request: Request, name: str, file: Upload, parts: Parts = None, voice: Voice = None) -> dict[str, Any]:
-    """Encode and decode a file: codes, the reconstruction beside the original, and the bits that the codes take."""
+async def reconstruct(
+    request: Request, name: str, file: Upload, parts: Parts = None, voice: Voice = None, label: Label = None
+) -> dict[str, Any]:
+    """Encode and decode a file: codes, the reconstruction beside the original, and the bits that the codes take.
+
+    A prior of classes gives the bits of each code only for a ``label``.
+    """
     model = served(request, name)
     wanted = {part.strip() for part in parts.split(",") if part.strip()} if parts else set(PARTS)
     if wanted - set(PARTS):
         raise ConfigError(f"parts has {', '.join(sorted(wanted - set(PARTS)))}; expected some of {', '.join(PARTS)}.")
+    given = work.class_of(model.model, label)
     example = await example_of(model, file)
     speaker = work.voice_of(model.model, voice)
-    return await model.worker.finish("reconstruct", lambda: reconstructed(model.model, example, speaker, wanted))
+    return await model.worker.finish("reconstruct", lambda: reconstructed(model.model, example, speaker, wanted, given))
 
 
 @router.post("/scores")

@@ -11,7 +11,9 @@ from torch import Tensor
 
 from vqvae.data import ClipsDataset
 from vqvae.data.base import Dataset, Splits
-from vqvae.errors import ConfigError, VqvaeError
+from vqvae.data.engines import Engine
+from vqvae.data.episodes import Episodes
+from vqvae.errors import ConfigError, MissingExtraError, VqvaeError
 from vqvae.evaluation.video.strips import CONTEXT
 from vqvae.pipeline import Pipeline
 from vqvae.runs.encoding import read_codes
@@ -41,8 +43,10 @@ class Start(NamedTuple):
 class Material:
     """The data of a run, if it is here."""
 
-    def __init__(self, run: Path, splits: Splits | None) -> None:
+    def __init__(self, run: Path, splits: Splits | None, why: str = "The server's log says why.") -> None:
         self._run, self._splits = run, splits
+        self.missing = None if splits is not None else f"The training data of this run is not here. {why}"
+        """Why the data is not here, without places of this machine. None if it is."""
 
     @classmethod
     def of(cls, run: Path) -> "Material":
@@ -51,7 +55,7 @@ class Material:
             return cls(run, stored_data(run))
         except VqvaeError as error:
             _log.warning("%s is served without its training data: %s", run, error)
-            return cls(run, None)
+            return cls(run, None, str(error)) if isinstance(error, MissingExtraError) else cls(run, None)
 
     @property
     def starts(self) -> int:
@@ -64,17 +68,29 @@ class Material:
         Raises:
             ConfigError: there is no such start.
         """
-        found = self._starts()
-        if not 0 <= number < len(found):
-            raise ConfigError(f"start is {number}; this run has {len(found)} real starts here, numbered from 0.")
-        held_out = self._held_out()
-        assert held_out is not None
-        episodes = held_out.episodes
-        first = episodes.frames_of(found[number]).start
+        episodes, place = self._place(number)
+        first = episodes.frames_of(place).start
         rows = slice(first, first + CONTEXT)
         frames = torch.from_numpy(episodes.frames[rows].copy()).transpose(0, 1)[None]
         actions = None if episodes.actions is None else torch.from_numpy(episodes.actions[rows].copy()).long()[None, :-1]
         return Start(frames, actions)
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether the engine that made the episodes can continue them."""
+        held_out = self._held_out()
+        return held_out is not None and held_out.episodes.live is not None
+
+    def engine(self, number: int) -> Engine:
+        """The engine after the frames of ``start``, to be closed at the end.
+
+        Raises:
+            ConfigError: there is no such start.
+            DataError: the engine does not repeat the start.
+        """
+        episodes, place = self._place(number)
+        assert episodes.live is not None
+        return episodes.live(place, CONTEXT)
 
     def codebook(self, model: Pipeline) -> dict[str, Any]:
         """Patches of training data for each code, a sheet for each level.
@@ -83,13 +99,20 @@ class Material:
             ConfigError: the data or its codes are not here.
         """
         if self._splits is None:
-            raise ConfigError("The training data of this run is not here, so there are no patches. See the server's log.")
+            raise ConfigError(f"There are no patches. {self.missing}")
         data = self._splits.train.apart()
         levels = []
         for number in range(len(model.layout)):
             codes = read_codes(self._run, level=number).train
             levels.append(_sheet(data, codes, model, number))
         return {"levels": levels}
+
+    def _place(self, number: int) -> tuple[Episodes, int]:
+        """The held-out episodes, and which of them a start belongs to."""
+        found, held_out = self._starts(), self._held_out()
+        if held_out is None or not 0 <= number < len(found):
+            raise ConfigError(f"start is {number}; this run has {len(found)} real starts here, numbered from 0.")
+        return held_out.episodes, found[number]
 
     def _held_out(self) -> ClipsDataset | None:
         held_out = None if self._splits is None else self._splits.held_out

@@ -53,8 +53,10 @@ def _made(model: Pipeline, example: Tensor, voice: str | int | None) -> Generato
     return made
 
 
-def reconstructed(model: Pipeline, example: Tensor, voice: str | int | None, parts: Collection[str]) -> Iterator[dict[str, Any] | None]:
-    """The answer of ``reconstruct`` without its codes' picture; None between steps."""
+def reconstructed(
+    model: Pipeline, example: Tensor, voice: str | int | None, parts: Collection[str], given: Condition = Condition()
+) -> Iterator[dict[str, Any] | None]:
+    """The answer of ``reconstruct`` without its codes' picture, with bits under the priors given a class; None between steps."""
     signal, kind = model.signal, kind_of(model.signal)
     codes = model.encode_batch(Batch(example))
     found: dict[str, Any] = {"size": list(example.shape[2:]), "code_rate": _code_rate(model)}
@@ -70,10 +72,10 @@ def reconstructed(model: Pipeline, example: Tensor, voice: str | int | None, par
         if "difference" in parts and kind is PICTURES:
             found["difference"] = _difference(example, made)
         if "bits" in parts:
-            found["bits"] = _bits(model, example, codes, made)
+            found["bits"] = _bits(model, example, codes, made, given)
     yield None
     if "bits_per_code" in parts and kind is PICTURES:
-        found["bits_per_code"] = _costs(model, codes)
+        found["bits_per_code"] = _costs(model, codes, given)
     if kind is SOUND:
         found["phones"] = None
     yield found
@@ -108,26 +110,26 @@ def _code_rate(model: Pipeline) -> float | None:
     return None if rate is None else rate / model.layout[-1].stride[0]
 
 
-def _costs(model: Pipeline, codes: Codes) -> dict[str, Any] | None:
+def _costs(model: Pipeline, codes: Codes, given: Condition) -> dict[str, Any] | None:
     """The bits of each code under the priors. None without priors, and where they need a class or another size."""
-    if not model.priors or model.is_conditional:
+    if not model.priors or (model.is_conditional and given.label is None):
         return None
-    levels, codes = [], codes.to(model.device)
+    levels, codes, given = [], codes.to(model.device), given.to(model.device)
     try:
         for number, (prior, level) in enumerate(zip(model.priors, codes, strict=True)):
-            costs = bits(-prior.code_log_probs(level, Condition(codes=tuple(codes[:number])))[0].cpu())
+            costs = bits(-prior.code_log_probs(level, given._replace(codes=tuple(codes[:number])))[0].cpu())
             levels.append({"shape": list(costs.shape), "data": [round(cost, 4) for cost in costs.flatten().tolist()]})
     except VqvaeError:
         return None
     return {"levels": levels}
 
 
-def _cost(model: Pipeline, codes: Codes) -> float | None:
+def _cost(model: Pipeline, codes: Codes, given: Condition = Condition()) -> float | None:
     """The bits of all codes under the priors."""
     if not model.priors:
         return None
     try:
-        return float(bits(-model.log_prior(codes.to(model.device))[0]))
+        return float(bits(-model.log_prior(codes.to(model.device), given.to(model.device))[0]))
     except VqvaeError:
         return None
 
@@ -137,10 +139,10 @@ def _uniform(model: Pipeline, codes: Codes) -> float:
     return sum(level.numel() * math.log2(of.codebook_size) for level, of in zip(codes, model.layout, strict=True))
 
 
-def _bits(model: Pipeline, example: Tensor, codes: Codes, made: Tensor) -> dict[str, float]:
+def _bits(model: Pipeline, example: Tensor, codes: Codes, made: Tensor, given: Condition) -> dict[str, float]:
     """The size of the example in bits: as codes, and in other formats."""
     levels = model.signal.levels
-    found = {"codes_prior": _cost(model, codes), "codes_uniform": _uniform(model, codes)}
+    found = {"codes_prior": _cost(model, codes, given), "codes_uniform": _uniform(model, codes)}
     if levels is not None:
         found["raw"] = example.numel() * math.log2(levels)
     if kind_of(model.signal) is PICTURES and levels == 256:

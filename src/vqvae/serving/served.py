@@ -24,7 +24,7 @@ from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.serving.material import Material
 from vqvae.serving.settings import ServeOptions
 from vqvae.serving.worker import Worker
-from vqvae.serving.worlds import Worlds, begun, can_play
+from vqvae.serving.worlds import Worlds, begun, unplayable
 from vqvae.words import duration
 
 _log = logging.getLogger(__name__)
@@ -65,12 +65,18 @@ class Served:
                     model.decompress(model.compress(blank, label=label))
             if self.can_sample:
                 model.sample(1)
-            if self.can_imagine and can_play(model) and self.material.starts:
-                begun(model, self.material.start(0), self.action_names, 0, Choice()).step(0)
+            if self.unplayable is None:
+                names = self.action_names
+                begun(model, self.material.start(0), names, 0, Choice()).step(names[0] if names else None)
         except VqvaeError as error:
             _log.warning("The model %s could not be tried before the first request: %s", self.name, error)
         self.is_warm = True
         _log.info("The model %s is ready after %s.", self.name, duration(time.monotonic() - began))
+
+    def close(self) -> None:
+        """Stop the thread of the model, and close all worlds."""
+        self.worlds.clear()
+        self.worker.close()
 
     @property
     def can_sample(self) -> bool:
@@ -97,6 +103,20 @@ class Served:
     def can_imagine(self) -> bool:
         """Whether the prior continues clips."""
         return self.kind is VIDEO and bool(self.model.priors) and len(self.model.layout) == 1
+
+    @property
+    def unplayable(self) -> str | None:
+        """Why nobody can play in a world of this model, as a sentence. None if they can."""
+        if not self.can_imagine:
+            return "It has no prior over frames. Train one on clips: vqvae train worlds-video"
+        if (why := unplayable(self.model)) is not None:
+            return why
+        return None if self.material.starts else f"There are no real starts. {self.material.missing or 'Its held-out clips are too short.'}"
+
+    @property
+    def has_engine(self) -> bool:
+        """Whether worlds show the engine's frames too. Only an action tells an engine what to do."""
+        return self.unplayable is None and bool(self.action_names) and self.material.has_engine
 
     @property
     def most_positions(self) -> int:
@@ -147,6 +167,7 @@ class Served:
             "actions": list(self.action_names) or None,
             "can": self._can(),
             "modes": list(modes_of(model)),
+            "unplayable": self.unplayable if self.kind is VIDEO else None,
             "starts": self.material.starts if self.can_imagine else None,
             "frame_rate": signal.sample_rate if self.kind is VIDEO else None,
             "card": self.scores,
@@ -194,8 +215,8 @@ class Served:
             "compress": True,
             "convert": bool(model.speakers),
             "imagine": self.can_imagine,
-            "play": self.can_imagine and can_play(model) and self.material.starts > 0,
-            "engine": False,
+            "play": self.unplayable is None,
+            "engine": self.has_engine,
             "phones": False,
         }
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from vqvae.codes import Codes
-from vqvae.data.base import Batch
+from vqvae.data.base import Batch, Condition
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import PICTURES, kind_of
 from vqvae.generation.watching import watch_codes
@@ -56,6 +56,19 @@ def voice_of(model: Pipeline, voice: str | int | None) -> str | int | None:
     if not model.speakers:
         raise ConfigError(f"The voice {voice!r} was given, but this model has no voices. Omit it.")
     return model.speakers[model.label_number(voice)]
+
+
+def class_of(model: Pipeline, label: str | None) -> Condition:
+    """The class that a prior is given.
+
+    Raises:
+        ConfigError: the priors take no class, or do not have this one.
+    """
+    if label is None:
+        return Condition()
+    if not model.is_conditional:
+        raise ConfigError(f"The label {label!r} was given, but the prior of this model has no classes. Omit it.")
+    return Condition(label=torch.tensor([model.label_number(label)]))
 
 
 def check_draw(model: Pipeline, draw: Draw) -> None:

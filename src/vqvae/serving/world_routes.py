@@ -1,5 +1,7 @@
 """Routes that imagine: clips, worlds that are played, and what the codes look like."""
 
+import asyncio
+import contextlib
 import time
 from typing import Any
 
@@ -7,6 +9,7 @@ import anyio.to_thread
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 from starlette.datastructures import UploadFile
+from torch import Tensor
 
 from vqvae.layers.autoregressive import Choice
 from vqvae.serving.answers import as_file, events, example_of, served
@@ -15,7 +18,7 @@ from vqvae.serving.material import Start
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.served import Served
 from vqvae.serving.wire import MEDIA, Sent, frame_of
-from vqvae.serving.worlds import begun, can_play, filmed, imagined, told
+from vqvae.serving.worlds import World, begun, filmed, imagined, told
 
 router = APIRouter(prefix="/v1/models/{name}", tags=["worlds"])
 _FIELDS = ImagineBody.model_json_schema()["properties"]
@@ -92,30 +95,47 @@ def _checked(read: Any) -> ImagineBody:
 
 @router.post("/worlds")
 async def begin(request: Request, name: str, body: WorldBody) -> dict[str, Any]:
-    """Begin a world that is played frame by frame, from a real start. Close it at the end; worlds that nobody plays are closed."""
+    """Begin a world that is played frame by frame, from a real start. Close it at the end; worlds that nobody plays are closed.
+
+    If the engine that made the start is installed, it repeats the start and gets the same actions.
+    """
     model = served(request, name)
-    if not (model.can_imagine and can_play(model.model)):
-        raise Refusal(422, f"The model {name} cannot be played: it has no prior that draws frames one by one.")
-    if not model.material.starts:
-        raise Refusal(422, f"The data of the model {name} is not here, so there are no real starts. See the server's log.")
+    if (why := model.unplayable) is not None:
+        raise Refusal(422, f"The model {name} cannot be played. {why}")
     model.worlds.check()
     number = body.seed % model.material.starts if body.start is None else body.start
     start = await anyio.to_thread.run_sync(model.material.start, number)
     choice = Choice(body.temperature)
     world = await model.worker.alone("world", lambda: begun(model.model, start, model.action_names, body.seed, choice))
-    key = model.worlds.add(world)
+    key, beside = model.worlds.add(world), None
+    model.worlds.watch(asyncio.get_running_loop())
+    if body.engine and model.has_engine:
+        try:
+            beside = await anyio.to_thread.run_sync(world.begin_engine, lambda: model.material.engine(number))
+        except BaseException:  # Also if the client leaves.
+            with contextlib.suppress(Refusal):
+                model.worlds.close(key)
+            raise
     frames = [frame_of(frame).url for frame in start.frames.unbind(2)]
-    return {"world": key, "frames": frames, "actions": list(model.action_names), "engine": False, "start": number}
+    found = {"world": key, "frames": frames, "actions": list(model.action_names), "start": number}
+    return found | {"engine": beside is not None, **_beside(world, beside)}
 
 
 @router.post("/worlds/{world}/step")
 async def step(request: Request, name: str, world: str, body: StepBody) -> dict[str, Any]:
-    """Act, and see the next frame."""
+    """Act, and see the next frame, and the engine's if it plays too. Where a code stands for several frames, ``before`` has the others."""
     model = served(request, name)
     played, began = model.worlds.get(world), time.perf_counter()
-    frame = await model.worker.alone("step", lambda: played.step(body.action))
-    url = frame_of(frame).url
-    return {"frame": url, "engine_frame": None, "seconds": round(time.perf_counter() - began, 4)}
+    async with played.turn:
+        made = await model.worker.alone("step", lambda: played.step(body.action))
+        beside = None if played.engine is None else await anyio.to_thread.run_sync(played.engine_frame)
+    *before, frame = (frame_of(frame).url for frame in made.unbind(2))
+    return {"frame": frame, "before": before, **_beside(played, beside), "seconds": round(time.perf_counter() - began, 4)}
+
+
+def _beside(world: World, frame: Tensor | None) -> dict[str, Any]:
+    """The engine's frame, or why there is none."""
+    return {"engine_frame": None if frame is None else frame_of(frame).url, "engine_words": world.engine_words}
 
 
 @router.delete("/worlds/{world}")

@@ -52,11 +52,23 @@ def test_a_picture_is_shown_with_its_reconstruction_its_difference_and_its_codes
     expect(page.locator("#heat-high")).to_contain_text("bits")
 
 
-def test_a_missing_heat_map_says_why(page: Page, picture: Path) -> None:
+def test_a_prior_of_classes_is_surprised_given_a_class(page: Page, picture: Path) -> None:
+    expect(page.locator("#surprise-label-box")).to_be_hidden()
     page.locator("#pictures-model").select_option("pictures")
     opened(page, picture)
     expect(page.locator("#heat")).to_be_hidden()
-    expect(page.locator("#surprise-words")).to_contain_text("Its prior needs the class of a picture.")
+    expect(page.locator("#surprise-words")).to_contain_text("Its prior needs the class of the picture. Choose it below.")
+    maps = []
+    for index in (1, 2):
+        with page.expect_response("**/reconstruct"):
+            page.get_by_label("Class of the picture").select_option(index=index)
+        expect(page.locator("#heat")).to_be_visible()
+        until(page, "before => document.getElementById('heat-high').textContent !== before", maps[-1] if maps else "")
+        maps.append(page.locator("#heat-high").inner_text())
+    opened(page, picture)
+    expect(page.locator("#heat-high")).to_have_text(maps[-1])
+    page.get_by_label("Class of the picture").select_option(label="Not chosen")
+    expect(page.locator("#heat")).to_be_hidden()
 
 
 def test_a_hovered_code_says_what_it_is_and_where_else_it_occurs(page: Page, picture: Path) -> None:

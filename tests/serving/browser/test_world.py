@@ -1,10 +1,14 @@
 """The panel of the imagined world, as a person plays it."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Browser, Page, expect
 
-from tests.serving.browser.driven import pixels, until
+from tests.cli.test_imagine import train_clips
+from tests.serving.browser.driven import pixels, serving, until, window
+from vqvae.data import WorldsConfig
 
 pytestmark = pytest.mark.browser
 
@@ -65,3 +69,25 @@ def test_a_start_that_is_not_there_is_refused_by_the_field(page: Page) -> None:
     page.get_by_role("button", name="Start").click()
     assert field.evaluate("field => field.validity.rangeOverflow && field.validationMessage !== ''")
     expect(page.locator("#world-stage")).to_be_hidden()
+
+
+def test_the_engine_walks_beside_the_imagined_world(browser: Browser, tmp_path: Path) -> None:
+    pytest.importorskip("vizdoom")
+    data = WorldsConfig(path=str(tmp_path / "walks"), episodes=2, frames_per_episode=12, size=16, clip_length=4)
+    run = train_clips(data, tmp_path / "doom", actions=5)
+    real = data.build().held_out.batch(np.array([2])).x[0].permute(1, 2, 3, 0).numpy()
+    with serving([run]) as server, window(browser, server.url) as page:
+        started(page)
+        expect(page.get_by_role("heading", name="Engine")).to_be_visible()
+        assert (pixels(page, "#world-frame") == real[-1]).all() and (pixels(page, "#world-engine") == real[-1]).all()
+        page.keyboard.press("ArrowUp")
+        expect(page.locator("#world-words")).to_have_text("Frame 1: forward.")
+        ahead = pixels(page, "#world-engine")
+        assert (ahead != real[-1]).any() and (pixels(page, "#world-frame") != ahead).any()
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator("#world-words")).to_have_text("Start 0.")
+        assert (pixels(page, "#world-engine") == real[-1]).all()
+        page.get_by_role("button", name="forward", exact=True).press("Enter")
+        expect(page.locator("#world-words")).to_have_text("Frame 1: forward.")
+        assert (pixels(page, "#world-engine") == ahead).all(), "the engine repeats the start"
+        expect(page.locator("#world-engine-words")).to_have_text("")

@@ -48,7 +48,7 @@ export function showHeat(level, map, model) {
 
 function why({ can, classes, size }) {
   if (!can.sample) return "It has no prior: train one with \"vqvae train-prior RUN\".";
-  if (classes) return "Its prior needs the class of a picture.";
+  if (classes) return "Its prior needs the class of the picture. Choose it below.";
   return `Its prior takes pictures of ${size?.[1]} × ${size?.[0]} pixels: choose this size above.`;
 }
 

@@ -29,6 +29,7 @@ export class Pictures {
     const touch = () => (find("codes").style.touchAction = this.tool === "paint" ? "none" : "manipulation");
     find("tools").addEventListener("change", touch);
     touch();
+    find("surprise-label").addEventListener("change", () => this.#choose());
     find("level").addEventListener("change", () => this.#showMap());
     find("brush").addEventListener("change", () => this.#setBrush(whole(find("brush"))));
     find("undo").addEventListener("click", () => this.#undo());
@@ -52,6 +53,9 @@ export class Pictures {
       this.book = book;
       if (this.codes) this.#showPalette();
     }, () => {});
+    const classes = model.classes ?? [];
+    fill(find("surprise-label"), [["", "Not chosen"], ...classes.map((name) => [name, name])]);
+    find("surprise-label-box").hidden = classes.length === 0;
     const sized = Boolean(model.size);
     find("pictures-fit").closest("label").hidden = !sized;
     if (sized) find("pictures-fit").options[0].textContent = `Crop to ${model.size[1]} × ${model.size[0]}, as in training`;
@@ -67,10 +71,7 @@ export class Pictures {
     return this.message.around(async () => {
       find("pictures-drop").setAttribute("aria-busy", "true");
       try {
-        const parts = "codes,original,reconstruction,bits,bits_per_code,psnr";
-        const body = form(await prepared(file, this.size, this.model.limits), { parts });
-        const found = await postJSON(at(this.model, "reconstruct"), { body, signal });
-        await this.#opened(found);
+        await this.#opened(await this.#ask("codes,original,reconstruction,bits,bits_per_code,psnr", signal));
         announce(`The picture is encoded. ${find("difference-words").textContent}`);
       } catch (error) {
         if (error.name !== "AbortError") find("pictures-result").hidden = true;
@@ -78,6 +79,23 @@ export class Pictures {
       } finally {
         if (this.opening.signal === signal) find("pictures-drop").removeAttribute("aria-busy");
       }
+    });
+  }
+
+  /** Parts of what the server makes of the file, given the chosen class. */
+  async #ask(parts, signal) {
+    const body = form(await prepared(this.file, this.size, this.model.limits), { parts, label: find("surprise-label").value || null });
+    return postJSON(at(this.model, "reconstruct"), { body, signal });
+  }
+
+  /** Ask for the bits again, given another class. */
+  #choose() {
+    const { found, opening } = this;
+    return this.message.around(async () => {
+      const { bits_per_code: costs } = await this.#ask("bits_per_code", opening.signal);
+      if (this.found !== found) return;
+      found.bits_per_code = costs;
+      this.#showMap();
     });
   }
 

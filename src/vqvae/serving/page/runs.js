@@ -25,9 +25,10 @@ function card(model) {
   const kind = make("span", { class: "badge" }, KINDS[model.kind] ?? model.kind);
   const abilities = Object.entries(ABILITIES).filter(([name]) => model.can[name]).map(([, words]) => words);
   const can = abilities.length ? `It ${abilities.join(", ").replace(/, ([^,]*)$/, " and $1")}.` : "It encodes and decodes.";
+  const closed = model.unplayable && make("p", { class: "quiet" }, `Its world cannot be played. ${model.unplayable}`);
   const message = make("div", { class: "message", role: "alert", hidden: true, id: `${id}-message` });
   const element = make("article", { class: "card run", "aria-labelledby": id },
-    make("header", {}, title, kind), make("p", {}, words(model)), make("p", { class: "quiet" }, can), scores(model.scores), message,
+    make("header", {}, title, kind), make("p", {}, words(model)), make("p", { class: "quiet" }, can), closed, scores(model.scores), message,
     foot(model, message));
   return element;
 }

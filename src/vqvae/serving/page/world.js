@@ -7,6 +7,7 @@ import { at, postJSON } from "./server.js";
 const KEYS = { ArrowUp: "up", ArrowDown: "down", ArrowLeft: "left", ArrowRight: "right" };
 const SIGNS = { up: "↑", down: "↓", left: "←", right: "→" };
 const STEPS = 12;
+const RATE = 10;
 
 /** The directions in an action's name, such as "left up" of "forward_left". */
 function directions(action) {
@@ -70,10 +71,9 @@ export class World {
     this.count = 0;
     find("world-rate").textContent = "–";
     find("world-stage").hidden = false;
-    find("world-engine-view").hidden = !found.engine;
+    find("world-engine-view").hidden = true;
     this.#buttons();
-    show(find("world-frame"), await pixelsOf(found.frames.at(-1)));
-    if (found.engine) show(find("world-engine"), await pixelsOf(found.engine_frame ?? found.frames.at(-1)));
+    await this.#show({ ...found, frame: found.frames.at(-1) });
     find("world-words").textContent = `Start ${asked.start}.`;
     announce("The world is open. Arrow keys move.");
     find("world-frame").focus();
@@ -143,17 +143,28 @@ export class World {
     }
   }
 
+  /** Show the frames, where a code stands for several, and the engine's beside the last. The engine's last one stays when it ends. */
+  async #show({ frame, before = [], engine_frame: beside, engine_words: why }) {
+    for (const url of before) {
+      show(find("world-frame"), await pixelsOf(url));
+      await new Promise((later) => setTimeout(later, 1000 / (this.model.frame_rate || RATE)));
+    }
+    const [imagined, real] = await Promise.all([frame, beside].map((url) => url && pixelsOf(url)));
+    show(find("world-frame"), imagined);
+    if (real) show(find("world-engine"), real);
+    if (real) find("world-engine-view").hidden = false;
+    find("world-engine-words").textContent = why ?? "";
+  }
+
   async #step(action) {
     const { world } = this;
     const began = performance.now();
     const found = await postJSON(at(this.model, "worlds", world, "step"), { json: { action } });
     if (this.world !== world) return;
     if (!found.frame) throw new Sentence("The world has ended. Press Start for another walk.");
-    const frames = [[find("world-frame"), found.frame], [find("world-engine"), found.engine_frame]];
-    await Promise.all(frames.map(async ([canvas, url]) => url && show(canvas, await pixelsOf(url))));
-    find("world-engine-view").hidden = !found.engine_frame;
+    await this.#show(found);
     this.count += 1;
-    this.times = [...this.times.slice(1 - STEPS), performance.now() - began];
+    this.times = [...this.times.slice(1 - STEPS), (performance.now() - began) / (1 + found.before.length)];
     const mean = this.times.reduce((one, other) => one + other) / this.times.length;
     find("world-rate").textContent = (1000 / mean).toFixed(1);
     find("world-words").textContent = `Frame ${this.count}: ${named(action)}.`;
