@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.settings import ServeOptions
@@ -151,3 +152,14 @@ def test_a_closed_worker_cancels_what_waits_and_refuses_the_rest() -> None:
             await worker.call("k", work, 2)
 
     asyncio.run(run())
+
+
+def test_the_work_has_its_own_number_of_threads() -> None:
+    before = torch.get_num_threads()
+    worker = Worker("m", ServeOptions(), threads=before + 1)
+    try:
+        assert asyncio.run(worker.alone("k", torch.get_num_threads)) == before + 1
+        assert torch.get_num_threads() == before
+    finally:
+        worker.close()
+        torch.set_num_threads(before)

@@ -76,7 +76,11 @@ class Worker:
     """The thread of a model, and what waits for it."""
 
     def __init__(
-        self, name: str, options: ServeOptions, observe: Callable[[str, str, int], None] = lambda model, kind, count: None
+        self,
+        name: str,
+        options: ServeOptions,
+        observe: Callable[[str, str, int], None] = lambda model, kind, count: None,
+        threads: int | None = None,
     ) -> None:
         """Start the thread.
 
@@ -84,8 +88,9 @@ class Worker:
             name: the model's name.
             options: the limits.
             observe: is called with the model, the kind and the number of jobs that are done together.
+            threads: the number of threads that torch may use for the work. Default: as many as it uses elsewhere.
         """
-        self.name, self._options, self._observe = name, options, observe
+        self.name, self._options, self._observe, self._threads = name, options, observe, threads
         self._waiting: deque[Job] = deque()
         self._streams: deque[Stream] = deque()
         self._changed = threading.Condition()
@@ -175,6 +180,8 @@ class Worker:
             raise Refusal(429, f"{len(self)} requests wait for the model {self.name} already. Try again in a second.", _RETRY)
 
     def _run(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
         with torch.no_grad():  # It holds for this thread alone.
             self._work()
 
