@@ -1,7 +1,9 @@
 """What every data set keeps to, run over every configuration of ``DataConfig``."""
 
 import dataclasses
+import io
 import json
+import tarfile
 import typing
 from concurrent.futures import ThreadPoolExecutor
 
@@ -19,6 +21,7 @@ from vqvae.data import (
     Dataset,
     GymConfig,
     ImageFolderConfig,
+    ImageShardsConfig,
     Splits,
     SyntheticImagesConfig,
     VideosConfig,
@@ -40,6 +43,20 @@ def _image_folder(folder, random):
             for number in range(count):
                 Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=np.uint8)).save(folder / side / kind / f"{number}.png")
     return ImageFolderConfig(path=str(folder), size=8, classes=True, mirror=True)
+
+
+def _image_shards(folder, random):
+    (folder / "shards").mkdir()
+    for number in range(2):
+        with tarfile.open(folder / "shards" / f"{number}.tar", "w") as tar:
+            for item in range(15):
+                file = io.BytesIO()
+                Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=np.uint8)).save(file, "PNG")
+                for kind, content in (("png", file.getvalue()), ("cls", str(item % 3).encode())):
+                    member = tarfile.TarInfo(f"{item:04d}.{kind}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    return ImageShardsConfig(path=str(folder / "shards"), size=8, mirror=True, cache=str(folder / "cache"))
 
 
 def _array(folder, random):
@@ -95,6 +112,7 @@ def _voices(folder, random):
 
 _SAMPLES = {
     ImageFolderConfig: _image_folder,
+    ImageShardsConfig: _image_shards,
     ArrayConfig: _array,
     Cifar10Config: _cifar10,
     WorldsConfig: _worlds,
