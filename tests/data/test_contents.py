@@ -116,7 +116,7 @@ def test_a_file_that_changes_meanwhile_is_an_error(folder, monkeypatch):
     with pytest.raises(DataError, match="1 of 2 files changed"):
         check_unchanged(folder, known)
     numbers = iter(range(100))
-    monkeypatch.setattr(contents, "_facts", lambda status: (next(numbers), 0, 0, 0))
+    monkeypatch.setattr(contents, "facts_of", lambda status: (next(numbers), 0, 0, 0))
     with pytest.raises(DataError, match="c changes while it is read"):
         read_contents(folder, ["b/c"])
 

@@ -60,7 +60,7 @@ class IndexedItems:
             about = config.loads(read_text(folder / "index.json", _LARGEST), str(folder))
             self._facts = [tuple(facts) for facts in about["facts"]]
             self._ends = np.cumsum(np.array(about["counts"], np.int64))
-            self.bad = {int(row): str(reason) for row, reason in about["bad"].items()}
+            self.bad = {int(row): str(reason) for row, reason in dict(about["bad"]).items()}
             """Why items have no bytes, by their numbers."""
             values = about["labels"]
             for name, kind in _ARRAYS.items():
@@ -125,7 +125,8 @@ class IndexedItems:
                     file.seek(starts[place])
                     found[place] = file.read(sizes[place])
                     if len(found[place]) < sizes[place]:
-                        raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {file.name} is cut short. Fetch the file again.")
+                        advice = f"Remove {self._folder}: it is made again." if number < 0 else "Fetch the file again."
+                        raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {file.name} is cut short. {advice}")
         return found
 
     def _mapped(self, name: str) -> np.ndarray:
