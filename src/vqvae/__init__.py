@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from vqvae.data import (
         ArrayConfig,
         AudioFolderConfig,
+        AudioShardsConfig,
         Batch,
         Cifar10Config,
         Condition,
@@ -197,6 +198,7 @@ __all__ = [
     "AudioEncoderConfig",
     "CepstralEncoderConfig",
     "AudioFolderConfig",
+    "AudioShardsConfig",
     "AutoregressiveDecoder",
     "AutoregressivePrior",
     "Batch",

@@ -16,6 +16,7 @@ from vqvae import config as configuration
 from vqvae.data import (
     ArrayConfig,
     AudioFolderConfig,
+    AudioShardsConfig,
     Cifar10Config,
     DataConfig,
     Dataset,
@@ -105,6 +106,18 @@ def _audio_folder(folder, random):
     return AudioFolderConfig(path=str(folder), rate=8_000, chunk=300, hop=200, cache=str(folder / ".cache"))
 
 
+def _audio_shards(folder, random):
+    pytest.importorskip("soundfile")
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for number in range(8):
+            write_audio(folder / "one.wav", random.uniform(-0.5, 0.5, 1000 + 100 * number).astype(np.float32), 8_000)
+            tar.add(folder / "one.wav", f"{number}.wav")
+            member = tarfile.TarInfo(f"{number}.cls")
+            member.size = 1
+            tar.addfile(member, io.BytesIO(str(number % 2).encode()))
+    return AudioShardsConfig(path=str(folder / "a.tar"), rate=8_000, chunk=300, hop=200, cache=str(folder / "cache"))
+
+
 def _voices(folder, random):
     pytest.importorskip("espeakng_loader")
     return VoicesConfig(voices=("en-us+f1", "en-us+m3"), unseen_voices=("en-us+f5",), sentences=3, rate=8_000, chunk=4_000, hop=2_000)
@@ -120,9 +133,10 @@ _SAMPLES = {
     VideosConfig: _videos,
     SyntheticImagesConfig: _synthetic,
     AudioFolderConfig: _audio_folder,
+    AudioShardsConfig: _audio_shards,
     VoicesConfig: _voices,
 }
-_AUDIO = (AudioFolderConfig, VoicesConfig)
+_AUDIO = (AudioFolderConfig, AudioShardsConfig, VoicesConfig)
 _CLIPS = (GymConfig, VideosConfig)
 
 

@@ -9,7 +9,7 @@ import torch
 
 from tests.data.shards import pngs, samples, write_arrow, write_parquet, write_tar
 from vqvae.data import ImageShardsConfig, Loader, ShardedImages
-from vqvae.data.image_shards import open_shards
+from vqvae.data.shard_sides import open_shards
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.images import read_image
 
@@ -135,7 +135,7 @@ def test_pictures_are_cut_and_resized_as_in_folders(tmp_path):
 def test_labels_that_are_no_classes(tmp_path, caplog):
     caplog.set_level(logging.INFO)
     for labels, reason in (
-        (list(range(60)), "they have fewer than two pictures each"),
+        (list(range(60)), "they have fewer than two items each"),
         (["one"] * 60, "there is only one"),
     ):
         assert build(tars(tmp_path / "data", 3, labels)).train.label_names == ()
@@ -143,8 +143,8 @@ def test_labels_that_are_no_classes(tmp_path, caplog):
     assert len(build(tmp_path / "data", classes=True).train.label_names) == 1
     some = [member for member in samples(PNGS, [1, 2] * 30) if member[0] != "000004.cls"]
     write_tar(tmp_path / "some.tar", some)
-    assert build(tmp_path / "some.tar").train.label_names == () and "some pictures have none" in caplog.text
-    with pytest.raises(DataError, match="has labels, but some pictures have none"):
+    assert build(tmp_path / "some.tar").train.label_names == () and "some items have none" in caplog.text
+    with pytest.raises(DataError, match="has labels, but some items have none"):
         build(tmp_path / "some.tar", classes=True)
     with pytest.raises(DataError, match="has no labels.*--data.label-column"):
         build(tars(tmp_path / "plain"), classes=True)
@@ -196,11 +196,11 @@ def test_places_without_shards_and_missing_columns(tmp_path):
     assert len(build(tmp_path / "a.parquet", column="image").train)
     write_tar(tmp_path / "sides" / "train.tar", samples(PNGS[:9]))
     write_tar(tmp_path / "sides" / "test.tar", [("0.png", b"")])
-    with pytest.raises(DataError, match="no pictures to hold out. Training on train/"):
+    with pytest.raises(DataError, match="no items to hold out. Training on train/"):
         build(tmp_path / "sides", skip_bad=True)
 
 
 def test_only_numbers_of_items_are_in_memory(tmp_path):
-    found = open_shards(str(tars(tmp_path / "data")))
+    found = open_shards(str(tars(tmp_path / "data")), (".png",))
     assert found.train.dtype == found.held_out.dtype == np.uint32
     assert len(np.concatenate([found.train, found.held_out])) == len({*found.train, *found.held_out}) == 60

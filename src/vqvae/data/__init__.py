@@ -2,6 +2,7 @@
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of
+from vqvae.data.audio_shards import AudioShardsConfig
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
@@ -31,6 +32,7 @@ DataConfig = (
     | VideosConfig
     | SyntheticImagesConfig
     | AudioFolderConfig
+    | AudioShardsConfig
     | VoicesConfig
 )
 
@@ -40,6 +42,7 @@ __all__ = [
     "ArrayDataset",
     "AudioDataset",
     "AudioFolderConfig",
+    "AudioShardsConfig",
     "Batch",
     "Cifar10Config",
     "ClipsDataset",

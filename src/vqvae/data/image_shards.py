@@ -1,27 +1,21 @@
 """Pictures in tars, Parquet and Arrow files as a data set that need not fit into memory."""
 
 import dataclasses
-import hashlib
 import logging
 import math
-import re
-from pathlib import Path
-from typing import Any, ClassVar, Literal, NamedTuple
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Integer
+from jaxtyping import Integer
 
 from vqvae.building import check_memory
 from vqvae.config import INCIDENTAL, check_at_least, settings
 from vqvae.data.base import Batch, Condition, Dataset, Splits
-from vqvae.data.cache import user_path
 from vqvae.data.contents import content_name
 from vqvae.data.files import report_bad
-from vqvae.data.indexed import IndexedItems, index_items
-from vqvae.data.records.found import Shards, find_shards
-from vqvae.data.sides import HELD_OUT, TRAIN, find_sides
-from vqvae.data.split import split_by_digests
+from vqvae.data.indexed import IndexedItems
+from vqvae.data.shard_sides import FoundShards, open_shards
 from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
 from vqvae.signals import pictures
@@ -86,7 +80,7 @@ class ImageShardsConfig:
         """
         check_at_least(1, "ImageShardsConfig", size=min(self.shape[1:]))
         check_memory(_BYTES_OF_VALUE * math.prod(self.shape), f"A picture of the size {self.size}")
-        found = open_shards(self.path, column=self.column, label_column=self.label_column, cache=self.cache)
+        found = open_shards(self.path, SUFFIXES, column=self.column, label_column=self.label_column, cache=self.cache)
         report_bad(
             {str(row): f"{found.items.name(row)}: {why}" for row, why in found.items.bad.items()}, len(found.items), "image", self.skip_bad
         )
@@ -96,49 +90,6 @@ class ImageShardsConfig:
         for dataset in splits:
             dataset.found = words
         return splits
-
-
-class FoundShards(NamedTuple):
-    """Pictures in shards, and their sides."""
-
-    where: str
-    items: IndexedItems
-    train: Integer[np.ndarray, " train"]
-    """The numbers of the items to train on, in order."""
-    held_out: Integer[np.ndarray, " held_out"]
-    """The numbers of the items that are held out, in order."""
-    words: str
-    """How the sides were chosen. Empty if nothing in the names says it."""
-
-    def classes(self, wanted: bool | None) -> tuple[str, ...]:
-        """The names of the classes; empty if labels are not used.
-
-        Args:
-            wanted: whether labels are classes. If None, they are classes if every picture has one, and there are at least two classes,
-                with two training pictures each on average.
-
-        Raises:
-            DataError: if ``wanted`` is true and a picture has no label.
-        """
-        items = self.items
-        if wanted is False or not items.label_names:
-            if wanted:
-                raise DataError(f"{self.where} has no labels. Name their column with --data.label-column, or set classes to false.")
-            return ()
-        train, held_out = (_counts(items, rows) for rows in (self.train, self.held_out))
-        used, pictures_ = int((train[1:] > 0).sum()), len(self.train)
-        reasons = {
-            "some pictures have none": bool(train[0] or held_out[0]),
-            "there is only one": used < 2,
-            "they have fewer than two pictures each": pictures_ < 2 * used,
-        }
-        reason = next((words for words, holds in reasons.items() if holds), "")
-        if reason and wanted and reason.startswith("some"):
-            raise DataError(f"{self.where} has labels, but {reason}. Give each picture one, or set classes to false.")
-        if reason and wanted is None:
-            _log.info("The labels are not taken for classes: %s.", reason)
-            return ()
-        return items.label_names
 
 
 class ShardedImages(Dataset):
@@ -212,73 +163,6 @@ class ShardedImages(Dataset):
         raise DataError(f"{_MOST_IN_A_ROW} pictures in a row cannot be decoded. The last one: {error} Replace or remove them.")
 
 
-def open_shards(path: str, *, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> FoundShards:
-    """Index the pictures at a place and split them; see ``ImageShardsConfig``.
-
-    Raises:
-        ConfigError: if a column is missing, or several could have the pictures.
-        DataError: if there are no shards or pictures, or a file is damaged.
-    """
-    place = user_path(path)
-    shards = find_shards(place)
-    if shards is None:
-        raise DataError(
-            f"{place} holds no .tar, .parquet or .arrow files. Give a folder of them, one file, or a pattern of their names. Unpack "
-            "compressed tars."
-        )
-    items = index_items(shards, SUFFIXES, column=column, label_column=label_column, cache=cache)
-    has_bytes = np.ones(len(items), bool)
-    has_bytes[list(items.bad)] = False
-    held_out, used, words = _held_out(shards, items, has_bytes, str(place))
-    sides = [np.flatnonzero(used & has_bytes & side) for side in (~held_out, held_out)]
-    for rows, name in zip(sides, ("train on", "hold out"), strict=True):
-        if not len(rows):
-            raise DataError(f"{place} has no pictures to {name}. {words or 'Give more pictures.'}")
-    kind = np.uint32 if len(items) < 2**32 else np.int64
-    return FoundShards(str(place), items, sides[0].astype(kind), sides[1].astype(kind), words)
-
-
-def _held_out(shards: Shards, items: IndexedItems, good: Bool[np.ndarray, " items"], where: str) -> tuple[np.ndarray, np.ndarray, str]:
-    """Whether each item is held out, whether it is used, and how that was decided, in words."""
-    named = {_with_side(file): file for file in shards.files} if _names_have_sides(shards) else {file: file for file in shards.files}
-    sides = find_sides(shards.root, sorted(named, key=list(named).index))
-    if sides.held_out is not None:
-        train, held = ([named[item.file] for item in side] for side in (sides.train, sides.held_out))
-        held_out = items.in_files(held)
-        return held_out, held_out | items.in_files(train), sides.words
-    used = items.in_files([named[item.file] for item in sides.train])
-    held_out = np.zeros(len(items), bool)
-    held_out[used & good] = split_by_digests(items.digests()[used & good], where)
-    return held_out, used, sides.words
-
-
-def _names_have_sides(shards: Shards) -> bool:
-    """Whether no folder has the name of a side, but the names of files have those of both."""
-    folders = {part.casefold() for file in shards.files for part in Path(file).parts[:-1]}
-    words = {_side_word(file) for file in shards.files}
-    return not folders & {*TRAIN, *HELD_OUT} and bool(words & {*TRAIN}) and bool(words & {*HELD_OUT})
-
-
-def _with_side(file: str) -> str:
-    """The path of a file in a folder of its side."""
-    word = _side_word(file)
-    return f"{word}/{file}" if word else file
-
-
-def _side_word(file: str) -> str:
-    """The first word in the name of a file that is that of a side, or ""."""
-    words = re.split(r"[^a-z]+", Path(file).stem.casefold())
-    return next((word for word in words if word in (*TRAIN, *HELD_OUT)), "")
-
-
-def _counts(items: IndexedItems, rows: Integer[np.ndarray, " rows"]) -> Integer[np.ndarray, " counts"]:
-    """The number of items without a label, and with each label."""
-    counts = np.zeros(len(items.label_names) + 1, np.int64)
-    for first in range(0, len(rows), 2**16):
-        counts += np.bincount(items.labels(rows[first : first + 2**16]) + 1, minlength=len(counts))
-    return counts
-
-
 def _words(found: FoundShards, label_names: tuple[str, ...], config: ImageShardsConfig) -> tuple[str, ...]:
     """What was found, logged and for the report."""
     counts = f"{len(found.train):,} pictures in shards to train on, {len(found.held_out):,} held out."
@@ -293,12 +177,8 @@ def _words(found: FoundShards, label_names: tuple[str, ...], config: ImageShards
 
 def _dataset(found: FoundShards, side: str, label_names: tuple[str, ...], config: ImageShardsConfig) -> ShardedImages:
     rows: Any = getattr(found, side)
-    digest = hashlib.blake2b(found.items.digests()[rows].tobytes(), digest_size=16)
-    if label_names:
-        for first in range(0, len(rows), 2**16):
-            digest.update(found.items.labels(rows[first : first + 2**16]).tobytes())
     mirror = config.mirror and side == "train"
-    facts = [digest.hexdigest(), label_names, config.shape, config.levels, mirror]
+    facts = [found.items.digest(rows, with_labels=bool(label_names)), label_names, config.shape, config.levels, mirror]
     name = f"{content_name('image-shards', facts)}-{side.replace('_', '-')}"
     settings = {"label_names": label_names, "levels": config.levels, "mirror": mirror, "skip_bad": config.skip_bad}
     return ShardedImages(found.items, rows, config.shape, name=name, **settings)

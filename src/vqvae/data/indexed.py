@@ -40,6 +40,8 @@ _ARRAYS = {"offsets": "<i8", "sizes": "<u4", "labels": "<i4", "digests": "<u8"}
 """The arrays of the index, one value per item: 24 bytes. Offsets in the copy are stored as -1 - offset."""
 _CODES = {"<i8": "q", "<u4": "I", "<i4": "i", "<u8": "Q"}
 _COPY = "copy.bin"
+_AT_ONCE = 2**16
+"""Labels that are read at once."""
 
 
 class IndexedItems:
@@ -93,6 +95,15 @@ class IndexedItems:
         """A hash of the bytes of each item."""
         return np.fromfile(self._folder / "digests", _ARRAYS["digests"])
 
+    def digest(self, rows: Integer[np.ndarray, " rows"] | slice, *, with_labels: bool = False) -> str:
+        """A hash of the bytes of some items, in order, and of their labels if asked for."""
+        found = hashlib.blake2b(self.digests()[rows].tobytes(), digest_size=16)
+        if with_labels:
+            numbers = np.arange(len(self))[rows]
+            for first in range(0, len(numbers), _AT_ONCE):
+                found.update(self.labels(numbers[first : first + _AT_ONCE]).tobytes())
+        return found.hexdigest()
+
     def labels(self, rows: Integer[np.ndarray, " rows"]) -> Int64[np.ndarray, " rows"]:
         """The labels of some items, as indices into ``label_names``; -1 for none."""
         return self._numbers[self._labels[rows]]
@@ -105,8 +116,13 @@ class IndexedItems:
 
     def name(self, row: int) -> str:
         """An item in words, for messages: its file and its number in it, from 0."""
-        file = int(np.searchsorted(self._ends, row, side="right"))
-        return f"{self._shards.root / self._shards.files[file]}, item {row - (self._ends[file - 1] if file else 0)}"
+        file, number = self._place(row)
+        return f"{self._shards.root / file}, item {number}"
+
+    def key(self, row: int) -> str:
+        """The name of an item, ``shard-0.tar#17``: its file and its number in it, from 0."""
+        file, number = self._place(row)
+        return f"{file}#{number}"
 
     def read(self, rows: Integer[np.ndarray, " rows"]) -> list[bytes]:
         """The bytes of some items, in any order.
@@ -128,6 +144,10 @@ class IndexedItems:
                         advice = f"Remove {self._folder}: it is made again." if number < 0 else "Fetch the file again."
                         raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {file.name} is cut short. {advice}")
         return found
+
+    def _place(self, row: int) -> tuple[str, int]:
+        file = int(np.searchsorted(self._ends, row, side="right"))
+        return self._shards.files[file], row - int(self._ends[file - 1] if file else 0)
 
     def _mapped(self, name: str) -> np.ndarray:
         return np.asarray(np.memmap(self._folder / name, _ARRAYS[name], "r"))

@@ -10,8 +10,8 @@ import numpy as np
 
 from vqvae.data.cache import user_path
 from vqvae.data.files import find_files
-from vqvae.data.image_shards import FoundShards, open_shards
 from vqvae.data.records.found import SHARDS, find_shards
+from vqvae.data.shard_sides import FoundShards, open_shards
 from vqvae.data.sides import class_names, find_sides
 from vqvae.errors import DataError
 from vqvae.media.images import SUFFIXES, read_image
@@ -81,7 +81,7 @@ def look_in_shards(path: str, *, column: str | None = None, label_column: str | 
     """
     if find_shards(user_path(path)) is None:
         return None
-    found = open_shards(path, column=column, label_column=label_column)
+    found = open_shards(path, SUFFIXES, column=column, label_column=label_column)
     rows = found.train[_spread(len(found.train))].tolist()
     sample = [_Sampled(Path(found.items.name(row)), functools.partial(_content, found, row)) for row in rows]
     return _fitting(len(found.train), sample, bool(found.classes(None)))
