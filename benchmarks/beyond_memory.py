@@ -36,7 +36,8 @@ from vqvae.words import counted
 
 SHARD, GROUP = 10_000, 1_000
 """Pictures in a file, and in a row group of Parquet."""
-BATCH = 64
+BATCH, FEW = 64, 16
+"""Pictures of a batch when speed is measured, and when memory is."""
 FIRST = 100
 """Steps before the first measurement of memory."""
 KINDS = ("tar", "parquet")
@@ -52,7 +53,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="turns of each source")
     parser.add_argument("--steps", type=int, default=20, help="steps of a turn")
     parser.add_argument("--many", type=int, default=500, help="steps before the second measurement of memory")
-    parser.add_argument("--place", type=Path, help="where the shards are made for the time of the measurement; default: the system's")
+    parser.add_argument("--place", type=Path, help="where shards are made, or were made before, and kept; default: a temporary folder")
     parser.add_argument("--out", type=Path, help="folder for beyond-memory.md and beyond-memory.json, such as docs/results")
     parser.add_argument("--child", nargs=2, metavar=("KIND", "FOLDER"), help=argparse.SUPPRESS)
     arguments = parser.parse_args()
@@ -62,9 +63,11 @@ def main() -> None:
         return
     began = time.perf_counter()
     cifar = Cifar10Config(path=None if arguments.data is None else str(arguments.data)).build().train
-    with tempfile.TemporaryDirectory(dir=arguments.place) as top:
-        place = Path(top)
-        write_shards(place, cifar, arguments.items)
+    with tempfile.TemporaryDirectory() as temporary:
+        place = arguments.place or Path(temporary)
+        top = str(place)
+        if not (place / KINDS[0]).is_dir():
+            write_shards(place, cifar, arguments.items)
         opened = {kind: timed(config_of(kind, top)) for kind in KINDS}
         sides = {kind: dataset for kind, (dataset, _, _) in opened.items()}
         from_memory = in_memory(cifar, len(sides["tar"]))
@@ -83,6 +86,8 @@ def main() -> None:
         "loading_images_per_second": loading,
         "rss_mib": {kind: {str(FIRST): before, str(arguments.many): after} for kind, (before, after) in memory.items()},
         "seconds_to_index": {kind: first for kind, (_, first, _) in opened.items()},
+        "turns": arguments.turns,
+        "steps_of_a_turn": arguments.steps,
         "seconds_to_open_again": {kind: again for kind, (_, _, again) in opened.items()},
         "bars": BARS,
     }
@@ -105,6 +110,7 @@ def main() -> None:
             turns=counted(arguments.turns, "turns"),
             steps=arguments.steps,
             batch=BATCH,
+            few=FEW,
             first=FIRST,
             many=arguments.many,
             tar=memory["tar"],
@@ -126,7 +132,7 @@ def write_shards(place: Path, cifar: Dataset, items: int) -> None:
     batch = cifar.batch(np.arange(min(items, len(cifar))))
     contents, labels = [png(x) for x in batch.x.numpy()], batch.condition.label.tolist()
     for kind in KINDS:
-        (place / kind).mkdir()
+        (place / kind).mkdir(parents=True)
     for first in range(0, items, SHARD):
         numbers = range(first, min(first + SHARD, items))
         files = [tagged(contents[number % len(contents)], number) for number in numbers]
@@ -236,7 +242,7 @@ def measured(kind: str, place: str, arguments: argparse.Namespace) -> tuple[floa
 def memory_of(dataset: Dataset, many: int) -> tuple[float, float]:
     """The memory of this process in MiB after ``FIRST`` and after ``many`` steps of training."""
     train, found = trainer(), []
-    for step, batch in Loader(dataset, batch_size=BATCH, seed=0, steps=many):
+    for step, batch in Loader(dataset, batch_size=FEW, seed=0, steps=many):
         train(batch)
         if step + 1 in (FIRST, many):
             found.append(next(resident()))
@@ -254,12 +260,13 @@ NOTES = """
 {items:,} pictures of 32 x 32 pixels; medians of {turns} of {steps} steps of {batch} pictures, the model on {threads}. The share is that of
 the same turn from memory.
 
-The loader alone reads {loading_images_per_second[tar]:,.0f} pictures a second from tars and {loading_images_per_second[parquet]:,.0f} from
-Parquet. Indexing took {seconds_to_index[tar]:.0f} s for the tars and {seconds_to_index[parquet]:.0f} s for the Parquet files; opening them
-again, {seconds_to_open_again[tar]:.1f} s and {seconds_to_open_again[parquet]:.1f} s.
+The loader alone reads {loading_images_per_second[tar]:,.0f} pictures a second from tars and
+{loading_images_per_second[parquet]:,.0f} from Parquet. Opening the data for the first time took {seconds_to_index[tar]:.0f} s for tars and
+{seconds_to_index[parquet]:.0f} s for Parquet (a few seconds if they had been indexed before); opening it again,
+{seconds_to_open_again[tar]:.1f} s and {seconds_to_open_again[parquet]:.1f} s.
 
-A process that trains takes {tar[0]:.0f} MiB after {first} steps from tars and {tar[1]:.0f} MiB after {many}; from Parquet, {parquet[0]:.0f}
-and {parquet[1]:.0f} MiB.
+A process that trains takes {tar[0]:.0f} MiB after {first} steps of {few} pictures from tars and {tar[1]:.0f} MiB after {many}; from
+Parquet, {parquet[0]:.0f} and {parquet[1]:.0f} MiB.
 """
 
 if __name__ == "__main__":

@@ -87,9 +87,7 @@ def test_recordings_are_decoded_once(tmp_path, flacs, monkeypatch, caplog):
 def test_bad_recordings_are_listed_or_left_out(tmp_path, flacs):
     members = [(f"{number}.flac", file.read_bytes()) for number, file in enumerate(flacs[:10])]
     write_tar(tmp_path / "a.tar", [*members[:4], ("x.flac", b"no sound"), *members[4:], ("y.txt", b"")])
-    with pytest.raises(
-        DataError, match=r"(?s)2 of 12 audio files.*item 11: it has the.*item 4 cannot be decoded.*--skip-bad"
-    ):
+    with pytest.raises(DataError, match=r"(?s)2 of 12 audio files.*item 11: it has the.*item 4 cannot be decoded.*--skip-bad"):
         build(tmp_path / "a.tar")
     train, held_out = build(tmp_path / "a.tar", skip_bad=True)
     clips = {one.clip(row).tobytes() for one in (train, held_out) for row in range(len(one.recordings))}

@@ -94,8 +94,9 @@ def test_shards_are_recognised(tmp_path, monkeypatch):
     grey = dataclasses.replace(config, data=dataclasses.replace(config.data, channels=1))
     assert fitted(grey, config).model.likelihood == GaussianConfig(channels=1)
     write_parquet(tmp_path / "tables" / "0.parquet", one=pngs(20, (9, 9)), two=pngs(20, (8, 8)), kind=["a", "b"] * 10)
-    words = {"column": "two", "label_column": "kind"}
+    words = {"column": "two", "label_column": "kind", "cache": str(tmp_path / "elsewhere")}
     config = RECIPE.tokenizer(str(tmp_path / "tables"), **words)
     assert config.data == ImageShardsConfig(path=str(tmp_path / "tables"), size=8, classes=True, **words)
+    assert list((tmp_path / "elsewhere").glob("*/copy.bin")) and len(list((tmp_path / "cache").glob("vqvae/shards/*/copy.bin"))) == 1
     with pytest.raises(ConfigError, match="has no columns. Omit --data.column"):
-        RECIPE.tokenizer(_folder(tmp_path / "pictures", 4), **words)
+        RECIPE.tokenizer(_folder(tmp_path / "pictures", 4), column="two")

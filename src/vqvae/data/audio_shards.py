@@ -98,14 +98,14 @@ def has_audio_shards(path: str) -> bool:
     return shards is not None and len(shards.files) >= (len(find_files(root, SUFFIXES)) if root.is_dir() else 0)
 
 
-def shard_speakers(path: str, *, column: str | None = None, label_column: str | None = None) -> tuple[str, ...]:
+def shard_speakers(path: str, *, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> tuple[str, ...]:
     """The speakers of recordings in shards. Empty if some have none, or some speakers are only held out: a decoder could not learn those.
 
     Raises:
         ConfigError: if a column is missing, or several could have the recordings.
         DataError: if there are no recordings, or a file is damaged.
     """
-    found = open_shards(path, SUFFIXES, column=column, label_column=label_column)
+    found = open_shards(path, SUFFIXES, column=column, label_column=label_column, cache=cache)
     names = _speakers(found)
     return names if set(np.unique(found.items.labels(found.train)).tolist()) == set(range(len(names))) else ()
 

@@ -65,13 +65,14 @@ def look(path: str) -> Look | None:
     return _fitting(len(train), sample, bool(class_names(root, train, held_out, None)))
 
 
-def look_in_shards(path: str, *, column: str | None = None, label_column: str | None = None) -> Look | None:
+def look_in_shards(path: str, *, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> Look | None:
     """Inspect pictures in shards: index all of them, and decode some.
 
     Args:
         path: a folder, a file, or a pattern of file names; see ``ImageShardsConfig``.
         column: the column of tables with the pictures.
         label_column: the column of tables with the classes.
+        cache: the folder for the index.
 
     Returns None if there are no shards, or no header in the sample can be read.
 
@@ -81,7 +82,7 @@ def look_in_shards(path: str, *, column: str | None = None, label_column: str | 
     """
     if find_shards(user_path(path)) is None:
         return None
-    found = open_shards(path, SUFFIXES, column=column, label_column=label_column)
+    found = open_shards(path, SUFFIXES, column=column, label_column=label_column, cache=cache)
     rows = found.train[_spread(len(found.train))].tolist()
     sample = [_Sampled(Path(found.items.name(row)), functools.partial(_content, found, row)) for row in rows]
     return _fitting(len(found.train), sample, bool(found.classes(None)))

@@ -23,13 +23,14 @@ _UNSEEN = Look(count=STEPS * BATCH, size=64, channels=3, levels=256, classes=Fal
 """The assumed contents of a folder that does not exist."""
 
 
-def tokenizer(path: str | None, column: str | None = None, label_column: str | None = None) -> TrainConfig:
+def tokenizer(path: str | None, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> TrainConfig:
     """4×4 pixels per code, K = 512, and a network that two CPU cores train in an hour. The settings of the data fit the pictures.
 
     Args:
         path: a folder of pictures, or shards; see ``ImageShardsConfig``.
         column: the column of tables with the pictures.
         label_column: the column of tables with the classes.
+        cache: the folder for the index of shards.
 
     Raises:
         ConfigError: if there is no path, or columns are named but there is no table.
@@ -39,17 +40,18 @@ def tokenizer(path: str | None, column: str | None = None, label_column: str | N
         raise ConfigError("The recipe 'images' trains on your own images. Give their folder: --data FOLDER")
     found, in_shards = look(path), None
     if found is None:
-        in_shards = look_in_shards(path, column=column, label_column=label_column)
+        in_shards = look_in_shards(path, column=column, label_column=label_column, cache=cache)
     if in_shards is None and (column or label_column):
         raise ConfigError(f"{path} holds no Parquet or Arrow files, so it has no columns. Omit --data.column and --data.label-column.")
     seen = found or in_shards or _UNSEEN
     height, width = (seen.size, seen.size) if isinstance(seen.size, int) else seen.size
     batch_size = min(2 * BATCH if height * width <= SMALL else BATCH, seen.count)
+    columns = {"column": column, "label_column": label_column, "cache": cache}
     fitting: dict[str, Any] = {"path": path, "size": seen.size, "channels": seen.channels, "levels": seen.levels, "classes": seen.classes}
     return TrainConfig(
         # On small images, a codebook that adapts faster reconstructs better than the paper's decay of 0.99 and commitment cost of 0.25.
         model=narrow(codebook(decay=0.9, commitment_cost=1.0), GaussianConfig(channels=seen.channels, levels=seen.levels)),
-        data=ImageShardsConfig(**fitting, column=column, label_column=label_column) if in_shards else ImageFolderConfig(**fitting),
+        data=ImageShardsConfig(**fitting, **columns) if in_shards else ImageFolderConfig(**fitting),
         steps=min(STEPS, max(FEWEST_STEPS, EPOCHS * seen.count // batch_size)),
         batch_size=batch_size,
         optimizer=cosine(1e-3),
@@ -82,5 +84,5 @@ RECIPE = Recipe(
     tokenizer=tokenizer,
     prior=prior,
     sized=sized,
-    looks_at=("column", "label_column"),
+    looks_at=("column", "label_column", "cache"),
 )

@@ -163,13 +163,14 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
     )
 
 
-def own_tokenizer(path: str | None, column: str | None = None, label_column: str | None = None) -> TrainConfig:
+def own_tokenizer(path: str | None, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> TrainConfig:
     """E8's network for two cores, for a user's own recordings. If there are at least two speakers, each gets a voice.
 
     Args:
         path: a folder of recordings, one long recording, or shards; see ``AudioShardsConfig``.
         column: the column of tables with the recordings.
         label_column: the column of tables with the speakers.
+        cache: the folder for decoded samples.
 
     Raises:
         ConfigError: if there is no path, or columns are named but there is no table.
@@ -180,13 +181,13 @@ def own_tokenizer(path: str | None, column: str | None = None, label_column: str
     base = librispeech_cpu_tokenizer(path)
     assert isinstance(base.model, VQVAEConfig) and isinstance(base.model.decoder, SpectralDecoderConfig), "set above"
     if has_audio_shards(path):
-        columns = {"column": column, "label_column": label_column}
+        columns = {"column": column, "label_column": label_column, "cache": cache}
         names = shard_speakers(path, **columns)
         data: DataConfig = AudioShardsConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, **columns)
     elif column or label_column:
         raise ConfigError(f"{path} holds no Parquet or Arrow files, so it has no columns. Omit --data.column and --data.label-column.")
     else:
-        names, data = speaker_names(path), AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024)
+        names, data = speaker_names(path), AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, cache=cache)
     decoder = dataclasses.replace(base.model.decoder, speakers=len(names) if len(names) > 1 else 0)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, decoder=decoder), data=data, evaluate_every=2_000)
 
@@ -311,6 +312,6 @@ OWN = Recipe(
     tokenizer=own_tokenizer,
     prior=demo_prior,
     sized=own_prior,
-    looks_at=("column", "label_column"),
+    looks_at=("column", "label_column", "cache"),
     tokenizer_share=0.9,  # The prior takes minutes: more would memorise an hour of speech.
 )
