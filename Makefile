@@ -2,7 +2,7 @@
 PYTHON ?= python3
 EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,serve,video,worlds,tensorboard,docs,dev
 # Called by hand: these need a run, data or a name, or train for an hour or more. turns.py is shared.
-BY_HAND := earlier invariance joint_training own_pictures own_speech play recipe server sonnet_parity speech_fsdd turns video_demo
+BY_HAND := earlier invariance joint_training own_pictures own_speech play real_files recipe server sonnet_parity speech_fsdd turns video_demo
 BENCHMARKS ?= $(filter-out $(BY_HAND:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 COUNT ?= 1000

@@ -17,8 +17,8 @@ traceback. Each case has a limit of time (`--seconds`, default: 20) and 3 GiB of
 - `python`: public classes and functions called with anything.
 - `runs`: run folders that are damaged or hostile, given to a command.
 - `files`: pictures, sounds and arrays that are damaged, given to a reader.
-- `compressed files`: compressed files of pictures, sound and clips in every mode, damaged at random, half of them with right checksums. Each
-  must be decompressed or refused within 2 seconds of processor time, and all of them together may add 256 MiB of memory.
+- `compressed files`: files of `vqvae compress` in every mode, from pictures, sound and clips, damaged at random, half of them with right
+  checksums. Each must be decompressed or refused within 2 seconds of processor time. All of them together may add 256 MiB of memory.
 - `compressed files, guided`: the same, with changes that Atheris chooses by what they reach in the code of the package.
 - `values of runs`: every value in the JSON files of a run, replaced by hostile ones.
 - `kills of …`: a stage dies before one of its calls that change the file system, and is started again. It holds if the run is then the
