@@ -31,7 +31,7 @@ BAR = 1024
 """MiB of a process."""
 RATE = 16_000
 MOSAICS = {"mosaic of 6 MP": (2000, 3000), "mosaic of 24 MP": (4000, 6000)}
-TILE = 500
+TILE = 128
 """Pixels of a side of a photograph in a mosaic."""
 # Not ru_maxrss: a process inherits it from its parent.
 COMMAND = """
@@ -109,8 +109,8 @@ def all_files(arguments: argparse.Namespace, folder: Path) -> Iterator[dict]:
     """Measure every file that was asked for."""
     if arguments.pictures:
         model, data = map(Path, arguments.pictures)
-        photos = photographs(data, 96)
-        for number, photo in enumerate(photos[:2]):
+        photos = photographs(data, 997)
+        for number, photo in enumerate(photos[:1]):
             file = folder / f"photo-{number}{photo.suffix}"
             file.write_bytes(photo.read_bytes())
             width, height = Image.open(file).size

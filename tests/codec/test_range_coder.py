@@ -70,7 +70,7 @@ def test_no_other_bytes_decode_to_the_same_codes() -> None:
 
 def test_a_message_that_ends_too_early_is_an_error_at_once() -> None:
     with pytest.raises(BitstreamError, match=r"code \d+ of 1000000"):
-        RangeDecoder(b"abc").take(starts_of(np.array([1, 1], np.int64)), 10**6)
+        RangeDecoder(b"abc").take(table_of(starts_of(np.array([1, 1], np.int64))), 10**6)
 
 
 def test_the_first_byte_of_no_codes() -> None:
