@@ -35,6 +35,16 @@ def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
     return None
 
 
+def cheapest(curve: Sequence[Point]) -> Point:
+    """The point of the lowest rate: of a model, its mode with the smallest files."""
+    return min(curve, key=lambda point: point.rate)
+
+
+def nearest_point(curve: Sequence[Point], rate: float) -> Point:
+    """The point whose rate is nearest."""
+    return min(curve, key=lambda point: abs(point.rate - rate))
+
+
 def table(
     models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], scores: Sequence[str], unit: str
 ) -> tuple[list[str], list[list[str]]]:
@@ -49,7 +59,7 @@ def table(
                 cells += [point.scores[score], *(at_rate(curve, point.rate, score) for curve in others.values())]
             rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     for name, curve in others.items():
-        point = min(curve, key=lambda point: point.rate)
+        point = cheapest(curve)
         cells = [point.scores[score] if column == name else None for score in scores for column in ("vqvae", *others)]
         rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     return columns, rows
@@ -61,7 +71,7 @@ def _cell(score: float | None) -> str:
 
 def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
     """The curves as lines of a chart, up to the rate ``most``. One line joins the models, each in its mode with the smallest files."""
-    best = [min(points, key=lambda point: point.rate) for points in models.values()]
+    best = [cheapest(points) for points in models.values()]
     curves = {"vqvae": best, **others}
     return [
         Series(name, [(point.rate, point.scores[score]) for point in sorted(curve, key=lambda point: point.rate) if point.rate <= most])
