@@ -19,7 +19,7 @@ from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import PICTURES, SOUND, Kind, kind_of, sample_rate_of, whole
 from vqvae.evaluation.rates import pictures, speech
-from vqvae.evaluation.rates.curves import Point, lines, table
+from vqvae.evaluation.rates.curves import Point, bits_table, lines, table
 from vqvae.media.images import write_png
 from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
@@ -39,6 +39,11 @@ _NOTES = {
     "go so low. The last row is its lowest rate. The rate of Opus is that of its packets, the rate of a model that of whole files. "
     "STOI is at most 1. The log-mel distance is in dB; lower is better.",
 }
+
+_ALONE = (
+    "## The codes alone\n\nBits per code. For the modes, whole files count, with their headers. General compressors get the codes of all "
+    "files at once, without headers, each at its highest level and in the layout of codes that suits it best."
+)
 
 
 @settings
@@ -83,19 +88,21 @@ def main(arguments: Sequence[str]) -> int:
         return (whole(kind.read(file, signal)) for file in tracked(files, doing, len(files)))
 
     if kind is PICTURES:
-        found = {run: pictures.model_points(model, examples(f"compressing with {run}")) for run, model in models.items()}
+        measured = {run: pictures.model_points(model, examples(f"compressing with {run}")) for run, model in models.items()}
         others, unit, most = pictures.codec_points(examples("other codecs")), pictures.UNIT, 2.0
     else:
-        found = {run: speech.model_points(model, examples(f"compressing with {run}"), chosen.speaker) for run, model in models.items()}
+        measured = {run: speech.model_points(model, examples(f"compressing with {run}"), chosen.speaker) for run, model in models.items()}
         others, unit, most = speech.codec_points(examples("Opus"), sample_rate_of(signal)), speech.UNIT, 32.0
+    found, bits = ({run: one.points for run, one in measured.items()}, {run: one.bits for run, one in measured.items()})
     columns, rows = table(found, others, scores, unit)
+    alone = markdown_table(*bits_table(bits))
     for score, chart in charts.items():
         chart.parent.mkdir(parents=True, exist_ok=True)
         save_line_chart(chart, f"{score} by {unit}", lines(found, others, score, most), dots=True)
     for strip in drawn.values():
         first = [whole(kind.read(file, signal)) for file in files[: pictures.SHOWN]]
         write_png(strip, pictures.shown(models, found, others, first))
-    print(markdown_table(columns, rows))
+    print(markdown_table(columns, rows), alone, sep="\n\n")
     write_results(
         chosen.out,
         name,
@@ -103,9 +110,9 @@ def main(arguments: Sequence[str]) -> int:
         command=_command(chosen),
         columns=columns,
         rows=rows,
-        values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others)},
+        values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others), "bits_per_code": bits},
         seconds=time.perf_counter() - began,
-        notes=_NOTES[kind.name] + "".join(f"\n\n![{what}]({path.name})" for what, path in (charts | drawn).items()),
+        notes="\n\n".join([_NOTES[kind.name], *(f"![{what}]({path.name})" for what, path in (charts | drawn).items()), _ALONE, alone]),
     )
     note(f"The results are in {chosen.out}.")
     return 0

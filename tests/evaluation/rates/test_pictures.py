@@ -16,7 +16,9 @@ from vqvae.reports.grids import labelled_rows
 
 def test_every_mode_has_a_point_with_the_same_scores() -> None:
     model = Pipeline(tokenizer(), integers=[prior_of(codebook_size=5)])
-    points = model_points(model, [images(1, 16, 20), images(1, 16, 20)])
+    points, bits = model_points(model, [images(1, 16, 20), images(1, 16, 20)])
+    codes = model.encode(images(1, 16, 20)).numel()
+    assert all(bits[point.setting] == pytest.approx(point.rate * 320 / codes) for point in points) and bits["lzma"] > 0
     assert [point.setting for point in points] == ["packed", "static", "prior"]
     assert points[0].scores == points[2].scores and points[0].rate == 8 * len(model.compress(images(1, 16, 20), mode="packed")) / 320
 

@@ -18,6 +18,15 @@ class Point(NamedTuple):
     """The quality or the mode."""
 
 
+class Measured(NamedTuple):
+    """A model on some files."""
+
+    points: list[Point]
+    """One for each mode."""
+    bits: dict[str, float]
+    """Bits per code in each mode and with general compressors; see ``CodeBits``."""
+
+
 def mean_point(points: Sequence[Point]) -> Point:
     """The mean of the points of several examples at one setting. Rates are means too, so examples should have one size."""
     count = len(points)
@@ -63,6 +72,13 @@ def table(
         cells = [point.scores[score] if column == name else None for score in scores for column in ("vqvae", *others)]
         rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     return columns, rows
+
+
+def bits_table(bits: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: the bits per code of each model, in each mode and with each general compressor."""
+    columns = list(dict.fromkeys(name for found in bits.values() for name in found))
+    rows = [[model, *(f"{found[name]:.3f}" if name in found else "–" for name in columns)] for model, found in bits.items()]
+    return ["model", *columns], rows
 
 
 def _cell(score: float | None) -> str:

@@ -11,7 +11,8 @@ from torch import Tensor
 from vqvae.data.base import Batch
 from vqvae.evaluation.images.multiscale import ms_ssim
 from vqvae.evaluation.images.reconstruction import psnr
-from vqvae.evaluation.rates.curves import Point, cheapest, mean_point, nearest_point
+from vqvae.evaluation.rates.curves import Measured, Point, cheapest, mean_point, nearest_point
+from vqvae.evaluation.rates.general import CodeBits
 from vqvae.media.lossy import lossy_picture, picture_codecs
 from vqvae.pipeline import Pipeline
 from vqvae.pipeline.compression import coders_of, modes_of, write_file
@@ -25,22 +26,26 @@ SHOWN, SIDE = 4, 128
 """The number of pictures that are shown, and the side of the window of each, in pixels."""
 
 
-def model_points(model: Pipeline, pictures: Iterable[Tensor]) -> list[Point]:
-    """The points of a model, one for each mode that it has. The mode with the smallest files is last.
+def model_points(model: Pipeline, pictures: Iterable[Tensor]) -> Measured:
+    """The points of a model, one for each mode that it has, and the bits per code. The mode with the smallest files is last.
 
     Args:
         model: a model of pictures.
         pictures: uint8 (1, channels, height, width).
     """
     found: dict[str, list[Point]] = {mode: [] for mode in modes_of(model)}
+    collected = CodeBits()
     for x in pictures:
         size = tuple(x.shape[2:])
         codes = model.encode_batch(Batch(x))
         scores = _scores(x, model.decode(codes, size))
+        sizes: dict[str, int] = {}
         for mode, points in found.items():
-            count = write_file(model, io.BytesIO(), [codes], lambda size=size: size, coders_of(model, mode))
-            points.append(Point(_rate(count, x), scores, mode))
-    return [mean_point(points) for points in found.values()]
+            sizes[mode] = write_file(model, io.BytesIO(), [codes], lambda size=size: size, coders_of(model, mode))
+            points.append(Point(_rate(sizes[mode], x), scores, mode))
+        collected.add(codes, sizes)
+    bits = collected.bits([level.codebook_size for level in model.layout])
+    return Measured([mean_point(points) for points in found.values()], bits)
 
 
 def codec_points(pictures: Iterable[Tensor]) -> dict[str, list[Point]]:
