@@ -63,6 +63,15 @@ def parquet_modules() -> tuple[ModuleType, ModuleType]:
     return pyarrow, pyarrow.parquet
 
 
+def zstd_size(data: bytes) -> int | None:
+    """Bytes of data under zstd at its highest level. None if pyarrow is not installed: Python itself has no zstd before 3.14."""
+    try:
+        pyarrow, _ = parquet_modules()
+    except MissingExtraError:
+        return None
+    return pyarrow.Codec("zstd", compression_level=22).compress(data).size
+
+
 def open_table(path: Path) -> Table:
     """Read the description of a Parquet file (.parquet) or an Arrow file (.arrow), but no rows.
 
