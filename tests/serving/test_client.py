@@ -4,7 +4,6 @@ import threading
 import time
 from collections.abc import Iterator
 
-import numpy as np
 import pytest
 import torch
 import uvicorn
@@ -79,9 +78,3 @@ def test_errors_are_those_of_the_pipeline_with_the_servers_words(url: str) -> No
 def test_what_is_no_address_is_refused(address: str) -> None:
     with pytest.raises(ConfigError, match="such as http"):
         Client(address)
-
-
-def test_whole_numbers_of_other_packages_are_sent(url: str) -> None:
-    client = Client(url, "open-sesame")
-    seed: int = np.int64(3)  # pyrefly: ignore
-    assert torch.equal(client.sample(1, seed=seed), client.sample(1, seed=3))

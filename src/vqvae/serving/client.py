@@ -4,7 +4,6 @@ import base64
 import http.client
 import io
 import json
-import operator
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
@@ -112,7 +111,7 @@ class Client:
                 "voice": speaker,
             }
             body["format"] = "npy"
-            made.append(self._data(self._send("POST", "decode", _as_json(body), "application/json")))
+            made.append(self._data(self._send("POST", "decode", json.dumps(body).encode(), "application/json")))
         return torch.cat(made)
 
     def reconstruct(self, data: Data | Path | str, speaker: str | int | None = None) -> Tensor:
@@ -136,7 +135,7 @@ class Client:
         """Draw data; see ``Pipeline.sample``. The server says how many at most: ``about["limits"]["samples"]``."""
         body = {"count": count, "seed": seed, "label": label, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         body["format"] = "npy"
-        found = self._json("POST", "sample", _as_json(body), "application/json")
+        found = self._json("POST", "sample", json.dumps(body).encode(), "application/json")
         return torch.cat([self._data(_bytes_of(url)) for url in found["pictures"]])
 
     def compress(self, data: Data | Path | str, *, mode: str | None = None, label: str | int | None = None) -> bytes:
@@ -267,11 +266,6 @@ def _message(data: bytes, status: int) -> str:
 def _bytes_of(url: str) -> bytes:
     """The content of a data URL."""
     return base64.b64decode(url.partition(",")[2])
-
-
-def _as_json(body: Mapping[str, Any]) -> bytes:
-    """The body of a request. Whole numbers may be those of NumPy and torch, as for a pipeline."""
-    return json.dumps(body, default=operator.index).encode()
 
 
 def _given(**fields: Any) -> dict[str, str]:
