@@ -102,7 +102,8 @@ def test_a_video_is_decoded_once_as_far_as_it_is_small(
 
     def sent_with(pixels: int) -> torch.Tensor:
         options = dataclasses.replace(OPTIONS, most_pixels=pixels)
-        return read_upload(io.BytesIO(data), "a.gif", model, worlds.kind, options)
+        with sent(data) as file:
+            return read_upload(file, "a.gif", model, worlds.kind, options)
 
     expected = torch.cat(list(worlds.kind.read(tmp_path / "a.gif", model.signal)), -1)
     assert torch.equal(sent_with(6 * 96), expected) and expected.shape == (1, 3, most, 8, 12) and decoded == [most]

@@ -15,7 +15,9 @@ def spoken(seed: int, noise: float = 0.3) -> tuple[np.ndarray, np.ndarray]:
     """Codes and phones of a recording: phones last ten codes, and some codes say nothing about them."""
     random = np.random.default_rng(seed)
     phones = np.repeat(random.integers(0, 3, 20), 10)
-    codes = np.where(random.random(len(phones)) < noise, random.integers(0, 9, len(phones)), 3 * phones + random.integers(0, 3, len(phones)))
+    codes = np.where(
+        random.random(len(phones)) < noise, random.integers(0, 9, len(phones)), 3 * phones + random.integers(0, 3, len(phones))
+    )
     return codes, phones
 
 
