@@ -2,19 +2,20 @@
 PYTHON ?= python3
 EXTRAS := audio,cluster,voices,speech-scores,fast,gym,hub,onnx,parquet,serve,video,worlds,tensorboard,docs,dev
 # Called by hand: these need a run, data or a name, or train for an hour or more. turns.py is shared.
-BY_HAND := earlier invariance joint_training own_pictures own_speech play recipe server sonnet_parity speech_fsdd turns video_demo
+BY_HAND := earlier invariance joint_training own_pictures own_speech play real_files recipe server sonnet_parity speech_fsdd turns video_demo
 BENCHMARKS ?= $(filter-out $(BY_HAND:%=benchmarks/%.py),$(wildcard benchmarks/*.py))
 OUT ?= runs/demo
 COUNT ?= 1000
 EVERY ?= 1
 SEED ?= 0
 AXE_CORE := 4.14.1
+ATHERIS := 3.0.0
 
 BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-browser fuzz kills check docs bench clean
+.PHONY: help install demo test test-browser fuzz fuzz-guided kills check docs bench clean
 
 help:  ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +46,11 @@ fuzz: install  ## fuzzers, COUNT=1000 cases of each kind from SEED=0
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.values_of_runs
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.payloads --seed $(SEED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.containers --seed $(SEED)
+
+fuzz-guided: install  ## compressed files, damaged as guided by coverage (Atheris, in a folder of its own): COUNT=1000 from SEED=0
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && $(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	--target "$$folder" atheris==$(ATHERIS) && OMP_NUM_THREADS=1 PYTHONPATH="$$folder" $(BIN)/python -m tests.fuzz.guided \
+	--count $(COUNT) --seed $(SEED)
 
 kills: install  ## kills before every change of the file system, EVERY=1 of them
 	OMP_NUM_THREADS=1 $(BIN)/python -m tests.fuzz.kills --every $(EVERY)

@@ -8,13 +8,9 @@ in the best of several layouts; ours gets each example alone.
 """
 
 import argparse
-import bz2
 import json
-import lzma
 import sys
 import time
-import zlib
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +24,7 @@ from vqvae.codec.coders import PARTS, coder_folder, coders_of, read_integers
 from vqvae.codec.entropy import EntropyCoder
 from vqvae.data.base import Batch
 from vqvae.data.loader import spread_indices
+from vqvae.evaluation.rates.general import general_sizes
 from vqvae.reports.results import markdown_table, this_command, write_results
 from vqvae.runs.coder import BITS, BITS_FLOAT
 from vqvae.runs.encoding import read_codes
@@ -58,7 +55,7 @@ def main() -> None:
     loop, integer_coder._fast_loop = integer_coder._fast_loop, lambda: None
     plain = measure(coders["prior"], examples[: WARMED_UP + 8])
     integer_coder._fast_loop = loop
-    general = {name: size / batch.x.numel() * 8 for name, size in general_sizes(batch.x.numpy(), layout[0].codebook_size).items()}
+    general = {name: size / batch.x.numel() * 8 for name, size in general_sizes([batch.x.numpy()], layout[0].codebook_size).items()}
     best = min(general, key=lambda name: general[name])
     digests = {name: digest_of(coder_folder(arguments.run, 0), name) for name in VARIANTS}
     card = storage.read(coder_folder(arguments.run, 0), PARTS).card.metrics
@@ -153,34 +150,6 @@ def measure_large(coder: EntropyCoder) -> dict[str, float]:
     if not same:
         raise SystemExit("The codes did not come back.")
     return {"encoded": LARGE / (middle - start), "decoded": LARGE / (end - middle)}
-
-
-def general_sizes(codes: np.ndarray, codebook_size: int) -> dict[str, int]:
-    """Bytes of all codes with general compressors at their best, each with the layout that suits it best."""
-    words = codes.astype("<u2" if codebook_size <= 2**16 else "<u4")
-    bits = max(codebook_size - 1, 1).bit_length()
-    layouts = {
-        "words": words.tobytes(),
-        "planes of bytes": np.ascontiguousarray(words.reshape(-1, 1).view(np.uint8).T).tobytes(),
-        "example by example in planes": np.ascontiguousarray(words.reshape(len(words), -1, 1).view(np.uint8).swapaxes(1, 2)).tobytes(),
-        "packed bits": np.packbits((words.reshape(-1, 1) >> np.arange(bits)[::-1] & 1).astype(np.uint8)).tobytes(),
-    }
-    filters = [
-        [{"id": lzma.FILTER_LZMA2, "preset": 9 | lzma.PRESET_EXTREME, "lc": lc, "lp": lp, "pb": pb}]
-        for lc, lp, pb in ((3, 0, 2), (0, 1, 1), (3, 1, 1), (4, 0, 0))
-    ]
-    compressors: dict[str, Callable[[bytes], int]] = {
-        "zlib": lambda data: len(zlib.compress(data, 9)),
-        "bzip2": lambda data: len(bz2.compress(data, 9)),
-        "lzma": lambda data: min(len(lzma.compress(data, lzma.FORMAT_RAW, filters=one)) for one in filters),
-    }
-    try:
-        import pyarrow
-
-        compressors["zstd"] = lambda data: pyarrow.Codec("zstd", compression_level=22).compress(data).size
-    except ImportError:
-        print("zstd is not compared, because pyarrow is not installed.", file=sys.stderr)
-    return {name: min(compress(data) for data in layouts.values()) for name, compress in compressors.items()}
 
 
 def rate(codes_per_second: float) -> str:

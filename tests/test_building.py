@@ -1,5 +1,7 @@
 """What modules are built under."""
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -133,3 +135,27 @@ def test_the_limit_of_a_container_counts(monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert building.memory() == 12345
     limit.write_text("max\n")
     assert building.memory() == whole
+
+
+_PARTS = """
+import sys
+import torch
+import vqvae, vqvae.priors
+from vqvae import building
+
+codebook = {"dim": 4, "codebook_size": 8}
+parts = [kind(**codebook) for kind in (vqvae.EMAQuantizerConfig, vqvae.VectorQuantizerConfig)]
+parts += [kind(**codebook, num_codebooks=2) for kind in (vqvae.ProductQuantizerConfig, vqvae.ResidualQuantizerConfig)]
+parts += [kind(codebook_size=8) for kind in vqvae.priors.PriorConfig.__args__]
+for part in parts:
+    with torch.device("meta"):
+        assert all(tensor.is_meta for tensor in part.build().state_dict().values())
+    with building.private_draws(), torch.device("cpu"):
+        part.build()
+print({"torch._dynamo", "sympy"} & set(sys.modules))
+"""
+
+
+def test_no_part_wakes_the_compiler_of_torch() -> None:
+    done = subprocess.run([sys.executable, "-c", _PARTS], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("set()\n", 0), done.stderr

@@ -22,6 +22,8 @@ _FILLED = frozenset({torch.empty, torch.zeros, torch.ones, torch.rand, torch.ran
 """Functions that make a tensor of a given size."""
 _MADE = _FILLED | {torch.tensor, torch.as_tensor, torch.scalar_tensor, torch.arange, torch.linspace, torch.logspace}
 _WINDOWS = frozenset({torch.hann_window, torch.hamming_window, torch.blackman_window, torch.bartlett_window, torch.kaiser_window})
+_IN_PLACE = frozenset({Tensor.normal_, nn.init.normal_, Tensor.div_, Tensor.mul_})
+"""Functions that change values and no shape."""
 LARGE = 2**26
 """Numbers in a module that is built without a rehearsal on the meta device, which costs a second for imports."""
 _CONTAINER_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
@@ -129,6 +131,11 @@ class _Float32(TorchFunctionMode):
         kwargs = dict(kwargs or {})
         if func in _FILLED:
             self._count(args, kwargs)
+        # A meta tensor has no values. torch would import its compiler for them, and an algebra system, which takes two seconds.
+        if func in _IN_PLACE and (filled := args[0] if args else kwargs["tensor"]).is_meta:
+            return filled
+        if func is torch.randn and torch.empty(0, device=kwargs.get("device")).is_meta:
+            func, kwargs = torch.empty, {name: value for name, value in kwargs.items() if name != "generator"}
         if kwargs.get("dtype") is not None or torch.get_default_dtype() == torch.float32 or func not in _MADE | _WINDOWS:
             return func(*args, **kwargs)
         if func in _WINDOWS or func in {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.eye}:
@@ -161,6 +168,11 @@ class _Float32(TorchFunctionMode):
 
 
 class _PrivateDraws(TorchDispatchMode):
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        """Whether the compiler must not look in here. To say so would import it, which takes a second, and nothing is compiled here."""
+        return False
+
     def __init__(self) -> None:
         super().__init__()
         self.generators: dict[str, torch.Generator] = {}

@@ -200,7 +200,7 @@ class Signal:
 
     def _check_values(self, x: Tensor) -> None:
         """Raise DataError if a value lies outside the signal's. Levels that fill their type need no check. Traced code skips it."""
-        if is_traced() or not x.numel() or (self.levels == 256 and x.dtype == torch.uint8):
+        if (self.levels == 256 and x.dtype == torch.uint8) or is_traced() or not x.numel():
             return
         low, high = (float(end) for end in torch.aminmax(x.detach()))
         least, most = self._ends(x.dtype)

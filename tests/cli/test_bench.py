@@ -30,7 +30,9 @@ def test_a_table_its_numbers_and_charts_are_written(
         and "JPEG" in found["codecs"]
     )
     made = {path.name for path in (tmp_path / "out").iterdir()}
-    assert made == {"rate-distortion.json", "rate-distortion.md", "rate-distortion-psnr.svg", "rate-distortion-ms-ssim.svg"}
+    charts = {"rate-distortion-psnr.svg", "rate-distortion-ms-ssim.svg"}
+    assert made == {"rate-distortion.json", "rate-distortion.md", "rate-distortion.png", *charts}
+    assert all(f"]({name})" in (tmp_path / "out" / "rate-distortion.md").read_text() for name in charts | {"rate-distortion.png"})
     assert main(arguments) == 1 and "--overwrite" in capsys.readouterr().err
 
 

@@ -2,6 +2,8 @@ import numpy as np
 import pytest
 import torch
 
+from vqvae.codec import static
+from vqvae.codec.range_coder import table_of
 from vqvae.codec.static import TOTAL, StaticCoder, frequencies_of
 from vqvae.errors import BitstreamError, CheckpointError, ConfigError
 
@@ -49,3 +51,12 @@ def test_frequencies_that_cannot_be_are_an_error(wrong: list[list[int]]) -> None
 
 def test_other_frequencies_have_another_fingerprint() -> None:
     assert coder_of(1, 5).fingerprint != coder_of(1, 6).fingerprint and len(coder_of(1, 5).fingerprint) == 32
+
+
+def test_the_tables_are_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    coder, made = coder_of(2, 40), []
+    monkeypatch.setattr(static, "table_of", lambda starts: made.append(starts) or table_of(starts))
+    codes = torch.arange(40).expand(2, 40)
+    for _ in range(3):
+        assert torch.equal(coder.decode(coder.encode(codes), (2, 40)), codes)
+    assert len(made) == 2

@@ -1,7 +1,9 @@
 """What every data set keeps to, run over every configuration of ``DataConfig``."""
 
 import dataclasses
+import io
 import json
+import tarfile
 import typing
 from concurrent.futures import ThreadPoolExecutor
 
@@ -14,11 +16,13 @@ from vqvae import config as configuration
 from vqvae.data import (
     ArrayConfig,
     AudioFolderConfig,
+    AudioShardsConfig,
     Cifar10Config,
     DataConfig,
     Dataset,
     GymConfig,
     ImageFolderConfig,
+    ImageShardsConfig,
     Splits,
     SyntheticImagesConfig,
     VideosConfig,
@@ -40,6 +44,20 @@ def _image_folder(folder, random):
             for number in range(count):
                 Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=np.uint8)).save(folder / side / kind / f"{number}.png")
     return ImageFolderConfig(path=str(folder), size=8, classes=True, mirror=True)
+
+
+def _image_shards(folder, random):
+    (folder / "shards").mkdir()
+    for number in range(2):
+        with tarfile.open(folder / "shards" / f"{number}.tar", "w") as tar:
+            for item in range(15):
+                file = io.BytesIO()
+                Image.fromarray(random.integers(0, 256, (9, 11, 3), dtype=np.uint8)).save(file, "PNG")
+                for kind, content in (("png", file.getvalue()), ("cls", str(item % 3).encode())):
+                    member = tarfile.TarInfo(f"{item:04d}.{kind}")
+                    member.size = len(content)
+                    tar.addfile(member, io.BytesIO(content))
+    return ImageShardsConfig(path=str(folder / "shards"), size=8, mirror=True, cache=str(folder / "cache"))
 
 
 def _array(folder, random):
@@ -88,6 +106,18 @@ def _audio_folder(folder, random):
     return AudioFolderConfig(path=str(folder), rate=8_000, chunk=300, hop=200, cache=str(folder / ".cache"))
 
 
+def _audio_shards(folder, random):
+    pytest.importorskip("soundfile")
+    with tarfile.open(folder / "a.tar", "w") as tar:
+        for number in range(8):
+            write_audio(folder / "one.wav", random.uniform(-0.5, 0.5, 1000 + 100 * number).astype(np.float32), 8_000)
+            tar.add(folder / "one.wav", f"{number}.wav")
+            member = tarfile.TarInfo(f"{number}.cls")
+            member.size = 1
+            tar.addfile(member, io.BytesIO(str(number % 2).encode()))
+    return AudioShardsConfig(path=str(folder / "a.tar"), rate=8_000, chunk=300, hop=200, cache=str(folder / "cache"))
+
+
 def _voices(folder, random):
     pytest.importorskip("espeakng_loader")
     return VoicesConfig(voices=("en-us+f1", "en-us+m3"), unseen_voices=("en-us+f5",), sentences=3, rate=8_000, chunk=4_000, hop=2_000)
@@ -95,6 +125,7 @@ def _voices(folder, random):
 
 _SAMPLES = {
     ImageFolderConfig: _image_folder,
+    ImageShardsConfig: _image_shards,
     ArrayConfig: _array,
     Cifar10Config: _cifar10,
     WorldsConfig: _worlds,
@@ -102,9 +133,10 @@ _SAMPLES = {
     VideosConfig: _videos,
     SyntheticImagesConfig: _synthetic,
     AudioFolderConfig: _audio_folder,
+    AudioShardsConfig: _audio_shards,
     VoicesConfig: _voices,
 }
-_AUDIO = (AudioFolderConfig, VoicesConfig)
+_AUDIO = (AudioFolderConfig, AudioShardsConfig, VoicesConfig)
 _CLIPS = (GymConfig, VideosConfig)
 
 

@@ -12,7 +12,7 @@ from vqvae.errors import DataError
 @pytest.fixture(autouse=True)
 def cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(contents, "_SETTLED_NS", -(10**12))  # The files of a test are always fresh.
+    monkeypatch.setattr(contents, "SETTLED_NS", -(10**12))  # The files of a test are always fresh.
     return tmp_path / "cache" / "vqvae" / "contents"
 
 
@@ -80,11 +80,11 @@ def test_a_link_stands_for_its_file(folder, tmp_path):
 
 
 def test_fresh_files_and_failures_are_not_remembered(folder, monkeypatch, cache):
-    monkeypatch.setattr(contents, "_SETTLED_NS", 10**12)
+    monkeypatch.setattr(contents, "SETTLED_NS", 10**12)
     (folder / "broken").symlink_to(folder / "nowhere")
     assert sorted(_digests(folder, [*FILES, "broken"])) == ["a", "b/c"]
     assert not cache.exists()
-    monkeypatch.setattr(contents, "_SETTLED_NS", -(10**12))
+    monkeypatch.setattr(contents, "SETTLED_NS", -(10**12))
     (folder / "nowhere").write_text("now")
     assert sorted(_digests(folder, [*FILES, "broken"])) == ["a", "b/c", "broken"]
 
@@ -116,7 +116,7 @@ def test_a_file_that_changes_meanwhile_is_an_error(folder, monkeypatch):
     with pytest.raises(DataError, match="1 of 2 files changed"):
         check_unchanged(folder, known)
     numbers = iter(range(100))
-    monkeypatch.setattr(contents, "_facts", lambda status: (next(numbers), 0, 0, 0))
+    monkeypatch.setattr(contents, "facts_of", lambda status: (next(numbers), 0, 0, 0))
     with pytest.raises(DataError, match="c changes while it is read"):
         read_contents(folder, ["b/c"])
 

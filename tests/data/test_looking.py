@@ -2,8 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from tests.data.shards import pngs, samples, write_parquet, write_tar
 from vqvae.data import ImageFolderConfig
-from vqvae.data.looking import Look, look
+from vqvae.data.looking import Look, look, look_in_shards
 
 
 def _save(folder, *sizes, mode="L", suffix="png", seed=0):
@@ -90,4 +91,29 @@ def test_nothing_is_found_where_nothing_is(tmp_path):
     assert look(str(tmp_path / "none")) is None and look(str(tmp_path)) is None
     for number in range(2):
         (tmp_path / f"{number}.png").write_text("no image")
+    assert look(str(tmp_path)) is None
+
+
+def test_shards_are_looked_into(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    _save(tmp_path / "greys", *[(12, 10)] * 30, mode="RGB")
+    for file in (tmp_path / "greys").iterdir():
+        Image.open(file).convert("L").convert("RGB").save(file)
+    greys = [file.read_bytes() for file in sorted((tmp_path / "greys").iterdir())]
+    write_tar(tmp_path / "a.tar", samples(greys, [number % 2 for number in range(30)]))
+    found = look_in_shards(str(tmp_path / "a.tar"))
+    assert found == Look(count=found.count, size=(12, 10), channels=1, levels=256, classes=True) and 20 < found.count < 30
+    write_parquet(tmp_path / "b.parquet", one=pngs(20, (100, 90)), two=pngs(20, (16, 16)))
+    assert look_in_shards(str(tmp_path / "b.parquet"), column="two").size == 16
+    assert look_in_shards(str(tmp_path / "b.parquet"), column="one") == look_in_shards(str(tmp_path / "b.parquet"), column="one")
+    assert look_in_shards(str(tmp_path / "b.parquet"), column="one")[1:] == (64, 3, 256, False)
+    write_tar(tmp_path / "c.tar", samples([b"1", b"2"]))
+    assert look_in_shards(str(tmp_path / "c.tar")) is None and look_in_shards(str(tmp_path / "greys")) is None
+
+
+def test_a_folder_is_what_it_holds_most_of(tmp_path):
+    _save(tmp_path, (8, 8), (8, 8))
+    write_tar(tmp_path / "0.tar", [])
+    assert look(str(tmp_path)).count == 1
+    write_tar(tmp_path / "1.tar", [])
     assert look(str(tmp_path)) is None

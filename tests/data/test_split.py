@@ -1,6 +1,7 @@
+import numpy as np
 import pytest
 
-from vqvae.data.split import is_held_out, split_of_any_size
+from vqvae.data.split import is_held_out, split_by_digests, split_of_any_size
 from vqvae.errors import DataError
 
 
@@ -42,3 +43,18 @@ def test_a_small_set_has_both_sides_and_a_large_one_is_split_as_ever():
     assert few[::-1][held_out[0]] == few[split_of_any_size(few, "here")[1][0]]
     with pytest.raises(DataError, match="/sounds has 1 examples; at least 2"):
         split_of_any_size(["a"], "/sounds")
+
+
+def test_equal_digests_are_on_one_side():
+    digests = np.random.default_rng(0).integers(0, 2**64, 5_000, dtype=np.uint64)
+    held_out = split_by_digests(np.concatenate([digests, digests[::-1]]), "here")
+    assert 200 < held_out[:5_000].sum() < 300 and (held_out[:5_000] == held_out[5_000:][::-1]).all()
+    assert (held_out[:5_000] == (digests < 0.05 * 2**64)).all()
+    few = split_by_digests(np.array([2**63, 2**63 + 2**62, 2**63], np.uint64), "here")
+    assert few.tolist() == [True, False, True]
+
+
+@pytest.mark.parametrize(("count", "words"), [(0, "0 examples"), (1, "1 examples"), (3, "3 examples, all the same")])
+def test_digests_need_two_different_examples(count, words):
+    with pytest.raises(DataError, match=f"here has {words}; at least 2 different"):
+        split_by_digests(np.full(count, 7, np.uint64), "here")

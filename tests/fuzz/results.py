@@ -17,13 +17,16 @@ traceback. Each case has a limit of time (`--seconds`, default: 20) and 3 GiB of
 - `python`: public classes and functions called with anything.
 - `runs`: run folders that are damaged or hostile, given to a command.
 - `files`: pictures, sounds and arrays that are damaged, given to a reader.
+- `compressed files`: files of `vqvae compress` in every mode, from pictures, sound and clips, damaged at random, half of them with right
+  checksums. Each must be decompressed or refused within 2 seconds of processor time. All of them together may add 256 MiB of memory.
+- `compressed files, guided`: the same, with changes that Atheris chooses by what they reach in the code of the package.
 - `values of runs`: every value in the JSON files of a run, replaced by hostile ones.
 - `kills of …`: a stage dies before one of its calls that change the file system, and is started again. It holds if the run is then the
   same as without the kill, and no temporary file is left.
 - `SIGKILL of tokenize`: a tokenization is killed at random moments, with its workers at work, and is started again. It holds if the shards
   and the manifest are then the same as without the kill.
 
-Repeat them with `make fuzz` and `make kills`."""
+Repeat them with `make fuzz`, `make fuzz-guided` and `make kills`."""
 
 
 def add(folder: Path, module: str, kind: str, how: str, cases: int, findings: int, seconds: float) -> None:

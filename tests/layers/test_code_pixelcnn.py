@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from vqvae.layers import code_pixelcnn
 from vqvae.layers.autoregressive import sample
 from vqvae.priors import PixelCNN, PixelCNNConfig
 
@@ -32,3 +33,21 @@ def test_the_kernel_draws_what_the_loop_draws(books: int) -> None:
     with torch.inference_mode():
         loop, kernel = (sample(model, 2, (3, 4), uniforms=uniforms, compiled=compiled) for compiled in (False, True))
     assert torch.equal(loop, kernel) and len(loop.unique()) > 1
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_example_is_drawn_as_if_it_were_alone(threads: int) -> None:
+    pytest.importorskip("numba")
+    model, count = pixelcnn(3), 2 * code_pixelcnn.TOGETHER + 3
+    generator = torch.Generator().manual_seed(1)
+    uniforms = torch.rand(count, 36, dtype=torch.float64, generator=generator)
+    known = torch.randint(-3, 5, (count, 3, 3, 4), generator=generator).clamp(min=-1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        together = sample(model, count, (3, 4), uniforms=uniforms, prefix=known, compiled=True)
+        alone = [sample(model, 1, (3, 4), uniforms=uniforms[i, None], prefix=known[i, None], compiled=True) for i in range(count)]
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(together, torch.cat(alone)) and torch.equal(together[known >= 0], known[known >= 0])
+    assert torch.equal(together, sample(model, count, (3, 4), uniforms=uniforms, prefix=known, compiled=False))

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from vqvae.errors import DataError
-from vqvae.media.arrow import Column, open_table, read_rows
+from vqvae.media.arrow import Column, open_table, read_rows, read_values
 
 COLUMNS = {
     "content": pyarrow.array([bytes([number]) for number in range(200)]),
@@ -83,3 +83,51 @@ def test_damage_is_an_error_that_names_the_file(write, name, tmp_path):
     path.unlink()
     with pytest.raises(DataError, match=name):
         open_table(path)
+
+
+def uncompressed(path: Path) -> Path:
+    with pyarrow.ipc.new_file(path, TABLE.schema) as writer:
+        writer.write_table(TABLE.slice(3), max_chunksize=90)
+    return path
+
+
+def packed(path: Path) -> Path:
+    with pyarrow.ipc.new_stream(path, TABLE.schema, options=pyarrow.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        writer.write_table(TABLE.slice(3), max_chunksize=90)
+    return path
+
+
+def sliced(path: Path) -> Path:
+    pyarrow.parquet.write_table(TABLE.slice(3), path, row_group_size=60)
+    return path
+
+
+@pytest.mark.parametrize("column", ["content", "file"])
+@pytest.mark.parametrize(
+    ("write", "name", "is_plain"), [(sliced, "a.parquet", False), (uncompressed, "a.arrow", True), (packed, "b.arrow", False)]
+)
+def test_values_come_with_their_place_if_the_file_holds_them_as_they_are(write, name, is_plain, column, tmp_path):
+    path = write(tmp_path / name)
+    whole, found, labels = path.read_bytes(), [], []
+    for values in read_values(path, column, "name"):
+        assert (values.place is not None) == is_plain
+        for start, stop in zip(values.starts.tolist(), values.starts.tolist()[1:], strict=False):
+            found.append(bytes(values.data[start:stop]))
+            if values.place is not None:
+                assert whole[values.place + start : values.place + stop] == found[-1]
+        labels += values.labels
+    assert found == [bytes([number]) for number in range(3, 200)]
+    assert labels == [None if number == 7 else str(number) for number in range(3, 200)]
+
+
+def test_missing_values_are_marked(tmp_path):
+    files = [{"bytes": b"a", "path": "1"}, {"bytes": None, "path": "2"}, None, {"bytes": b"", "path": "4"}]
+    pyarrow.parquet.write_table(
+        pyarrow.table({"file": files, "large": pyarrow.array([b"1", None, b"3", None], "large_binary")}), tmp_path / "a.parquet"
+    )
+    for column, missing in (("file", [False, True, True, False]), ("large", [False, True, False, True])):
+        (values,) = read_values(tmp_path / "a.parquet", column)
+        assert values.missing.tolist() == missing and values.labels == [None] * 4
+    (tmp_path / "b.parquet").write_bytes(b"PAR1 no table PAR1")
+    with pytest.raises(DataError, match="b.parquet is damaged"):
+        list(read_values(tmp_path / "b.parquet", "file"))

@@ -1,6 +1,9 @@
 """All products have shapes of their own, whatever is encoded at once, and one thread."""
 
+import os
+import signal
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -87,3 +90,32 @@ def test_neither_gradients_nor_autocast_change_codes(threads: int, monkeypatch: 
     with torch.autocast("cpu", dtype=torch.bfloat16):
         encode_rows(model, [*noise(40, 4, 4)])
     assert set(seen) == {(False, False)} and len(seen) == 3
+
+
+def test_threads_stay_from_call_to_call() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        calls = [set(on_threads(lambda job: threading.get_ident(), range(50), CPU)) for _ in range(5)]
+        alone = on_threads(lambda job: (threading.get_ident(), torch.get_num_threads()), [0], CPU)
+    finally:
+        torch.set_num_threads(before)
+    assert len(set.union(*calls)) <= 2
+    assert alone == [(threading.get_ident(), 1)], "one job needs no other thread"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_child_encodes_too() -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        on_threads(str, range(4), CPU)
+        with invariant._ALONE, warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # Forking beside other threads is what this is about.
+            child = os.fork()
+            if child == 0:
+                signal.alarm(20)
+                os._exit(0 if on_threads(str, range(4), CPU) == ["0", "1", "2", "3"] else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    finally:
+        torch.set_num_threads(before)

@@ -1,5 +1,7 @@
 """A run folder's parts as a pipeline, and back."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -96,3 +98,15 @@ def test_a_folder_that_is_no_path_is_an_error(folder: str) -> None:
     for call in (lambda: save(model, folder), lambda: load(folder)):
         with pytest.raises(CheckpointError, match=r"[Pp]ath"):
             call()
+
+
+def test_loading_encoding_and_sampling_leave_the_compiler_of_torch_asleep() -> None:
+    run = Path(__file__).parents[1] / "golden" / "run-images" / "run"
+    code = f"""
+import sys, vqvae
+model = vqvae.load({str(run)!r})
+model.encode(model.sample(1))
+print({{"torch._dynamo", "sympy"}} & set(sys.modules))
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.returncode) == ("set()\n", 0), done.stderr

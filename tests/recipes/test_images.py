@@ -7,8 +7,10 @@ import pytest
 import torch
 from PIL import Image
 
+from tests.data.shards import pngs, samples, write_parquet, write_tar
 from vqvae.codes import Level
-from vqvae.data import Cifar10Config, ImageFolderConfig
+from vqvae.data import Cifar10Config, ImageFolderConfig, ImageShardsConfig
+from vqvae.errors import ConfigError
 from vqvae.likelihoods import GaussianConfig, LogisticMixtureConfig
 from vqvae.recipes import RECIPES, fitted
 from vqvae.recipes.base import narrow
@@ -82,3 +84,19 @@ def test_the_prior_fits_the_number_of_codes():
     sized = [RECIPE.sized(config, codes) for codes in (500, 500_000, 3_000_000)]
     assert [(one.steps, one.model.layers) for one in sized] == [(1_000, 6), (10_000, 12), (20_000, 12)]
     assert {one.model.classes for one in sized} == {3}
+
+
+def test_shards_are_recognised(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    write_tar(tmp_path / "tars" / "0.tar", samples(pngs(40, (12, 16)), [number % 2 for number in range(40)]))
+    config = RECIPE.tokenizer(str(tmp_path / "tars"))
+    assert config.data == ImageShardsConfig(path=str(tmp_path / "tars"), size=(12, 16), classes=True)
+    grey = dataclasses.replace(config, data=dataclasses.replace(config.data, channels=1))
+    assert fitted(grey, config).model.likelihood == GaussianConfig(channels=1)
+    write_parquet(tmp_path / "tables" / "0.parquet", one=pngs(20, (9, 9)), two=pngs(20, (8, 8)), kind=["a", "b"] * 10)
+    words = {"column": "two", "label_column": "kind", "cache": str(tmp_path / "elsewhere")}
+    config = RECIPE.tokenizer(str(tmp_path / "tables"), **words)
+    assert config.data == ImageShardsConfig(path=str(tmp_path / "tables"), size=8, classes=True, **words)
+    assert list((tmp_path / "elsewhere").glob("*/copy.bin")) and len(list((tmp_path / "cache").glob("vqvae/shards/*/copy.bin"))) == 1
+    with pytest.raises(ConfigError, match="has no columns. Omit --data.column"):
+        RECIPE.tokenizer(_folder(tmp_path / "pictures", 4), column="two")

@@ -85,6 +85,11 @@ def test_a_saved_chart_stands_for_itself(tmp_path: Path) -> None:
     for one in drawn:
         colour = one.attrib["class"].split()[-1]
         assert f".{colour} {{ stroke: #" in text
+    assert "<circle" not in text
+    save_line_chart(path, "dots", [Series("short", [(1, 5.0), (2, 6.0)])], dots=True)
+    text = path.read_text()
+    shapes = [one for one in ElementTree.fromstring(text).iter() if one.tag.endswith(("polyline", "circle"))]
+    assert shapes[0].attrib["points"] == " ".join(f"{mark.attrib['cx']},{mark.attrib['cy']}" for mark in shapes[1:]) != ""
     with pytest.raises(ValueError, match="from 1 to 4"):
         save_line_chart(path, "nothing", [Series("short", [(1, math.inf)])])
     assert path.read_text() == text

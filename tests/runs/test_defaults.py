@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tests.data.shards import pngs, write_parquet
 from tests.experiments.small import OPTIONS
 from tests.training import tiny
 from vqvae import config as configuration
@@ -70,6 +71,17 @@ def test_commands_give_the_settings_of_both_stages(run: Path, monkeypatch: pytes
     assert config.data == stored_config(run).data
     config, out = read(monkeypatch, second.replace(f"{run}-again", str(run)))
     assert config == stored_config(run, "prior")
+
+
+def test_what_a_recipe_looks_at_is_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    np.save(tmp_path / "x.npy", np.zeros((6, 4, 32), np.float32))
+    write_parquet(tmp_path / "x.parquet", one=pngs(8), two=pngs(8), kind=[1, 2] * 4)
+    columns = {"column": "two", "label_column": "kind", "cache": str(tmp_path / "index")}
+    for recipe, path, words in (("arrays", "x.npy", {"layout": "n t c"}), ("images", "x.parquet", columns)):
+        config = RECIPES[recipe].tokenizer(str(tmp_path / path), **words)
+        (line,) = (one for one in commands(stored(tmp_path / recipe, config, recipe)).splitlines() if "train-prior" not in one)
+        assert read(monkeypatch, line)[0].data == config.data, line
 
 
 def test_a_prior_with_a_name_keeps_it(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """A run that is served."""
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,15 @@ def test_runs_are_named_by_their_folders(tmp_path: Path) -> None:
         load_all([], torch.device("cpu"), OPTIONS, lambda model, kind, count: None)
     with pytest.raises(CheckpointError, match="no trained tokenizer"):
         load_all([tmp_path], torch.device("cpu"), OPTIONS, lambda model, kind, count: None)
+
+
+@pytest.mark.parametrize(("threads", "count", "each"), [(5, 2, 2), (1, 2, 1), (3, 1, 3)])
+def test_models_share_the_threads(runs: list[Path], threads: int, count: int, each: int) -> None:
+    before = torch.get_num_threads()
+    found = load_all(runs[:count], torch.device("cpu"), OPTIONS, lambda model, kind, together: None, threads)
+    try:
+        assert [asyncio.run(one.worker.alone("k", torch.get_num_threads)) for one in found.values()] == [each] * count
+    finally:
+        for one in found.values():
+            one.close()
+        torch.set_num_threads(before)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import torch
 
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.settings import ServeOptions
@@ -151,3 +152,64 @@ def test_a_closed_worker_cancels_what_waits_and_refuses_the_rest() -> None:
             await worker.call("k", work, 2)
 
     asyncio.run(run())
+
+
+def test_the_work_has_its_own_number_of_threads() -> None:
+    before = torch.get_num_threads()
+    worker = Worker("m", ServeOptions(), threads=before + 1)
+    try:
+        assert asyncio.run(worker.alone("k", torch.get_num_threads)) == before + 1
+        assert torch.get_num_threads() == before
+    finally:
+        worker.close()
+        torch.set_num_threads(before)
+
+
+def test_a_result_is_given_away_while_others_are_worked_on() -> None:
+    worker, first, received, calls = Worker("m", ServeOptions()), Held(), threading.Event(), list[list[int]]()
+
+    def one_by_one(given: list[int]) -> Iterator[int]:
+        calls.append(given)
+        yield given[0]
+        assert received.wait(5)
+        yield from given[1:]
+
+    async def run() -> list[int]:
+        held = asyncio.create_task(worker.call("k", first, 0))
+        await began(first)
+        others = [asyncio.create_task(worker.call("k", one_by_one, i, "a")) for i in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        first.go.set()
+        await held
+        found = [await others[0]]
+        received.set()
+        return [*found, *[await one for one in others[1:]]]
+
+    assert asyncio.run(run()) == [1, 2, 3]
+    assert calls == [[1, 2, 3]], "the first result was held back"
+    worker.close()
+
+
+def test_a_fault_in_the_middle_leaves_earlier_results() -> None:
+    worker, first, calls = Worker("m", ServeOptions()), Held(), list[list[int]]()
+
+    def fails(given: list[int]) -> Iterator[int]:
+        calls.append(given)
+        for one in given:
+            if one == 2:
+                raise ValueError("two")
+            yield one
+
+    async def run() -> list[Any]:
+        held = asyncio.create_task(worker.call("k", first, 0))
+        await began(first)
+        others = [asyncio.create_task(worker.call("k", fails, i, "a")) for i in (1, 2, 3)]
+        await asyncio.sleep(0.05)
+        first.go.set()
+        await held
+        return await asyncio.gather(*others, return_exceptions=True)
+
+    one, two, three = asyncio.run(run())
+    assert (one, three) == (1, 3) and isinstance(two, ValueError)
+    assert calls == [[1, 2, 3], [2], [3]]
+    worker.close()

@@ -4,15 +4,17 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from tests.training import tiny
 from vqvae.config import to_json
 from vqvae.data import ArrayConfig, ImageFolderConfig
 from vqvae.data.base import Splits
 from vqvae.errors import ConfigError
+from vqvae.quantizers import ResidualQuantizerConfig
 from vqvae.storage import RunCard
 from vqvae.training import TrainConfig
-from vqvae.training.resuming import check_same, check_steps, more_steps
+from vqvae.training.resuming import check_same, check_steps, more_steps, start_from
 
 CARD = RunCard(data="noise", held_out_data="other noise", library="1")
 
@@ -70,3 +72,23 @@ def test_steps_may_be_more_and_never_fewer_than_are_done() -> None:
     with pytest.raises(ConfigError, match="already taken 5 steps"):
         check_steps({"steps": 12}, 5, 4, Path("run"))
     assert "stretched over all 20 steps" in more_steps(tiny.settings(steps=20), {"steps": 12}, 5)
+
+
+def test_a_run_with_other_codebooks_starts_from_the_networks_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tiny.trainer(tmp_path / "source", tiny.settings()).run()
+    for quantizer in (
+        dataclasses.replace(source.config.quantizer, codebook_size=9),
+        ResidualQuantizerConfig(dim=4, codebook_size=8, num_codebooks=3),
+    ):
+        other = dataclasses.replace(source.config, quantizer=quantizer).build()
+        before = {name: value.clone() for name, value in other.quantizer.state_dict().items()}
+        start_from(str(tmp_path / "source"), other, "tokenizer", ())
+        assert "other sizes" in capsys.readouterr().err
+        assert not other.quantizer.started
+        assert all(torch.equal(value, before[name]) for name, value in other.quantizer.state_dict().items())
+        kept = {name: value for name, value in other.state_dict().items() if not name.startswith("quantizer.")}
+        assert kept and all(torch.equal(value, source.state_dict()[name]) for name, value in kept.items())
+    same = source.config.build()
+    start_from(str(tmp_path / "source"), same, "tokenizer", ())
+    assert same.quantizer.started and not capsys.readouterr().err
+    assert all(torch.equal(value, source.state_dict()[name]) for name, value in same.state_dict().items())

@@ -380,8 +380,8 @@ def test_fine_tuning_begins_with_the_weights_of_another_run(tmp_path: Path) -> N
     tuned = tiny.trainer(tmp_path / "tuned", config).run().state_dict()
     weights = [name for name in source if name.startswith("encoder")]
     assert weights and all(torch.allclose(tuned[name], source[name], rtol=0, atol=1e-9) for name in weights)
-    other = tiny.settings(model=tiny.model(codebook_size=9), start_from=str(tmp_path / "source"))
-    with pytest.raises(CheckpointError, match=r"source.*codebook is float32\[1, 8, 4\], expected float32\[1, 9, 4\]"):
+    other = tiny.settings(model=tiny.model(dim=5), start_from=str(tmp_path / "source"))
+    with pytest.raises(CheckpointError, match=r"source.*encoder.*expected float32"):
         tiny.trainer(tmp_path / "other", other).run()
     with pytest.raises(CheckpointError, match="There is no run .*nowhere"):
         tiny.trainer(tmp_path / "more", tiny.settings(start_from=str(tmp_path / "nowhere"))).run()

@@ -33,10 +33,10 @@ class Noise(Dataset):
         return Batch(self.x[rows], Condition(label=rows % 2))
 
 
-def model(revive_after: int = 3, codebook_size: int = 8) -> VQVAEConfig:
+def model(revive_after: int = 3, codebook_size: int = 8, dim: int = 4) -> VQVAEConfig:
     """A model that draws random numbers while it trains: it revives codes."""
     return VQVAEConfig(
-        quantizer=EMAQuantizerConfig(dim=4, codebook_size=codebook_size, revive_after=revive_after),
+        quantizer=EMAQuantizerConfig(dim=dim, codebook_size=codebook_size, revive_after=revive_after),
         likelihood=GaussianConfig(channels=3),
         encoder=ImageEncoderConfig(widths=(8,), residual_blocks=1, residual_hidden=4),
         decoder=ImageDecoderConfig(widths=(8,), residual_blocks=1, residual_hidden=4),

@@ -19,7 +19,8 @@ from vqvae.disk import check_outputs
 from vqvae.errors import ConfigError, DataError
 from vqvae.evaluation.kinds import PICTURES, SOUND, Kind, kind_of, sample_rate_of, whole
 from vqvae.evaluation.rates import pictures, speech
-from vqvae.evaluation.rates.curves import Point, lines, table
+from vqvae.evaluation.rates.curves import Point, bits_table, lines, table
+from vqvae.media.images import write_png
 from vqvae.pipeline import Pipeline
 from vqvae.progress import tracked
 from vqvae.reports.charts import save_line_chart
@@ -33,11 +34,16 @@ _NOTES = {
     PICTURES.name: "Each row is a model in one mode. The other columns show JPEG, WebP and AVIF (Pillow, default chroma subsampling) at "
     "the same bits per pixel, on a straight line between the two nearest qualities. “–”: the codec makes no files of that size. The "
     "smallest files of each codec have a row. Sizes are those of whole files, with their headers. PSNR is in dB over all three channels. "
-    "MS-SSIM is at most 1.",
+    "MS-SSIM is at most 1. The pictures below show windows of a few files. Numbers beside their rows are bits per pixel, over all files.",
     SOUND.name: "Each row is a model in one mode. The Opus columns show Opus (libopus, variable rate) at the same rate. “–”: Opus cannot "
     "go so low. The last row is its lowest rate. The rate of Opus is that of its packets, the rate of a model that of whole files. "
     "STOI is at most 1. The log-mel distance is in dB; lower is better.",
 }
+
+_ALONE = (
+    "## The codes alone\n\nBits per code. For the modes, whole files count, with their headers. General compressors get the codes of all "
+    "files at once, without headers, each at its highest level and in the layout of codes that suits it best."
+)
 
 
 @settings
@@ -49,7 +55,7 @@ class Arguments:
     runs: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="RUN ...")] = ()
     """The run folders to measure. All have the same kind of data."""
     out: Folder = Path("rate-distortion")
-    """Folder for the results: a table, its numbers as JSON, and a chart of each score."""
+    """Folder for the results: a table, its numbers as JSON, a chart of each score, and pictures side by side."""
     count: int = 32
     """Number of files to measure, spread over the folder."""
     speaker: Annotated[str | None, tyro.conf.arg(metavar="NAME")] = None
@@ -73,23 +79,30 @@ def main(arguments: Sequence[str]) -> int:
     kind, signal = _kind(list(models.values()))
     name, scores = NAMES[kind.name], (pictures if kind is PICTURES else speech).SCORES
     charts = {score: chosen.out / f"{name}-{score.lower().replace(' ', '-')}.svg" for score in scores}
-    check_outputs([*charts.values(), *(chosen.out / f"{name}{suffix}" for suffix in (".md", ".json"))], overwrite=chosen.overwrite)
+    drawn = {"pictures at these rates": chosen.out / f"{name}.png"} if kind is PICTURES else {}
+    texts = [chosen.out / f"{name}{suffix}" for suffix in (".md", ".json")]
+    check_outputs([*charts.values(), *drawn.values(), *texts], overwrite=chosen.overwrite)
     began, files = time.perf_counter(), _files(chosen.folder, kind, chosen.count)
 
     def examples(doing: str) -> Iterator[Tensor]:
         return (whole(kind.read(file, signal)) for file in tracked(files, doing, len(files)))
 
     if kind is PICTURES:
-        found = {run: pictures.model_points(model, examples(f"compressing with {run}")) for run, model in models.items()}
+        measured = {run: pictures.model_points(model, examples(f"compressing with {run}")) for run, model in models.items()}
         others, unit, most = pictures.codec_points(examples("other codecs")), pictures.UNIT, 2.0
     else:
-        found = {run: speech.model_points(model, examples(f"compressing with {run}"), chosen.speaker) for run, model in models.items()}
+        measured = {run: speech.model_points(model, examples(f"compressing with {run}"), chosen.speaker) for run, model in models.items()}
         others, unit, most = speech.codec_points(examples("Opus"), sample_rate_of(signal)), speech.UNIT, 32.0
+    found, bits = ({run: one.points for run, one in measured.items()}, {run: one.bits for run, one in measured.items()})
     columns, rows = table(found, others, scores, unit)
+    alone = markdown_table(*bits_table(bits))
     for score, chart in charts.items():
         chart.parent.mkdir(parents=True, exist_ok=True)
-        save_line_chart(chart, f"{score} by {unit}", lines(found, others, score, most))
-    print(markdown_table(columns, rows))
+        save_line_chart(chart, f"{score} by {unit}", lines(found, others, score, most), dots=True)
+    for strip in drawn.values():
+        first = [whole(kind.read(file, signal)) for file in files[: pictures.SHOWN]]
+        write_png(strip, pictures.shown(models, found, others, first))
+    print(markdown_table(columns, rows), alone, sep="\n\n")
     write_results(
         chosen.out,
         name,
@@ -97,9 +110,9 @@ def main(arguments: Sequence[str]) -> int:
         command=_command(chosen),
         columns=columns,
         rows=rows,
-        values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others)},
+        values={"files": len(files), "unit": unit, "models": _plain(found), "codecs": _plain(others), "bits_per_code": bits},
         seconds=time.perf_counter() - began,
-        notes=_NOTES[kind.name] + "".join(f"\n\n![{score}]({chart.name})" for score, chart in charts.items()),
+        notes="\n\n".join([_NOTES[kind.name], *(f"![{what}]({path.name})" for what, path in (charts | drawn).items()), _ALONE, alone]),
     )
     note(f"The results are in {chosen.out}.")
     return 0

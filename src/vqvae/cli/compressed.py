@@ -1,5 +1,6 @@
 """Files of any kind to compressed files and back, in bounded memory. Used by ``compress`` and ``decompress``."""
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from vqvae.codes import Codes
 from vqvae.data.base import Batch
 from vqvae.disk import atomic, check_plain, explained
 from vqvae.errors import BitstreamError, DataError
-from vqvae.evaluation.kinds import PICTURES, VIDEO, Bounds, Kind, kind_of, whole
+from vqvae.evaluation.kinds import PICTURES, VIDEO, Bounds, Kind, kind_of, signal_of, whole
 from vqvae.media.arrays import READABLE
 from vqvae.media.pictures import MOST_PIXELS, Picture, open_picture
 from vqvae.media.png import write_png_rows
@@ -39,7 +40,7 @@ def compress_file(file: Path, model: Pipeline, out: Path, coders: Coders, label:
     """
     codes, length = _encoded(file, model, bounds)
     with atomic(out, DataError, "Choose another --out.") as partial, partial.open("wb") as written:
-        return write_compressed(model, written, codes, length, coders, label)
+        return write_compressed(model, written, codes, length, coders, label, signal_of(file, model.signal))
 
 
 def read_facts(file: Path) -> tuple[Header, int]:
@@ -80,7 +81,8 @@ def decompress_file(file: Path, model: Pipeline, out: Path, speaker: str | None 
         elif kind is PICTURES and len(model.layout) == 1:
             _write_picture(opened, model, out, str(file))
         else:
-            write_file(out, [model.restore(opened, str(file), speaker)], model.signal)
+            rate = model.signal.sample_rate or header.signal.sample_rate
+            write_file(out, [model.restore(opened, str(file), speaker)], dataclasses.replace(model.signal, sample_rate=rate))
 
 
 def _encoded(file: Path, model: Pipeline, bounds: Bounds) -> tuple[Iterable[Codes], Callable[[], tuple[int, ...]]]:

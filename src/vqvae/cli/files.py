@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vqvae.errors import ConfigError
 from vqvae.evaluation.images.reconstruction import SquaredError
-from vqvae.evaluation.kinds import PICTURES, Blocks, Bounds, Kind, kind_of
+from vqvae.evaluation.kinds import PICTURES, Blocks, Bounds, Kind, kind_of, signal_of
 from vqvae.media.arrays import READABLE, write_array
 from vqvae.media.images import write_png
 from vqvae.media.pictures import Box, Picture, open_picture
@@ -87,7 +87,7 @@ def reconstruct_file(file: Path, model: Pipeline, speaker: str | None, out: Path
         return running.value()
     original = torch.cat(list(kind.read(file, signal, bounds)), -1)
     made = model.reconstruct(original, speaker)
-    write_file(out, [made], signal)
+    write_file(out, [made], signal_of(file, signal))
     return kind.near(made, original, signal)
 
 

@@ -63,6 +63,8 @@ def serve(
         ConfigError: the address is taken.
         MissingExtraError: the extra is not installed.
     """
+    import torch  # Here, because it is slow to import, and --help needs none.
+
     try:
         from vqvae.serving import process  # Here, because the extra may be missing.
         from vqvae.serving.app import build_app
@@ -71,8 +73,11 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError(str(error.name), "serve") from error
     with process.bind(host, port) as opened:
-        measures = Measures()
-        models = load_all(runs, pick_device(device), options, measures.together)
+        measures, threads = Measures(), torch.get_num_threads()
+        # Each thread that computes with several keeps a team of its own. While all teams together have more threads than there are cores,
+        # OpenMP lets them sleep between any two steps, which more than doubles the time of a picture. So this thread has no team.
+        torch.set_num_threads(1)
+        models = load_all(runs, pick_device(device), options, measures.together, threads)
         for name, model in models.items():
             measures.watch(name, model.worker.__len__)
             model.warm()
@@ -87,5 +92,6 @@ def serve(
         def stop() -> None:
             for model in models.values():
                 model.close()
+            torch.set_num_threads(threads)
 
         process.run(gate, opened, options, stop)

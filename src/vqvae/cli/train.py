@@ -97,5 +97,5 @@ def _default(arguments: Sequence[str]) -> Arguments:
 
 def _looked_at(recipe: Recipe, arguments: Sequence[str]) -> dict[str, str]:
     """The settings of the data that affect the recipe's other defaults, as words."""
-    words = {name: option(arguments, f"data.{name}") for name in recipe.looks_at}
+    words = {name: option(arguments, f"data.{name.replace('_', '-')}") or option(arguments, f"data.{name}") for name in recipe.looks_at}
     return {name: word for name, word in words.items() if word is not None}

@@ -165,21 +165,17 @@ class RangeDecoder:
         self.state = np.array([int.from_bytes(data[:7].ljust(7, b"\0"), "big"), TOP, 7], np.int64)
         """Offset, width, and bytes read; see ``take_code``."""
 
-    def take(self, starts: Int64[np.ndarray, " codes_and_one"], count: int) -> Int64[np.ndarray, " count"]:
+    def take(self, table: "Table", count: int) -> Int64[np.ndarray, " count"]:
         """Take codes that share their frequencies.
 
         Args:
-            starts: for each code, the frequencies of all smaller ones together; then the total, a power of two.
+            table: the frequencies.
             count: number of codes.
 
         Raises:
             BitstreamError: if the message does not have them.
         """
-        bits = int(starts[-1]).bit_length() - 1
-        assert starts[-1] == 1 << bits, "the total is a power of two"
-        shift = max(bits - _BUCKETS, 0)
-        buckets = np.searchsorted(starts[1:], np.arange((1 << bits >> shift) + 1, dtype=np.int64) << shift, side="right")
-        buckets = np.minimum(buckets, len(starts) - 2)
+        starts, bits, shift, buckets = table
         fast, codes = kernels(), np.empty(count, np.int64)
         given = (self.data, starts, bits, buckets) if fast is not None else (self.data.tobytes(), starts.tolist(), bits, buckets.tolist())
         for first in range(0, count, _BLOCK):
@@ -208,6 +204,28 @@ def starts_of(frequencies: Int64[np.ndarray, "*rows codes"]) -> Int64[np.ndarray
     starts = np.zeros((*frequencies.shape[:-1], frequencies.shape[-1] + 1), np.int64)
     np.cumsum(frequencies, axis=-1, out=starts[..., 1:])
     return starts
+
+
+class Table(NamedTuple):
+    """The frequencies of a codebook, prepared for decoding."""
+
+    starts: Int64[np.ndarray, " codes_and_one"]
+    """For each code, the frequencies of all smaller ones together; then the total."""
+    bits: int
+    """The logarithm of the total."""
+    shift: int
+    """The logarithm of the part of the total that an entry of ``buckets`` stands for."""
+    buckets: Int64[np.ndarray, " buckets"]
+    """For each part, the first code in it."""
+
+
+def table_of(starts: Int64[np.ndarray, " codes_and_one"]) -> Table:
+    """Prepare frequencies for decoding. Their total is a power of two."""
+    bits = int(starts[-1]).bit_length() - 1
+    assert starts[-1] == 1 << bits, "the total is a power of two"
+    shift = max(bits - _BUCKETS, 0)
+    buckets = np.searchsorted(starts[1:], np.arange((1 << bits >> shift) + 1, dtype=np.int64) << shift, side="right")
+    return Table(starts, bits, shift, np.minimum(buckets, len(starts) - 2))
 
 
 class Kernels(NamedTuple):

@@ -1,12 +1,13 @@
 """Codes with one frequency each, the same at every position: a histogram of the training codes. The fast mode."""
 
 import hashlib
+from functools import cached_property
 
 import numpy as np
 from jaxtyping import Float64, Int64, Integer
 
 from vqvae.codec.entropy import EntropyCoder
-from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, starts_of
+from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, Table, starts_of, table_of
 from vqvae.data.base import Condition
 from vqvae.errors import CheckpointError, ConfigError
 
@@ -38,6 +39,11 @@ class StaticCoder(EntropyCoder):
         """A digest of the frequencies."""
         return hashlib.sha256(f"static {self._starts.shape}".encode() + self._starts.astype("<i8").tobytes()).digest()
 
+    @cached_property
+    def _tables(self) -> list[Table]:
+        """The table of each codebook. To make one takes as long as to decode some thousand codes."""
+        return [table_of(starts) for starts in self._starts]
+
     def _costs(self, codes: Int64[np.ndarray, "codebooks *space"], condition: Condition) -> Float64[np.ndarray, "codebooks *space"]:
         bits = np.log2(self._starts[:, -1:] / np.diff(self._starts))
         return np.stack([table[book] for table, book in zip(bits, codes, strict=True)])
@@ -53,8 +59,8 @@ class StaticCoder(EntropyCoder):
 
     def _decode(self, data: bytes, shape: tuple[int, ...], condition: Condition) -> Int64[np.ndarray, "codebooks *space"]:
         decoder, codes = RangeDecoder(data), np.empty(shape, np.int64)
-        for starts, book in zip(self._starts, codes.reshape(len(codes), -1), strict=True):
-            book[:] = decoder.take(starts, book.size)
+        for table, book in zip(self._tables, codes.reshape(len(codes), -1), strict=True):
+            book[:] = decoder.take(table, book.size)
         decoder.finish()
         return codes
 

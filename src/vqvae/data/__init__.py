@@ -2,10 +2,12 @@
 
 from vqvae.data.arrays import ArrayConfig, ArrayDataset
 from vqvae.data.audio import AudioDataset, AudioFolderConfig, Recording, recordings_of
+from vqvae.data.audio_shards import AudioShardsConfig
 from vqvae.data.base import Batch, Condition, Dataset, Objective, Splits
 from vqvae.data.cifar10 import Cifar10Config
 from vqvae.data.episodes import ClipsDataset, Episodes, FramesDataset
 from vqvae.data.gym import GymConfig
+from vqvae.data.image_shards import ImageShardsConfig, ShardedImages
 from vqvae.data.images import FileDataset, ImageFolderConfig
 from vqvae.data.loader import Loader, global_indices, in_order
 from vqvae.data.phones import Phone, check_phones, labels_at, read_phones
@@ -22,6 +24,7 @@ from vqvae.media.sounds import audio_blocks, read_audio, write_audio
 
 DataConfig = (
     ImageFolderConfig
+    | ImageShardsConfig
     | ArrayConfig
     | Cifar10Config
     | WorldsConfig
@@ -29,6 +32,7 @@ DataConfig = (
     | VideosConfig
     | SyntheticImagesConfig
     | AudioFolderConfig
+    | AudioShardsConfig
     | VoicesConfig
 )
 
@@ -38,6 +42,7 @@ __all__ = [
     "ArrayDataset",
     "AudioDataset",
     "AudioFolderConfig",
+    "AudioShardsConfig",
     "Batch",
     "Cifar10Config",
     "ClipsDataset",
@@ -53,6 +58,7 @@ __all__ = [
     "FramesDataset",
     "GymConfig",
     "ImageFolderConfig",
+    "ImageShardsConfig",
     "LevelHeader",
     "Loader",
     "Objective",
@@ -60,6 +66,7 @@ __all__ = [
     "Recording",
     "Rollouts",
     "Shard",
+    "ShardedImages",
     "Splits",
     "SyntheticImagesConfig",
     "Utterance",

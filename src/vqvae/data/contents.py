@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 
 _MANY = 5_000
 """From this number of files on, reading them takes long enough for a message."""
-_SETTLED_NS = 3 * 10**9
+SETTLED_NS = 3 * 10**9
 """A file that changed within this time may change again and keep its times: file systems are as coarse as 2 s."""
 _ATTEMPTS = 3
 
@@ -56,7 +56,7 @@ def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
     unknown: list[str] = []
     for file in files:
         with contextlib.suppress(OSError):
-            facts, before = _facts(os.stat(root / file)), known.get(file)
+            facts, before = facts_of(os.stat(root / file)), known.get(file)
             if before is not None and before.facts == facts:
                 found[file] = before
             else:
@@ -66,7 +66,7 @@ def read_contents(root: Path, files: Sequence[str]) -> dict[str, Content]:
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         read = tracked(pool.map(lambda file: _read(root / file), unknown, chunksize=1), "reading files", len(unknown))
         fresh = {file: content for file, content in zip(unknown, read, strict=True) if content is not None}
-    settled = time.time_ns() - _SETTLED_NS
+    settled = time.time_ns() - SETTLED_NS
     new = {file: content for file, content in fresh.items() if max(content.facts[2:]) < settled}
     if new:
         _remember(memory, known | new)
@@ -92,13 +92,14 @@ def content_name(kind: str, facts: Any) -> str:
     return f"{kind}-{hashlib.blake2b(json.dumps(facts).encode(), digest_size=12).hexdigest()}"
 
 
-def _facts(status: os.stat_result) -> Facts:
+def facts_of(status: os.stat_result) -> Facts:
+    """What the system says about a file."""
     return status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
 
 
 def _is_same(path: Path, content: Content) -> bool:
     try:
-        return _facts(os.stat(path)) == content.facts
+        return facts_of(os.stat(path)) == content.facts
     except OSError:
         return False
 
@@ -108,9 +109,9 @@ def _read(path: Path) -> Content | None:
     for _ in range(_ATTEMPTS):
         try:
             with path.open("rb") as file:
-                before = _facts(os.fstat(file.fileno()))
+                before = facts_of(os.fstat(file.fileno()))
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-                if _facts(os.fstat(file.fileno())) == before == _facts(os.stat(path)):
+                if facts_of(os.fstat(file.fileno())) == before == facts_of(os.stat(path)):
                     return Content(before, digest)
         except OSError:
             return None

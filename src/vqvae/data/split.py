@@ -8,7 +8,7 @@ import hashlib
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Bool, Float, Int, UInt64
 
 from vqvae.errors import DataError
 
@@ -30,9 +30,24 @@ def split_of_any_size(keys: Sequence[str], where: str) -> tuple[Int[np.ndarray, 
     """
     if len(keys) < 2:
         raise DataError(f"{where} has {len(keys)} examples; at least 2 are needed, one to train on and one to hold out.")
-    hashes = np.array([_hash(key) for key in keys])
-    held_out = (hashes < max(HELD_OUT_SHARE, np.nextafter(hashes.min(), 1))) & (hashes < hashes.max())
+    held_out = _held_out(np.array([_hash(key) for key in keys]))
     return np.flatnonzero(~held_out), np.flatnonzero(held_out)
+
+
+def split_by_digests(digests: UInt64[np.ndarray, " examples"], where: str) -> Bool[np.ndarray, " examples"]:
+    """Whether each example is held out, given a hash of its content. Equal examples are on the same side.
+
+    Raises:
+        DataError: if there are not two different examples; ``where`` names the data in the message.
+    """
+    if not len(digests) or digests.min() == digests.max():
+        words = f"{len(digests):,} examples, all the same" if len(digests) > 1 else f"{len(digests)} examples"
+        raise DataError(f"{where} has {words}; at least 2 different ones are needed, one to train on and one to hold out.")
+    return _held_out(digests / 2**64)
+
+
+def _held_out(hashes: Float[np.ndarray, " examples"]) -> Bool[np.ndarray, " examples"]:
+    return (hashes < max(HELD_OUT_SHARE, np.nextafter(hashes.min(), 1))) & (hashes < hashes.max())
 
 
 def _hash(key: str) -> float:

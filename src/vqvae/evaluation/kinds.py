@@ -3,6 +3,7 @@
 A new kind of data is a new row. Data without a row of its own is treated as arrays.
 """
 
+import dataclasses
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +109,17 @@ def other_frame_rate(path: Path, signal: Signal) -> float | None:
 def whole(blocks: Blocks) -> Tensor:
     """Blocks as one example."""
     return torch.cat(list(blocks), -1)
+
+
+def signal_of(file: Path, signal: Signal) -> Signal:
+    """The signal of the data in a file that a model reads: the model's, with the frame rate of a video if the model has none.
+
+    Raises:
+        DataError: if the video cannot be decoded.
+    """
+    if kind_of(signal) is not VIDEO or signal.sample_rate is not None or file.suffix.lower() not in VIDEO_SUFFIXES:
+        return signal
+    return dataclasses.replace(signal, sample_rate=frame_rate_of(file))
 
 
 def _is_picture(signal: Signal) -> bool:

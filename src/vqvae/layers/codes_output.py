@@ -27,8 +27,8 @@ class CodesOutput(nn.Module):
         """Create the layers: the number of features, and of hidden units per codebook."""
         books, size = self.num_codebooks, self.codebook_size
         self.output = nn.Linear(features, books * hidden)
-        self.earlier = nn.Parameter(torch.randn(books - 1, size, hidden) / books**0.5) if books > 1 else None
-        self.logits_weight = nn.Parameter(torch.empty(books, hidden, size).uniform_(-1, 1) / hidden**0.5)
+        self.earlier = nn.Parameter(torch.randn(books - 1, size, hidden).div_(books**0.5)) if books > 1 else None
+        self.logits_weight = nn.Parameter(torch.empty(books, hidden, size).uniform_(-1, 1).div_(hidden**0.5))
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
 
     def _told(self, codes: Integer[Tensor, "batch codebooks *space"]) -> Float[Tensor, "batch *space codebooks output"] | None:

@@ -50,7 +50,7 @@ class FrameMemory(nn.Module):
         """
         super().__init__()
         given, columns = embedding + memory, 2 * reach + 1
-        self.seen = nn.Parameter(torch.randn(num_codebooks, codebook_size, embedding) / num_codebooks**0.5)
+        self.seen = nn.Parameter(torch.randn(num_codebooks, codebook_size, embedding).div_(num_codebooks**0.5))
         convolutions = (nn.Conv2d(given, 2 * memory, (3, columns), padding=(1, reach)) for _ in range(max(actions, 1)))
         self.moves = nn.ModuleList(convolutions)
         self.first = nn.Parameter(torch.zeros(memory))

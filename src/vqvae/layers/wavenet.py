@@ -216,7 +216,7 @@ def check_wavenet(config: Any) -> None:
 
 def _linear(*shape: int, gain: float = 1.0) -> tuple[nn.Parameter, nn.Parameter]:
     """Initial weights (..., inputs, outputs) that scale their inputs by ``gain``, and zero biases."""
-    return nn.Parameter(torch.randn(shape) * (gain / shape[-2] ** 0.5)), nn.Parameter(torch.zeros(*shape[:-2], shape[-1]))
+    return nn.Parameter(torch.randn(shape).mul_(gain / shape[-2] ** 0.5)), nn.Parameter(torch.zeros(*shape[:-2], shape[-1]))
 
 
 def _levels(count: int, width: int) -> Float[Tensor, "count width"]:

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Bool, Int64
 
 from vqvae.errors import DataError, MissingExtraError
 
@@ -22,6 +23,21 @@ class Column(NamedTuple):
     """"bytes", "numbers" (lists of them), "int", "text" or "other"."""
     names: tuple[str, ...] = ()
     """The names of the classes, if the table was written by Hugging Face ``datasets`` and the column holds classes."""
+
+
+class Values(NamedTuple):
+    """Some rows of a column with bytes."""
+
+    data: memoryview
+    """The bytes of all its values."""
+    starts: Int64[np.ndarray, " bounds"]
+    """Where each value begins in ``data``, and where the last one ends."""
+    missing: Bool[np.ndarray, " rows"]
+    """Which rows have no value."""
+    labels: list[Any]
+    """The value of another column in each row; None without one."""
+    place: int | None
+    """Where ``data`` lies in the file, in bytes. None if the file holds it compressed."""
 
 
 class Table(NamedTuple):
@@ -47,6 +63,15 @@ def parquet_modules() -> tuple[ModuleType, ModuleType]:
     return pyarrow, pyarrow.parquet
 
 
+def zstd_size(data: bytes) -> int | None:
+    """Bytes of data under zstd at its highest level. None if pyarrow is not installed: Python itself has no zstd before 3.14."""
+    try:
+        pyarrow, _ = parquet_modules()
+    except MissingExtraError:
+        return None
+    return pyarrow.Codec("zstd", compression_level=22).compress(data).size
+
+
 def open_table(path: Path) -> Table:
     """Read the description of a Parquet file (.parquet) or an Arrow file (.arrow), but no rows.
 
@@ -59,7 +84,7 @@ def open_table(path: Path) -> Table:
         if path.suffix.lower() == ".parquet":
             with parquet.ParquetFile(path) as file:
                 return Table(path, file.metadata.num_rows, _columns(arrow, file.schema_arrow))
-        with _arrow_batches(arrow, path) as (schema, batches):
+        with _arrow_batches(arrow, path) as (schema, batches, _):
             return Table(path, sum(batch.num_rows for batch in batches), _columns(arrow, schema))
 
 
@@ -77,6 +102,48 @@ def read_rows(path: Path, start: int, stop: int, columns: Sequence[str]) -> Iter
                 yield dict(zip(columns, row, strict=True))
 
 
+def read_values(path: Path, column: str, label: str | None = None) -> Iterator[Values]:
+    """All values of a column with bytes, a few rows at a time, and where they lie in the file. Read each part before the next one.
+
+    Args:
+        column: the column. Of a structure such as {"bytes", "path"}, the field "bytes" is read.
+        label: another column to read along.
+
+    Raises:
+        DataError: if the file cannot be read.
+    """
+    arrow, parquet = parquet_modules()
+    columns = [column, *filter(None, [label])]
+    with _explained(path):
+        if path.suffix.lower() == ".parquet":
+            with parquet.ParquetFile(path) as file:
+                for batch in file.iter_batches(_ROWS, columns=columns, use_threads=False):
+                    yield _values_of(arrow, batch, column, label, None)
+            return
+        with _arrow_batches(arrow, path) as (_, batches, whole):
+            for batch in batches:
+                for row in range(0, batch.num_rows, _ROWS):
+                    yield _values_of(arrow, batch.select(columns).slice(row, _ROWS), column, label, whole)
+
+
+def _values_of(arrow: ModuleType, batch: Any, column: str, label: str | None, whole: Any) -> Values:
+    """The values in a record batch. ``whole`` is the mapped file, if there is one."""
+    array = batch.column(column)
+    array = getattr(array, "storage", array)
+    if arrow.types.is_struct(array.type):
+        # Not field(): flatten() also leaves out the values of rows whose structure is missing.
+        array = array.flatten()[[field.name for field in array.type].index("bytes")]
+    kind = np.int64 if arrow.types.is_large_binary(array.type) else np.int32
+    _, starts, data = array.buffers()
+    bounds = np.zeros(1, np.int64) if starts is None else np.frombuffer(starts, kind)[array.offset : array.offset + len(array) + 1]
+    place = None
+    if whole is not None and data is not None and 0 <= data.address - whole.address <= whole.size - data.size:
+        place = data.address - whole.address
+    missing = np.asarray(array.is_null().to_numpy(zero_copy_only=False), bool)
+    labels = [None] * len(array) if label is None else batch.column(label).to_pylist()
+    return Values(memoryview(data or b""), bounds.astype(np.int64), missing, labels, place)
+
+
 def _slices(arrow: ModuleType, parquet: ModuleType, path: Path, start: int, stop: int, columns: Sequence[str]) -> Iterator[Any]:
     """The rows as record batches with few rows."""
     first = 0
@@ -89,7 +156,7 @@ def _slices(arrow: ModuleType, parquet: ModuleType, path: Path, start: int, stop
                     yield from _between(batches, start - first, stop - first)
                 first += rows
         return
-    with _arrow_batches(arrow, path) as (_, batches):
+    with _arrow_batches(arrow, path) as (_, batches, _):
         for batch in batches:
             if first < stop and first + batch.num_rows > start:
                 chosen = batch.select(list(columns))
@@ -113,17 +180,19 @@ def _between(batches: Any, start: int, stop: int) -> Iterator[Any]:
 
 
 @contextmanager
-def _arrow_batches(arrow: ModuleType, path: Path) -> Iterator[tuple[Any, Iterator[Any]]]:
-    """The schema and the batches of an Arrow file, as a stream (``datasets`` writes these) or with random access. Memory-mapped: a batch
-    takes memory only when its values are read."""
+def _arrow_batches(arrow: ModuleType, path: Path) -> Iterator[tuple[Any, Iterator[Any], Any]]:
+    """The schema and the batches of an Arrow file, as a stream (``datasets`` writes these) or with random access, and the whole file as a
+    buffer. Memory-mapped: a batch takes memory only when its values are read."""
     with arrow.memory_map(str(path)) as file:
+        whole = file.read_buffer(file.size())
+        file.seek(0)
         try:
             stream = arrow.ipc.open_stream(file)
-            yield stream.schema, iter(stream)
+            yield stream.schema, iter(stream), whole
         except arrow.ArrowInvalid:
             file.seek(0)
             opened = arrow.ipc.open_file(file)
-            yield opened.schema, (opened.get_batch(number) for number in range(opened.num_record_batches))
+            yield opened.schema, (opened.get_batch(number) for number in range(opened.num_record_batches)), whole
 
 
 def _columns(arrow: ModuleType, schema: Any) -> dict[str, Column]:

@@ -195,23 +195,24 @@ class Header(NamedTuple):
     """256, or 65,536 for more than 8 bits; None for floats."""
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path, content: bytes | None = None) -> Header:
     """Read the header of a picture file.
+
+    Args:
+        path: the file.
+        content: the bytes of the file, if it lies in another file. ``path`` is then only a name for messages.
 
     Raises:
         DataError: if the file cannot be read, or it is of another format.
     """
-    try:
-        with path.open("rb") as file, decoding(path):
-            kind = format_of(file.read(16))
-            if kind is None:
-                raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
-            file.seek(0)
-            image = kind.open(file)
-            picture = Picture(image, turn_of(image.info), path, is_deep=has_deep_colours(image))
-            return Header(picture.size, picture.channels, picture.levels)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}.") from error
+    with _opened(path) if content is None else io.BytesIO(content) as file, decoding(path):
+        kind = format_of(file.read(16))
+        if kind is None:
+            raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
+        file.seek(0)
+        image = kind.open(file)
+        picture = Picture(image, turn_of(image.info), path, is_deep=has_deep_colours(image))
+        return Header(picture.size, picture.channels, picture.levels)
 
 
 @contextmanager

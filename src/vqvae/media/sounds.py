@@ -38,11 +38,12 @@ def read_audio(path: str | Path, rate: int) -> Float32[np.ndarray, " samples"]:
     return np.concatenate(list(audio_blocks(path, rate)))
 
 
-def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK) -> Iterator[Float32[np.ndarray, " block"]]:
+def audio_blocks(path: str | Path, rate: int, size: int = _BLOCK, content: bytes | None = None) -> Iterator[Float32[np.ndarray, " block"]]:
     """Like ``read_audio``, in blocks of ``size`` samples; the last one may be shorter. Memory does not grow with the file: a block takes at
-    most 4 MiB before its channels are averaged."""
+    most 4 MiB before its channels are averaged. ``content`` is the bytes of the file, if it lies in another file; ``path`` is then only a
+    name for messages."""
     waiting, yielded = np.empty(0, np.float32), False
-    for block in _resampled(user_path(path, DataError), rate):
+    for block in _resampled(user_path(path, DataError) if content is None else Path(path), rate, content):
         waiting = np.concatenate([waiting, block.clip(-1, 1)])
         while len(waiting) >= size:
             yield waiting[:size]
@@ -124,10 +125,10 @@ def _soxr() -> ModuleType:
     return soxr
 
 
-def _resampled(path: Path, rate: int) -> Iterator[np.ndarray]:
+def _resampled(path: Path, rate: int, content: bytes | None) -> Iterator[np.ndarray]:
     """The file's samples at another rate, in blocks of any size."""
     stream, stream_rate = None, rate
-    for own_rate, block in _decoded(path, rate):
+    for own_rate, block in _decoded(path, rate, content):
         if stream is not None and own_rate != stream_rate:  # A file may string streams of several rates together.
             yield stream.resample_chunk(np.empty(0, np.float32), last=True)
             stream = None
@@ -140,12 +141,12 @@ def _resampled(path: Path, rate: int) -> Iterator[np.ndarray]:
         yield stream.resample_chunk(np.empty(0, np.float32), last=True)
 
 
-def _decoded(path: Path, rate: int) -> Iterator[tuple[int, np.ndarray]]:
+def _decoded(path: Path, rate: int, content: bytes | None) -> Iterator[tuple[int, np.ndarray]]:
     """The file's own rate with each block of its samples, float32 (samples,); ``rate`` is the one that is wanted."""
     soundfile, count = _soundfile(), 0
     try:
-        with path.open("rb") as file:
-            if not path.stat().st_size:
+        with path.open("rb") if content is None else io.BytesIO(content) as file:
+            if not file.seek(0, io.SEEK_END):
                 raise DataError(f"{path} cannot be decoded: the file is empty.")
             for part in parts(file):
                 before, missing = count, part.missing

@@ -6,10 +6,11 @@ block by a single thread. The blocks of a call are shared out to as many threads
 """
 
 import math
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from functools import partial
+from functools import cache, partial
 from typing import TypeVar
 
 import torch
@@ -67,13 +68,31 @@ def on_threads(work: Callable[[Job], Result], jobs: Sequence[Job], device: torch
     threads = torch.get_num_threads()
     if device.type != "cpu" or threads == 1 or not jobs:
         return [work(job) for job in jobs]
-    # A thread has the number of its creator's process when it starts, and changes it for itself alone afterwards.
     with _ALONE:
+        # The number of OpenMP's threads belongs to a thread, and that of MKL to the process.
+        torch.set_num_threads(1)
         try:
-            with ThreadPoolExecutor(min(threads, len(jobs)), "encoding", torch.set_num_threads, (1,)) as pool:
-                return list(pool.map(work, jobs))
+            # A new thread costs more than the encoding of a small picture.
+            return [work(jobs[0])] if len(jobs) == 1 else list(_pool(threads).map(work, jobs))
         finally:
             torch.set_num_threads(threads)
+
+
+@cache
+def _pool(threads: int) -> ThreadPoolExecutor:
+    """Threads that stay. Each has the number of the process when it starts, which is 1 then."""
+    return ThreadPoolExecutor(threads, "encoding", torch.set_num_threads, (1,))
+
+
+def _after_fork() -> None:
+    """A child has neither the threads nor, perhaps, the holder of the lock."""
+    global _ALONE
+    _ALONE = threading.Lock()
+    _pool.cache_clear()
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows.
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def _encode_block(model: Tokenizer, rows: Sequence[Tensor], numbers: Sequence[int]) -> Codes:

@@ -89,7 +89,7 @@ class CodesEncoder(Encoder):
         self.config = config
         self.channels, self.dim = signal.channels, dim
         self.stride, self.context = config.space, (0, 0)
-        self.embedding = nn.Parameter(torch.randn(self.channels, config.codebook_size, config.hidden) / self.channels**0.5)
+        self.embedding = nn.Parameter(torch.randn(self.channels, config.codebook_size, config.hidden).div_(self.channels**0.5))
         blocks: list[nn.Module] = []
         before = config.hidden
         for after in config.widths:

@@ -18,6 +18,7 @@ from vqvae.codec.stream import read_codes, write_codes
 from vqvae.codes import Codes
 from vqvae.errors import BitstreamError, DataError
 from vqvae.pipeline.base import TrainedParts
+from vqvae.signals import Signal
 
 MOST_VALUES = 2**32
 """The largest number of values of data that is decoded as a whole. As 8-bit levels they take 4 GiB."""
@@ -68,8 +69,10 @@ def write_file(
     size: Callable[[], tuple[int, ...]],
     using: Coders,
     label: int | None = None,
+    signal: Signal | None = None,
 ) -> int:
-    """Write the codes of one example; see ``write_codes``. ``size`` is called after the last block. Returns the number of bytes.
+    """Write the codes of one example; see ``write_codes``. ``size`` is called after the last block. ``signal`` is that of the example;
+    default: the model's. Returns the number of bytes.
 
     Raises:
         ConfigError: if the example is empty or too large.
@@ -80,7 +83,7 @@ def write_file(
             mode=using.mode,
             model=fingerprint(model.tokenizer),
             coder=using.fingerprint,
-            signal=model.signal,
+            signal=model.signal if signal is None else signal,
             layout=model.layout,
             size=size(),
             label=label,

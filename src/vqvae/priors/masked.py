@@ -103,7 +103,7 @@ class MaskedPrior(SamplingPrior):
         self.actions, self.clip_length = config.actions, config.clip_length
         books, size, output = config.num_codebooks, config.codebook_size, config.output_hidden
         # The last row of each codebook stands for an unknown code.
-        self.embedding = nn.Parameter(torch.randn(books, size + 1, config.channels) / books**0.5)
+        self.embedding = nn.Parameter(torch.randn(books, size + 1, config.channels).div_(books**0.5))
         self.place = Places(config.channels)
         self.label = nn.Embedding(config.classes, config.channels) if config.classes else None
         self.memory = None
@@ -124,7 +124,7 @@ class MaskedPrior(SamplingPrior):
         dilations = (DILATIONS[i % len(DILATIONS)] for i in range(config.depth))
         self.blocks = nn.Sequential(*(ResidualBlock2d(config.channels, config.channels // 2 or 1, dilation) for dilation in dilations))
         self.output = nn.Linear(config.channels, books * output)
-        self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1) / output**0.5)
+        self.logits_weight = nn.Parameter(torch.empty(books, output, size).uniform_(-1, 1).div_(output**0.5))
         self.logits_bias = nn.Parameter(torch.zeros(books, size))
 
     @property

@@ -77,7 +77,7 @@ class TransformerPrior(CodesOutput, AutoregressivePrior):
         self.config = config
         self.num_codebooks, self.codebook_size = config.num_codebooks, config.codebook_size
         self.classes, self.actions, self.clip_length = config.classes, config.actions, config.clip_length
-        self.embedding = nn.Parameter(torch.randn(config.num_codebooks, config.codebook_size, config.dim) / config.num_codebooks**0.5)
+        self.embedding = nn.Parameter(torch.randn(config.num_codebooks, config.codebook_size, config.dim).div_(config.num_codebooks**0.5))
         self.first = nn.Parameter(torch.randn(config.dim))
         self.place = Places(config.dim)
         self.label = nn.Embedding(config.classes, config.dim) if config.classes else None

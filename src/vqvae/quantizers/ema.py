@@ -56,7 +56,7 @@ class EMAQuantizer(SingleCodebook):
         if not 0 <= config.decay < 1:
             raise ConfigError(f"decay is {config.decay}; it must lie in [0, 1).")
         self.config = config
-        codebook = torch.randn(1, config.codebook_size, config.dim) / config.dim**0.5
+        codebook = torch.randn(1, config.codebook_size, config.dim).div_(config.dim**0.5)
         self.register_buffer("codebook", codebook)
         self.register_buffer("counts", torch.ones(1, config.codebook_size))
         self.register_buffer("sums", codebook.clone())

@@ -42,7 +42,7 @@ class VectorQuantizer(SingleCodebook):
             start_from_data=config.start_from_data,
         )
         self.config = config
-        self.codebook = nn.Parameter(torch.randn(1, config.codebook_size, config.dim) / config.dim**0.5)
+        self.codebook = nn.Parameter(torch.randn(1, config.codebook_size, config.dim).div_(config.dim**0.5))
 
     def _look_up(self, codebook: Tensor, codes: Tensor, rows: Tensor, count: Tensor | float) -> tuple[Tensor, Tensor]:
         chosen = self.codebook[0].index_select(0, codes)

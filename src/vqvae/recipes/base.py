@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from vqvae.codes import Level
-from vqvae.data import ImageFolderConfig
+from vqvae.data import ImageFolderConfig, ImageShardsConfig
 from vqvae.likelihoods import GaussianConfig
 from vqvae.models import VQVAEConfig
 from vqvae.networks import ImageDecoderConfig, ImageEncoderConfig
@@ -67,7 +67,11 @@ def fitted(config: TrainConfig, default: TrainConfig) -> TrainConfig:
         default: the settings that the user started from. If the likelihoods of the two differ, the user's is kept.
     """
     data, likelihood = config.data, getattr(config.model, "likelihood", None)
-    if not isinstance(data, ImageFolderConfig) or not dataclasses.is_dataclass(likelihood) or isinstance(likelihood, type):
+    if (
+        not isinstance(data, ImageFolderConfig | ImageShardsConfig)
+        or not dataclasses.is_dataclass(likelihood)
+        or isinstance(likelihood, type)
+    ):
         return config
     before = getattr(default.model, "likelihood", None)
     changes: dict[str, Any] = {}

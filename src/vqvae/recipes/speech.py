@@ -3,8 +3,9 @@
 import dataclasses
 
 from vqvae.codes import Level
-from vqvae.data import AudioFolderConfig, DataConfig, VoicesConfig
+from vqvae.data import AudioFolderConfig, AudioShardsConfig, DataConfig, VoicesConfig
 from vqvae.data.audio import speaker_names
+from vqvae.data.audio_shards import has_audio_shards, shard_speakers
 from vqvae.data.cache import user_path
 from vqvae.errors import ConfigError
 from vqvae.likelihoods import CepstralConfig, MuLawConfig, SpectralConfig
@@ -162,15 +163,32 @@ def librispeech_cpu_tokenizer(path: str | None) -> TrainConfig:
     )
 
 
-def own_tokenizer(path: str | None) -> TrainConfig:
-    """E8's network for two cores, for a user's own recordings. If there are at least two speakers, each gets a voice."""
+def own_tokenizer(path: str | None, column: str | None = None, label_column: str | None = None, cache: str | None = None) -> TrainConfig:
+    """E8's network for two cores, for a user's own recordings. If there are at least two speakers, each gets a voice.
+
+    Args:
+        path: a folder of recordings, one long recording, or shards; see ``AudioShardsConfig``.
+        column: the column of tables with the recordings.
+        label_column: the column of tables with the speakers.
+        cache: the folder for decoded samples.
+
+    Raises:
+        ConfigError: if there is no path, or columns are named but there is no table.
+        DataError: if shards are damaged.
+    """
     if path is None:
         raise ConfigError("The recipe 'speech' trains on your own recordings; give their folder, or one long recording: --data FOLDER")
-    names = speaker_names(path)
     base = librispeech_cpu_tokenizer(path)
     assert isinstance(base.model, VQVAEConfig) and isinstance(base.model.decoder, SpectralDecoderConfig), "set above"
+    if has_audio_shards(path):
+        columns = {"column": column, "label_column": label_column, "cache": cache}
+        names = shard_speakers(path, **columns)
+        data: DataConfig = AudioShardsConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, **columns)
+    elif column or label_column:
+        raise ConfigError(f"{path} holds no Parquet or Arrow files, so it has no columns. Omit --data.column and --data.label-column.")
+    else:
+        names, data = speaker_names(path), AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024, cache=cache)
     decoder = dataclasses.replace(base.model.decoder, speakers=len(names) if len(names) > 1 else 0)
-    data = AudioFolderConfig(path=path, chunk=16_384, crop=CROP, hop=1_024)
     return dataclasses.replace(base, model=dataclasses.replace(base.model, decoder=decoder), data=data, evaluate_every=2_000)
 
 
@@ -287,12 +305,13 @@ LIBRISPEECH = Recipe(
 )
 OWN = Recipe(
     name="speech",
-    summary="your own recordings to 125 codes a second; sub-folders are speakers",
+    summary="your own recordings, or shards of them, to 125 codes a second; sub-folders or labels are speakers",
     paper="the setup of E8",
     cost="about an hour of one core for the tokenizer",
     expected="depends on the recordings; the same network reached a log-mel distance of 6.1 dB and STOI 0.76 on LibriSpeech",
     tokenizer=own_tokenizer,
     prior=demo_prior,
     sized=own_prior,
+    looks_at=("column", "label_column", "cache"),
     tokenizer_share=0.9,  # The prior takes minutes: more would memorise an hour of speech.
 )

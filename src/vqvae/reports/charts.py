@@ -26,7 +26,7 @@ QUIET, DARK = "#667080", "#2f6db3"
 _CELL, _WIDE, _FAINTEST = 12, 640, 0.005
 _COLOURED = """
 text { fill: #667080; font: 11px system-ui, sans-serif; } .grid { stroke: #e3e1dc; } .line { fill: none; stroke-width: 1.8; }
-.dot { fill: #fff; stroke-width: 2; }
+.dot { fill: #fff; stroke-width: 2; } .small { stroke-width: 1.4; }
 .a { stroke: #2f6db3; } .b { stroke: #d9772b; } .c { stroke: #4b9a6a; } .d { stroke: #9a5fb0; }
 """
 """The light colours of the page, for a stand-alone picture."""
@@ -59,8 +59,8 @@ def line_chart(title: str, series: Sequence[Series]) -> str:
     return _figure(title, f"{title} by step: {said}", _lines(finite), [one.name for one in finite] if len(finite) > 1 else [])
 
 
-def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
-    """Write the lines of ``line_chart`` as a stand-alone SVG file with colours, title and legend.
+def save_line_chart(path: Path, title: str, series: Sequence[Series], dots: bool = False) -> None:
+    """Write the lines of ``line_chart`` as a stand-alone SVG file with colours, title and legend. With ``dots``, every point is marked.
 
     Raises:
         ValueError: if no point is finite, or there are more lines than colours.
@@ -78,7 +78,7 @@ def save_line_chart(path: Path, title: str, series: Sequence[Series]) -> None:
 <style>{_COLOURED}</style>
 <rect width="100%" height="100%" fill="#ffffff"/>
 <text x="{_LEFT}" y="13">{escape(title)}</text>{legend}
-<svg y="{top}" height="{_HEIGHT}">{_lines(finite)}</svg>
+<svg y="{top}" height="{_HEIGHT}">{_lines(finite, dots)}</svg>
 </svg>
 """
     save_svg(path, text)
@@ -184,25 +184,27 @@ def _finite(series: Sequence[Series]) -> list[Series]:
     return [Series(one.name, [(x, y) for x, y in one.points if math.isfinite(x) and math.isfinite(y)]) for one in series]
 
 
-def _lines(series: Sequence[Series]) -> str:
+def _lines(series: Sequence[Series], dots: bool = False) -> str:
     """Axes and lines of at least one point."""
     points = [point for one in series for point in one.points]
     most = max(x for x, _ in points) or 1.0
     low, high = min(y for _, y in points), max(y for x, y in points if x >= most / 10)
     frame = _Frame(most, *_padded(low, high))
-    lines = "".join(_line(colour, one, frame) for colour, one in zip(_colours(), series, strict=False))
+    lines = "".join(_line(colour, one, frame, dots) for colour, one in zip(_colours(), series, strict=False))
     # An inner svg clips at the frame. A clipping path would need an identifier that is unique in the page.
     body = f'<svg x="{_LEFT}" y="0" width="{_WIDTH - _LEFT}" height="{_HEIGHT - _BOTTOM}" viewBox="{_LEFT} 0 {_WIDTH - _LEFT} '
     return frame.axes() + body + f'{_HEIGHT - _BOTTOM}">{lines}</svg>'
 
 
-def _line(colour: str, one: Series, frame: _Frame) -> str:
+def _line(colour: str, one: Series, frame: _Frame, dots: bool) -> str:
     """A line, or a dot for a single point."""
     title = f"<title>{escape(one.name)}</title>"
     if len(one.points) == 1:
         across, up = frame.at(*one.points[0])
         return f'<circle class="dot {colour}" cx="{across - 4:.1f}" cy="{up:.1f}" r="4">{title}</circle>'
-    return f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}">{title}</polyline>'
+    points = [frame.at(*point) for point in _thinned(one.points)] if dots else []
+    marks = "".join(f'<circle class="dot small {colour}" cx="{across:.1f}" cy="{up:.1f}" r="2.2"/>' for across, up in points)
+    return f'<polyline class="line {colour}" points="{frame.path(_thinned(one.points))}">{title}</polyline>{marks}'
 
 
 def _figure(title: str, said: str, body: str, legend: Sequence[str]) -> str:

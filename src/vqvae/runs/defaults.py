@@ -121,7 +121,10 @@ def _defaults(recipe: Recipe, config: TrainConfig, path: str | None) -> TrainCon
         default = recipe.tokenizer(path, **words)
     except VqvaeError:
         return None
-    return fitted(default, default)
+    # The user gave these as flags, so they are no defaults.
+    data: Any = default.data
+    usual = {field.name: field.default for field in dataclasses.fields(data) if field.name in words}
+    return fitted(dataclasses.replace(default, data=dataclasses.replace(data, **usual)), default)
 
 
 def _seed(seed: int) -> list[str]:

@@ -243,9 +243,13 @@ class Served:
 
 
 def load_all(
-    runs: Sequence[Path], device: torch.device, options: ServeOptions, observe: Callable[[str, str, int], None]
+    runs: Sequence[Path],
+    device: torch.device,
+    options: ServeOptions,
+    observe: Callable[[str, str, int], None],
+    threads: int | None = None,
 ) -> dict[str, Served]:
-    """Load runs, each under the name of its folder.
+    """Load runs, each under the name of its folder. Together they compute with ``threads`` threads.
 
     Raises:
         CheckpointError: a folder holds no run.
@@ -255,7 +259,8 @@ def load_all(
         raise ConfigError("No run was given: vqvae serve RUN...")
     models = [pipeline.load(run, device) for run in runs]
     names = safe_names(run.resolve().name for run in runs)
+    share = None if threads is None else max(threads // len(runs), 1)
     return {
-        name: Served(name, run, model, Material.of(run), Worker(name, options, observe), options)
+        name: Served(name, run, model, Material.of(run), Worker(name, options, observe, share), options)
         for name, run, model in zip(names, runs, models, strict=True)
     }

@@ -35,12 +35,12 @@ def encode_together(model: Pipeline) -> Callable[[list[Tensor]], list[Codes]]:
     return work
 
 
-def sample_together(model: Pipeline, choice: Choice) -> Callable[[list[Draw]], list[tuple[Codes, Tensor]]]:
-    """Draws codes and decodes them, for requests with the same choice."""
+def sample_together(model: Pipeline, choice: Choice) -> Callable[[list[Draw]], Iterator[tuple[Codes, Tensor]]]:
+    """Draws codes and decodes them, for requests with the same choice. The first are sent while others are decoded."""
 
-    def work(draws: list[Draw]) -> list[tuple[Codes, Tensor]]:
-        drawn = draw_codes(model, draws, choice)
-        return [(one.codes, model.decode_drawn(one, draw.seed)) for one, draw in zip(drawn, draws, strict=True)]
+    def work(draws: list[Draw]) -> Iterator[tuple[Codes, Tensor]]:
+        for one, draw in zip(draw_codes(model, draws, choice), draws, strict=True):
+            yield one.codes, model.decode_drawn(one, draw.seed)
 
     return work
 

@@ -5,7 +5,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Hashable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Hashable, Iterable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
@@ -28,8 +28,8 @@ class Job:
     kind: str
     key: Hashable
     """Jobs with the same key are done together; None is done alone."""
-    work: Callable[[list[Any]], Sequence[Any]]
-    """Does several jobs; the first job's is called."""
+    work: Callable[[list[Any]], Iterable[Any]]
+    """Does several jobs; the first job's is called. Each result is given away as soon as it is there."""
     given: Any
     future: Future = field(default_factory=Future)
 
@@ -76,7 +76,11 @@ class Worker:
     """The thread of a model, and what waits for it."""
 
     def __init__(
-        self, name: str, options: ServeOptions, observe: Callable[[str, str, int], None] = lambda model, kind, count: None
+        self,
+        name: str,
+        options: ServeOptions,
+        observe: Callable[[str, str, int], None] = lambda model, kind, count: None,
+        threads: int | None = None,
     ) -> None:
         """Start the thread.
 
@@ -84,8 +88,9 @@ class Worker:
             name: the model's name.
             options: the limits.
             observe: is called with the model, the kind and the number of jobs that are done together.
+            threads: the number of threads that torch may use for the work. Default: as many as it uses elsewhere.
         """
-        self.name, self._options, self._observe = name, options, observe
+        self.name, self._options, self._observe, self._threads = name, options, observe, threads
         self._waiting: deque[Job] = deque()
         self._streams: deque[Stream] = deque()
         self._changed = threading.Condition()
@@ -97,13 +102,13 @@ class Worker:
         """The number of jobs that wait, and of streams."""
         return len(self._waiting) + len(self._streams)
 
-    async def call(self, kind: str, work: Callable[[list[Any]], Sequence[T]], given: Any, key: Hashable = None) -> T:
+    async def call(self, kind: str, work: Callable[[list[Any]], Iterable[T]], given: Any, key: Hashable = None) -> T:
         """Do a job; with others of the same key if there are any. A cancelled job that waits is dropped.
 
         Args:
             kind: what the job is, for the metrics.
-            work: takes what several jobs were given, and returns the result of each. An exception in place of a result is raised for
-                that job alone.
+            work: takes what several jobs were given, and gives the result of each. After an error, each job without a result is done
+                alone, and may fail alone.
             given: what this job is given.
             key: jobs with the same key are done together; None is done alone.
 
@@ -175,6 +180,8 @@ class Worker:
             raise Refusal(429, f"{len(self)} requests wait for the model {self.name} already. Try again in a second.", _RETRY)
 
     def _run(self) -> None:
+        if self._threads is not None:
+            torch.set_num_threads(self._threads)
         with torch.no_grad():  # It holds for this thread alone.
             self._work()
 
@@ -219,19 +226,18 @@ class Worker:
         self._was_busy = len(jobs) > 1
         self._observe(self.name, jobs[0].kind, len(jobs))
         try:
-            results = jobs[0].work([job.given for job in jobs])
+            for job, result in zip(jobs, jobs[0].work([job.given for job in jobs]), strict=True):
+                job.future.set_result(result)
         except BaseException as error:
-            if len(jobs) > 1:  # The fault of one is not that of the others.
-                for job in jobs:
-                    self._do_one(job)
+            if len(jobs) == 1:
+                jobs[0].future.set_exception(error)
                 return
-            jobs[0].future.set_exception(error)
-            return
-        for job, result in zip(jobs, results, strict=True):
-            job.future.set_result(result)
+            for job in jobs:  # The fault of one is not that of the others.
+                if not job.future.done():
+                    self._do_one(job)
 
     def _do_one(self, job: Job) -> None:
         try:
-            job.future.set_result(job.work([job.given])[0])
+            job.future.set_result(next(iter(job.work([job.given]))))
         except BaseException as error:
             job.future.set_exception(error)

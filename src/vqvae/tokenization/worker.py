@@ -82,9 +82,9 @@ class Worker:
     def _rows(self, shard: int) -> Iterator[Row | BadRecord]:
         """The rows of a shard, in order. Several are encoded at once, which changes no code."""
         waiting: list[Read] = []
-        values = 0
+        values, at_once = 0, _BATCHES * self._model.batch_size
         for read in self._read(shard):
-            if isinstance(read, BadRecord) or len(waiting) == _BATCHES * self._model.batch_size or values >= _MOST:
+            if isinstance(read, BadRecord) or len(waiting) == at_once or values >= _MOST:
                 yield from self._encoded(waiting)
                 waiting, values = [], 0
             if isinstance(read, BadRecord):

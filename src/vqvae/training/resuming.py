@@ -4,10 +4,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from vqvae import config as configuration
-from vqvae import storage
+from vqvae import distributed, storage
 from vqvae.config import Parts
 from vqvae.data.base import Splits
 from vqvae.data.cache import user_path
@@ -17,6 +18,10 @@ from vqvae.pipeline import local_run, part_of
 from vqvae.storage import RunCard
 from vqvae.storage.hub import is_address
 from vqvae.training.settings import TrainConfig
+from vqvae.words import say
+
+QUANTIZER = "quantizer"
+"""The name of a tokenizer's quantizer among its parts."""
 
 
 def check_same(stored: RunCard, config: TrainConfig, splits: Splits, where: Path, parts: Parts) -> None:
@@ -95,7 +100,7 @@ def _data(stored: RunCard, splits: Splits) -> list[str]:
 
 def start_from(run: str, module: nn.Module, stage: str, parts: Parts) -> None:
     """Copy the weights of the same stage of another run, or of a model on the Hub. A tokenizer of frames can start from a tokenizer of
-    pictures.
+    pictures. A tokenizer can start from one with other codebooks: its own then start anew, and the rest is copied.
 
     Raises:
         CheckpointError: if there are none, or they do not fit the module.
@@ -105,4 +110,20 @@ def start_from(run: str, module: nn.Module, stage: str, parts: Parts) -> None:
     source = part_of(folder, folder / stage) or folder / stage
     other = storage.load(source, parts)
     takes_pictures = isinstance(module, FrameTokenizer) and not isinstance(other, FrameTokenizer)
-    storage.restore(module.model if takes_pictures else module, other.state_dict(), source / storage.WEIGHTS)
+    module = module.model if takes_pictures else module
+    tensors, own = other.state_dict(), _codebooks(module.state_dict())
+    others = _codebooks(tensors)
+    if own and others and _shapes(own) != _shapes(others):
+        if distributed.is_main():
+            say(f"The codebooks of {run} have other sizes, so new ones start from the data. All other weights are copied.")
+        tensors = {name: value for name, value in tensors.items() if name not in others} | own
+    storage.restore(module, tensors, source / storage.WEIGHTS)
+
+
+def _codebooks(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors of a tokenizer's quantizer. A prior has none."""
+    return {name: tensor for name, tensor in tensors.items() if QUANTIZER in name.split(".")[:-1]}
+
+
+def _shapes(tensors: Mapping[str, Tensor]) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in tensors.items()}

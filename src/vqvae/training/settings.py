@@ -52,7 +52,8 @@ class TrainConfig:
     evaluate_every: int = field(default=1000, metadata=INCIDENTAL)
     """Steps between evaluations on held-out data. 0: only at the end."""
     start_from: str | None = field(default=None, metadata={"value": "RUN"})
-    """A run whose weights are the initial weights (fine-tuning): a run folder, or hf:OWNER/NAME for a model on the Hub."""
+    """A run whose weights are the initial weights (fine-tuning): a run folder, or hf:OWNER/NAME for a model on the Hub. Codebooks of other
+    sizes start anew."""
 
     def __post_init__(self) -> None:
         check_at_least(1, self, "steps", "batch_size", "accumulate", *([] if self.most_steps is None else ["most_steps"]))

@@ -9,7 +9,7 @@ import pyarrow
 import pyarrow.parquet
 import pytest
 
-from vqvae.data.records.found import find_records
+from vqvae.data.records.found import Shards, find_records, find_shards
 from vqvae.errors import ConfigError, DataError
 
 SUFFIXES = (".png", ".jpg")
@@ -73,3 +73,28 @@ def test_saved_data_sets_with_splits_or_damage(tmp_path):
     state.write_text("{")
     with pytest.raises(ConfigError, match="JSON"):
         find_records(state.parent, SUFFIXES)
+
+
+def test_shards_are_found_by_what_a_place_holds(tmp_path):
+    for name in ("tars/b.tar", "tars/a/1.TAR", "tables/b.parquet", "tables/a.parquet", "none/1.png", "arrow/x.arrow"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    split = datasets.Dataset.from_dict({"image": [b"1"]})
+    datasets.DatasetDict({"train": split, "test": split}).save_to_disk(tmp_path / "saved")
+    (tmp_path / "saved" / "train" / "cache-1.arrow").write_bytes(b"x")
+    arrow = "data-00000-of-00001.arrow"
+    for place, root, files, are_tars in (
+        ("tars", "tars", ("a/1.TAR", "b.tar"), True),
+        ("tars/b.tar", "tars", ("b.tar",), True),
+        ("tables", "tables", ("a.parquet", "b.parquet"), False),
+        ("tables/b*.parquet", "tables", ("b.parquet",), False),
+        ("saved", "saved", (f"test/{arrow}", f"train/{arrow}"), False),
+        ("saved/train", "saved/train", (arrow,), False),
+        ("arrow", "arrow", ("x.arrow",), False),
+    ):
+        assert find_shards(tmp_path / place) == Shards(tmp_path / root, files, are_tars), place
+    for place in ("none", "nowhere", "none/1.png", "none/*.tar", "tables/c*.parquet"):
+        assert find_shards(tmp_path / place) is None, place
+    (tmp_path / "tars" / "c.parquet").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"several kinds \(2 [tT][aA][rR], 1 parquet\)"):
+        find_shards(tmp_path / "tars")

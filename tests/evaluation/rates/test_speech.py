@@ -19,8 +19,9 @@ def test_models_have_a_point_and_opus_one_for_each_rate() -> None:
     pytest.importorskip("pystoi")
     pytest.importorskip("av")
     model = Pipeline(make("spectral"), label_names=("she", "he"), signal=sound(16_000))
-    (point,) = model_points(model, [wave()], "he")
+    (point,), bits = model_points(model, [wave()], "he")
     assert point.setting == "packed" and point.rate == 8 * len(model.compress(wave())) / 1000
+    assert bits["packed"] == pytest.approx(1000 * point.rate / model.encode(wave()).numel()) and bits["zlib"] > 0
     (curve,) = codec_points([wave()], 16_000).values()
     assert curve[0].rate < curve[-1].rate and curve[0].scores["log-mel distance"] > curve[-1].scores["log-mel distance"]
     assert curve[-1].scores["STOI"] > 0.9

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("numba")
 
-from vqvae.layers.kernels.arithmetic import add_products, exp, gate_row, kernel
+from vqvae.layers.kernels.arithmetic import add_product_each, add_products, exp, gate_row, kernel
 
 
 def test_exponentials_are_exact_to_float32() -> None:
@@ -41,6 +41,17 @@ def test_products_of_overlapping_windows(shape: tuple[int, int, int], step: int)
     expected = out + np.stack([x[r * step : r * step + size] for r in range(rows)]) @ matrix
     add_products(out, x, step, matrix)
     np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("size", [3, 8, 21])
+def test_the_product_of_a_row_does_not_depend_on_the_others(size: int) -> None:
+    generator = np.random.default_rng(0)
+    x, matrix, out = (generator.standard_normal(shape).astype(np.float32) for shape in ((5, size), (size, 9), (5, 9)))
+    expected, alone = out + x @ matrix, out[3:4].copy()
+    add_product_each(out, x, matrix)
+    np.testing.assert_allclose(out, expected, rtol=1e-4, atol=1e-5)
+    add_product_each(alone, x[3:4], matrix)
+    assert np.array_equal(alone, out[3:4])
 
 
 def test_nothing_is_kept_on_disk(tmp_path: Path) -> None:

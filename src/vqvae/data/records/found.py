@@ -1,7 +1,9 @@
 """What a place holds: files, tars, tables, a saved data set, or an array. Decided by looking, and said in errors."""
 
+import fnmatch
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from vqvae import config
 from vqvae.data.files import find_files, of_kind
@@ -14,7 +16,9 @@ from vqvae.disk import explained, read_text
 from vqvae.errors import ConfigError, DataError
 from vqvae.media.arrays import READABLE
 
-_PARQUET, _TAR = (".parquet",), (".tar",)
+_PARQUET, _TAR, _ARROW = (".parquet",), (".tar",), (".arrow",)
+SHARDS = (*_TAR, *_PARQUET, *_ARROW)
+"""Suffixes of files that hold many items each."""
 _STATE, _DICT = "state.json", "dataset_dict.json"
 """Files that ``save_to_disk`` of ``datasets`` writes."""
 
@@ -41,6 +45,49 @@ def find_records(
     if not records.facts.items:
         raise DataError(f"{place} holds no items. Give another place.")
     return records
+
+
+class Shards(NamedTuple):
+    """Files that hold many items each."""
+
+    root: Path
+    """Their folder."""
+    files: tuple[str, ...]
+    """Their paths in it, in order."""
+    are_tars: bool
+    """Whether they are tars, rather than tables."""
+
+
+def find_shards(place: Path) -> Shards | None:
+    """The tars, Parquet files or saved data set at a place; None if it holds none.
+
+    Args:
+        place: a folder of tars or of Parquet files; a folder that ``save_to_disk`` of ``datasets`` wrote; one such file; or a pattern of
+            their names, such as ``data/train-*.parquet``.
+
+    Raises:
+        DataError: if there are tars and Parquet files, or the folder cannot be read.
+    """
+    if place.is_file():
+        return _shards(place.parent, [place.name]) if place.name.lower().endswith(SHARDS) else None
+    if not place.is_dir():
+        root = place.parent
+        return _shards(root, fnmatch.filter(find_files(root), place.name)) if root.is_dir() and set(place.name) & set("*?[") else None
+    if (place / _DICT).is_file():
+        parts = sorted(one for one in place.iterdir() if (one / _STATE).is_file())
+        return Shards(place, tuple(f"{one.name}/{file}" for one in parts for file in _saved_files(one)), False) if parts else None
+    if (place / _STATE).is_file():
+        return Shards(place, tuple(_saved_files(place)), False)
+    return _shards(place, find_files(place))
+
+
+def _shards(root: Path, files: Sequence[str]) -> Shards | None:
+    kinds = [of_kind(files, kind)[0] for kind in (_TAR, _PARQUET, _ARROW)]
+    present = [chosen for chosen in kinds if chosen]
+    if len(present) > 1:
+        counts = ", ".join(f"{len(chosen):,} {chosen[0].rpartition('.')[2]}" for chosen in present)
+        raise DataError(f"{root} holds files of several kinds ({counts}); one kind is expected. Give the folder with the data alone.")
+    return Shards(root, tuple(present[0]), bool(kinds[0])) if present else None
 
 
 def _found(place: Path, suffixes: tuple[str, ...], known: Sequence[str], column: str | None, label_column: str | None) -> Records:

@@ -13,6 +13,7 @@ from vqvae.media.arrow import Column, Table, open_table, read_rows
 
 _ACTIONS = "actions"
 _LABEL = "label"
+_KINDS = {"bytes": "bytes", "numbers": "lists of numbers"}
 
 
 class TableRecords(Records):
@@ -35,15 +36,12 @@ class TableRecords(Records):
             ConfigError: if a column is missing or of the wrong type, or several could have the data.
             DataError: if a file cannot be read.
         """
-        tables = [open_table(root / file) for file in files]
+        tables = open_tables(root, files)
         columns = tables[0].columns
-        for table in tables[1:]:
-            if table.columns != columns:
-                raise DataError(f"{table.path} has other columns than {tables[0].path}: {_words(table.columns)}, not {_words(columns)}.")
-        self._data = _data_column(tables[0], column, label_column)
-        self._label = label_column or (_LABEL if _LABEL in columns and self._data != _LABEL else None)
+        self._data = data_column(tables[0], column, label_column)
+        self._label = label_column_of(tables[0], self._data, label_column)
         self._has_actions = columns.get(_ACTIONS, Column("")).kind == "numbers" and self._data != _ACTIONS
-        kind = "" if self._label is None else _label_kind(tables[0], self._label)
+        kind = "" if self._label is None else columns[self._label].kind
         names = columns[self._label].names if self._label is not None else ()
         self._root, self._files = root, tuple(files)
         self._ends = tuple(itertools.accumulate((table.rows for table in tables), initial=0))
@@ -79,23 +77,57 @@ class TableRecords(Records):
         return Record(name, value, label, taken)
 
 
-def _data_column(table: Table, column: str | None, label: str | None) -> str:
-    fitting = [name for name, one in table.columns.items() if one.kind in ("bytes", "numbers") and name not in (label, _LABEL, _ACTIONS)]
+def open_tables(root: Path, files: Sequence[str]) -> list[Table]:
+    """The descriptions of files with the same columns.
+
+    Raises:
+        DataError: if a file cannot be read, or has other columns.
+    """
+    tables = [open_table(root / file) for file in files]
+    columns = tables[0].columns
+    for table in tables[1:]:
+        if table.columns != columns:
+            raise DataError(f"{table.path} has other columns than {tables[0].path}: {_words(table.columns)}, not {_words(columns)}.")
+    return tables
+
+
+def data_column(
+    table: Table, column: str | None, label: str | None, *, kinds: Sequence[str] = ("bytes", "numbers"), flag: str = "--column"
+) -> str:
+    """The column with the data: the named one, or the only one that can have it.
+
+    Args:
+        table: the description of the table.
+        column: its name, if the user gave one.
+        label: the column with the labels.
+        kinds: the kinds of columns that can have the data.
+        flag: the flag that names the column, for messages.
+
+    Raises:
+        ConfigError: if there is no such column, or several could be it.
+    """
+    fitting = [name for name, one in table.columns.items() if one.kind in kinds and name not in (label, _LABEL, _ACTIONS)]
+    words = " or ".join(_KINDS[kind] for kind in kinds)
     if column is None and len(fitting) == 1:
         return fitting[0]
     if column is None:
-        found = "several columns that could be the data" if fitting else "no column with bytes or lists of numbers"
-        raise ConfigError(f"{table.path} has {found}: {_words(table.columns)}. Name one with --column.")
-    if column not in table.columns or table.columns[column].kind not in ("bytes", "numbers"):
-        raise ConfigError(f"{table.path} has no column {column!r} with bytes or lists of numbers; it has {_words(table.columns)}.")
+        found = "several columns that could be the data" if fitting else f"no column with {words}"
+        raise ConfigError(f"{table.path} has {found}: {_words(table.columns)}. Name one with {flag}.")
+    if column not in table.columns or table.columns[column].kind not in kinds:
+        raise ConfigError(f"{table.path} has no column {column!r} with {words}; it has {_words(table.columns)}.")
     return column
 
 
-def _label_kind(table: Table, label: str) -> str:
-    kind = table.columns[label].kind if label in table.columns else ""
-    if kind not in ("int", "text"):
+def label_column_of(table: Table, data: str, label: str | None) -> str | None:
+    """The column with the labels: the named one, or ``label`` if there is one. ``data`` is the column with the data.
+
+    Raises:
+        ConfigError: if it has neither whole numbers nor text.
+    """
+    label = label or (_LABEL if _LABEL in table.columns and data != _LABEL else None)
+    if label is not None and (label not in table.columns or table.columns[label].kind not in ("int", "text")):
         raise ConfigError(f"{table.path} has no column {label!r} with whole numbers or text; it has {_words(table.columns)}.")
-    return kind
+    return label
 
 
 def _words(columns: dict[str, Column]) -> str:

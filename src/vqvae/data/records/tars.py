@@ -38,7 +38,7 @@ class TarRecords(Records):
         self._ends = np.cumsum([0, *map(len, places)])
         sizes = [[file, (root / file).stat().st_size, len(place)] for file, place in zip(files, places, strict=True)]
         first = next(iter(self._samples(0, 1)), None)
-        label, actions = (None, None) if first is None else _about(first[1])
+        label, actions = (None, None) if first is None else about(first[1])
         kind = "" if label is None else "int" if isinstance(label, int) else "text"
         self.facts = Facts("samples of tars", digest_of(sizes), len(self._offsets), kind, has_actions=actions is not None)
 
@@ -64,7 +64,7 @@ class TarRecords(Records):
         if found is None:
             return BadRecord(name, f"It has the members {sorted(members)[:8]}; one of {', '.join(self._suffixes)} is expected.")
         try:
-            label, actions = _about(members)
+            label, actions = about(members)
         except ConfigError as error:
             return BadRecord(name, str(error))
         if self.facts.labels == "int" and not isinstance(label, int | None):
@@ -82,7 +82,7 @@ def _index(path: Path) -> np.ndarray:
         with tarfile.open(path, "r:") as tar:
             for member in tar:
                 tar.members = []  # They would pile up.  # pyrefly: ignore[missing-attribute]
-                key = _key(member.name)[0] if member.isfile() else None
+                key = sample_name(member.name)[0] if member.isfile() else None
                 if key is not None and key != before:
                     offsets.append(member.offset)
                 before = before if key is None else key
@@ -101,7 +101,7 @@ def _sample(path: Path, offset: int) -> tuple[str, dict[str, bytes]]:
         file.seek(offset)
         with tarfile.open(fileobj=file, mode="r:") as tar:
             for member in tar:
-                key, kind = _key(member.name) if member.isfile() else (None, "")
+                key, kind = sample_name(member.name) if member.isfile() else (None, "")
                 if key is None:
                     continue
                 if name not in (None, key):
@@ -116,14 +116,14 @@ def _sample(path: Path, offset: int) -> tuple[str, dict[str, bytes]]:
     return name, members
 
 
-def _key(name: str) -> tuple[str | None, str]:
+def sample_name(name: str) -> tuple[str | None, str]:
     """The name of a sample and the kind of a member: ``a/b.seg.png`` is ``a/b`` and ``seg.png``. None for other members."""
     folder, slash, file = name.rpartition("/")
     stem, dot, kind = file.partition(".")
     return (f"{folder}{slash}{stem}" if stem and dot and kind else None), kind
 
 
-def _about(members: dict[str, bytes] | str) -> tuple[int | str | None, tuple[int, ...] | None]:
+def about(members: dict[str, bytes] | str) -> tuple[int | str | None, tuple[int, ...] | None]:
     """The label and the actions of a sample.
 
     Raises:
@@ -134,9 +134,9 @@ def _about(members: dict[str, bytes] | str) -> tuple[int | str | None, tuple[int
     label: Any = None
     actions = None
     if "json" in members:
-        about = config.loads(_text(members["json"]), "The member .json")
-        about = about if isinstance(about, dict) else {}
-        label, actions = about.get("label"), about.get("actions")
+        found = config.loads(_text(members["json"]), "The member .json")
+        found = found if isinstance(found, dict) else {}
+        label, actions = found.get("label"), found.get("actions")
         if not isinstance(label, int | str | None) or isinstance(label, bool):
             raise ConfigError(f"The label in .json is {label!r}; a number or a name is expected.")
         if actions is not None and not (isinstance(actions, list) and all(type(action) is int for action in actions)):

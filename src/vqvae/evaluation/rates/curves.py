@@ -18,6 +18,15 @@ class Point(NamedTuple):
     """The quality or the mode."""
 
 
+class Measured(NamedTuple):
+    """A model on some files."""
+
+    points: list[Point]
+    """One for each mode."""
+    bits: dict[str, float]
+    """Bits per code in each mode and with general compressors; see ``CodeBits``."""
+
+
 def mean_point(points: Sequence[Point]) -> Point:
     """The mean of the points of several examples at one setting. Rates are means too, so examples should have one size."""
     count = len(points)
@@ -35,6 +44,16 @@ def at_rate(curve: Sequence[Point], rate: float, score: str) -> float | None:
     return None
 
 
+def cheapest(curve: Sequence[Point]) -> Point:
+    """The point of the lowest rate: of a model, its mode with the smallest files."""
+    return min(curve, key=lambda point: point.rate)
+
+
+def nearest_point(curve: Sequence[Point], rate: float) -> Point:
+    """The point whose rate is nearest."""
+    return min(curve, key=lambda point: abs(point.rate - rate))
+
+
 def table(
     models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], scores: Sequence[str], unit: str
 ) -> tuple[list[str], list[list[str]]]:
@@ -49,10 +68,17 @@ def table(
                 cells += [point.scores[score], *(at_rate(curve, point.rate, score) for curve in others.values())]
             rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     for name, curve in others.items():
-        point = min(curve, key=lambda point: point.rate)
+        point = cheapest(curve)
         cells = [point.scores[score] if column == name else None for score in scores for column in ("vqvae", *others)]
         rows.append([name, point.setting, f"{point.rate:.3f}", *map(_cell, cells)])
     return columns, rows
+
+
+def bits_table(bits: Mapping[str, Mapping[str, float]]) -> tuple[list[str], list[list[str]]]:
+    """Columns and rows: the bits per code of each model, in each mode and with each general compressor."""
+    columns = list(dict.fromkeys(name for found in bits.values() for name in found))
+    rows = [[model, *(f"{found[name]:.3f}" if name in found else "–" for name in columns)] for model, found in bits.items()]
+    return ["model", *columns], rows
 
 
 def _cell(score: float | None) -> str:
@@ -61,7 +87,7 @@ def _cell(score: float | None) -> str:
 
 def lines(models: Mapping[str, Sequence[Point]], others: Mapping[str, Sequence[Point]], score: str, most: float) -> list[Series]:
     """The curves as lines of a chart, up to the rate ``most``. One line joins the models, each in its mode with the smallest files."""
-    best = [min(points, key=lambda point: point.rate) for points in models.values()]
+    best = [cheapest(points) for points in models.values()]
     curves = {"vqvae": best, **others}
     return [
         Series(name, [(point.rate, point.scores[score]) for point in sorted(curve, key=lambda point: point.rate) if point.rate <= most])

@@ -118,6 +118,32 @@ def add_product(out, x, matrix):
 
 @part
 @no_type_check
+def add_product_each(out, x, matrix):
+    """``add_product`` for each row of out and x. Eight rows of the matrix stay in cache for all of them.
+
+    The sums of a row do not depend on the number of rows. Those of ``add_products`` do.
+    """
+    size = matrix.shape[0]
+    i = 0
+    while i + 8 <= size:
+        m0, m1, m2, m3 = matrix[i], matrix[i + 1], matrix[i + 2], matrix[i + 3]
+        m4, m5, m6, m7 = matrix[i + 4], matrix[i + 5], matrix[i + 6], matrix[i + 7]
+        for r in range(out.shape[0]):
+            row, y = out[r], x[r]
+            a, b, c, d, e, f, g, h = y[i], y[i + 1], y[i + 2], y[i + 3], y[i + 4], y[i + 5], y[i + 6], y[i + 7]
+            for j in range(row.shape[0]):
+                row[j] += (a * m0[j] + b * m1[j] + c * m2[j] + d * m3[j]) + (e * m4[j] + f * m5[j] + g * m6[j] + h * m7[j])
+        i += 8
+    while i < size:
+        for r in range(out.shape[0]):
+            row, a = out[r], x[r, i]
+            for j in range(row.shape[0]):
+                row[j] += a * matrix[i, j]
+        i += 1
+
+
+@part
+@no_type_check
 def add_products(out, x, step, matrix):
     """out[r] += x[r·step : r·step + inputs] @ matrix for every row r. The rows of x may overlap, as windows do.
 

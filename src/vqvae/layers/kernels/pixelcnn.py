@@ -4,72 +4,92 @@ from typing import no_type_check
 
 import numpy as np
 
-from vqvae.layers.kernels.arithmetic import ZERO, add, add_product, add_products, copy, gate_row, kernel, part, relu
+from vqvae.layers.kernels.arithmetic import ZERO, add, add_product_each, add_products, copy, gate_row, kernel, part, relu
 from vqvae.layers.kernels.draw import draw_code
 
 
 @kernel
 @no_type_check
-def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, weights):
-    """Draw a map of codes from a gated PixelCNN, for one example: the same steps as ``vqvae.layers.code_pixelcnn``.
+def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, biases, weights):
+    """Draw maps of codes from a gated PixelCNN: the same steps as ``vqvae.layers.code_pixelcnn``.
+
+    The examples take turns at each product, so the weights are read once for all of them. The sums of one do not depend on the others.
 
     Args:
-        codes: int64 (height, width, codebooks), -1 for codes to draw; overwritten.
-        uniforms: float64 (height · width · codebooks).
+        codes: int64 (examples, height, width, codebooks), -1 for codes to draw; overwritten.
+        uniforms: float64 (examples, height · width · codebooks).
         temperature, top_k, top_p: float32, int and float64; 0, 0 and 1 mean none.
         places: float32 (height, width, hidden), added to the embeddings.
-        around: the parts of ``Surroundings``, float32 (height, width, ...); zeros if there are none.
-        weights: those of ``PackedPixelCNN``, in its order, with the class in the two biases, between the prior's own.
+        around: the parts of ``Surroundings``, float32 (examples, height, width, ...); zeros if there are none.
+        biases: those of the rows and of the columns, with the class, float32 (examples, 2, layers, gates).
+        weights: those of ``PackedPixelCNN`` without these two biases, in its order, between the prior's own.
     """
-    embedding, rows, rows_bias, link, columns, columns_bias, residual, skip, skip_bias = weights[:9]
-    output, output_bias, earlier, logits_matrix, logits_bias = weights[9:]
-    height, width, books = codes.shape
+    embedding, rows, link, columns, residual, skip, skip_bias = weights[:7]
+    output, output_bias, earlier, logits_matrix, logits_bias = weights[7:]
+    examples, height, width, books = codes.shape
     layers, hidden, gates = link.shape
     reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
-    # Vertical: the row above and the own row between empty columns; the contributions of rows to later rows and to the other stack.
-    line, own = np.zeros((width + 2 * reach) * hidden, np.float32), np.zeros((width + 2 * reach) * hidden, np.float32)
-    given, above = np.empty((layers, width, (reach + 1) * gates), np.float32), np.empty((layers, width, gates), np.float32)
-    # Horizontal: the past inputs of each layer, the gates of each and the residual stream of one position.
-    past = np.zeros((layers, (reach + width) * hidden), np.float32)
-    opened, stream = np.empty(layers * hidden, np.float32), np.empty(hidden, np.float32)
-    features, outputs = np.empty(hidden, np.float32), np.empty(books * units, np.float32)
-    told, seen, logits = np.empty(units, np.float32), np.empty(units, np.float32), np.empty(logits_bias.shape[1], np.float32)
+    # Vertical: the row above between empty columns, and what each row gives to later rows and to the other stack.
+    line = np.zeros((examples, (width + 2 * reach) * hidden), np.float32)
+    given = np.empty((examples, layers, width, (reach + 1) * gates), np.float32)
+    above, unused = np.empty((examples, layers, width, gates), np.float32), np.empty(hidden, np.float32)
+    # Horizontal, in columns: the own row between empty columns, and the past inputs of each layer.
+    own = np.zeros((width + 2 * reach, examples, hidden), np.float32)
+    past = np.zeros((layers, reach + width, examples, hidden), np.float32)
+    # Horizontal, at one position: the gates of each layer and their inputs, the residual stream, and the output.
+    opened, entering = np.empty((layers, examples, hidden), np.float32), np.empty((examples, gates), np.float32)
+    stream, features = np.empty((examples, hidden), np.float32), np.empty((examples, hidden), np.float32)
+    outputs, told = np.empty((examples, books * units), np.float32), np.empty((examples, units), np.float32)
+    seen, logits = np.empty((examples, units), np.float32), np.empty((examples, logits_bias.shape[1]), np.float32)
     for r in range(height):
-        _run_rows(given, above, line, stream, around[0][r], r == 0, (rows, rows_bias, link, columns_bias))
+        for e in range(examples):
+            parts = (rows, biases[e, 0], link, biases[e, 1])
+            _run_rows(given[e], above[e], line[e], unused, around[0][e, r], r == 0, parts)
         for c in range(width):
-            here = (reach + c) * hidden
-            # The column left of the first is empty.
-            copy(stream, own[here - hidden : here])
-            add(stream, around[1][r, c])
+            for e in range(examples):
+                # The column left of the first is empty.
+                copy(stream[e], own[reach + c - 1, e])
+                add(stream[e], around[1][e, r, c])
+                copy(features[e], skip_bias)
+                copy(outputs[e], output_bias)
             for i in range(layers):
-                copy(past[i, here:], stream)
-                add_product(above[i, c], past[i, c * hidden : here + hidden], columns[i])
-                gate_row(opened[i * hidden : (i + 1) * hidden], above[i, c])
+                for e in range(examples):
+                    copy(past[i, reach + c, e], stream[e])
+                    copy(entering[e], above[e, i, c])
+                for tap in range(reach + 1):
+                    add_product_each(entering, past[i, c + tap], columns[i, tap * hidden : (tap + 1) * hidden])
+                for e in range(examples):
+                    gate_row(opened[i, e], entering[e])
                 if i < layers - 1:
-                    add_product(stream, opened[i * hidden : (i + 1) * hidden], residual[i])
-            copy(features, skip_bias)
-            add_product(features, opened, skip)
-            relu(features, features)
-            copy(outputs, output_bias)
-            add_product(outputs, features, output)
-            add(outputs, around[2][r, c])
-            for j in range(units):
-                told[j] = ZERO
-            copy(own[here:], places[r, c])
+                    add_product_each(stream, opened[i], residual[i])
+            for i in range(layers):
+                add_product_each(features, opened[i], skip[i * hidden : (i + 1) * hidden])
+            for e in range(examples):
+                relu(features[e], features[e])
+            add_product_each(outputs, features, output)
+            for e in range(examples):
+                add(outputs[e], around[2][e, r, c])
+                copy(own[reach + c, e], places[r, c])
+                for j in range(units):
+                    told[e, j] = ZERO
             for book in range(books):
-                code = codes[r, c, book]
-                if code < 0:
-                    copy(seen, outputs[book * units : (book + 1) * units])
-                    add(seen, told)
-                    relu(seen, seen)
-                    copy(logits, logits_bias[book])
-                    add_product(logits, seen, logits_matrix[book])
-                    code = draw_code(logits, uniforms[(r * width + c) * books + book], temperature, top_k, top_p)
-                    codes[r, c, book] = code
-                add(own[here:], embedding[book, code])
-                if book < books - 1:
-                    add(told, earlier[book, code])
-        copy(line, own)
+                for e in range(examples):
+                    copy(seen[e], outputs[e, book * units : (book + 1) * units])
+                    add(seen[e], told[e])
+                    relu(seen[e], seen[e])
+                    copy(logits[e], logits_bias[book])
+                if codes[:, r, c, book].min() < 0:
+                    add_product_each(logits, seen, logits_matrix[book])
+                for e in range(examples):
+                    if codes[e, r, c, book] < 0:
+                        uniform = uniforms[e, (r * width + c) * books + book]
+                        codes[e, r, c, book] = draw_code(logits[e], uniform, temperature, top_k, top_p)
+                    add(own[reach + c, e], embedding[book, codes[e, r, c, book]])
+                    if book < books - 1:
+                        add(told[e], earlier[book, codes[e, r, c, book]])
+        for e in range(examples):
+            for c in range(width):
+                copy(line[e, (reach + c) * hidden : (reach + c + 1) * hidden], own[reach + c, e])
 
 
 @part
