@@ -34,3 +34,5 @@ def test_a_report_is_sent_as_it_is(client: TestClient, models: dict[str, Served]
     (tmp_path / "report.html").write_text("<h1>é</h1>", encoding="utf-8")
     monkeypatch.setattr(models["photos"], "report", tmp_path / "report.html")
     assert client.get("/v1/models/photos/report").text == "<h1>é</h1>"
+    (tmp_path / "report.html").unlink()
+    assert client.get("/v1/models/photos/report").status_code == 404

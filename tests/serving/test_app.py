@@ -84,6 +84,32 @@ def test_no_other_site_may_read_answers(client: TestClient) -> None:
     assert client.options("/v1/models", headers={"Origin": "https://example.org"}).status_code == 405
 
 
+@pytest.mark.parametrize(
+    ("path", "kind", "body", "status", "words"),
+    [
+        ("sample", "application/x-www-form-urlencoded", b'{"count": 2}', 415, "x-www-form-urlencoded; expected application/json"),
+        ("sample", None, b"{}", 415, "is missing; expected application/json"),
+        ("sample", "application/json", b'{"count": 2', 422, "The body is not JSON: "),
+        ("sample", "application/json", b'{"count": 2', 422, "(character 11)"),
+        ("sample", "application/json", b'"text"', 422, "body: "),
+        ("encode", "application/json", b"{}", 422, "as the part 'file'"),
+        (
+            "encode",
+            "multipart/form-data; boundary=b",
+            b'--b\r\nContent-Disposition: form-data; name="parts"\r\n\r\nx\r\n--b--\r\n',
+            422,
+            "no whole file",
+        ),
+        ("encode", "application/x-www-form-urlencoded", b"file=a.png", 422, "multipart/form-data"),
+    ],
+)
+def test_a_body_of_the_wrong_form_gets_a_sentence(
+    client: TestClient, path: str, kind: str | None, body: bytes, status: int, words: str
+) -> None:
+    answer = client.post(f"/v1/models/photos/{path}", content=body, headers={} if kind is None else {"Content-Type": kind})
+    assert answer.status_code == status and words in answer.json()["error"]["message"], answer.text
+
+
 # schemathesis draws random numbers where hypothesis would rather not see it.
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisDeprecationWarning")
 def test_whatever_is_sent_is_answered(gate: Gate) -> None:

@@ -4,6 +4,7 @@ import threading
 import time
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 import uvicorn
@@ -72,3 +73,15 @@ def test_errors_are_those_of_the_pipeline_with_the_servers_words(url: str) -> No
         Client("ftp://example.org")
     with pytest.raises(ServerError, match="vqvae serve"):
         Client("http://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1", "http://127.0.0.1:0"])
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(ConfigError, match="such as http"):
+        Client(address)
+
+
+def test_whole_numbers_of_other_packages_are_sent(url: str) -> None:
+    client = Client(url, "open-sesame")
+    seed: int = np.int64(3)  # pyrefly: ignore
+    assert torch.equal(client.sample(1, seed=seed), client.sample(1, seed=3))

@@ -60,6 +60,8 @@ def test_a_class_gives_the_bits_of_each_code_under_a_prior_of_classes(models: di
         assert mixture["bits"]["codes_prior"] != pytest.approx(expected, rel=1e-5)
         assert "this model knows church, truck, dog" in asked(label="cat")["error"]["message"]
         assert "has no classes" in asked("photos", label="dog")["error"]["message"]
+        refused = client.post("/v1/models/photos/compress", files={"file": ("a.png", png())}, data={"voice": "dog"})
+        assert refused.status_code == 422 and "neither classes nor speakers" in refused.json()["error"]["message"]
     finally:
         served.close()
 

@@ -124,6 +124,8 @@ class TrainedParts:
             ConfigError: there is no such class; the message lists them.
         """
         names = self._names
+        if not names:
+            raise ConfigError(f"The label {label!r} was given, but this model has neither classes nor speakers. Omit it.")
         if isinstance(label, str) and label in names:
             return names.index(label)
         if (isinstance(label, int) or label.isdecimal()) and int(label) in range(len(names)):
@@ -136,8 +138,6 @@ class TrainedParts:
         Raises:
             ConfigError: the model has no such label.
         """
-        if label is not None and not self._names:
-            raise ConfigError(f"The label {label!r} was given, but this model has neither classes nor speakers. Omit it.")
         return None if label is None else self.label_number(label)
 
     def voice(self, stored: int | None, given: str | int | None) -> str | int | None:

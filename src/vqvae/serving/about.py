@@ -49,7 +49,7 @@ async def model(request: Request, name: str) -> dict[str, Any]:
 async def report(request: Request, name: str) -> Response:
     """The report of the run, one HTML page."""
     path = served(request, name).report
-    if path is None:
+    if path is None or not await anyio.Path(path).is_file():  # The folder may change while it is served.
         raise Refusal(404, f"The run {name} has no report. Write one: vqvae evaluate RUN")
     # It brings its own styles and pictures, and runs no scripts here.
     policy = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; media-src data:; sandbox"

@@ -81,4 +81,11 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"])
+    if first["loc"] == ("body",) and isinstance(first["input"], bytes):  # It was not read as JSON.
+        kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return _answer(request, 415, f"The content type is {kind or 'missing'}; expected application/json.")
+    if first["type"] == "json_invalid":
+        return _answer(request, 422, f"The body is not JSON: {first['ctx']['error']} (character {first['loc'][-1]}). Correct it.")
+    if where == "body.file":
+        return _answer(request, 422, "The request has no whole file. Send a form (multipart/form-data) with the file as the part 'file'.")
     return _answer(request, 422, f"{where}: {first['msg']}. See /openapi.json for what is expected.")

@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import json
+import operator
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
@@ -53,9 +54,14 @@ class Client:
             ConfigError: the address is none, or there is no such model.
             ServerError: the server cannot be reached, or refuses the token.
         """
-        parts = urllib.parse.urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"url is {url!r}; expected an address such as http://127.0.0.1:8000.")
+        wrong = f"url is {url!r}; expected an address such as http://127.0.0.1:8000."
+        try:
+            parts = urllib.parse.urlsplit(url)
+            known = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        except (ValueError, AttributeError) as error:  # Reading the port checks it.
+            raise ConfigError(wrong) from error
+        if not known:
+            raise ConfigError(wrong)
         self._parts, self._token, self._timeout = parts, token, timeout
         self.models: tuple[dict[str, Any], ...] = tuple(self._json("GET", "/v1/models")["models"])
         """What the server says about each of its models."""
@@ -106,7 +112,7 @@ class Client:
                 "voice": speaker,
             }
             body["format"] = "npy"
-            made.append(self._data(self._send("POST", "decode", json.dumps(body).encode(), "application/json")))
+            made.append(self._data(self._send("POST", "decode", _as_json(body), "application/json")))
         return torch.cat(made)
 
     def reconstruct(self, data: Data | Path | str, speaker: str | int | None = None) -> Tensor:
@@ -130,7 +136,7 @@ class Client:
         """Draw data; see ``Pipeline.sample``. The server says how many at most: ``about["limits"]["samples"]``."""
         body = {"count": count, "seed": seed, "label": label, "temperature": temperature, "top_k": top_k, "top_p": top_p}
         body["format"] = "npy"
-        found = self._json("POST", "sample", json.dumps(body).encode(), "application/json")
+        found = self._json("POST", "sample", _as_json(body), "application/json")
         return torch.cat([self._data(_bytes_of(url)) for url in found["pictures"]])
 
     def compress(self, data: Data | Path | str, *, mode: str | None = None, label: str | int | None = None) -> bytes:
@@ -261,6 +267,11 @@ def _message(data: bytes, status: int) -> str:
 def _bytes_of(url: str) -> bytes:
     """The content of a data URL."""
     return base64.b64decode(url.partition(",")[2])
+
+
+def _as_json(body: Mapping[str, Any]) -> bytes:
+    """The body of a request. Whole numbers may be those of NumPy and torch, as for a pipeline."""
+    return json.dumps(body, default=operator.index).encode()
 
 
 def _given(**fields: Any) -> dict[str, str]:

@@ -49,6 +49,8 @@ async def sample(request: Request, name: str, body: SampleBody) -> Any:
     if body.codes is not None:
         given = codes_from_json(body.codes.levels, model.model.layout, model.most_positions, partial=True)
         known = work.known_codes(given, body.keep)
+    elif body.keep is not None:
+        raise Refusal(422, "keep came without codes. Send the codes that it keeps, or omit it.")
     draw = Draw(count=body.count, seed=body.seed, label=body.label, known=known)
     work.check_draw(model.model, draw)
     suffix_of(model.model.signal, body.format)

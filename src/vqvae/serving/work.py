@@ -106,7 +106,8 @@ def known_codes(codes: Codes, keep: Sequence[Any] | None) -> Codes:
     for number, (level, mask) in enumerate(zip(codes, masks, strict=True)):
         positions = level[0, 0].numel()
         if len(mask) != positions or not set(mask) <= {0, 1}:
-            raise DataError(f"keep of level {number} must have a 0 or a 1 for each of {positions} positions; {len(mask)} values came.")
+            came = f"{len(mask)} values from {min(mask)} to {max(mask)}" if mask else "none"
+            raise DataError(f"keep of level {number} must have a 0 or a 1 for each of {positions} positions; {came} came.")
         kept = torch.tensor(mask, dtype=torch.bool).view(1, 1, *level.shape[2:])
         found.append(level.masked_fill(~kept, -1))
     return Codes(found)
