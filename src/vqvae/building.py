@@ -135,7 +135,8 @@ class _Float32(TorchFunctionMode):
         if func in _IN_PLACE and (filled := args[0] if args else kwargs["tensor"]).is_meta:
             return filled
         if func is torch.randn and torch.empty(0, device=kwargs.get("device")).is_meta:
-            func, kwargs = torch.empty, {name: value for name, value in kwargs.items() if name != "generator"}
+            kwargs.pop("generator", None)
+            return torch.empty(*args, dtype=kwargs.pop("dtype", None) or torch.float32, **kwargs)
         if kwargs.get("dtype") is not None or torch.get_default_dtype() == torch.float32 or func not in _MADE | _WINDOWS:
             return func(*args, **kwargs)
         if func in _WINDOWS or func in {torch.empty, torch.zeros, torch.ones, torch.rand, torch.randn, torch.eye}:

@@ -1,5 +1,6 @@
 """Files that clients send."""
 
+import dataclasses
 import io
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,6 +14,8 @@ import torch
 
 from tests.serving.conftest import OPTIONS, pixels_of, png, wav
 from vqvae.errors import DataError
+from vqvae.media.video import video_frames, write_video
+from vqvae.pipeline import Pipeline
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.served import Served
 from vqvae.serving.uploads import read_upload, stored
@@ -77,3 +80,33 @@ def test_errors_name_the_file_as_the_client_does() -> None:
     with wrong, sent(b"x") as file, stored(file, "cat.png", (".png",)) as path:
         raise DataError(f"{path} is damaged")
     assert not Path(path).exists()
+
+
+@pytest.mark.parametrize(("own", "most"), [(None, 6), (5.0, 3)])
+def test_a_video_is_decoded_once_as_far_as_it_is_small(
+    models: dict[str, Served], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, own: float | None, most: int
+) -> None:
+    frames = np.random.default_rng(0).integers(0, 256, (6, 3, 8, 12), np.uint8)
+    write_video(tmp_path / "a.gif", iter(frames), 10.0)
+    worlds, decoded = models["worlds"], []
+    model = Pipeline(worlds.model.tokenizer, signal=dataclasses.replace(worlds.model.signal, sample_rate=own))
+
+    def counted(*given: Any, **settings: Any) -> Iterator[np.ndarray]:
+        decoded.append(0)
+        for frame in video_frames(*given, **settings):
+            decoded[-1] += 1
+            yield frame
+
+    monkeypatch.setattr("vqvae.serving.uploads.video_frames", counted)
+    data = (tmp_path / "a.gif").read_bytes()
+
+    def sent_with(pixels: int) -> torch.Tensor:
+        options = dataclasses.replace(OPTIONS, most_pixels=pixels)
+        with sent(data) as file:
+            return read_upload(file, "a.gif", model, worlds.kind, options)
+
+    expected = torch.cat(list(worlds.kind.read(tmp_path / "a.gif", model.signal)), -1)
+    assert torch.equal(sent_with(6 * 96), expected) and expected.shape == (1, 3, most, 8, 12) and decoded == [most]
+    with pytest.raises(Refusal, match=r"a\.gif has 480 values or more|a\.gif has 384 values or more"):
+        sent_with(3 * 96)
+    assert decoded[-1] < most, "not to its end"

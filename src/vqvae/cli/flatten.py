@@ -36,7 +36,9 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     """Write the codes of a tokenized data set as one flat file of tokens."""
-    chosen = parse(Arguments, "flatten", arguments, "Write the codes of a tokenized data set as one flat file, to train language models.")
+    chosen = parse(
+        Arguments, "flatten", arguments, "Write the codes of a tokenized data set to one file of tokens, to train language models."
+    )
     check_flat(chosen.out)
     tokens = Tokenized(chosen.tokens)
     check_outputs([chosen.out, index_of(chosen.out)], [chosen.tokens], overwrite=chosen.overwrite)

@@ -45,8 +45,8 @@ PAGES = {
             ("RECIPE", "What to train, such as images. 'vqvae recipes' lists all recipes. A settings file NAME.json works too."),
             (
                 "--data PATH",
-                "A folder of pictures, recordings or clips, or a file of arrays. A folder test/ is held out. Other folders are classes or "
-                "speakers.",
+                "A folder of pictures, recordings, clips or shards, or a file of arrays. A folder test/ is held out. Other folders are "
+                "classes or speakers.",
             ),
             ("--out RUN", "The run folder, for models, scores and the report. Default: runs/RECIPE."),
             ("--minutes N", "Train for about N minutes in total. A short measurement turns minutes into steps."),
@@ -177,17 +177,17 @@ PAGES = {
             ("--shard-size N", "Items in a shard. Default: 4096."),
             ("--format NAME", '"parquet" or "webdataset". Default: parquet.'),
             ("--column NAME", "The column of a table that has the data."),
-            ("--size N", "Cut and resize pictures to this height and width. Default: their own."),
+            ("--size N", "Crop and resize pictures to this height and width. Default: their own."),
             _BOUNDS,
             _CHECKPOINT,
             _JSON,
             _DEVICE,
         ),
-        "An item that cannot be read is listed in manifest.json and stops nothing.",
+        "An item that cannot be read is left out and listed in manifest.json.",
     ),
     "flatten": Page(
         "FOLDER --out NAME.bin [flags]",
-        "Write the codes of a tokenized data set as one flat file of tokens, to train language models.",
+        "Write the codes of a tokenized data set to one file of tokens, to train language models.",
         ("codes --out tokens.bin", "codes --out tokens.bin --offset 32000 --begin 1 --end 2"),
         (
             ("FOLDER", "A folder of 'vqvae tokenize' with Parquet shards."),
@@ -355,16 +355,16 @@ PAGES = {
         (
             ("RUN...", "Run folders, or models hf:OWNER/NAME. Each is served under the name of its folder."),
             ("--port N", "The port. 0: any free one. Default: 8000."),
-            ("--host ADDRESS", "The address. Default: 127.0.0.1, which only this machine reaches. Others need a token."),
+            ("--host ADDRESS", "The address. Default: 127.0.0.1, which only this machine reaches. Another address needs a token."),
             ("--open", "Open the page in a browser."),
             ("--token TEXT", "What clients must send. Default: the variable VQVAE_TOKEN, if it is set."),
             ("--deadline X", "Seconds that a request may take. Default: 60."),
-            ("--most-bytes N", "Bytes of a request at most. Default: 32 MiB."),
-            ("--most-pixels N", "Pixels of a picture at most. Default: 4,194,304."),
-            ("--most-seconds X", "Seconds of a recording at most. Default: 60."),
+            ("--most-bytes N", "The most bytes of a request. Default: 33554432 (32 MiB)."),
+            ("--most-pixels N", "The most pixels of a picture, or of all frames of a clip. Default: 4194304."),
+            ("--most-seconds X", "The most seconds of a recording. Default: 60."),
             _DEVICE,
         ),
-        "The interface is described at /openapi.json.",
+        "/openapi.json describes all requests. --help-all lists more limits.",
     ),
     "info": Page(
         "RUN|FILE.vqz [flags]",

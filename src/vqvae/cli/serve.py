@@ -24,7 +24,7 @@ TOKEN = "VQVAE_TOKEN"
 @settings
 class Arguments:
     runs: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="RUN ...")]
-    """Run folders. Each is served under the name of its folder."""
+    """Run folders, or models hf:OWNER/NAME. Each is served under the name of its folder."""
     port: int = field(default=8000, metadata={"bounds": (0, 65_535)})
     """The port. 0: any free one."""
     host: str = "127.0.0.1"
@@ -36,7 +36,7 @@ class Arguments:
     open: bool = False
     """Open the page in a browser."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
     options: Annotated[ServeOptions, tyro.conf.arg(name="")] = field(default_factory=ServeOptions)
 
 

@@ -41,16 +41,16 @@ class Arguments:
     label_column: Name = None
     """The column of a table that has the labels. Default: label."""
     size: int | None = None
-    """Height and width that pictures are cut and resized to. Default: their own."""
+    """Height and width that pictures are cropped and resized to. Default: their own."""
     bounds: Range = None
-    """The range of float data: the values of black and white in pictures, of the lowest and the highest level in arrays. Default: as in
+    """The range of float data: the values of black and white in pictures, or of the lowest and the highest level in arrays. Default: as in
     training."""
     json: bool = False
-    """Print one JSON object."""
+    """Print the results as one JSON object."""
     checkpoint: Checkpoint = None
-    """A checkpoint of the tokenizer in place of the finished one: "best", or a step."""
+    """Use a checkpoint of the tokenizer instead of the finished one: "best", or the number of a step."""
     device: Device = "auto"
-    """"auto", "cpu", "cuda", ..."""
+    """Where to compute: "cpu", "cuda", "cuda:1" or "mps". "auto": CUDA if available, otherwise the CPU."""
 
 
 def main(arguments: Sequence[str]) -> int:

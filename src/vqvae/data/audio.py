@@ -149,6 +149,11 @@ class AudioDataset(Dataset):
         mask = None if (lengths == self._chunk).all() else torch.from_numpy(np.arange(self._chunk) < lengths[:, None])
         return Batch(x, Condition(label=label), mask)
 
+    def place(self, index: int) -> tuple[int, int]:
+        """The recording of an example, counted from 0, and the first sample of the example in that recording."""
+        row = int(np.searchsorted(self._ends, index, side="right"))
+        return row, (index - (int(self._ends[row - 1]) if row else 0)) * self._hop
+
     def apart(self) -> "AudioDataset":
         """The same recordings in chunks that do not overlap."""
         settings = {"rate": self.rate, "chunk": self._apart, "hop": self._apart, "label_names": self.label_names, "phones": self.phones}

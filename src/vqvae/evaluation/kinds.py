@@ -98,6 +98,14 @@ def sample_rate_of(signal: Signal) -> int:
     return int(found)
 
 
+def other_frame_rate(path: Path, signal: Signal) -> float | None:
+    """The frame rate at which a video file is read as clips with this signal. None if it is about that of the file."""
+    there = frame_rate_of(path)
+    wanted = signal.sample_rate or there
+    # The times in GIF files are rounded to a hundredth of a second, so a file can be slightly faster than its data.
+    return wanted if abs(there - wanted) > _NEAR_RATE * wanted else None
+
+
 def whole(blocks: Blocks) -> Tensor:
     """Blocks as one example."""
     return torch.cat(list(blocks), -1)
@@ -151,10 +159,7 @@ def _read_clip(path: Path, signal: Signal, bounds: Bounds = None) -> Iterator[Te
     if path.suffix.lower() in READABLE:
         yield from read_examples(path, signal, bounds)
         return
-    there = frame_rate_of(path)
-    wanted = signal.sample_rate or there
-    # The times in GIF files are rounded to a hundredth of a second, so a file can be slightly faster than its data.
-    rate = wanted if abs(there - wanted) > _NEAR_RATE * wanted else None
+    rate = other_frame_rate(path, signal)
     yield torch.from_numpy(read_video(path, channels=signal.channels, frame_rate=rate).frames).transpose(0, 1)[None]
 
 

@@ -36,7 +36,7 @@ async def reconstruct(
     given = work.class_of(model.model, label)
     example = await example_of(model, file)
     speaker = work.voice_of(model.model, voice)
-    return await model.worker.finish("reconstruct", lambda: reconstructed(model.model, example, speaker, wanted, given))
+    return await model.worker.finish("reconstruct", lambda: reconstructed(model.model, example, speaker, wanted, given, model.phones))
 
 
 @router.post("/scores")

@@ -85,7 +85,9 @@ class Gate:
                 raise exchange.too_large()
             if not exchange.is_left:
                 seconds = self._options.deadline
-                raise Refusal(408, f"The request took longer than {seconds:g} seconds. Send less, or raise the server's --deadline.")
+                raise Refusal(
+                    408, f"Waiting and work took longer than {seconds:g} seconds. Try again, send less, or raise the server's --deadline."
+                )
             exchange.status = exchange.status or 499
         elif (error := task.exception()) is not None:
             if isinstance(error, Refusal):

@@ -58,6 +58,11 @@ class Material:
             return cls(run, None, str(error)) if isinstance(error, MissingExtraError) else cls(run, None)
 
     @property
+    def splits(self) -> Splits | None:
+        """Both sides of the data. None if it is not here."""
+        return self._splits
+
+    @property
     def starts(self) -> int:
         """The number of real starts: held-out episodes with enough frames."""
         return len(self._starts())

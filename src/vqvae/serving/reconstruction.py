@@ -1,7 +1,7 @@
 """What a model makes of a file: codes, the reconstruction, where it differs, and what the codes cost."""
 
 import math
-from collections.abc import Collection, Generator, Iterator
+from collections.abc import Callable, Collection, Generator, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,10 +18,11 @@ from vqvae.exact import exact
 from vqvae.media.lossy import lossy_picture
 from vqvae.pipeline import Pipeline
 from vqvae.reports.colours import heat
+from vqvae.serving.phones import CodePhones
 from vqvae.serving.wire import codes_to_json, file_of, png_of
 from vqvae.signals import pictures
 
-PARTS = ("codes", "original", "reconstruction", "difference", "bits_per_code", "bits", "psnr")
+PARTS = ("codes", "original", "reconstruction", "difference", "bits_per_code", "bits", "psnr", "phones")
 """What ``reconstruct`` answers."""
 BLOCK = 2**14
 """Samples of a recording between which a client may leave."""
@@ -54,7 +55,12 @@ def _made(model: Pipeline, example: Tensor, voice: str | int | None) -> Generato
 
 
 def reconstructed(
-    model: Pipeline, example: Tensor, voice: str | int | None, parts: Collection[str], given: Condition = Condition()
+    model: Pipeline,
+    example: Tensor,
+    voice: str | int | None,
+    parts: Collection[str],
+    given: Condition = Condition(),
+    phones: Callable[[], CodePhones | None] = lambda: None,
 ) -> Iterator[dict[str, Any] | None]:
     """The answer of ``reconstruct`` without its codes' picture, with bits under the priors given a class; None between steps."""
     signal, kind = model.signal, kind_of(model.signal)
@@ -76,8 +82,10 @@ def reconstructed(
     yield None
     if "bits_per_code" in parts and kind is PICTURES:
         found["bits_per_code"] = _costs(model, codes, given)
-    if kind is SOUND:
-        found["phones"] = None
+    if "phones" in parts and kind is SOUND:
+        named = phones()
+        found["phones"] = None if named is None else named.of(codes)
+        found["phones_right"] = None if named is None else named.right
     yield found
 
 

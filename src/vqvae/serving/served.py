@@ -22,6 +22,7 @@ from vqvae.reports.measures import MEASURES, in_words, measure, words_of
 from vqvae.reports.page import numbers_of
 from vqvae.runs.folder import REPORT, read_metrics
 from vqvae.serving.material import Material
+from vqvae.serving.phones import CodePhones, has_phones
 from vqvae.serving.settings import ServeOptions
 from vqvae.serving.worker import Worker
 from vqvae.serving.worlds import Worlds, begun, unplayable
@@ -44,6 +45,8 @@ class Served:
         self.is_warm = False
         """Whether the first request is as fast as later ones."""
         self._codebook: dict[str, Any] | None = None
+        self._phones: CodePhones | None = None
+        self._tried = False
         self._lock = threading.Lock()
         try:
             self.scores = read_metrics(run)
@@ -63,6 +66,8 @@ class Served:
                 if model.integers:
                     label = 0 if model.speakers else None
                     model.decompress(model.compress(blank, label=label))
+            if self.can_name_phones:
+                self.phones()
             if self.can_sample:
                 model.sample(1)
             if self.unplayable is None:
@@ -98,6 +103,22 @@ class Served:
             if self._codebook is None:
                 self._codebook = self.material.codebook(self.model)
             return self._codebook
+
+    @property
+    def can_name_phones(self) -> bool:
+        """Whether phones are predicted from codes."""
+        return has_phones(self.model, self.material.splits)
+
+    def phones(self) -> CodePhones | None:
+        """What predicts phones, made at the first call in the thread of the model. None if the run has no codes with phones."""
+        if self._phones is None and self.can_name_phones and not self._tried:
+            self._tried = True
+            assert self.material.splits is not None
+            try:
+                self._phones = CodePhones.fit(self.run, self.model, self.material.splits)
+            except VqvaeError as error:
+                _log.warning("The model %s predicts no phones: %s", self.name, error)
+        return self._phones
 
     @property
     def can_imagine(self) -> bool:
@@ -217,7 +238,7 @@ class Served:
             "imagine": self.can_imagine,
             "play": self.unplayable is None,
             "engine": self.has_engine,
-            "phones": False,
+            "phones": self.can_name_phones,
         }
 
 

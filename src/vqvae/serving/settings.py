@@ -18,23 +18,23 @@ class ServeOptions:
     grace: float = 20.0
     """Seconds that requests in flight get to finish when the server stops."""
     waiting: int = 64
-    """Requests that wait for a model at most. Later ones are refused with status 429."""
+    """The most requests that wait for a model. Later ones are refused with status 429."""
     together: int = field(default=32, metadata={"bounds": (1, 256)})
-    """Requests that are worked on together at most."""
+    """The most requests that are done in one batch."""
     gather: float = 0.005
-    """Seconds that a busy model waits for more requests to work on together. An idle model does not wait."""
+    """Seconds that a busy model waits for more requests of the same batch. An idle model does not wait."""
     most_bytes: int = 32 * 2**20
-    """Bytes of a request at most."""
+    """The most bytes of a request."""
     most_pixels: int = 2**22
-    """Pixels of a picture, of a clip in all, and positions of an array at most."""
+    """The most pixels of a picture or of all frames of a clip, and the most positions of an array."""
     most_seconds: float = 60.0
-    """Seconds of a recording at most."""
+    """The most seconds of a recording."""
     most_samples: int = 16
-    """Samples, and imagined clips, of one request at most."""
+    """The most samples, or imagined clips, of a request."""
     most_frames: int = 64
-    """Frames that one request may imagine at most."""
+    """The most frames that a request may imagine."""
     worlds: int = field(default=8, metadata={"bounds": (0, 1024)})
-    """Worlds that are played at the same time at most."""
+    """The most worlds that are played at the same time."""
     world_seconds: float = 600.0
     """Seconds after which a world that nobody plays is closed."""
 

@@ -7,20 +7,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import BinaryIO
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vqvae.disk import safe_name
 from vqvae.errors import BitstreamError, DataError
 from vqvae.evaluation.arrays.files import read_examples
-from vqvae.evaluation.kinds import PICTURES, SOUND, VIDEO, Kind, sample_rate_of
+from vqvae.evaluation.kinds import PICTURES, SOUND, VIDEO, Kind, other_frame_rate, sample_rate_of
 from vqvae.media.arrays import READABLE, open_arrays
 from vqvae.media.formats import format_of
 from vqvae.media.pictures import read_header
-from vqvae.media.video import video_frames
+from vqvae.media.video import frame_rate_of, video_frames
 from vqvae.pipeline import Pipeline
 from vqvae.serving.refusals import Refusal
 from vqvae.serving.settings import ServeOptions
+from vqvae.signals import Signal
 
 _COPIED = 2**20
 _ARRAY = b"\x93NUMPY"
@@ -103,13 +105,21 @@ def _read(path: Path, model: Pipeline, kind: Kind, options: ServeOptions) -> Ite
             if length > options.most_seconds * sample_rate_of(signal):
                 raise Refusal(413, f"{path.name} is longer than {options.most_seconds:g} seconds. Cut it and send the parts.")
             yield block
+    elif kind is VIDEO:
+        yield _clip(path, signal, options)
     else:
-        if kind is VIDEO:
-            pixels = 0
-            for frame in video_frames(path):
-                pixels += frame.shape[-1] * frame.shape[-2]
-                _check_size(pixels, path, options.most_pixels)
         yield from kind.read(path, signal)
+
+
+def _clip(path: Path, signal: Signal, options: ServeOptions) -> Tensor:
+    """A video file, decoded once, as far as its frames are within the limits. Frames that are skipped count, too: they take time."""
+    rate, frames, pixels = other_frame_rate(path, signal), [], 0.0
+    each = 1.0 if rate is None else max(1.0, frame_rate_of(path) / rate)
+    for frame in video_frames(path, channels=signal.channels, frame_rate=rate):
+        pixels += each * frame.shape[-1] * frame.shape[-2]
+        _check_size(int(pixels), path, options.most_pixels)
+        frames.append(frame)
+    return torch.from_numpy(np.stack(frames, 1))[None]
 
 
 def _check_size(positions: int, path: Path, most: int) -> None:

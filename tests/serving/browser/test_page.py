@@ -1,12 +1,17 @@
 """The page as a whole: panels, accessibility, speed, and errors that no panel makes."""
 
+import contextlib
+import json
 import os
+import threading
+import time
+import urllib.request
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, expect
 
-from tests.serving.browser.driven import serving, window
+from tests.serving.browser.driven import PATIENCE, serving, window
 
 pytestmark = pytest.mark.browser
 PANELS = ("Pictures", "Sample", "Speech", "World", "Runs")
@@ -101,6 +106,55 @@ def test_a_busy_server_gets_a_sentence(page: Page, picture: Path) -> None:
     expect(page.locator("#pictures-message")).to_have_text("The server has 64 requests waiting, its limit. Try again in 3 seconds.")
 
 
+def test_a_server_with_a_short_queue_says_so(browser: Browser, run: Path, picture: Path) -> None:
+    ask = json.dumps({"count": 4}).encode()
+
+    def crowd(url: str, stop: threading.Event) -> None:
+        request = urllib.request.Request(f"{url}v1/models/pictures/sample", ask, {"Content-Type": "application/json"})
+        while not stop.is_set():
+            with contextlib.suppress(OSError), urllib.request.urlopen(request, timeout=60) as answer:
+                answer.read()
+
+    stop = threading.Event()
+    with serving([run], "--waiting", "1") as server, window(browser, server.url) as page:
+        others = [threading.Thread(target=crowd, args=(server.url, stop)) for _ in range(4)]
+        for other in others:
+            other.start()
+        try:
+            alert, end = page.locator("#pictures-message"), time.monotonic() + PATIENCE
+            while not alert.is_visible() and time.monotonic() < end:  # The picture may be lucky.
+                with page.expect_response("**/reconstruct"):
+                    chosen(page, picture)
+                page.wait_for_timeout(100)
+            expect(alert).to_contain_text("requests wait for the model pictures already. Try again in a")
+        finally:
+            stop.set()
+            for other in others:
+                other.join()
+        chosen(page, picture)
+        expect(page.locator("#reconstruction")).to_be_visible()
+        expect(page.locator("#pictures-message")).to_be_hidden()
+
+
+def test_too_many_worlds_get_a_sentence_and_a_lost_one_too(browser: Browser, video_run: Path) -> None:
+    with serving([video_run], "--worlds", "1") as server, window(browser, server.url) as page:
+        begin = urllib.request.Request(f"{server.url}v1/models/run/worlds", b"{}", {"Content-Type": "application/json"})
+        with urllib.request.urlopen(begin, timeout=60) as answer:
+            world = json.load(answer)["world"]
+        page.get_by_role("button", name="Start").click()
+        alert = page.locator("#world-message")
+        expect(alert).to_contain_text("1 worlds are played already")
+        expect(alert).to_contain_text("Try again in 30 seconds.")
+        close = urllib.request.Request(f"{server.url}v1/models/run/worlds/{world}", method="DELETE")
+        urllib.request.urlopen(close, timeout=60).close()
+        page.get_by_role("button", name="Start").click()
+        expect(page.locator("#world-frame")).to_be_focused()
+        expect(alert).to_be_hidden()
+        server.stop()
+        page.keyboard.press("ArrowRight")
+        expect(alert).to_contain_text('Start it again with "vqvae serve RUN"')
+
+
 def test_a_lost_server_gets_a_sentence(browser: Browser, run: Path, picture: Path) -> None:
     with serving([run]) as server, window(browser, server.url) as page:
         chosen(page, picture)
@@ -123,6 +177,11 @@ def test_a_server_with_a_token_asks_for_it(browser: Browser, run: Path, picture:
         expect(page.get_by_role("heading", name="Pictures", level=1)).to_be_visible()
         chosen(page, picture)
         expect(page.locator("#reconstruction")).to_be_visible()
+        page.get_by_role("link", name="Runs").click()
+        with page.expect_download() as saved:  # A link could not send the token.
+            page.get_by_role("button", name="Save the report").click()
+        assert saved.value.suggested_filename == "pictures.html"
+        assert Path(saved.value.path()).read_bytes() == (run / "report.html").read_bytes()
         page.reload()
         page.get_by_role("button", name="Cancel").click()
         expect(page.locator("#lost")).to_contain_text("needs its token")

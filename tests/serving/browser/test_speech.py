@@ -42,6 +42,8 @@ def test_a_recording_is_heard_in_every_voice(page: Page, served: str, tmp_path: 
     expect(page.locator(".over-time .now").first).to_contain_text("per second")
     page.locator("canvas.codes-line").hover()
     expect(page.locator(".over-time .now").first).to_contain_text("Code ")
+    expect(page.get_by_role("list", name="Phones along time").locator("li").first).to_be_attached()
+    expect(page.get_by_text("Guessed from the codes")).to_contain_text("% of such guesses are right.")
     player = page.get_by_role("region", name="Original", exact=True).locator("audio")
     player.evaluate("player => player.play()")
     until(page, "player => player.ended", player.element_handle())

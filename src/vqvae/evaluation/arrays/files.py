@@ -51,8 +51,8 @@ def examples_of(array: np.ndarray, signal: Signal, bounds: tuple[float, float] |
             f"{path} holds {array.dtype} of shape {array.shape}; expected examples {signal.shape()} of {signal.values()}."
             f"{_advice(array, signal)}"
         )
-    all_fit = signal.levels is None or (signal.levels == 256 and x.dtype == np.uint8)
-    if not all_fit and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
+    is_full = signal.levels == 256 and x.dtype == np.uint8  # Every value is a level.
+    if signal.levels is not None and not is_full and not 0 <= int(x.min()) <= int(x.max()) < signal.levels:
         raise DataError(f"{path} has values from {x.min()} to {x.max()}; expected {signal.values()}.")
     return signal.check(torch.from_numpy(np.array(x, _NUMPY[signal.dtype], order="C")))
 

@@ -25,7 +25,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
         weights: those of ``PackedPixelCNN`` without these two biases, in its order, between the prior's own.
     """
     embedding, rows, link, columns, residual, skip, skip_bias = weights[:7]
-    output, output_bias, earlier, logits_matrix, logits_bias = weights[7:]
+    output, output_bias = weights[7:9]
     examples, height, width, books = codes.shape
     layers, hidden, gates = link.shape
     reach, units = columns.shape[1] // hidden - 1, output.shape[1] // books
@@ -40,7 +40,7 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
     opened, entering = np.empty((layers, examples, hidden), np.float32), np.empty((examples, gates), np.float32)
     stream, features = np.empty((examples, hidden), np.float32), np.empty((examples, hidden), np.float32)
     outputs, told = np.empty((examples, books * units), np.float32), np.empty((examples, units), np.float32)
-    seen, logits = np.empty((examples, units), np.float32), np.empty((examples, logits_bias.shape[1]), np.float32)
+    seen, logits = np.empty((examples, units), np.float32), np.empty((examples, weights[11].shape[1]), np.float32)
     for r in range(height):
         for e in range(examples):
             parts = (rows, biases[e, 0], link, biases[e, 1])
@@ -52,44 +52,69 @@ def sample_pixelcnn(codes, uniforms, temperature, top_k, top_p, places, around, 
                 add(stream[e], around[1][e, r, c])
                 copy(features[e], skip_bias)
                 copy(outputs[e], output_bias)
-            for i in range(layers):
-                for e in range(examples):
-                    copy(past[i, reach + c, e], stream[e])
-                    copy(entering[e], above[e, i, c])
-                for tap in range(reach + 1):
-                    add_product_each(entering, past[i, c + tap], columns[i, tap * hidden : (tap + 1) * hidden])
-                for e in range(examples):
-                    gate_row(opened[i, e], entering[e])
-                if i < layers - 1:
-                    add_product_each(stream, opened[i], residual[i])
-            for i in range(layers):
-                add_product_each(features, opened[i], skip[i * hidden : (i + 1) * hidden])
-            for e in range(examples):
-                relu(features[e], features[e])
+                copy(own[reach + c, e], places[r, c])
+            _run_columns(features, stream, past, opened, entering, above, c, (columns, residual, skip))
             add_product_each(outputs, features, output)
             for e in range(examples):
                 add(outputs[e], around[2][e, r, c])
-                copy(own[reach + c, e], places[r, c])
-                for j in range(units):
-                    told[e, j] = ZERO
-            for book in range(books):
-                for e in range(examples):
-                    copy(seen[e], outputs[e, book * units : (book + 1) * units])
-                    add(seen[e], told[e])
-                    relu(seen[e], seen[e])
-                    copy(logits[e], logits_bias[book])
-                if codes[:, r, c, book].min() < 0:
-                    add_product_each(logits, seen, logits_matrix[book])
-                for e in range(examples):
-                    if codes[e, r, c, book] < 0:
-                        uniform = uniforms[e, (r * width + c) * books + book]
-                        codes[e, r, c, book] = draw_code(logits[e], uniform, temperature, top_k, top_p)
-                    add(own[reach + c, e], embedding[book, codes[e, r, c, book]])
-                    if book < books - 1:
-                        add(told[e], earlier[book, codes[e, r, c, book]])
+            first = (r * width + c) * books
+            choice = (uniforms[:, first : first + books], temperature, top_k, top_p)
+            _draw_codes(codes[:, r, c], own[reach + c], outputs, (told, seen, logits), choice, weights)
         for e in range(examples):
             for c in range(width):
                 copy(line[e, (reach + c) * hidden : (reach + c + 1) * hidden], own[reach + c, e])
+
+
+@part
+@no_type_check
+def _run_columns(features, stream, past, opened, entering, above, c, weights):
+    """Run the horizontal stack for one column, from ``stream``, the inputs of the column to its left. It adds to ``features``.
+
+    Overwrites ``stream``, ``opened`` and ``entering``, and stores the inputs of each layer in ``past``.
+    """
+    columns, residual, skip = weights
+    layers, examples, hidden = opened.shape
+    reach = columns.shape[1] // hidden - 1
+    for i in range(layers):
+        for e in range(examples):
+            copy(past[i, reach + c, e], stream[e])
+            copy(entering[e], above[e, i, c])
+        for tap in range(reach + 1):
+            add_product_each(entering, past[i, c + tap], columns[i, tap * hidden : (tap + 1) * hidden])
+        for e in range(examples):
+            gate_row(opened[i, e], entering[e])
+        if i < layers - 1:
+            add_product_each(stream, opened[i], residual[i])
+    for i in range(layers):
+        add_product_each(features, opened[i], skip[i * hidden : (i + 1) * hidden])
+    for e in range(examples):
+        relu(features[e], features[e])
+
+
+@part
+@no_type_check
+def _draw_codes(codes, own, outputs, buffers, choice, weights):
+    """Draw the unknown codes of one position from ``outputs``, and add the embeddings of all its codes to ``own``."""
+    embedding, (earlier, logits_matrix, logits_bias) = weights[0], weights[9:]
+    told, seen, logits = buffers
+    uniforms, temperature, top_k, top_p = choice
+    examples, books = codes.shape
+    units = told.shape[1]
+    told[:] = ZERO
+    for book in range(books):
+        for e in range(examples):
+            copy(seen[e], outputs[e, book * units : (book + 1) * units])
+            add(seen[e], told[e])
+            relu(seen[e], seen[e])
+            copy(logits[e], logits_bias[book])
+        if codes[:, book].min() < 0:
+            add_product_each(logits, seen, logits_matrix[book])
+        for e in range(examples):
+            if codes[e, book] < 0:
+                codes[e, book] = draw_code(logits[e], uniforms[e, book], temperature, top_k, top_p)
+            add(own[e], embedding[book, codes[e, book]])
+            if book < books - 1:
+                add(told[e], earlier[book, codes[e, book]])
 
 
 @part

@@ -12,7 +12,7 @@ const ABILITIES = {
   convert: "converts voices",
   imagine: "imagines a world",
   engine: "has the real engine beside it",
-  phones: "names phones",
+  phones: "guesses phones",
 };
 
 export function showRuns(models) {

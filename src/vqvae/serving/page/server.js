@@ -47,7 +47,7 @@ async function refusal(response) {
   }
   const wait = Number(response.headers.get("Retry-After")) || 0;
   const again = wait > 1 ? `in ${wait} seconds` : "in a moment";
-  if (response.status === 429) said = `${said} Try again ${again}.`;
+  if (response.status === 429 && !/try again in/i.test(said)) said = `${said} Try again ${again}.`;
   if (response.status === 503 && !/again/i.test(said)) said = `${said} Try again ${again}.`;
   return new Sentence(said);
 }
