@@ -51,3 +51,12 @@ def test_nothing_and_one_code_have_a_path() -> None:
 
 def test_equal_neighbours_are_one_phone_and_silence_is_none() -> None:
     assert phones_of(np.array([1, 1, 0, 0, 2]), ("SIL", "AH", "T"), 10.0) == [Phone(0.0, 0.2, "AH"), Phone(0.4, 0.5, "T")]
+
+
+def test_counts_by_hand() -> None:
+    times = PhoneTimes.fit([np.array([5, 5, 6, 7])], [np.array([0, 0, 0, 1])], size=9, phones=2, rate=RATE)
+    # Half a count is added to each of: 0 → 0 twice, 0 → 1 once.
+    assert np.allclose(np.exp(times.moves), [[2.5 / 4, 1.5 / 4], [0.5, 0.5]])
+    assert times.emissions.shape == (2 * 4 + 1, 10, 2), "codes up to 40 ms away, and the place beyond the ends"
+    own = np.exp(times.emissions[4])
+    assert np.allclose(own[[5, 6, 7], 0], np.array([2.5, 1.5, 0.5]) / 8) and np.allclose(own[7, 1], 1.5 / 6)
