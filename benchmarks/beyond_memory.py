@@ -3,7 +3,7 @@
     python benchmarks/beyond_memory.py [--data FOLDER] [--items 1000000] [--threads 2] [--out docs/results]
 
 The pictures are those of CIFAR-10 as PNG files, repeated until there are enough. A tag in each file makes their bytes differ. They lie in
-WebDataset tars and in Parquet files. The tokenizer is that of ``vqvae demo``. Sources take turns; a turn starts with an empty loader, so no
+WebDataset tars and in Parquet files. The tokenizer is that of the recipe ``cifar10-small``. Sources take turns; a turn starts with an empty loader, so no
 batch is prepared before its time. In the turns "from the disk", the pages of the tars are dropped from the system's memory first.
 """
 
@@ -198,7 +198,7 @@ def in_turns(sources: dict[str, Dataset], turns: int, steps: int, before: dict[s
 
 
 def trainer() -> Callable:
-    """A step of training of the demo's tokenizer."""
+    """A step of training of that tokenizer."""
     config = RECIPES["cifar10-small"].tokenizer(None)
     module = build(config)
     optimizer = torch.optim.Adam(module.parameters(), 1e-3)
