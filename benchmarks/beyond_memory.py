@@ -3,8 +3,8 @@
     python benchmarks/beyond_memory.py [--data FOLDER] [--items 1000000] [--threads 2] [--out docs/results]
 
 The pictures are those of CIFAR-10 as PNG files, repeated until there are enough. A tag in each file makes their bytes differ. They lie in
-WebDataset tars and in Parquet files. The tokenizer is that of the recipe ``cifar10-small``. Sources take turns; a turn starts with an empty loader, so no
-batch is prepared before its time. In the turns "from the disk", the pages of the tars are dropped from the system's memory first.
+WebDataset tars and in Parquet files. The tokenizer is that of the recipe ``cifar10-small``. Sources take turns; a turn starts with an empty
+loader, so no batch is prepared before its time. In the turns "from the disk", the pages of the tars are dropped from memory first.
 """
 
 import argparse
