@@ -91,6 +91,15 @@ def test_a_request_that_takes_too_long_is_refused_with_408() -> None:
     assert gate.in_flight == 0
 
 
+def test_a_late_answer_while_models_are_prepared_is_the_fault_of_the_server() -> None:
+    ready = False
+    gate = Gate(slow, ServeOptions(deadline=0.05), Measures(), is_ready=lambda: ready)
+    status, body = asyncio.run(exchange(gate, [part(b"{}", False)], scope()))
+    assert status == 503 and "prepared" in body["error"]["message"]
+    ready = True
+    assert asyncio.run(exchange(gate, [part(b"{}", False)], scope()))[0] == 408
+
+
 def test_a_client_that_leaves_ends_its_request() -> None:
     gate = Gate(slow, ServeOptions(deadline=30), Measures())
     status, _ = asyncio.run(exchange(gate, [part(b"{}", False), {"type": "http.disconnect"}], scope()))

@@ -50,7 +50,7 @@ def test_a_connection_whose_headers_never_end_is_closed(monkeypatch: pytest.Monk
 
     playing = threading.Thread(target=play)
     playing.start()
-    run(Gate(slow, ServeOptions(), Measures()), opened, ServeOptions(), lambda: None)
+    run(Gate(slow, ServeOptions(), Measures()), opened, ServeOptions())
     playing.join(30)
     assert heard == [False, False, True], "closed without an answer, and only after the answer"
 
@@ -64,7 +64,7 @@ async def slow(scope: Any, receive: Any, send: Any) -> None:
 
 @pytest.mark.parametrize(("grace", "expected"), [(20.0, "done"), (0.1, "lost")])
 def test_sigterm_lets_requests_finish_up_to_a_bound(grace: float, expected: str) -> None:
-    opened, answers, ended = bind("127.0.0.1", 0), list[str](), list[bool]()
+    opened, answers = bind("127.0.0.1", 0), list[str]()
     url = f"http://127.0.0.1:{opened.getsockname()[1]}/"
     gate = Gate(slow, ServeOptions(grace=grace), Measures())
 
@@ -86,9 +86,9 @@ def test_sigterm_lets_requests_finish_up_to_a_bound(grace: float, expected: str)
     playing = threading.Thread(target=play)
     before = signal.getsignal(signal.SIGTERM)
     playing.start()
-    run(gate, opened, ServeOptions(grace=grace), lambda: ended.append(True))
+    run(gate, opened, ServeOptions(grace=grace))
     playing.join(30)
-    assert answers == [expected] and ended == [True] and gate.is_closing
+    assert answers == [expected] and gate.is_closing
     assert signal.getsignal(signal.SIGTERM) is before
     with pytest.raises(OSError, match="refused"):
         urllib.request.urlopen(url, timeout=5)

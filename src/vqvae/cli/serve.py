@@ -4,6 +4,7 @@ import os
 import threading
 import webbrowser
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import field
 from pathlib import Path
 from typing import Annotated
@@ -77,21 +78,18 @@ def serve(
         # Each thread that computes with several keeps a team of its own. While all teams together have more threads than there are cores,
         # OpenMP lets them sleep between any two steps, which more than doubles the time of a picture. So this thread has no team.
         torch.set_num_threads(1)
-        models = load_all(runs, pick_device(device), options, measures.together, threads)
-        for name, model in models.items():
-            measures.watch(name, model.worker.__len__)
-            model.warm()
-        gate = build_app(models, options, measures, token)
-        where = f"[{host}]" if ":" in host else host
-        url = f"http://{where}:{opened.getsockname()[1]}/"
-        note(f"Serving {', '.join(models)} at {url} (Ctrl-C stops).")
-        if open_page:  # In a thread: a browser in the terminal would block. Its request waits until the server answers.
-            threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
-        process.log_as_json()
-
-        def stop() -> None:
-            for model in models.values():
-                model.close()
-            torch.set_num_threads(threads)
-
-        process.run(gate, opened, options, stop)
+        with ExitStack() as at_end:
+            at_end.callback(torch.set_num_threads, threads)
+            models = load_all(runs, pick_device(device), options, measures.together, threads)
+            for name, model in models.items():
+                at_end.callback(model.close)
+                measures.watch(name, model.worker.__len__)
+                model.warm()
+            gate = build_app(models, options, measures, token)
+            where = f"[{host}]" if ":" in host else host
+            url = f"http://{where}:{opened.getsockname()[1]}/"
+            note(f"Serving {', '.join(models)} at {url} (Ctrl-C stops).")
+            if open_page:  # In a thread: a browser in the terminal would block. Its request waits until the server answers.
+                threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
+            process.log_as_json()
+            process.run(gate, opened, options)

@@ -36,7 +36,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
         415: "Not a file of the model's kind",
         422: "A value is missing or out of range",
         429: "Too many requests wait",
-        503: "The server is shutting down",
+        503: "The server is shutting down, or still starting",
     }.items()
 }
 
@@ -52,7 +52,7 @@ def build_app(models: Mapping[str, Served], options: ServeOptions, measures: Mea
     app.add_exception_handler(Exception, _error)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)
-    gate = Gate(app, options, measures, token)
+    gate = Gate(app, options, measures, token, lambda: all(model.is_warm for model in models.values()))
     app.state.gate = gate
     return gate
 

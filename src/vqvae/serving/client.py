@@ -50,7 +50,7 @@ class Client:
             timeout: seconds to wait for an answer.
 
         Raises:
-            ConfigError: the address is none, or there is no such model.
+            ConfigError: the address is none, there is no such model, or the timeout or the token cannot be one.
             ServerError: the server cannot be reached, or refuses the token.
         """
         wrong = f"url is {url!r}; expected an address such as http://127.0.0.1:8000."
@@ -61,6 +61,10 @@ class Client:
             raise ConfigError(wrong) from error
         if not known:
             raise ConfigError(wrong)
+        if not timeout > 0:
+            raise ConfigError(f"timeout is {timeout}; expected seconds, more than 0.")
+        if token is not None and not (token.isascii() and token.isprintable()):
+            raise ConfigError("The token has characters that no token has. Copy it again.")
         self._parts, self._token, self._timeout = parts, token, timeout
         self.models: tuple[dict[str, Any], ...] = tuple(self._json("GET", "/v1/models")["models"])
         """What the server says about each of its models."""

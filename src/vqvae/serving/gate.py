@@ -23,6 +23,8 @@ _log = logging.getLogger("vqvae.serving.requests")
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _OPEN = re.compile(r"/|/health/(live|ready)|/static/.*|/favicon\.ico")
 """The paths that need no token: the page's own files, which know nothing, and the answers to a supervisor."""
+_SOON = 10
+"""Seconds after which a client may try again while models are prepared."""
 _SPARE = 64
 """Requests in flight beyond those that may wait for models."""
 
@@ -30,9 +32,26 @@ _SPARE = 64
 class Gate:
     """The outermost part of the application (ASGI)."""
 
-    def __init__(self, app: App, options: ServeOptions, measures: Measures, token: str | None = None) -> None:
+    def __init__(
+        self,
+        app: App,
+        options: ServeOptions,
+        measures: Measures,
+        token: str | None = None,
+        is_ready: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Stand before an application.
+
+        Args:
+            app: the application.
+            options: the limits.
+            measures: where requests are counted.
+            token: what clients must send, if anything.
+            is_ready: whether the models are as fast as they will be. Until then, a late answer is the server's fault.
+        """
         self._app, self._options, self._measures = app, options, measures
         self._token = None if token is None else token.encode()
+        self._is_ready = is_ready
         self.is_closing = False
         self.in_flight = 0
         self._most = options.waiting + _SPARE
@@ -85,6 +104,8 @@ class Gate:
                 raise exchange.too_large()
             if not exchange.is_left:
                 seconds = self._options.deadline
+                if not self._is_ready():
+                    raise Refusal(503, f"The models are still being prepared, after {seconds:g} seconds. Try again soon.", _SOON)
                 raise Refusal(
                     408, f"Waiting and work took longer than {seconds:g} seconds. Try again, send less, or raise the server's --deadline."
                 )

@@ -9,7 +9,7 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import uvicorn
@@ -134,7 +134,7 @@ class _Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def run(gate: Gate, opened: socket.socket, options: ServeOptions, at_end: Callable[[], None]) -> None:
+def run(gate: Gate, opened: socket.socket, options: ServeOptions) -> None:
     """Serve until SIGTERM or Ctrl-C. Returns after the last answer."""
     config = uvicorn.Config(
         gate,
@@ -148,7 +148,4 @@ def run(gate: Gate, opened: socket.socket, options: ServeOptions, at_end: Callab
         http=_Connection,
         ws="none",
     )
-    try:
-        _Server(config, gate, options).run(sockets=[opened])
-    finally:
-        at_end()
+    _Server(config, gate, options).run(sockets=[opened])

@@ -31,6 +31,7 @@ def main() -> None:
     parser.add_argument("--recording", type=Path, help="a recording for the panel of speech")
     parser.add_argument("--out", type=Path, default=Path("docs/pictures"), help="the folder of the screenshots")
     chosen = parser.parse_args()
+    chosen.out.mkdir(parents=True, exist_ok=True)
     expect.set_options(timeout=PATIENCE * 1000)
     panels: dict[str, Callable[[Page], None]] = {
         "pictures": lambda page: pictures(page, chosen.picture, chosen.second),
