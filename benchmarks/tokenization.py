@@ -8,15 +8,17 @@ calls of ``vqvae.tokenize``: start of the workers, loading, encoding, writing an
 
 import argparse
 import io
+import itertools
 import json
 import os
 import shutil
 import statistics
 import subprocess
 import sys
+import tarfile
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import datasets
@@ -31,6 +33,7 @@ import vqvae
 from vqvae.data import Batch, Cifar10Config
 from vqvae.pipeline import Pipeline
 from vqvae.reports.results import markdown_table, this_command, write_results
+from vqvae.tokenization.bulk import read_manifest
 from vqvae.words import counted
 
 SHARD = 1000
@@ -80,8 +83,8 @@ def main() -> None:
         "share_of_model": speeds["two workers"] / bare,
         "share_of_model_png": speeds["two workers, PNG in Parquet"] / bare,
         "images_per_second": speeds | {"bare model, two threads": bare},
-        "peak_mib": {str(count): mib for count, mib in memory.items()},
-        "memory_growth": memory[arguments.many] / memory[FEW],
+        "peak_mib": memory,
+        "memory_growth": max(one[arguments.many] / one[FEW] for one in memory.values()),
         "read_back": found,
         "items": arguments.items,
         "rounds": arguments.rounds,
@@ -103,8 +106,7 @@ def main() -> None:
         notes=NOTES.format(
             few=FEW,
             many=arguments.many,
-            small=memory[FEW],
-            large=memory[arguments.many],
+            peaks=", ".join(f"{name} {one[FEW]:.0f} and {one[arguments.many]:.0f}" for name, one in memory.items()),
             turns=counted(arguments.rounds, "rounds"),
             **values,
         ),
@@ -179,31 +181,69 @@ def read_back(place: Path, items: int) -> dict[str, object]:
     return {"rows": items, "codes_per_row": length, "engines_agree": True}
 
 
-def memory_of(run: Path, place: Path, batch: Batch, many: int) -> dict[int, float]:
-    """The peak of memory in MiB of a process that tokenizes so many pictures, PNG files in a table."""
-    found = {}
-    for count in (FEW, many):
-        data, out = place / f"{count}.parquet", place / f"out-{count}"
-        write_table(data, batch, count)
-        words = ["tokenize", str(run), str(data), "--out", str(out), "--column", "image", "--workers", "1", "--shard-size", str(SHARD)]
+def memory_of(run: Path, place: Path, batch: Batch, many: int) -> dict[str, dict[int, float]]:
+    """The peak of memory in MiB of a process that tokenizes so many pictures, PNG files that lie in several ways."""
+    found: dict[str, dict[int, float]] = {}
+    for (kind, write), count in itertools.product(WAYS.items(), (FEW, many)):
+        data, out = place / (f"{count}.parquet" if write is write_table else f"{kind} {count}"), place / f"{kind} {count} codes"
+        write(data, batch, count)
+        words = ["tokenize", str(run), str(data), "--out", str(out), "--workers", "1", "--shard-size", str(SHARD)]
+        words += ["--column", "image"] if write in (write_table, write_to_disk) else []
         done = subprocess.run([sys.executable, "-c", CHILD, *words], capture_output=True, text=True)
         if done.returncode:
-            raise SystemExit(f"Tokenizing {count} items failed: {done.stderr}")
-        found[count] = int(done.stdout.splitlines()[-1]) / 1024
-        print(f"{count:,} items: {found[count]:.0f} MiB", file=sys.stderr, flush=True)
+            raise SystemExit(f"Tokenizing {count} items of {kind} failed: {done.stderr}")
+        if (written := read_manifest(out)["items"]) != count:
+            raise SystemExit(f"Of {count} items of {kind}, {written} were tokenized.")
+        found.setdefault(kind, {})[count] = int(done.stdout.splitlines()[-1]) / 1024
+        print(f"{kind}, {count:,} items: {found[kind][count]:.0f} MiB", file=sys.stderr, flush=True)
     return found
 
 
-def write_table(path: Path, batch: Batch, count: int) -> None:
-    """Pictures as PNG files in a Parquet table with labels, repeated until there are enough."""
-    schema = pyarrow.schema([("image", pyarrow.binary()), ("label", pyarrow.int64())])
+def files_of(batch: Batch, count: int) -> Iterator[tuple[bytes, int]]:
+    """Pictures as PNG files with their labels, repeated until there are enough."""
     contents = [png(x) for x in batch.x[:count].numpy()]
     labels = batch.condition.label[: len(contents)].tolist()
+    return itertools.islice(itertools.cycle(zip(contents, labels, strict=True)), count)
+
+
+def in_shards(items: Iterator) -> Iterator[list]:
+    """Items in lists of ``SHARD``."""
+    return iter(lambda: list(itertools.islice(items, SHARD)), [])
+
+
+def write_table(path: Path, batch: Batch, count: int) -> None:
+    """Write pictures into a Parquet table with labels."""
+    schema = pyarrow.schema([("image", pyarrow.binary()), ("label", pyarrow.int64())])
     with pyarrow.parquet.ParquetWriter(path, schema) as writer:
-        for first in range(0, count, SHARD):
-            rows = [number % len(contents) for number in range(first, min(first + SHARD, count))]
-            columns = {"image": [contents[row] for row in rows], "label": [labels[row] for row in rows]}
-            writer.write_table(pyarrow.table(columns, schema))
+        for some in in_shards(files_of(batch, count)):
+            contents, labels = zip(*some, strict=True)
+            writer.write_table(pyarrow.table({"image": list(contents), "label": list(labels)}, schema))
+
+
+def write_folder(path: Path, batch: Batch, count: int) -> None:
+    """Write pictures as files, in a folder of each class."""
+    for number, (content, label) in enumerate(files_of(batch, count)):
+        folder = path / str(label)
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:06d}.png").write_bytes(content)
+
+
+def write_tars(path: Path, batch: Batch, count: int) -> None:
+    """Write pictures into WebDataset tars with labels."""
+    path.mkdir()
+    for shard, some in enumerate(in_shards(enumerate(files_of(batch, count)))):
+        with tarfile.open(path / f"{shard:05d}.tar", "w") as tar:
+            for number, (content, label) in some:
+                for suffix, member in (("png", content), ("cls", str(label).encode())):
+                    about = tarfile.TarInfo(f"{number:08d}.{suffix}")
+                    about.size = len(member)
+                    tar.addfile(about, io.BytesIO(member))
+
+
+def write_to_disk(path: Path, batch: Batch, count: int) -> None:
+    """Write pictures with ``save_to_disk`` of Hugging Face's datasets."""
+    contents, labels = zip(*files_of(batch, count), strict=True)
+    datasets.Dataset.from_dict({"image": list(contents), "label": list(labels)}).save_to_disk(path)
 
 
 def png(pixels: np.ndarray) -> bytes:
@@ -213,6 +253,9 @@ def png(pixels: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+WAYS = {"Parquet": write_table, "a folder": write_folder, "tars": write_tars, "save_to_disk": write_to_disk}
+"""How pictures are written whose memory is measured, by name."""
+
 NOTES = """
 {items:,} training images of CIFAR-10 (beyond 50,000 they repeat), medians of {turns}. Two workers are {ratio_local:.2f} times as fast as
 one, two actors on Ray {ratio_ray:.2f} times. Two workers reach {share_of_model:.0%} of the images per second of the bare model
@@ -220,8 +263,8 @@ on two threads, and {share_of_model_png:.0%} if the images are PNG files in a Pa
 
 `datasets` and DuckDB read the shards of both engines, which are the same bytes.
 
-A process with one worker takes at most {small:.0f} MiB for {few:,} items, and {large:.0f} MiB for {many:,}: {memory_growth:.2f} times as
-much.
+The peak of the memory of a process with one worker, in MiB, for {few:,} and for {many:,} pictures: {peaks}. That is at most
+{memory_growth:.2f} times as much.
 """
 
 if __name__ == "__main__":
