@@ -53,6 +53,9 @@ def test_tars_tables_and_saved_data_sets_give_the_same_examples(tmp_path):
         assert torch.equal(everything(train).x, everything(splits[0].train).x)
         assert torch.equal(everything(train).condition.label, everything(splits[0].train).condition.label)
         assert train.label_names == ("0", "1", "2")
+        few = train.batch(np.array([7, 2, 5]))
+        assert torch.equal(few.x, everything(train).x[[7, 2, 5]])
+        assert torch.equal(few.condition.label, everything(train).condition.label[[7, 2, 5]])
     both = np.concatenate([everything(side).x.numpy() for side in splits[0]])
     assert sorted(map(bytes, both)) == sorted(map(bytes, PIXELS))
 
@@ -153,6 +156,13 @@ def test_labels_that_are_no_classes(tmp_path, caplog):
     assert build(tmp_path / "two.tar", classes=False).train.batch(np.arange(2)).condition.label is None
 
 
+def test_a_mirrored_copy_follows_the_pictures(tmp_path):
+    place = tars(tmp_path / "data")
+    plain, doubled = (build(place, mirror=mirror).train for mirror in (False, True))
+    x = everything(plain).x
+    assert torch.equal(everything(doubled).x, torch.cat([x, x.flip(-1)]))
+
+
 def test_bad_items_are_listed_or_left_out(tmp_path):
     members = [("a.txt", b"x"), *samples(PNGS[:20]), ("b.png", b"")]
     write_tar(tmp_path / "a.tar", members)
@@ -164,8 +174,8 @@ def test_bad_items_are_listed_or_left_out(tmp_path):
 
 def test_a_picture_that_cannot_be_decoded_is_named_or_replaced(tmp_path, caplog):
     contents = [*PNGS[:8], b"no picture", PNGS[8][:60], *PNGS[9:40]]
-    write_tar(tmp_path / "data" / "train.tar", samples(contents))
-    write_tar(tmp_path / "data" / "test.tar", samples(PNGS[40:]))
+    write_tar(tmp_path / "data" / "train.tar", samples(contents, [number // 9 for number in range(41)]))
+    write_tar(tmp_path / "data" / "test.tar", samples(PNGS[40:], [0] * 20))
     train, _ = build(tmp_path / "data")
     assert len(train.batch(np.arange(8)).x) == 8
     with pytest.raises(DataError, match=r"train.tar, item 8 cannot be decoded: not a .*Replace or remove it, or skip .*--skip-bad"):
@@ -173,7 +183,9 @@ def test_a_picture_that_cannot_be_decoded_is_named_or_replaced(tmp_path, caplog)
     skipping, _ = build(tmp_path / "data", skip_bad=True)
     assert skipping.name == train.name and len(skipping) == len(train), "a run goes on with the rest"
     for _ in range(2):
-        assert np.array_equal(skipping.batch(np.array([7, 8, 9, 10])).x, PIXELS[[7, 9, 9, 9]])
+        found = skipping.batch(np.array([7, 8, 9, 10]))
+        assert np.array_equal(found.x, PIXELS[[7, 9, 9, 9]])
+        assert found.condition.label.tolist() == [0, 1, 1, 1]
     assert caplog.text.count("Skipped") == 2 and "item 9 cannot be decoded" in caplog.text
 
 

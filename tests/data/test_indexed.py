@@ -178,6 +178,6 @@ def _sample(number, label):
 
 def test_more_labels_than_a_model_can_have_are_none(tmp_path, monkeypatch):
     monkeypatch.setattr(indexed, "MAX_LABELS", 3)
-    write_parquet(tmp_path / "data" / "0.parquet", image=CONTENTS[:6], label=["a", "b", "c", "d", "e", "a"])
+    write_parquet(tmp_path / "data" / "0.parquet", image=CONTENTS[:9], label=["a", "b", "c", "d", "e", "f", "g", "h", "a"])
     items = index(tmp_path / "data", tmp_path / "cache")
-    assert items.label_names == () and items.labels(np.arange(6)).tolist() == [-1] * 6
+    assert items.label_names == () and items.labels(np.arange(9)).tolist() == [-1] * 9
