@@ -56,6 +56,7 @@ def test_training_examples_overlap_and_may_be_shorter(tmp_path, flacs):
     train, held_out = build(tar(tmp_path / "a.tar", flacs), crop=300)
     assert train.batch(np.arange(1)).x.shape[-1] == 300 and held_out.batch(np.arange(1)).x.shape[-1] == 600
     assert len(train) > len(train.apart()) and len(held_out) == len(held_out.apart())
+    assert len(build(tmp_path / "a.tar", crop=300, hop=300).train) < len(train)
 
 
 def test_labels_are_speakers_if_all_have_one(tmp_path, flacs):
@@ -82,6 +83,8 @@ def test_recordings_are_decoded_once(tmp_path, flacs, monkeypatch, caplog):
     names = {build(tmp_path / "a.tar", **change).train.name for change in ({"hop": 200}, {"crop": 300}, {"rate": 4_000}, {"chunk": 500})}
     names.add(build(tar(tmp_path / "c.tar", flacs, [1, 2] * 15)).train.name)
     assert len(names | {first.train.name}) == 6
+    lengths = [recordings_of(build(tmp_path / "a.tar", rate=rate).train).recordings[0].samples for rate in (RATE, RATE // 2)]
+    assert abs(lengths[0] / lengths[1] - 2) < 0.05, "decoded for each rate"
 
 
 def test_bad_recordings_are_listed_or_left_out(tmp_path, flacs):
