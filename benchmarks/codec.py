@@ -94,7 +94,7 @@ def main() -> None:
         rows=rows,
         values=values,
         seconds=time.perf_counter() - began,
-        notes=NOTES.format(best=best, main=main_words(values), **values),
+        notes=NOTES.format(best=best, main=main_words(values), bytes_words=bytes_words(values["bytes_changed"]), **values),
     )
     print(json.dumps(record))
 
@@ -136,6 +136,11 @@ def main_words(values: dict) -> str:
     return "" if prior is None else f" On the examples of the table, the run's main prior costs {prior:.3f}."
 
 
+def bytes_words(changed: int) -> str:
+    """How many variants gave other bytes, in words."""
+    return "the same bytes" if not changed else f"{changed + 1} different messages"
+
+
 def measure_large(coder: EntropyCoder) -> dict[str, float]:
     """The speed of one long message, drawn from the frequencies of the coder."""
     frequencies = np.diff(coder._starts)[0]
@@ -158,15 +163,16 @@ def rate(codes_per_second: float) -> str:
 
 
 NOTES = """
-{held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. A
-message of the mode `prior` is {over_cross_entropy:.2%} longer than the sum of -log2 p of its codes, and no message of any mode is more than
-{most_bytes_over_cross_entropy:.2f} bytes longer. It is {smaller_than_best_general:.1%} smaller than the best general compressor ({best}).
+{held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. The
+messages of the mode `prior` are {over_cross_entropy:.2%} longer than the sum of -log2 p of their codes. No message of any mode is more than
+{most_bytes_over_cross_entropy:.2f} bytes longer than that. The mode `prior` is {smaller_than_best_general:.1%} smaller than the best general
+compressor ({best}).
 
 On the examples that the coder was scored on, the integer prior costs {bits_per_code_integer:.4f} bits per code, and the network that it was
 rounded from {bits_per_code_float:.4f}.{main}
 
-The bytes differ in {bytes_changed} of these variants: one and four threads, 16
-copies, deterministic algorithms, no AVX (`NUMBA_CPU_NAME=generic` and the like), no numba.
+The same codes give {bytes_words} with one and with four threads, as 16 copies, with deterministic algorithms, without AVX
+(`NUMBA_CPU_NAME=generic` and the like), and without numba.
 """
 
 if __name__ == "__main__":
