@@ -165,8 +165,8 @@ def rate(codes_per_second: float) -> str:
 NOTES = """
 {held_out_examples} held-out examples, each encoded alone; speeds are per second of processor time on one thread, after compilation. The
 messages of the mode `prior` are {over_cross_entropy:.2%} longer than the sum of -log2 p of their codes. No message of any mode is more than
-{most_bytes_over_cross_entropy:.2f} bytes longer than that. The mode `prior` is {smaller_than_best_general:.1%} smaller than the best general
-compressor ({best}).
+{most_bytes_over_cross_entropy:.2f} bytes longer than that. The mode `prior` is {smaller_than_best_general:.1%} smaller than the best
+general compressor ({best}).
 
 On the examples that the coder was scored on, the integer prior costs {bits_per_code_integer:.4f} bits per code, and the network that it was
 rounded from {bits_per_code_float:.4f}.{main}
