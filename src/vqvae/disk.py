@@ -44,7 +44,7 @@ _UNCHANGED = "What was there before is unchanged."
 
 
 @contextmanager
-def explained(error: type[VqvaeError], path: Path, what: str = "could not be written", advice: str = _UNCHANGED) -> Iterator[None]:
+def explained(error: type[VqvaeError], path: Path | str, what: str = "could not be written", advice: str = _UNCHANGED) -> Iterator[None]:
     """Turn the system's errors into ``error`` with the message "``path`` ``what`` (the system's reason). ``advice``"."""
     try:
         yield

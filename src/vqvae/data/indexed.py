@@ -117,7 +117,7 @@ class IndexedItems:
     def name(self, row: int) -> str:
         """An item in words, for messages: its file and its number in it, from 0."""
         file, number = self._place(row)
-        return f"{self._shards.root / file}, item {number}"
+        return f"{os.path.join(self._shards.root, file)}, item {number}"
 
     def key(self, row: int) -> str:
         """The name of an item, ``shard-0.tar#17``: its file and its number in it, from 0."""
@@ -155,8 +155,9 @@ class IndexedItems:
     @contextmanager
     def _opened(self, number: int) -> Iterator[IO[bytes]]:
         """A file, or the copy (-1)."""
-        path = self._folder / _COPY if number < 0 else self._shards.root / self._shards.files[number]
-        with explained(DataError, path, "cannot be read", "Put the data back, then start again."), path.open("rb", buffering=0) as file:
+        # Not a Path: of each batch, this opens nearly as many files as there are items.
+        path = os.path.join(*((self._folder, _COPY) if number < 0 else (self._shards.root, self._shards.files[number])))
+        with explained(DataError, path, "cannot be read", "Put the data back, then start again."), open(path, "rb", buffering=0) as file:
             if number >= 0 and facts_of(os.fstat(file.fileno())) != self._facts[number]:
                 raise DataError(f"{path} has changed since it was indexed. Wait until nothing writes to it, then start again.")
             yield file

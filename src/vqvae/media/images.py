@@ -45,7 +45,7 @@ def read_image(
         raise ConfigError(
             f"A picture was asked for with {channels} channels and {levels} levels; use 1 or 3 channels and 256 or 65536 levels."
         )
-    path = user_path(path, DataError) if content is None else Path(path)
+    path = user_path(path, DataError) if content is None else path
     if size is None:
         picture = open_picture(path, levels=levels, content=content)
         with decoding(path):
@@ -81,6 +81,8 @@ def cut(image: Image.Image, size: tuple[int, int], place: tuple[float, float] = 
     The part is cut by the resize itself, so a long thin picture costs no more than a square one.
     """
     height, width = size
+    if image.size == (width, height):
+        return image
     scale = min(image.height / height, image.width / width)
     part_height, part_width = max(1, round(scale * height)), max(1, round(scale * width))
     top, left = (int(share * free) for share, free in zip(place, (image.height - part_height, image.width - part_width), strict=True))

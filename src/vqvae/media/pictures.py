@@ -48,7 +48,7 @@ class Picture:
         self,
         image: Image.Image,
         turn: Image.Transpose | None,
-        path: Path,
+        path: Path | str,
         depth: int = 8,
         low: Image.Image | None = None,
         is_deep: bool = False,
@@ -58,7 +58,7 @@ class Picture:
         Args:
             image: the pixels. Of colours with 16 bits, the high bytes.
             turn: what turns them upright.
-            path: the file.
+            path: the file, or a name for messages.
             depth: the bits per channel of the file, if the format says.
             low: the low bytes of colours with 16 bits; see ``vqvae.media.deep``.
             is_deep: whether the file has colours of 16 bits that can be read.
@@ -151,7 +151,7 @@ _GREYS = ("1", "L", "LA", "La", "F")
 _SWAPPING = (Image.Transpose.TRANSPOSE, Image.Transpose.ROTATE_270, Image.Transpose.TRANSVERSE, Image.Transpose.ROTATE_90)
 
 
-def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int = 256, content: bytes | None = None) -> Picture:
+def open_picture(path: Path | str, least: tuple[int, int] | None = None, levels: int = 256, content: bytes | None = None) -> Picture:
     """Decode a picture file. Damaged metadata is ignored.
 
     Args:
@@ -163,7 +163,7 @@ def open_picture(path: Path, least: tuple[int, int] | None = None, levels: int =
     Raises:
         DataError: if the file cannot be read, is damaged, has more than ``MOST_PIXELS`` pixels, or is of another format.
     """
-    with _opened(path) if content is None else io.BytesIO(content) as file, decoding(path):
+    with _opened(Path(path)) if content is None else io.BytesIO(content) as file, decoding(path):
         start = file.read(25)
         kind = format_of(start[:16])
         if kind is None:
@@ -195,7 +195,7 @@ class Header(NamedTuple):
     """256, or 65,536 for more than 8 bits; None for floats."""
 
 
-def read_header(path: Path, content: bytes | None = None) -> Header:
+def read_header(path: Path | str, content: bytes | None = None) -> Header:
     """Read the header of a picture file.
 
     Args:
@@ -205,7 +205,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
     Raises:
         DataError: if the file cannot be read, or it is of another format.
     """
-    with _opened(path) if content is None else io.BytesIO(content) as file, decoding(path):
+    with _opened(Path(path)) if content is None else io.BytesIO(content) as file, decoding(path):
         kind = format_of(file.read(16))
         if kind is None:
             raise DataError(f"{path} cannot be decoded: not a {NAMES} image.")
@@ -216,7 +216,7 @@ def read_header(path: Path, content: bytes | None = None) -> Header:
 
 
 @contextmanager
-def decoding(path: Path) -> Iterator[None]:
+def decoding(path: Path | str) -> Iterator[None]:
     """Turn any error of a decoder (SyntaxError, struct.error, ...) into a DataError: the file is bad."""
     try:
         yield
@@ -277,7 +277,7 @@ def _draft(image: ImageFile, least: tuple[int, int]) -> None:
 
 
 def _decoded(
-    kind: Format, file: io.BufferedIOBase, path: Path, least: tuple[int, int] | None, levels: int
+    kind: Format, file: io.BufferedIOBase, path: Path | str, least: tuple[int, int] | None, levels: int
 ) -> tuple[ImageFile, Image.Image | None, bool]:
     """The decoded first picture of a file, its low bytes if more than 256 levels need them, and whether it has deep colours."""
     size = file.seek(0, os.SEEK_END)

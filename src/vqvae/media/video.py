@@ -104,7 +104,7 @@ def video_frames(
         for picture in _sampled(_of_one_size(timed, path), rate, frame_rate):
             shape = wanted or picture.size[::-1]
             eight_bits = to_eight_bits(picture, channels)
-            pixels = np.asarray(eight_bits if shape == picture.size[::-1] else cut(eight_bits, shape))
+            pixels = np.asarray(cut(eight_bits, shape))
             yield np.ascontiguousarray(pixels.reshape(*shape, channels).transpose(2, 0, 1))
 
 
