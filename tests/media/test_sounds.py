@@ -76,6 +76,18 @@ def test_a_file_of_five_minutes_is_read_as_it_goes(tmp_path):
     assert len(read_audio(tmp_path / "a.flac", 8_000)) == len(sound)
 
 
+@pytest.mark.parametrize("beyond", [1, 4_095, 9_000])
+def test_a_flac_file_with_a_seek_table_is_read_to_its_end(tmp_path, beyond, caplog):
+    count = 2 * 65_536 + beyond
+    noise = np.linspace(1, 0, count) ** 4 * np.random.default_rng(0).uniform(-0.5, 0.5, count)
+    soundfile.write(tmp_path / "a.flac", noise, 16_000)
+    flac = (tmp_path / "a.flac").read_bytes()
+    table = b"\x03" + (18).to_bytes(3, "big") + bytes(16) + (4_096).to_bytes(2, "big")
+    padding = b"\x01" + (8_192).to_bytes(3, "big") + bytes(8_192)
+    (tmp_path / "a.flac").write_bytes(flac[:42] + table + padding + flac[42:])
+    assert len(read_audio(tmp_path / "a.flac", 16_000)) == count and not caplog.text
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "w64"])
 def test_what_is_there_of_a_file_that_is_cut_short_is_read(tmp_path, suffix, capfd, caplog):
     path = tmp_path / f"a.{suffix}"

@@ -40,7 +40,7 @@ _BYTES_OF_SAMPLE = 7
 """A sample as read, as a float, and its mask."""
 _PIECE_SECONDS = 10
 """The length of the held-out pieces of a single recording, in seconds."""
-_VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
+_VERSION = 2  # Of the conversion from files to samples. A change to it needs another place in the cache.
 
 
 @settings

@@ -28,7 +28,7 @@ from vqvae.words import duration
 
 _log = logging.getLogger(__name__)
 
-_VERSION = 1  # Of the conversion from files to samples. A change to it needs another place in the cache.
+_VERSION = 2  # Of the conversion from files to samples. A change to it needs another place in the cache.
 _AT_ONCE = 64
 """Recordings that are decoded before they are written."""
 _LARGEST = 2**28

@@ -152,6 +152,8 @@ def _decoded(path: Path, rate: int, content: bytes | None) -> Iterator[tuple[int
                 before, missing = count, part.missing
                 try:
                     with soundfile.SoundFile(part.view) as sound:
+                        # Else soundfile seeks after each block, to where it is. libsndfile fails in the last frame of a FLAC of unknown length.
+                        sound.seekable = lambda: False
                         _check_rate(path, sound.samplerate, rate)
                         for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
                             if not np.isfinite(block).all():
