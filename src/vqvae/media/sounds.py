@@ -152,7 +152,8 @@ def _decoded(path: Path, rate: int, content: bytes | None) -> Iterator[tuple[int
                 before, missing = count, part.missing
                 try:
                     with soundfile.SoundFile(part.view) as sound:
-                        # Else soundfile seeks after each block, to where it is. libsndfile fails in the last frame of a FLAC of unknown length.
+                        # Otherwise soundfile seeks after each block, to where it is already. In a FLAC of unknown length with a seek table,
+                        # libsndfile cannot do that near the end.
                         sound.seekable = lambda: False
                         _check_rate(path, sound.samplerate, rate)
                         for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
