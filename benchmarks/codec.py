@@ -57,7 +57,7 @@ def main() -> None:
     integer_coder._fast_loop = loop
     general = {name: size / batch.x.numel() * 8 for name, size in general_sizes([batch.x.numpy()], layout[0].codebook_size).items()}
     best = min(general, key=lambda name: general[name])
-    digests = {name: digest_of(coder_folder(arguments.run, 0), name) for name in VARIANTS}
+    digests = {name: digest_of(coder_folder(arguments.run.resolve(), 0), name) for name in VARIANTS}
     card = storage.read(coder_folder(arguments.run, 0), PARTS).card.metrics
     main_prior = main_bits(arguments.run, batch)
     values = {
