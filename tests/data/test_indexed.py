@@ -1,5 +1,6 @@
 """An index gives the bytes of any item, and notices what changes."""
 
+import gc
 import json
 import os
 import pickle
@@ -49,6 +50,21 @@ def test_any_items_in_any_order(tmp_path, kind):
     assert items.read(rows[:0]) == []
     with ThreadPoolExecutor(4) as pool:
         assert list(pool.map(items.read, [rows] * 8)) == [[CONTENTS[row] for row in rows]] * 8
+
+
+def test_few_files_stay_open(tmp_path, monkeypatch):
+    monkeypatch.setattr(indexed, "_MOST_OPEN", 2)
+    write(tmp_path / "data", "tar")
+    items = index(tmp_path / "data", tmp_path / "cache")
+    before = len(os.listdir("/proc/self/fd"))
+    for row in (0, 25, 59, 30, 1):
+        assert items.read(np.array([row])) == [CONTENTS[row]]
+    assert len(os.listdir("/proc/self/fd")) == before + 2
+    copy = pickle.loads(pickle.dumps(items))
+    assert copy.read(np.array([59, 0])) == [CONTENTS[59], CONTENTS[0]]
+    del items, copy
+    gc.collect()
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_only_what_lies_compressed_is_copied(tmp_path, kind):

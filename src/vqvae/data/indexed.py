@@ -11,12 +11,12 @@ import hashlib
 import json
 import logging
 import os
+import threading
 import time
 from array import array
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Int64, Integer, UInt64
@@ -40,6 +40,8 @@ _ARRAYS = {"offsets": "<i8", "sizes": "<u4", "labels": "<i4", "digests": "<u8"}
 """The arrays of the index, one value per item: 24 bytes. Offsets in the copy are stored as -1 - offset."""
 _CODES = {"<i8": "q", "<u4": "I", "<i4": "i", "<u8": "Q"}
 _COPY = "copy.bin"
+_MOST_OPEN = 128
+"""Files that stay open."""
 _AT_ONCE = 2**16
 """Labels that are read at once."""
 
@@ -77,7 +79,7 @@ class IndexedItems:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_offsets", "_sizes", "_labels")}
+        return {name: value for name, value in vars(self).items() if name not in ("_offsets", "_sizes", "_labels", "_open")}
 
     @functools.cached_property
     def _offsets(self) -> np.ndarray:
@@ -90,6 +92,10 @@ class IndexedItems:
     @functools.cached_property
     def _labels(self) -> np.ndarray:
         return self._mapped("labels")
+
+    @functools.cached_property
+    def _open(self) -> "_OpenFiles":
+        return _OpenFiles()
 
     def digests(self) -> UInt64[np.ndarray, " items"]:
         """A hash of the bytes of each item."""
@@ -136,13 +142,14 @@ class IndexedItems:
         found = [b""] * len(rows)
         for number in np.unique(files).tolist():
             chosen = np.flatnonzero(files == number)
-            with self._opened(number) as file:
+            path = os.path.join(*((self._folder, _COPY) if number < 0 else (self._shards.root, self._shards.files[number])))
+            with explained(DataError, path, "cannot be read", "Put the data back, then start again."):
+                file = self._opened(number, path)
                 for place in chosen[np.argsort(starts[chosen])].tolist():
-                    file.seek(starts[place])
-                    found[place] = file.read(sizes[place])
+                    found[place] = os.pread(file.descriptor, sizes[place], starts[place])
                     if len(found[place]) < sizes[place]:
                         advice = f"Remove {self._folder}: it is made again." if number < 0 else "Fetch the file again."
-                        raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {file.name} is cut short. {advice}")
+                        raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {path} is cut short. {advice}")
         return found
 
     def _place(self, row: int) -> tuple[str, int]:
@@ -152,15 +159,50 @@ class IndexedItems:
     def _mapped(self, name: str) -> np.ndarray:
         return np.asarray(np.memmap(self._folder / name, _ARRAYS[name], "r"))
 
-    @contextmanager
-    def _opened(self, number: int) -> Iterator[IO[bytes]]:
-        """A file, or the copy (-1)."""
-        # Not a Path: of each batch, this opens nearly as many files as there are items.
-        path = os.path.join(*((self._folder, _COPY) if number < 0 else (self._shards.root, self._shards.files[number])))
-        with explained(DataError, path, "cannot be read", "Put the data back, then start again."), open(path, "rb", buffering=0) as file:
-            if number >= 0 and facts_of(os.fstat(file.fileno())) != self._facts[number]:
+    def _opened(self, number: int, path: str) -> "_OpenFile":
+        """A file, or the copy (-1). It is that which was indexed."""
+        file = self._open.get(path)
+        if number >= 0 and file.facts() != self._facts[number]:
+            self._open.forget(path)
+            file = self._open.get(path)  # It may be another file by now, or be gone.
+            if file.facts() != self._facts[number]:
                 raise DataError(f"{path} has changed since it was indexed. Wait until nothing writes to it, then start again.")
-            yield file
+        return file
+
+
+class _OpenFile:
+    """A file that stays open while anybody holds it."""
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+
+    def __del__(self) -> None:
+        os.close(self.descriptor)
+
+    def facts(self) -> Facts:
+        """What the system says about it."""
+        return facts_of(os.fstat(self.descriptor))
+
+
+class _OpenFiles:
+    """The files that were read last. A batch of pictures comes from nearly as many files, and to open one takes longer than to read it."""
+
+    def __init__(self) -> None:
+        self._files, self._lock = dict[str, _OpenFile](), threading.Lock()
+
+    def get(self, path: str) -> _OpenFile:
+        """A file, opened if it is not open."""
+        with self._lock:
+            file = self._files.pop(path, None) or _OpenFile(os.open(path, os.O_RDONLY))
+            self._files[path] = file
+            if len(self._files) > _MOST_OPEN:
+                del self._files[next(iter(self._files))]
+            return file
+
+    def forget(self, path: str) -> None:
+        """Close a file, once nobody reads it."""
+        with self._lock:
+            self._files.pop(path, None)
 
 
 def index_items(
