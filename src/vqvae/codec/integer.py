@@ -151,12 +151,18 @@ class Network:
             earlier: the sum of the embeddings of the earlier codebooks at the position.
             book: the codebook.
         """
-        first = self._rectified(context + earlier @ self.earlier[book] + self.bias[book], self.scales[0])
-        second = self._rectified(first @ self.middle + self.middle_bias, self.scales[1])
-        logits = np.floor((second @ self.output[book] + self.output_bias[book]) * self.scales[2] + 0.5)
+        first = self._rectified(context + product(earlier, self.earlier[book]) + self.bias[book], self.scales[0])
+        second = self._rectified(product(first, self.middle) + self.middle_bias, self.scales[1])
+        logits = np.floor((product(second, self.output[book]) + self.output_bias[book]) * self.scales[2] + 0.5)
         below = np.minimum(logits.max(1, keepdims=True) - logits, len(self.exponentials) - 1)
         return self.exponentials[below.astype(np.int64)]
 
     @staticmethod
     def _rectified(sums: Float64[np.ndarray, "positions hidden"], scale: np.float64) -> Float64[np.ndarray, "positions hidden"]:
         return np.clip(np.floor(sums * scale + 0.5), 0, LARGEST_ACTIVATION)
+
+
+def product(left: Float64[np.ndarray, "rows inner"], right: Float64[np.ndarray, "inner columns"]) -> Float64[np.ndarray, "rows columns"]:
+    """A product of matrices of whole numbers. torch computes it, with as many threads as it may use: NumPy's library starts its own, which
+    take several times as much processor time for matrices of this size."""
+    return torch.mm(torch.from_numpy(left), torch.from_numpy(right)).numpy()

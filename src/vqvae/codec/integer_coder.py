@@ -10,7 +10,7 @@ from torch import Tensor
 
 from vqvae.codec.context import Context
 from vqvae.codec.entropy import EntropyCoder
-from vqvae.codec.integer import LARGEST_ACTIVATION, IntegerPrior, Network
+from vqvae.codec.integer import LARGEST_ACTIVATION, IntegerPrior, Network, product
 from vqvae.codec.integer_loop import add_product, decode_with, rectify, weigh
 from vqvae.codec.range_coder import RangeDecoder, RangeEncoder, compiler, starts_of, take_code
 from vqvae.data.base import Condition
@@ -80,7 +80,7 @@ class PriorCoder(EntropyCoder):
         for positions in view.blocks():
             inside = view.where.inside(positions)
             near = network.embedded(padded[inside[:, None] + view.where.own.offsets]).reshape(len(inside), -1)
-            sums = view.sums(positions) + near @ network.context[: near.shape[1]]
+            sums = view.sums(positions) + product(near, network.context[: near.shape[1]])
             earlier, here = np.zeros((len(inside), self.config.width)), padded[inside]
             found = np.empty((3, len(inside), self.num_codebooks), np.int64)
             for book in range(self.num_codebooks):
@@ -129,7 +129,7 @@ class _View:
         first = len(self.where.own.offsets) * network.embedding.shape[2]
         for level, (features, padded) in enumerate(zip(self._features, self.where.above, strict=True)):
             seen = features[self.where.nearest(level, positions)[:, None] + padded.offsets].reshape(len(positions), -1)
-            sums += seen @ network.context[first : first + seen.shape[1]]
+            sums += product(seen, network.context[first : first + seen.shape[1]])
             first += seen.shape[1]
         return sums
 
@@ -152,7 +152,7 @@ def _plain_loop(
     (offset, width, read), data = decoder.state.tolist(), decoder.data.tobytes()
     for n, place in enumerate(inside.tolist()):
         near = network.embedded(padded[place + offsets]).reshape(1, -1)
-        total = sums[n : n + 1] + near @ network.context[: near.shape[1]]
+        total = sums[n : n + 1] + product(near, network.context[: near.shape[1]])
         here = np.zeros((1, network.embedding.shape[2]))
         for book in range(codes.shape[1]):
             starts = starts_of(network.frequencies(total, here, book)[0])
