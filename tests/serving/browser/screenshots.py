@@ -90,12 +90,14 @@ def speech(page: Page, recording: Path) -> None:
 
 
 def world(page: Page) -> None:
-    """A walk of a few steps."""
+    """A walk of a few steps, from a start with more to see than a wall."""
+    page.locator("#world-start").fill("1")
     page.get_by_role("button", name="Start").click()
     expect(page.locator("#world-frame")).to_be_focused()
-    page.keyboard.down("ArrowUp")
-    page.wait_for_timeout(3000)
-    page.keyboard.up("ArrowUp")
+    for key, milliseconds in (("ArrowLeft", 300), ("ArrowUp", 500)):
+        page.keyboard.down(key)
+        page.wait_for_timeout(milliseconds)
+        page.keyboard.up(key)
     page.wait_for_timeout(1000)
 
 
