@@ -164,7 +164,7 @@ def main() -> None:
 NOTES = f"""
 Memory is the peak of the whole process, with Python, torch and the model; the bar is {BAR} MiB. The last column compares the restored file
 with what `vqvae reconstruct` makes of the original. The photographs are the largest of the folder. The mosaics consist of photographs of
-{TILE} × {TILE} pixels.
+{TILE} × {TILE} pixels. The speech consists of the recordings of the folder, one after the other, and then from the first again.
 """
 
 if __name__ == "__main__":
