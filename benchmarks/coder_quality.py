@@ -60,7 +60,7 @@ def main() -> None:
             name = run.name if len(levels) == 1 else f"{run.name}, level {number}"
             bits = [f"{value / one.codes:.3f}" for value in (one.static, one.coder, one.prior)]
             rows.append([name, f"{one.codes:,}", *bits, f"{one.coder / one.prior - 1:+.1%}", f"{other:+.2%}"])
-    columns = ["run", "codes", "static", "coder", "prior", "coder over prior", "integers over floats"]
+    columns = ["run", "codes", "mode static", "mode prior", "main prior", "mode prior over main prior", "integers over floats"]
     print(markdown_table(columns, rows))
     record = write_results(
         arguments.out,
@@ -115,8 +115,9 @@ def over(levels: list[Cost]) -> float:
 
 
 NOTES = """
-{examples} held-out examples of each run, each alone, as -log2 p of its codes; the prior is that of the run. The bar is {bar:.0%} over the
-prior. The last column is from the training of the coder, on other held-out examples.
+Bits per code of at most {examples} held-out examples of each run, each alone, as -log2 p. "Mode prior" is the entropy coder. "Main prior"
+is the prior of the run. The bar: the coder costs at most {bar:.0%} more than the main prior. The last column is from the training of the
+coder, on other held-out examples.
 """
 
 if __name__ == "__main__":

@@ -16,6 +16,7 @@ import torch
 from vqvae.config import loads
 from vqvae.disk import atomic, read_text, user_path
 from vqvae.errors import CheckpointError
+from vqvae.words import counted
 
 _HERE = Path(__file__).parent
 _FEATURES = {
@@ -157,7 +158,7 @@ def _in_words(record: Mapping[str, Any]) -> str:
     machine = record["hardware"]
     features = ", ".join(machine["features"]) or "neither AVX2 nor AVX-512"
     parts = [
-        f"{machine['cpu']} ({features}), {machine['threads']} threads on {machine['cores']} cores",
+        f"{machine['cpu']} ({features}), {counted(machine['threads'], 'threads')} on {machine['cores']} cores",
         *([machine["gpu"]] if machine["gpu"] else []),
         f"torch {machine['torch']}",
         f"commit {record['commit']}",
