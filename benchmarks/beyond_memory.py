@@ -95,7 +95,7 @@ def main() -> None:
         [name, f"{statistics.median(each):,.0f}", f"{shares[name]:.2f}" if name in shares else "", f"{min(each):,.0f} to {max(each):,.0f}"]
         for name, each in speeds.items()
     ]
-    columns = ["trained from", "images/s", "of memory", "range over turns"]
+    columns = ["trained from", "images/s", "share", "range over turns"]
     print(markdown_table(columns, rows))
     record = write_results(
         arguments.out,
@@ -257,13 +257,14 @@ def resident() -> Iterator[float]:
 
 
 NOTES = """
-{items:,} pictures of 32 x 32 pixels; medians of {turns} of {steps} steps of {batch} pictures, the model on {threads}. The share is that of
-the same turn from memory.
+{items:,} pictures of 32 x 32 pixels; medians of {turns} of {steps} steps of {batch} pictures, the model on {threads}. In each turn,
+the speed is divided by that from memory; the share is the median of these ratios. "From the disk": the system's copy of the tars in memory
+is dropped before each turn.
 
 The loader alone reads {loading_images_per_second[tar]:,.0f} pictures a second from tars and
-{loading_images_per_second[parquet]:,.0f} from Parquet. Opening the data for the first time took {seconds_to_index[tar]:.0f} s for tars and
-{seconds_to_index[parquet]:.0f} s for Parquet (a few seconds if they had been indexed before); opening it again,
-{seconds_to_open_again[tar]:.1f} s and {seconds_to_open_again[parquet]:.1f} s.
+{loading_images_per_second[parquet]:,.0f} from Parquet. The first start took {seconds_to_index[tar]:.0f} s for tars and
+{seconds_to_index[parquet]:.0f} s for Parquet: it makes the index, if there is none. Opening the data again took
+{seconds_to_open_again[tar]:.2f} s and {seconds_to_open_again[parquet]:.2f} s.
 
 A process that trains takes {tar[0]:.0f} MiB after {first} steps of {few} pictures from tars and {tar[1]:.0f} MiB after {many}; from
 Parquet, {parquet[0]:.0f} and {parquet[1]:.0f} MiB.

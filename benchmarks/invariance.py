@@ -224,8 +224,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         },
         command=this_command(),
         seconds=time.perf_counter() - began,
-        notes="Codes that differ from those of the same examples in one call of `Pipeline.encode_each` on one thread. The last column is "
-        "the tokenizer's own `encode` in the same batches, compared with the examples alone on one thread. Recordings have lengths from "
+        notes="The table counts codes that differ from those of one call of `Pipeline.encode_each` on one thread. The last column is the "
+        f"tokenizer's own `encode` in the same batches, for {chosen.bare:,} examples, compared with these examples alone on one thread. "
+        "Recordings have lengths from "
         "10 ms up to that of a training example. Every tenth one is up to ten times as long. Batches with padding have noise beyond the "
         "ends.",
     )

@@ -263,8 +263,8 @@ on two threads, and {share_of_model_png:.0%} if the images are PNG files in a Pa
 
 `datasets` and DuckDB read the shards of both engines, which are the same bytes.
 
-The peak of the memory of a process with one worker, in MiB, for {few:,} and for {many:,} pictures: {peaks}. That is at most
-{memory_growth:.2f} times as much.
+The peak of the memory of a process with one worker, in MiB, for {few:,} and for {many:,} pictures: {peaks}.
+With {many:,} pictures, the peak is at most {memory_growth:.2f} times as high.
 """
 
 if __name__ == "__main__":

@@ -30,7 +30,7 @@ class Arguments:
     out: Folder
     """Folder for the compressed files, NAME.vqz."""
     mode: Mode = None
-    """The entropy coder. "prior": the smallest files. "static": faster. "packed": the fastest. The first two need RUN/coder, which is
+    """The entropy coder. "prior": the smallest files. "static": faster. "packed": larger. The first two need RUN/coder, which is
     trained if it is missing. Default: the mode with the smallest files that the run has a coder for."""
     label: Name = None
     """Name or number of the speaker or the class, if the model has any. It is stored in the file."""
