@@ -1,8 +1,12 @@
+import os
+import signal
+
+import numpy as np
 import pytest
 import torch
 
 from tests.codec.models import prior_of
-from vqvae.codec.integer import IntegerPriorConfig, Network
+from vqvae.codec.integer import IntegerPriorConfig, Network, product
 from vqvae.errors import CheckpointError, ConfigError
 
 
@@ -36,3 +40,19 @@ def test_other_integers_have_another_fingerprint() -> None:
     assert prior.fingerprint == other.fingerprint and len(prior.fingerprint) == 32
     other.output[0, 0, 0] += 1
     assert prior.fingerprint != other.fingerprint
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
+def test_products_are_computed_in_a_forked_process_too() -> None:
+    left = np.random.default_rng(0).integers(-1000, 1000, (600, 600)).astype(np.float64)
+    expected, threads = left @ left, torch.get_num_threads()
+    torch.set_num_threads(2)
+    try:
+        assert np.array_equal(product(left, left), expected)
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if np.array_equal(product(left, left), expected) else 1)
+        assert os.waitpid(child, 0)[1] == 0
+    finally:
+        torch.set_num_threads(threads)

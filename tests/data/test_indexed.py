@@ -4,6 +4,8 @@ import gc
 import json
 import os
 import pickle
+import resource
+import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -55,21 +57,49 @@ def test_any_items_in_any_order(tmp_path, kind):
 
 def test_few_files_stay_open(tmp_path, monkeypatch):
     monkeypatch.setattr(indexed, "_MOST_OPEN", 2)
+    monkeypatch.setattr(indexed, "_files", indexed._OpenFiles())
     write(tmp_path / "data", "tar")
     items = index(tmp_path / "data", tmp_path / "cache")
     for row in (0, 25, 59, 30, 1):
         assert items.read(np.array([row])) == [CONTENTS[row]]
-    assert len(open_tars()) == 2
+    assert len(open_tars(tmp_path)) == 2
     copy = pickle.loads(pickle.dumps(items))
     assert copy.read(np.array([59, 0])) == [CONTENTS[59], CONTENTS[0]]
-    del items, copy
+    monkeypatch.undo()
     gc.collect()
-    assert not open_tars()
+    assert not open_tars(tmp_path)
 
 
-def open_tars():
-    """The tars that this process has open."""
-    return [link for link in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if link.endswith(".tar")]
+def test_a_process_that_may_open_no_more_files_closes_those_that_it_needs_least(tmp_path, monkeypatch):
+    write(tmp_path / "data", "tar")
+    monkeypatch.setattr(indexed, "_files", indexed._OpenFiles())
+    items = index(tmp_path / "data", tmp_path / "cache")
+    items.read(np.array([0, 25]))
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(int(one) for one in os.listdir("/proc/self/fd")), limits[1]))
+    try:
+        assert items.read(np.array([59, 0])) == [CONTENTS[59], CONTENTS[0]]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
+@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
+def test_a_child_reads_although_a_thread_of_its_parent_held_the_lock(tmp_path):
+    write(tmp_path / "data", "tar")
+    items = index(tmp_path / "data", tmp_path / "cache")
+    with indexed._files._lock:
+        child = os.fork()
+        if not child:
+            signal.alarm(20)
+            os._exit(0 if items.read(np.array([0, 59])) == [CONTENTS[0], CONTENTS[59]] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def open_tars(folder):
+    """The tars in a folder that this process has open."""
+    return [
+        link for link in map(os.path.realpath, Path("/proc/self/fd").iterdir()) if link.startswith(str(folder)) and link.endswith(".tar")
+    ]
 
 
 def test_only_what_lies_compressed_is_copied(tmp_path, kind):

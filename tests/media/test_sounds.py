@@ -88,6 +88,17 @@ def test_a_flac_file_with_a_seek_table_is_read_to_its_end(tmp_path, beyond, capl
     assert len(read_audio(tmp_path / "a.flac", 16_000)) == count and not caplog.text
 
 
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_sound_that_is_lost_in_the_middle_is_said(tmp_path, subtype, caplog):
+    wave = np.random.default_rng(0).uniform(-0.5, 0.5, 200_000).astype(np.float32)
+    soundfile.write(tmp_path / "a.ogg", wave, 16_000, format="OGG", subtype=subtype)
+    assert len(read_audio(tmp_path / "a.ogg", 16_000)) == 200_000 and not caplog.text
+    ogg = bytearray((tmp_path / "a.ogg").read_bytes())
+    ogg[ogg.index(b"OggS", len(ogg) // 2) + 100] ^= 1
+    (tmp_path / "a.ogg").write_bytes(ogg)
+    assert 0 < len(read_audio(tmp_path / "a.ogg", 16_000)) < 200_000 and "cut short or damaged" in caplog.text
+
+
 @pytest.mark.parametrize("suffix", ["wav", "flac", "ogg", "mp3", "aiff", "w64"])
 def test_what_is_there_of_a_file_that_is_cut_short_is_read(tmp_path, suffix, capfd, caplog):
     path = tmp_path / f"a.{suffix}"

@@ -72,10 +72,12 @@ def test_errors_are_those_of_the_pipeline_with_the_servers_words(url: str) -> No
         Client("ftp://example.org")
     with pytest.raises(ServerError, match="vqvae serve"):
         Client("http://127.0.0.1:9")
-    with pytest.raises(ConfigError, match="timeout is -1"):
-        Client(url, timeout=-1)
-    with pytest.raises(ConfigError, match="Copy it again"):
-        Client(url, "open\nsesame")
+    for timeout in (-1, 0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match=f"timeout is {timeout}"):
+            Client(url, timeout=timeout)
+    for token in ("open\nsesame", "open sesame"):
+        with pytest.raises(ConfigError, match="Copy it again"):
+            Client(url, token)
 
 
 @pytest.mark.parametrize("address", ["http://127.0.0.1:99999", "http://127.0.0.1:abc", "http://[::1", "http://127.0.0.1:0"])

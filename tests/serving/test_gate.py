@@ -96,6 +96,7 @@ def test_a_late_answer_while_models_are_prepared_is_the_fault_of_the_server() ->
     gate = Gate(slow, ServeOptions(deadline=0.05), Measures(), is_ready=lambda: ready)
     status, body = asyncio.run(exchange(gate, [part(b"{}", False)], scope()))
     assert status == 503 and "prepared" in body["error"]["message"]
+    assert asyncio.run(exchange(gate, [part(b"{", True)], scope()))[0] == 408, "the client was slow"
     ready = True
     assert asyncio.run(exchange(gate, [part(b"{}", False)], scope()))[0] == 408
 

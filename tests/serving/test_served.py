@@ -56,3 +56,16 @@ def test_models_share_the_threads(runs: list[Path], threads: int, count: int, ea
         for one in found.values():
             one.close()
         torch.set_num_threads(before)
+
+
+def test_a_model_that_cannot_be_tried_is_ready_all_the_same_and_the_log_says_why(
+    models: dict[str, Served], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    photos = models["photos"]
+    monkeypatch.setattr(photos, "is_warm", False)
+    monkeypatch.setattr(photos.model, "reconstruct", fail)
+    photos._try_all(photos.model)
+    assert photos.is_warm and "no memory" in caplog.text

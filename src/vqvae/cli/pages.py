@@ -220,10 +220,7 @@ PAGES = {
             _RUN,
             ("FILE...", "Pictures of any size, recordings of any length, clips, or arrays."),
             ("--out FOLDER", "Folder for the compressed files, NAME.vqz."),
-            (
-                "--mode NAME",
-                '"prior": smallest files. "static": faster. "packed": needs no coder. Default: the smallest that the run has.',
-            ),
+            ("--mode NAME", '"prior": smallest files. "static": faster. "packed": without a coder. Default: the smallest there is.'),
             ("--label NAME", "The speaker or class of the files, by name or number. The compressed files store it."),
             _BOUNDS,
             _CHECKPOINT,

@@ -7,6 +7,7 @@ a training in floating point.
 
 import hashlib
 import json
+import os
 from dataclasses import field
 
 import numpy as np
@@ -164,5 +165,17 @@ class Network:
 
 def product(left: Float64[np.ndarray, "rows inner"], right: Float64[np.ndarray, "inner columns"]) -> Float64[np.ndarray, "rows columns"]:
     """A product of matrices of whole numbers. torch computes it, with as many threads as it may use: NumPy's library starts its own, which
-    take several times as much processor time for matrices of this size."""
-    return torch.mm(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+    take several times as much processor time for matrices of this size. But torch's threads do not survive a fork, and NumPy's do."""
+    return left @ right if _is_forked else torch.mm(torch.from_numpy(left), torch.from_numpy(right)).numpy()
+
+
+_is_forked = False
+
+
+def _after_fork() -> None:
+    global _is_forked
+    _is_forked = True
+
+
+if hasattr(os, "register_at_fork"):  # Not on Windows.
+    os.register_at_fork(after_in_child=_after_fork)

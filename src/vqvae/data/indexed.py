@@ -6,6 +6,7 @@ them compressed, many together, so the cache keeps a copy of them. The index and
 An index belongs to files with certain sizes, inodes and times, as in ``vqvae.data.contents``.
 """
 
+import errno
 import functools
 import hashlib
 import json
@@ -14,7 +15,7 @@ import os
 import threading
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ _ARRAYS = {"offsets": "<i8", "sizes": "<u4", "labels": "<i4", "digests": "<u8"}
 _CODES = {"<i8": "q", "<u4": "I", "<i4": "i", "<u8": "Q"}
 _COPY = "copy.bin"
 _MOST_OPEN = 128
-"""Files that stay open."""
+"""Files that stay open, of all that this process reads."""
 _AT_ONCE = 2**16
 """Labels that are read at once."""
 
@@ -79,7 +80,7 @@ class IndexedItems:
         return int(self._ends[-1]) if len(self._ends) else 0
 
     def __getstate__(self) -> dict[str, Any]:
-        return {name: value for name, value in vars(self).items() if name not in ("_offsets", "_sizes", "_labels", "_open")}
+        return {name: value for name, value in vars(self).items() if name not in ("_offsets", "_sizes", "_labels")}
 
     @functools.cached_property
     def _offsets(self) -> np.ndarray:
@@ -92,10 +93,6 @@ class IndexedItems:
     @functools.cached_property
     def _labels(self) -> np.ndarray:
         return self._mapped("labels")
-
-    @functools.cached_property
-    def _open(self) -> "_OpenFiles":
-        return _OpenFiles()
 
     def digests(self) -> UInt64[np.ndarray, " items"]:
         """A hash of the bytes of each item."""
@@ -148,6 +145,7 @@ class IndexedItems:
                 for place in chosen[np.argsort(starts[chosen])].tolist():
                     found[place] = os.pread(file.descriptor, sizes[place], starts[place])
                     if len(found[place]) < sizes[place]:
+                        _files.forget(path)
                         advice = f"Remove {self._folder}: it is made again." if number < 0 else "Fetch the file again."
                         raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {path} is cut short. {advice}")
         return found
@@ -161,10 +159,10 @@ class IndexedItems:
 
     def _opened(self, number: int, path: str) -> "_OpenFile":
         """A file, or the copy (-1). It is that which was indexed."""
-        file = self._open.get(path)
+        file = _files.get(path)
         if number >= 0 and file.facts() != self._facts[number]:
-            self._open.forget(path)
-            file = self._open.get(path)  # It may be another file by now, or be gone.
+            _files.forget(path)
+            file = _files.get(path)  # It may be another file by now, or be gone.
             if file.facts() != self._facts[number]:
                 raise DataError(f"{path} has changed since it was indexed. Wait until nothing writes to it, then start again.")
         return file
@@ -176,8 +174,8 @@ class _OpenFile:
     def __init__(self, descriptor: int) -> None:
         self.descriptor = descriptor
 
-    def __del__(self) -> None:
-        os.close(self.descriptor)
+    def __del__(self, close: Callable[[int], None] = os.close) -> None:  # At exit, the module ``os`` may be gone.
+        close(self.descriptor)
 
     def facts(self) -> Facts:
         """What the system says about it."""
@@ -185,24 +183,47 @@ class _OpenFile:
 
 
 class _OpenFiles:
-    """The files that were read last. A batch of pictures comes from nearly as many files, and to open one takes longer than to read it."""
+    """The files that this process read last. A batch of pictures comes from nearly as many files, and to open one takes longer than to
+    read it."""
 
     def __init__(self) -> None:
-        self._files, self._lock = dict[str, _OpenFile](), threading.Lock()
+        self._files = dict[str, _OpenFile]()
+        self.after_fork()
+
+    def after_fork(self) -> None:
+        """A child has not the thread that may hold the lock."""
+        self._lock = threading.Lock()
 
     def get(self, path: str) -> _OpenFile:
         """A file, opened if it is not open."""
         with self._lock:
-            file = self._files.pop(path, None) or _OpenFile(os.open(path, os.O_RDONLY))
+            file = self._files.pop(path, None)
+        file = file or self._new(path)
+        with self._lock:
             self._files[path] = file
-            if len(self._files) > _MOST_OPEN:
+            while len(self._files) > _MOST_OPEN:
                 del self._files[next(iter(self._files))]
-            return file
+        return file
+
+    def _new(self, path: str) -> _OpenFile:
+        try:
+            return _OpenFile(os.open(path, os.O_RDONLY))
+        except OSError as error:
+            if error.errno not in (errno.EMFILE, errno.ENFILE):
+                raise
+        with self._lock:  # The process may open no more files, and needs these least.
+            self._files.clear()
+        return _OpenFile(os.open(path, os.O_RDONLY))
 
     def forget(self, path: str) -> None:
         """Close a file, once nobody reads it."""
         with self._lock:
             self._files.pop(path, None)
+
+
+_files = _OpenFiles()
+if hasattr(os, "register_at_fork"):  # Not on Windows.
+    os.register_at_fork(after_in_child=_files.after_fork)
 
 
 def index_items(

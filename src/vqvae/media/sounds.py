@@ -149,13 +149,15 @@ def _decoded(path: Path, rate: int, content: bytes | None) -> Iterator[tuple[int
             if not file.seek(0, io.SEEK_END):
                 raise DataError(f"{path} cannot be decoded: the file is empty.")
             for part in parts(file):
-                before, missing = count, part.missing
+                before, missing, frames = count, part.missing, part.frames
                 try:
                     with soundfile.SoundFile(part.view) as sound:
                         # Otherwise soundfile seeks after each block, to where it is already. In a FLAC of unknown length with a seek table,
                         # libsndfile cannot do that near the end.
                         sound.seekable = lambda: False
                         _check_rate(path, sound.samplerate, rate)
+                        if sound.format == "OGG" and sound.frames < sys.maxsize:  # Damage in the middle is passed over without an error.
+                            frames = max(frames, sound.frames)
                         for block, damaged in _blocks(sound, rate, soundfile.LibsndfileError):
                             if not np.isfinite(block).all():
                                 raise DataError(f"{path} cannot be decoded: it has samples that are not finite numbers (NaN or infinity).")
@@ -167,7 +169,7 @@ def _decoded(path: Path, rate: int, content: bytes | None) -> Iterator[tuple[int
                             f"{path} cannot be decoded: it is not an audio file in a known format, or it is damaged."
                         ) from error
                     missing = True
-                if count and (missing or count - before < part.frames):
+                if count and (missing or count - before < frames):
                     _log.warning("%s is cut short or damaged. The %d samples that it has are used.", path, count)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}.") from error

@@ -4,6 +4,7 @@ import base64
 import http.client
 import io
 import json
+import threading
 import urllib.parse
 import uuid
 from collections.abc import Mapping, Sequence
@@ -61,9 +62,9 @@ class Client:
             raise ConfigError(wrong) from error
         if not known:
             raise ConfigError(wrong)
-        if not timeout > 0:
-            raise ConfigError(f"timeout is {timeout}; expected seconds, more than 0.")
-        if token is not None and not (token.isascii() and token.isprintable()):
+        if not (isinstance(timeout, int | float) and 0 < timeout <= threading.TIMEOUT_MAX):
+            raise ConfigError(f"timeout is {timeout!r}; expected seconds, more than 0.")
+        if token is not None and not (isinstance(token, str) and token.isascii() and token.isprintable() and " " not in token):
             raise ConfigError("The token has characters that no token has. Copy it again.")
         self._parts, self._token, self._timeout = parts, token, timeout
         self.models: tuple[dict[str, Any], ...] = tuple(self._json("GET", "/v1/models")["models"])

@@ -104,7 +104,7 @@ class Gate:
                 raise exchange.too_large()
             if not exchange.is_left:
                 seconds = self._options.deadline
-                if not self._is_ready():
+                if exchange.is_read and not self._is_ready():
                     raise Refusal(503, f"The models are still being prepared, after {seconds:g} seconds. Try again soon.", _SOON)
                 raise Refusal(
                     408, f"Waiting and work took longer than {seconds:g} seconds. Try again, send less, or raise the server's --deadline."

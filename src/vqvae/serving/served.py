@@ -75,6 +75,8 @@ class Served:
                 begun(model, self.material.start(0), names, 0, Choice()).step(names[0] if names else None)
         except VqvaeError as error:
             _log.warning("The model %s could not be tried before the first request: %s", self.name, error)
+        except Exception:
+            _log.exception("The model %s could not be tried before the first request.", self.name)
         self.is_warm = True
         _log.info("The model %s is ready after %s.", self.name, duration(time.monotonic() - began))
 
