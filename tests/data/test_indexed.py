@@ -83,6 +83,19 @@ def test_a_process_that_may_open_no_more_files_closes_those_that_it_needs_least(
         resource.setrlimit(resource.RLIMIT_NOFILE, limits)
 
 
+def test_a_copy_that_was_made_again_is_read_anew(tmp_path):
+    write(tmp_path / "data", "parquet")
+    items = index(tmp_path / "data", tmp_path / "cache")
+    assert items.read(np.array([0, 59])) == [CONTENTS[0], CONTENTS[59]]
+    (copy,) = (tmp_path / "cache").glob("*/copy.bin")
+    other = copy.read_bytes()[::-1]
+    copy.unlink()
+    with pytest.raises(DataError, match=r"copy.bin cannot be read \(No such file"):
+        items.read(np.array([0]))
+    copy.write_bytes(other)
+    assert items.read(np.array([0])) == [other[: len(CONTENTS[0])]]
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 def test_a_child_reads_although_a_thread_of_its_parent_held_the_lock(tmp_path):
     write(tmp_path / "data", "tar")

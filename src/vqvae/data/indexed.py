@@ -145,7 +145,6 @@ class IndexedItems:
                 for place in chosen[np.argsort(starts[chosen])].tolist():
                     found[place] = os.pread(file.descriptor, sizes[place], starts[place])
                     if len(found[place]) < sizes[place]:
-                        _files.forget(path)
                         advice = f"Remove {self._folder}: it is made again." if number < 0 else "Fetch the file again."
                         raise DataError(f"{self.name(int(rows[place]))}, cannot be read: {path} is cut short. {advice}")
         return found
@@ -158,12 +157,12 @@ class IndexedItems:
         return np.asarray(np.memmap(self._folder / name, _ARRAYS[name], "r"))
 
     def _opened(self, number: int, path: str) -> "_OpenFile":
-        """A file, or the copy (-1). It is that which was indexed."""
-        file = _files.get(path)
-        if number >= 0 and file.facts() != self._facts[number]:
+        """A file that was indexed, or the copy (-1) that now lies there."""
+        file, expected = _files.get(path), self._facts[number] if number >= 0 else facts_of(os.stat(path))
+        if file.facts() != expected:
             _files.forget(path)
             file = _files.get(path)  # It may be another file by now, or be gone.
-            if file.facts() != self._facts[number]:
+            if file.facts() != expected:
                 raise DataError(f"{path} has changed since it was indexed. Wait until nothing writes to it, then start again.")
         return file
 
